@@ -1,0 +1,106 @@
+"""Putting a recipe together: schema defaults < preset < `--config FILE` < `--set key.path=value`."""
+
+from __future__ import annotations
+
+import contextlib
+from copy import deepcopy
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from facegen.config.recipe import Recipe, parse_recipe
+from facegen.errors import UsageError, did_you_mean
+
+SMOKE_KEY = "smoke"  # a preset's own overrides that make it train in seconds on a CPU
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that ship with facegen, sorted."""
+    folder = files("facegen.config") / "presets"
+    return sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """The YAML of a preset, comments included.
+
+    Raises:
+        UsageError: no such preset.
+    """
+    known = preset_names()
+    if name not in known:
+        raise UsageError(
+            f"Unknown preset '{name}'.{did_you_mean(name, known)}", hint=f"Presets: {', '.join(known)}"
+        )
+    return (files("facegen.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def compose(
+    preset: str | None = None,
+    config_file: Path | None = None,
+    overrides: list[str] | tuple[str, ...] = (),
+    *,
+    size: str = "full",
+) -> Recipe:
+    """Compose and validate a recipe. `size="smoke"` applies the preset's own smoke overrides.
+
+    Raises:
+        UsageError: nothing to start from, unreadable YAML, unknown keys or values.
+    """
+    if preset is None and config_file is None:
+        raise UsageError("Name a preset or a config file.", hint=f"Presets: {', '.join(preset_names())}")
+    data: dict[str, Any] = {}
+    if preset is not None:
+        data = _load_yaml(preset_text(preset), f"preset '{preset}'")
+        smoke = data.pop(SMOKE_KEY, {})
+        if size == "smoke":
+            data = merge(data, smoke)
+        data["preset"] = preset
+    if config_file is not None:
+        if not config_file.is_file():
+            raise UsageError(f"Config file '{config_file}' does not exist.")
+        data = merge(data, _load_yaml(config_file.read_text(encoding="utf-8"), f"'{config_file}'"))
+    for override in overrides:
+        data = merge(data, _parse_override(override))
+    return parse_recipe(data)
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Return `base` with `over` laid on top; sections merge, values replace, another `kind` starts anew."""
+    merged = deepcopy(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        both = isinstance(value, dict) and isinstance(old, dict)
+        if both and value.get("kind", old.get("kind")) == old.get("kind"):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = deepcopy(value)
+    return merged
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    path, separator, text = override.partition("=")
+    if not separator or not path.strip():
+        raise UsageError(
+            f"--set takes key.path=value, not '{override}'.", hint="Example: --set optimizer.lr=2e-4"
+        )
+    value = yaml.safe_load(text)
+    if isinstance(value, str):  # YAML 1.1 reads 2e-4 as a word
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    for part in reversed(path.strip().split(".")):
+        value = {part: value}
+    return value
+
+
+def _load_yaml(text: str, where: str) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{where} is not valid YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{where} must be a mapping of sections, not {type(data).__name__}.")
+    return data

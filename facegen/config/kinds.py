@@ -1,0 +1,108 @@
+"""Finding a kind by its name: the file name is the kind, a dotted name is an outside class.
+
+`load_kind("denoisers", "unet")` is the module `facegen.denoisers.unet`; `load_kind("denoisers",
+"mylab.nets:MyNet")` is the object `MyNet` of `mylab.nets`. Either offers `Config` and `build`.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from facegen.errors import UsageError, did_you_mean
+
+
+class KindConfig(BaseModel):
+    """Base of every kind's `Config`: frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str
+
+
+class Kind(Protocol):
+    """What a kind module (or outside object) offers."""
+
+    Config: type[KindConfig]
+
+    def build(self, config: Any, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def kinds_of(family: str) -> list[str]:
+    """Names of the kinds that ship in `facegen/<family>/`, sorted: files that are not helpers.
+
+    A helper file, shared by several kinds of a family, starts with an underscore.
+    """
+    package = import_module(f"facegen.{family}")
+    names = [module.name for module in pkgutil.iter_modules(package.__path__)]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def load_kind(family: str, kind: str) -> Kind:
+    """Return the module or object that implements `kind`.
+
+    Raises:
+        UsageError: no such kind, or it lacks `Config` or `build`.
+    """
+    module_name, _, attribute = kind.partition(":")
+    if attribute:
+        try:
+            found = getattr(import_module(module_name), attribute)
+        except (ImportError, AttributeError) as error:
+            raise UsageError(f"{family} kind '{kind}' could not be imported: {error}.") from error
+    else:
+        known = kinds_of(family)
+        if kind.replace("-", "_") not in known:
+            raise UsageError(
+                f"Unknown {family} kind '{kind}'.{did_you_mean(kind, known)}",
+                hint=f"Known kinds: {', '.join(known)}; or 'package.module:Name' for your own.",
+            )
+        found = import_module(f"facegen.{family}.{kind.replace('-', '_')}")
+    if not hasattr(found, "Config") or not hasattr(found, "build"):
+        raise UsageError(f"{family} kind '{kind}' must offer 'Config' and 'build'.")
+    return cast(Kind, found)
+
+
+def kind_config(family: str, data: dict[str, Any]) -> Any:
+    """Validate one `{kind: ..., ...}` section into that kind's `Config`.
+
+    Raises:
+        UsageError: missing or unknown kind, unknown key, wrong type or range.
+    """
+    if "kind" not in data:
+        raise UsageError(f"The section for {family} needs a 'kind'; one of {', '.join(kinds_of(family))}.")
+    kind = load_kind(family, str(data["kind"]))
+    try:
+        return kind.Config(**data)
+    except ValidationError as error:
+        raise UsageError(explain(error, kind.Config, f"{family} '{data['kind']}'")) from error
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """Say in a line each what pydantic found wrong, with the nearest known key."""
+    lines = []
+    for problem in error.errors():
+        path = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            known = _fields_at(model, problem["loc"][:-1])
+            nearest = did_you_mean(str(problem["loc"][-1]), known)
+            lines.append(f"{where}: unknown key '{path}'.{nearest} Allowed: {', '.join(known)}.")
+        else:
+            lines.append(f"{where}: '{path}' = {problem.get('input')!r}: {problem['msg']}.")
+    return "\n".join(lines)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if (
+            field is None
+            or not isinstance(field.annotation, type)
+            or not issubclass(field.annotation, BaseModel)
+        ):
+            return []
+        model = field.annotation
+    return list(model.model_fields)

@@ -1,0 +1,155 @@
+"""The recipe: everything a training run depends on, validated before anything starts.
+
+Sections that name a `kind` are checked against that kind's own `Config` (`facegen/<family>/<kind>.py`).
+Other sections are the models below. Unknown keys are refused everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from facegen.config.kinds import explain, kind_config
+from facegen.errors import UsageError
+
+RECIPE_FORMAT_VERSION = 1
+
+FAMILY_OF_SECTION = {
+    "task": "tasks",
+    "autoencoder": "autoencoders",
+    "denoiser": "denoisers",
+    "conditioner": "conditioners",
+}
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(Section):
+    """What is trained on; `path` is a latent folder (denoising) or a data set (the other tasks)."""
+
+    path: str | None = None
+    train_split: str = "train"
+    validation_split: str = "validation"
+    flip: bool = False  # encoded flips for latents, mirroring for images
+    limit: int | None = Field(None, ge=1)
+
+
+class DiffusionConfig(Section):
+    """The Gaussian path `x_t = alpha(t) x0 + sigma(t) eps`, and what the network predicts on it.
+
+    `flow` ignores `schedule`: alpha = 1 - t, sigma = t, target eps - x0 (rectified flow, Liu et al. 2022).
+    """
+
+    parameterisation: Literal["eps", "v", "x0", "flow"] = "eps"
+    schedule: Literal["linear", "scaled_linear", "squared_cosine"] = "linear"
+    num_timesteps: int = Field(1000, ge=2)
+    beta_start: float = Field(1e-4, gt=0, lt=1)
+    beta_end: float = Field(0.02, gt=0, lt=1)
+    timesteps: Literal["uniform", "logit_normal"] = "uniform"
+    logit_normal_mean: float = 0.0
+    logit_normal_std: float = Field(1.0, gt=0)
+    weighting: Literal["none", "min_snr"] = "none"
+    min_snr_gamma: float = Field(5.0, gt=0)
+
+
+class OptimizerConfig(Section):
+    kind: Literal["adamw", "adam"] = "adamw"
+    lr: float = Field(1e-4, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup_steps: int = Field(0, ge=0)
+    decay_fraction: float = Field(1.0, ge=0, le=1)  # share of the run, at its end, over which lr decays
+    final_lr_ratio: float = Field(0.0, ge=0, le=1)
+    clip_grad_norm: float | None = Field(1.0, gt=0)
+
+
+class EmaConfig(Section):
+    """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`."""
+
+    enabled: bool = True
+    decay: float = Field(0.9999, gt=0, lt=1)
+
+
+class TrainingConfig(Section):
+    seed: int = Field(0, ge=0)
+    max_steps: int | None = Field(None, ge=1)  # exactly one of max_steps and epochs
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int = Field(64, ge=1)
+    accumulation_steps: int = Field(1, ge=1)  # micro-batches per optimizer step
+    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    compile: bool = False
+    log_every_steps: int = Field(50, ge=1)
+    validate_every_steps: int = Field(1000, ge=1)
+    preview_every_steps: int | None = Field(None, ge=1)
+    preview_images: int = Field(16, ge=1)
+    checkpoint_every_steps: int = Field(1000, ge=1)
+    keep_last: int = Field(2, ge=1)
+    max_bad_steps: int = Field(25, ge=1)  # non-finite steps in a row before the run stops
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingConfig:
+        if (self.max_steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of 'max_steps' and 'epochs'")
+        return self
+
+
+class SamplingConfig(Section):
+    """Defaults for previews, `facegen sample` and `facegen eval`."""
+
+    sampler: dict[str, Any] = Field(default_factory=lambda: {"kind": "dpmpp_2m"})
+    steps: int = Field(20, ge=1)
+    guidance_scale: float = Field(1.0, ge=0)
+    guidance_interval: tuple[float, float] = (0.0, 1.0)  # of noise level, 0 clean .. 1 pure noise
+
+
+class Recipe(Section):
+    """A complete training recipe. `task.kind` says which of the optional sections are needed."""
+
+    format_version: Literal[1] = 1
+    preset: str | None = None
+    about: str = ""
+    task: dict[str, Any]
+    data: DataConfig = DataConfig()
+    autoencoder: dict[str, Any] | None = None
+    denoiser: dict[str, Any] | None = None
+    conditioner: dict[str, Any] | None = None
+    diffusion: DiffusionConfig = DiffusionConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    ema: EmaConfig = EmaConfig()
+    training: TrainingConfig
+    sampling: SamplingConfig = SamplingConfig()
+
+    def section(self, name: str) -> Any:
+        """Return the validated kind config of section `name` ("denoiser", "task", ...).
+
+        Raises:
+            UsageError: the recipe has no such section, or it does not validate.
+        """
+        data = getattr(self, name)
+        if data is None:
+            raise UsageError(f"This recipe has no '{name}' section, which its task needs.")
+        return kind_config(FAMILY_OF_SECTION[name], data)
+
+
+def parse_recipe(data: dict[str, Any]) -> Recipe:
+    """Validate a whole recipe, kind sections included, and fill in every default.
+
+    Raises:
+        UsageError: unknown keys, wrong types or values, unknown kinds; says which and what is allowed.
+    """
+    try:
+        recipe = Recipe(**data)
+    except ValidationError as error:
+        raise UsageError(explain(error, Recipe, "recipe")) from error
+    resolved = recipe.model_dump(mode="json")
+    for name in FAMILY_OF_SECTION:
+        if resolved.get(name) is not None:
+            resolved[name] = recipe.section(name).model_dump(mode="json")
+    sampler = kind_config("samplers", recipe.sampling.sampler)
+    resolved["sampling"]["sampler"] = sampler.model_dump(mode="json")
+    return Recipe(**resolved)

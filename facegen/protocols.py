@@ -1,0 +1,171 @@
+"""The extension points: what a data set, network, sampler, task or metric has to offer.
+
+A *kind* is a module `facegen/<family>/<kind>.py` (or any object named `package.module:Name`) that
+offers `Config`, a pydantic model, and `build(config, ...)`, which returns an implementation of the
+protocol below. Signatures of `build` per family:
+
+    denoisers      build(config, sample: SampleSpec, conditioning: ConditioningSpec) -> Denoiser
+    conditioners   build(config, labels: LabelSchema) -> Conditioner
+    autoencoders   build(config) -> Autoencoder                     (random weights, to be trained)
+    samplers       build(config) -> Sampler
+    datasets       build(config) -> DatasetAdapter
+    tasks, metrics build(config, **what the workflow wires in)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from torch import Generator, Tensor, nn
+
+from facegen.types import (
+    Conditioning,
+    ConditioningSpec,
+    DatasetRecord,
+    LabelSchema,
+    LatentMoments,
+    Prediction,
+    PromptReading,
+    SamplerStep,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facegen.diffusion.process import Process
+
+
+class ProgressTask(Protocol):
+    """One progress bar."""
+
+    def advance(self, count: int = 1, **fields: str) -> None:
+        """Move on by `count`; `fields` such as loss="0.12" are shown beside the bar."""
+        ...
+
+
+class Progress(Protocol):
+    """Where the library talks to a person. Results never go through here."""
+
+    def stage(self, title: str, total: int | None = None) -> AbstractContextManager[ProgressTask]: ...
+
+    def say(self, message: str) -> None: ...
+
+    def warn(self, message: str) -> None: ...
+
+
+class DatasetAdapter(Protocol):
+    """Reads one layout of face data. Deterministic: the same source gives the same records in order."""
+
+    def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
+
+    @property
+    def labels(self) -> LabelSchema:
+        """Attributes and classes; valid once `records` has been started."""
+        ...
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """Images to latents and back. An `nn.Module`; `downsampling` is H / h."""
+
+    downsampling: int
+    latent_channels: int
+
+    def encode(self, images: Tensor) -> LatentMoments:
+        """(B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Unscaled latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1], not clamped."""
+        ...
+
+
+class Conditioner(Protocol):
+    """Labels or words to `Conditioning`. An `nn.Module`; learned embeddings are trained with the denoiser.
+
+    `inputs` turns a frame of labels into one compact tensor (N, ...) once; `forward` turns a batch of
+    its rows into a Conditioning, with gradients.
+    """
+
+    spec: ConditioningSpec
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor: ...
+
+    def null_inputs(self, count: int) -> Tensor: ...
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Per-sample condition dropout for classifier-free guidance, as configured."""
+        ...
+
+    def read(self, prompt: str) -> PromptReading: ...
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """One row (1, ...) from what was asked for; labels not mentioned are unknown."""
+        ...
+
+    def __call__(self, inputs: Tensor) -> Conditioning: ...
+
+
+class Denoiser(Protocol):
+    """The network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
+
+    def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor: ...
+
+
+BoundDenoiser = Callable[[Tensor, Tensor], Prediction]
+"""A denoiser with its conditioning and guidance bound: (x_t (B, *S), timestep (B,)) -> Prediction."""
+
+StepNoise = Callable[[int], Tensor]
+"""Standard normal noise (B, *S) for step `index` of a stochastic sampler; per image, batch-independent."""
+
+
+class Sampler(Protocol):
+    """Walks from noise to a sample; every consumer reads the same steps."""
+
+    def trajectory(
+        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
+    ) -> Iterator[SamplerStep]: ...
+
+
+Batch = Mapping[str, Tensor]
+"""Tensors with one leading batch dimension; the trainer may cut it into micro-batches."""
+
+
+class TrainingTask(Protocol):
+    """What is trained and how it is scored; the trainer owns everything else.
+
+    All randomness of a step is drawn in `batch`, for the whole batch at once, so that `losses` is a
+    pure function and micro-batching changes nothing.
+    """
+
+    num_examples: int
+
+    def build_module(self) -> nn.Module:
+        """The module whose parameters are trained; its state_dict is the checkpoint's model."""
+        ...
+
+    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+        """Load examples (B,) int64 and draw every random number they need. CPU tensors."""
+        ...
+
+    def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Scalar float32 means over the batch; the one named "loss" is minimised."""
+        ...
+
+    def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
+        """Score on fixed held-out data and noise. "loss" is what "best" means (lower is better);
+        "verdict" is a sentence for the person watching; the rest is logged."""
+        ...
+
+
+class Metric(Protocol):
+    """A score over images."""
+
+    def update(self, images: Tensor, records: pd.DataFrame) -> None:
+        """uint8 (B, 3, H, W) and the labels of those images."""
+        ...
+
+    def compute(self) -> dict[str, Any]: ...

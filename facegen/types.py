@@ -1,0 +1,165 @@
+"""The data that flows between layers, as frozen dataclasses.
+
+Shape letters: B batch, C channels, H/W image pixels, h/w latent cells, L tokens, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Shape of one diffused sample: `(4, 16, 16)` a latent, `(3, 64, 64)` pixels, `(256,)` a vector."""
+
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ConditioningSpec:
+    """What a conditioner gives: width of its vector, width and number of its tokens; None if absent."""
+
+    vector_dim: int | None = None
+    token_dim: int | None = None
+    num_tokens: int | None = None
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser is told: `vector` (B, D), `tokens` (B, L, D), `token_mask` (B, L) True = real."""
+
+    vector: Tensor | None = None
+    tokens: Tensor | None = None
+    token_mask: Tensor | None = None
+
+    def lerp(self, other: Conditioning, weight: float) -> Conditioning:
+        """Return `(1 - weight) * self + weight * other`; a token counts where either side has it."""
+        return Conditioning(
+            vector=_lerp(self.vector, other.vector, weight),
+            tokens=_lerp(self.tokens, other.tokens, weight),
+            token_mask=_either(self.token_mask, other.token_mask),
+        )
+
+    @staticmethod
+    def cat(parts: list[Conditioning]) -> Conditioning:
+        """Stack conditionings of one conditioner along the batch."""
+        return Conditioning(
+            vector=_cat([part.vector for part in parts]),
+            tokens=_cat([part.tokens for part in parts]),
+            token_mask=_cat([part.token_mask for part in parts]),
+        )
+
+
+def _lerp(a: Tensor | None, b: Tensor | None, weight: float) -> Tensor | None:
+    return None if a is None or b is None else torch.lerp(a, b, weight)
+
+
+def _either(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    return None if a is None or b is None else a | b
+
+
+def _cat(parts: list[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None
+
+
+@dataclass(frozen=True)
+class LatentMoments:
+    """Diagonal Gaussian over latents: `mean` and `log_variance`, both (B, C, h, w)."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, noise: Tensor) -> Tensor:
+        """Return mean + std * noise for standard normal `noise` of the same shape."""
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+
+@dataclass(frozen=True)
+class LatentScaling:
+    """Per-channel affine map to unit scale, in diffusers' convention: `(z - shift) * scale`."""
+
+    shift: tuple[float, ...]
+    scale: tuple[float, ...]
+
+    def apply(self, z: Tensor) -> Tensor:
+        """Scale autoencoder latents (B, C, h, w) to what the denoiser sees."""
+        return (z - self._column(self.shift, z)) * self._column(self.scale, z)
+
+    def invert(self, x: Tensor) -> Tensor:
+        """Undo `apply`: denoiser samples (B, C, h, w) to autoencoder latents."""
+        return x / self._column(self.scale, x) + self._column(self.shift, x)
+
+    @staticmethod
+    def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
+        column = torch.tensor(values, dtype=like.dtype, device=like.device)
+        return column.view(1, -1, *[1] * (like.ndim - 2))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A denoiser's answer at one noise level: estimates of the clean sample and of the noise."""
+
+    x0: Tensor
+    eps: Tensor
+
+
+@dataclass(frozen=True)
+class SamplerStep:
+    """One step of a sampler: after `index + 1` of `num_steps`, the state `x_t` and the current `x0`."""
+
+    index: int
+    num_steps: int
+    timestep: float
+    x_t: Tensor
+    x0: Tensor
+
+
+@dataclass(frozen=True)
+class LabelSchema:
+    """Which labels a data set carries: binary `attributes`, and per class column its class names."""
+
+    attributes: tuple[str, ...] = ()
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"attributes": list(self.attributes), "classes": {k: list(v) for k, v in self.classes.items()}}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> LabelSchema:
+        return LabelSchema(
+            attributes=tuple(data.get("attributes", ())),
+            classes={name: tuple(values) for name, values in data.get("classes", {}).items()},
+        )
+
+
+@dataclass(frozen=True)
+class PromptReading:
+    """How a prompt was read: `labels` asked for, words behind each, and the words left over."""
+
+    labels: dict[str, float]
+    understood: tuple[tuple[str, str], ...] = ()  # (words of the prompt, what they were read as)
+    not_understood: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """One source image with its labels, before decoding.
+
+    `load` returns the file's raw bytes. `attributes` values are True, False or None (unknown).
+    `split` is None where the source does not say. `location` names the origin for error messages.
+    """
+
+    id: str
+    load: Any  # Callable[[], bytes]
+    location: str
+    attributes: dict[str, bool | None] = field(default_factory=dict)
+    classes: dict[str, str | None] = field(default_factory=dict)
+    caption: str | None = None
+    split: str | None = None
+    identity: str | None = None
+    extra: dict[str, int | float | str | None] = field(default_factory=dict)  # e.g. age
