@@ -1,0 +1,150 @@
+"""Binary attributes, each asked for, asked away, or left open ("unknown").
+
+Letters: N or B rows, A attributes, V = 3 values (no, unknown, yes), D features.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Config(KindConfig):
+    kind: Literal["attributes"] = "attributes"
+    attributes: list[str] | None = None  # default: all the data set has
+    dim: int = Field(256, ge=1)
+    tokens: bool = True  # also a token each, for cross-attention and in-context conditioning
+    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
+    partial_dropout: float = Field(0.0, ge=0, le=1)  # probability that it sees a random subset
+
+
+def build(config: Config, labels: LabelSchema) -> AttributeConditioner:
+    """A conditioner on `config.attributes`, or on all attributes of `labels`.
+
+    Raises:
+        UsageError: an attribute that the data does not have, one named twice, or none at all.
+    """
+    if not labels.attributes:
+        raise UsageError(
+            "Conditioner 'attributes' needs data with attributes, and this data has none.",
+            hint="--set conditioner.kind=class_label where it has classes, --set conditioner.kind=none otherwise.",
+        )
+    attributes = tuple(labels.attributes if config.attributes is None else config.attributes)
+    for name in attributes:
+        if name not in labels.attributes:
+            raise UsageError(
+                f"conditioner.attributes: the data has no attribute '{name}'."
+                f"{did_you_mean(name, labels.attributes)}",
+                hint=f"It has: {', '.join(labels.attributes)}.",
+            )
+    if not attributes or len(set(attributes)) < len(attributes):
+        raise UsageError("conditioner.attributes must name at least one attribute, and none twice.")
+    return AttributeConditioner(
+        attributes,
+        dim=config.dim,
+        tokens=config.tokens,
+        dropout=config.dropout,
+        partial_dropout=config.partial_dropout,
+    )
+
+
+class AttributeConditioner(nn.Module):
+    """Inputs (B, A) of +1 yes, -1 no, 0 unknown to a vector (B, D) and, if wanted, tokens (B, A, D).
+
+    Values between are allowed and blend the learned embeddings of their neighbours.
+    """
+
+    def __init__(
+        self, attributes: tuple[str, ...], *, dim: int, tokens: bool, dropout: float, partial_dropout: float
+    ) -> None:
+        super().__init__()
+        self.attributes = attributes
+        self.tokens = tokens
+        self.dropout = dropout
+        self.partial_dropout = partial_dropout
+        self.spec = ConditioningSpec(
+            vector_dim=dim,
+            token_dim=dim if tokens else None,
+            num_tokens=len(attributes) if tokens else None,
+        )
+        self.embedding = nn.Parameter(torch.randn(len(attributes), 3, dim))  # (A, V, D)
+        self.vector_mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor:
+        """(N, A) int8 from nullable columns of 1, 0 and <NA>.
+
+        Raises:
+            DataError: a column is missing.
+        """
+        missing = [name for name in self.attributes if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"The data has no column {', '.join(missing)}, which the conditioner needs.",
+                hint="Use data with the attributes this model is conditioned on, or narrow conditioner.attributes.",
+            )
+        values = frame[list(self.attributes)].astype("Int8")
+        signed = (2 * values - 1).fillna(0).to_numpy(dtype="int8")
+        return torch.from_numpy(signed.copy())
+
+    def null_inputs(self, count: int) -> Tensor:
+        """(count, A) int8 zeros: everything unknown."""
+        return torch.zeros(count, len(self.attributes), dtype=torch.int8)
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Hide all attributes of a share of the samples, and a random subset of another share's.
+
+        A sample that loses a subset keeps each attribute with one probability drawn for it uniformly,
+        so that it learns from one attribute up to nearly all.
+        """
+        count, num_attributes = inputs.shape
+        draws = torch.rand(count, 3 + num_attributes, generator=generator)
+        keep_all = draws[:, 0:1] >= self.dropout
+        some = draws[:, 1:2] < self.partial_dropout
+        keep = keep_all & (~some | (draws[:, 3:] < draws[:, 2:3]))
+        return inputs * keep.to(inputs.device)
+
+    def read(self, prompt: str) -> PromptReading:
+        """What of `prompt` names an attribute of this model, with negation and synonyms."""
+        from facegen.vocabulary.prompts import read_prompt
+
+        return read_prompt(prompt, LabelSchema(attributes=self.attributes))
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """(1, A) float32 from `reading.labels` in [-1, 1]; the rest is unknown.
+
+        Raises:
+            UsageError: a label this model does not know, or a value out of range.
+        """
+        row = torch.zeros(1, len(self.attributes))
+        for name, value in reading.labels.items():
+            if name not in self.attributes:
+                raise UsageError(
+                    f"This model has no attribute '{name}'.{did_you_mean(name, self.attributes)}",
+                    hint=f"It knows: {', '.join(self.attributes)}.",
+                )
+            if not -1 <= value <= 1:
+                raise UsageError(f"Attribute {name} = {value} is out of range; -1 is no, 0 open, 1 yes.")
+            row[0, self.attributes.index(name)] = value
+        return row
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        values = inputs.to(self.embedding.dtype)
+        weights = torch.stack([(-values).relu(), 1 - values.abs(), values.relu()], dim=2)  # (B, A, V)
+        count = len(self.attributes)
+        if self.tokens:
+            tokens = torch.einsum("bav,avd->bad", weights, self.embedding)
+            total = tokens.sum(dim=1)
+        else:
+            tokens = None
+            total = weights.flatten(1) @ self.embedding.flatten(0, 1)
+        return Conditioning(vector=self.vector_mlp(total * count**-0.5), tokens=tokens)

@@ -1,0 +1,59 @@
+"""No condition: an unconditional model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Config(KindConfig):
+    kind: Literal["none"] = "none"
+
+
+def build(config: Config, labels: LabelSchema) -> NoCondition:
+    """The empty condition; labels are ignored."""
+    return NoCondition()
+
+
+class NoCondition(nn.Module):
+    """Gives an empty `Conditioning`; its inputs are (N, 0)."""
+
+    spec = ConditioningSpec()
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor:
+        return torch.zeros(len(frame), 0, dtype=torch.int8)
+
+    def null_inputs(self, count: int) -> Tensor:
+        return torch.zeros(count, 0, dtype=torch.int8)
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        return inputs
+
+    def read(self, prompt: str) -> PromptReading:
+        """Nothing is understood: every word is left over."""
+        return PromptReading(labels={}, not_understood=tuple(prompt.split()))
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """One empty row.
+
+        Raises:
+            UsageError: labels were asked of an unconditional model.
+        """
+        if reading.labels:
+            raise UsageError(
+                f"This model is unconditional and cannot be asked for {', '.join(reading.labels)}.",
+                hint="Sample without a prompt, or train with a conditioner such as 'attributes'.",
+            )
+        return self.null_inputs(1)
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        return Conditioning()

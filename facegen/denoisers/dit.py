@@ -1,0 +1,271 @@
+"""Diffusion transformer: patches of the sample as tokens, modulated by time and condition.
+
+Peebles & Xie 2023 (DiT, adaLN-zero) with RMS query-key norm, gated MLPs, and one modulation shared by
+all blocks plus a table per block (adaLN-single, Chen et al. 2023, PixArt-alpha) as the default.
+
+Letters: B batch, C channels, H/W sample rows and columns, h/w patch rows and columns, p patch size,
+T = h * w tokens, L condition tokens, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.nn.attention import CrossAttention, SelfAttention
+from facegen.nn.blocks import GeluMlp, SwiGluMlp, modulate
+from facegen.nn.embeddings import TimestepEmbedding, grid_positions
+from facegen.types import Conditioning, ConditioningSpec, SampleSpec
+
+MlpKind = Literal["swiglu", "gelu"]
+ModulationKind = Literal["shared", "per_block"]
+
+
+class Config(KindConfig):
+    """A conditioner's vector always enters the adaptive norm; `conditioning` says what its tokens do."""
+
+    kind: Literal["dit"] = "dit"
+    patch_size: int = Field(2, ge=1)
+    width: int = Field(256, ge=8)
+    depth: int = Field(6, ge=1)
+    num_heads: int = Field(4, ge=1)
+    mlp: MlpKind = "swiglu"
+    mlp_ratio: float = Field(4.0, gt=0)  # parameters as a plain MLP of this ratio has, swiglu included
+    qk_norm: bool = True
+    modulation: ModulationKind = "shared"
+    conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Config:
+        if self.width % self.num_heads or self.width % 4:
+            raise ValueError(f"width {self.width} must be divisible by 4 and by num_heads {self.num_heads}")
+        return self
+
+
+def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> DiffusionTransformer:
+    """A randomly initialised transformer for `sample`, told what `conditioning` offers.
+
+    Raises:
+        UsageError: the sample is no image or not divisible into patches, or the conditioner does not
+            give what `config.conditioning` needs.
+    """
+    _check(config, sample, conditioning)
+    tokens_used = config.conditioning != "adaptive_norm" and conditioning.token_dim is not None
+    hidden_dim = int(config.width * config.mlp_ratio * (2 / 3 if config.mlp == "swiglu" else 1))
+    return DiffusionTransformer(
+        sample_shape=sample.shape,
+        patch_size=config.patch_size,
+        width=config.width,
+        depth=config.depth,
+        num_heads=config.num_heads,
+        mlp=config.mlp,
+        mlp_hidden_dim=max(8, 8 * round(hidden_dim / 8)),
+        qk_norm=config.qk_norm,
+        modulation=config.modulation,
+        vector_dim=conditioning.vector_dim,
+        token_dim=conditioning.token_dim if tokens_used else None,
+        token_use="in_context" if config.conditioning == "in_context" else "cross_attention",
+    )
+
+
+def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
+    if len(sample.shape) != 3:
+        raise UsageError(f"Denoiser 'dit' needs samples (C, H, W), not {sample.shape}.")
+    _, height, width = sample.shape
+    if height % config.patch_size or width % config.patch_size:
+        fitting = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        raise UsageError(
+            f"denoiser.patch_size {config.patch_size} does not divide samples of {height}x{width}.",
+            hint=f"Allowed here: {', '.join(map(str, fitting))}.",
+        )
+    unconditional = conditioning.vector_dim is None and conditioning.token_dim is None
+    if unconditional:
+        return
+    if config.conditioning == "adaptive_norm" and conditioning.vector_dim is None:
+        raise UsageError(
+            "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; this one gives tokens.",
+            hint="--set denoiser.conditioning=cross_attention",
+        )
+    if config.conditioning != "adaptive_norm" and conditioning.token_dim is None:
+        raise UsageError(
+            f"denoiser.conditioning '{config.conditioning}' needs a conditioner that gives tokens; "
+            "this one gives a vector.",
+            hint="--set denoiser.conditioning=adaptive_norm",
+        )
+
+
+class DiffusionTransformer(nn.Module):
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation."""
+
+    def __init__(
+        self,
+        *,
+        sample_shape: tuple[int, ...],
+        patch_size: int,
+        width: int,
+        depth: int,
+        num_heads: int,
+        mlp: MlpKind,
+        mlp_hidden_dim: int,
+        qk_norm: bool,
+        modulation: ModulationKind,
+        vector_dim: int | None,
+        token_dim: int | None,
+        token_use: Literal["cross_attention", "in_context"],
+    ) -> None:
+        super().__init__()
+        channels, rows, columns = sample_shape
+        self.patch_size = patch_size
+        self.grid = (rows // patch_size, columns // patch_size)
+        patch_dim = channels * patch_size**2
+        self.patch_in = nn.Linear(patch_dim, width)
+        self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
+        self.time = TimestepEmbedding(width)
+        self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
+        self.tokens_in = None
+        if token_dim is not None:
+            self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
+        self.in_context = self.tokens_in is not None and token_use == "in_context"
+        self.modulation = nn.Linear(width, 6 * width) if modulation == "shared" else None
+        self.blocks = nn.ModuleList(
+            TransformerBlock(
+                width,
+                num_heads,
+                mlp=mlp,
+                mlp_hidden_dim=mlp_hidden_dim,
+                qk_norm=qk_norm,
+                modulation=modulation,
+                cross_attention=self.tokens_in is not None and not self.in_context,
+            )
+            for _ in range(depth)
+        )
+        self.modulation_out = nn.Linear(width, 2 * width)
+        self.patch_out = nn.Linear(width, patch_dim)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        zero = [self.modulation, self.modulation_out, self.patch_out]
+        for block in self.blocks:
+            assert isinstance(block, TransformerBlock)
+            zero += [
+                block.modulation,
+                block.cross_attention.out if block.cross_attention is not None else None,
+            ]
+        for linear in zero:
+            if linear is not None:
+                for parameter in linear.parameters():
+                    nn.init.zeros_(parameter)
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        condition = F.silu(self._condition(timestep, conditioning))  # (B, D)
+        shared = None if self.modulation is None else self.modulation(condition)  # (B, 6 D)
+        tokens = self.patch_in(self._patchify(x_t)) + self.positions
+        num_patches = tokens.shape[1]
+        context, context_mask = self._context(conditioning)
+        self_mask = None
+        if self.in_context and context is not None:
+            if context_mask is not None:
+                visible = context_mask.new_ones(len(tokens), num_patches)
+                self_mask = torch.cat([visible, context_mask], dim=1)
+            tokens = torch.cat([tokens, context], dim=1)  # (B, T + L, D)
+            context = context_mask = None
+        for block in self.blocks:
+            tokens = block(tokens, condition, shared, self_mask, context, context_mask)
+        shift, scale = self.modulation_out(condition)[:, None].chunk(2, dim=-1)
+        tokens = F.layer_norm(tokens[:, :num_patches], tokens.shape[-1:])
+        return self._unpatchify(self.patch_out(modulate(tokens, shift, scale)))
+
+    def _condition(self, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        condition = self.time(timestep)
+        if self.vector_in is None:
+            return condition
+        if conditioning.vector is None:
+            raise ValueError("this denoiser was built for a conditioning vector, and got none")
+        return condition + self.vector_in(conditioning.vector)
+
+    def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
+        if self.tokens_in is None:
+            return None, None
+        if conditioning.tokens is None:
+            raise ValueError("this denoiser was built for condition tokens, and got none")
+        return self.tokens_in(conditioning.tokens), conditioning.token_mask
+
+    def _patchify(self, x: Tensor) -> Tensor:
+        batch, channels = x.shape[:2]
+        rows, columns = self.grid
+        size = self.patch_size
+        patches = x.reshape(batch, channels, rows, size, columns, size)
+        patches = patches.permute(0, 2, 4, 1, 3, 5)  # (B, h, w, C, p, p)
+        return patches.reshape(batch, rows * columns, channels * size * size)
+
+    def _unpatchify(self, tokens: Tensor) -> Tensor:
+        batch = len(tokens)
+        rows, columns = self.grid
+        size = self.patch_size
+        patches = tokens.view(batch, rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(batch, -1, rows * size, columns * size)  # (B, C, H, W)
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention, optional cross-attention and MLP on (B, T, D); shift, scale and gate from the condition.
+
+    With shared modulation the block adds its own learned table to what all blocks share; otherwise it has
+    its own projection of the condition. Either starts at zero, so that a new block is the identity.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_heads: int,
+        *,
+        mlp: MlpKind,
+        mlp_hidden_dim: int,
+        qk_norm: bool,
+        modulation: ModulationKind,
+        cross_attention: bool,
+    ) -> None:
+        super().__init__()
+        self.attention = SelfAttention(width, num_heads, qk_norm=qk_norm)
+        self.cross_attention = None
+        if cross_attention:
+            self.cross_norm = nn.LayerNorm(width)
+            self.cross_attention = CrossAttention(width, width, num_heads, qk_norm=qk_norm)
+        self.mlp = (SwiGluMlp if mlp == "swiglu" else GeluMlp)(width, mlp_hidden_dim)
+        self.table = nn.Parameter(torch.zeros(6 * width)) if modulation == "shared" else None
+        self.modulation = nn.Linear(width, 6 * width) if modulation == "per_block" else None
+
+    def forward(
+        self,
+        x: Tensor,
+        condition: Tensor,
+        shared: Tensor | None,
+        self_mask: Tensor | None,
+        context: Tensor | None,
+        context_mask: Tensor | None,
+    ) -> Tensor:
+        """Tokens x (B, T, D), condition (B, D), shared modulation (B, 6 D), context (B, L, D) -> (B, T, D)."""
+        signals = self._signals(condition, shared)[:, None].chunk(6, dim=-1)  # six of (B, 1, D)
+        shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = signals
+        normed = modulate(F.layer_norm(x, x.shape[-1:]), shift, scale)
+        x = torch.addcmul(x, gate, self.attention(normed, self_mask))
+        if self.cross_attention is not None and context is not None:
+            x = x + self.cross_attention(self.cross_norm(x), context, context_mask)
+        normed = modulate(F.layer_norm(x, x.shape[-1:]), mlp_shift, mlp_scale)
+        return torch.addcmul(x, mlp_gate, self.mlp(normed))
+
+    def _signals(self, condition: Tensor, shared: Tensor | None) -> Tensor:
+        if self.modulation is not None:
+            return self.modulation(condition)
+        assert shared is not None and self.table is not None
+        return shared + self.table
