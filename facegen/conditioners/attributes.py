@@ -37,7 +37,7 @@ def build(config: Config, labels: LabelSchema) -> AttributeConditioner:
     if not labels.attributes:
         raise UsageError(
             "Conditioner 'attributes' needs data with attributes, and this data has none.",
-            hint="--set conditioner.kind=class_label where it has classes, --set conditioner.kind=none otherwise.",
+            hint="--set conditioner.kind=class_label where it has classes, otherwise conditioner.kind=none.",
         )
     attributes = tuple(labels.attributes if config.attributes is None else config.attributes)
     for name in attributes:
@@ -90,7 +90,7 @@ class AttributeConditioner(nn.Module):
         if missing:
             raise DataError(
                 f"The data has no column {', '.join(missing)}, which the conditioner needs.",
-                hint="Use data with the attributes this model is conditioned on, or narrow conditioner.attributes.",
+                hint="Use data with the attributes of this model, or narrow conditioner.attributes.",
             )
         values = frame[list(self.attributes)].astype("Int8")
         signed = (2 * values - 1).fillna(0).to_numpy(dtype="int8")

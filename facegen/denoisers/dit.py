@@ -89,7 +89,8 @@ def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -
         return
     if config.conditioning == "adaptive_norm" and conditioning.vector_dim is None:
         raise UsageError(
-            "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; this one gives tokens.",
+            "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; "
+            "this one gives tokens.",
             hint="--set denoiser.conditioning=cross_attention",
         )
     if config.conditioning != "adaptive_norm" and conditioning.token_dim is None:
@@ -218,7 +219,7 @@ class DiffusionTransformer(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Self-attention, optional cross-attention and MLP on (B, T, D); shift, scale and gate from the condition.
+    """Self-attention, optional cross-attention and MLP on (B, T, D), modulated by the condition.
 
     With shared modulation the block adds its own learned table to what all blocks share; otherwise it has
     its own projection of the condition. Either starts at zero, so that a new block is the identity.
@@ -254,7 +255,7 @@ class TransformerBlock(nn.Module):
         context: Tensor | None,
         context_mask: Tensor | None,
     ) -> Tensor:
-        """Tokens x (B, T, D), condition (B, D), shared modulation (B, 6 D), context (B, L, D) -> (B, T, D)."""
+        """Tokens x (B, T, D), condition (B, D), shared (B, 6 D), context (B, L, D) -> (B, T, D)."""
         signals = self._signals(condition, shared)[:, None].chunk(6, dim=-1)  # six of (B, 1, D)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = signals
         normed = modulate(F.layer_norm(x, x.shape[-1:]), shift, scale)
@@ -267,5 +268,6 @@ class TransformerBlock(nn.Module):
     def _signals(self, condition: Tensor, shared: Tensor | None) -> Tensor:
         if self.modulation is not None:
             return self.modulation(condition)
-        assert shared is not None and self.table is not None
+        assert shared is not None
+        assert self.table is not None
         return shared + self.table

@@ -1,6 +1,6 @@
-"""Building blocks shared by the denoisers: MLPs, modulation, residual convolution, spatial attention.
+"""Building blocks of the denoisers: MLPs, modulation, residual convolution, attention over feature maps.
 
-Letters: B batch, T tokens, D features, C channels, H/W rows and columns of a feature map.
+Letters: B batch, T tokens, L condition tokens, D features, C channels, H/W rows and columns of a map.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facegen.nn.attention import CrossAttention, SelfAttention
+
 NormKind = Literal["group", "instance"]
 ActivationKind = Literal["silu", "relu"]
+MAX_NORM_GROUPS = 32  # Ho et al. 2020; fewer where channels do not divide
 
 
 class GeluMlp(nn.Module):
@@ -42,5 +45,101 @@ class SwiGluMlp(nn.Module):
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """`x * (1 + scale) + shift`, with shift and scale (B, 1, D) broadcast over the tokens of x (B, T, D)."""
+    """`x * (1 + scale) + shift`; shift and scale (B, 1, D) broadcast over tokens, (B, C, 1, 1) over a map."""
     return torch.addcmul(shift, x, 1 + scale)
+
+
+def feature_norm(kind: NormKind, channels: int) -> nn.GroupNorm:
+    """Group norm of up to 32 groups, or instance norm (a group per channel), with learned scale and shift."""
+    if kind == "instance":
+        return nn.GroupNorm(channels, channels)
+    groups = max(g for g in range(1, MAX_NORM_GROUPS + 1) if channels % g == 0)
+    return nn.GroupNorm(groups, channels)
+
+
+def activation(kind: ActivationKind) -> nn.Module:
+    """SiLU or ReLU."""
+    return nn.SiLU() if kind == "silu" else nn.ReLU()
+
+
+class ResidualBlock(nn.Module):
+    """(B, in, H, W) and the embedding of time and condition (B, E) -> (B, out, H, W).
+
+    Two norm-activation-convolutions; the second norm is scaled and shifted by the embedding (FiLM,
+    Perez et al. 2018; Dhariwal & Nichol 2021's adaptive group norm). The last convolution starts at zero.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        embedding_dim: int,
+        *,
+        norm: NormKind,
+        act: ActivationKind,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.activation = activation(act)
+        self.norm_in = feature_norm(norm, in_channels)
+        self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
+        self.embedding = nn.Linear(embedding_dim, 2 * out_channels)
+        self.norm_out = feature_norm(norm, out_channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv_out = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
+        self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift, scale = self.embedding(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, out, 1, 1)
+        hidden = self.conv_in(self.activation(self.norm_in(x)))
+        hidden = self.activation(modulate(self.norm_out(hidden), shift, scale))
+        return self.skip(x) + self.conv_out(self.dropout(hidden))
+
+
+class SpatialAttention(nn.Module):
+    """Cells of a map (B, C, H, W) attend to each other, and to condition tokens (B, L, context_dim).
+
+    Either part may be absent; both start as the identity.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        num_heads: int,
+        *,
+        norm: NormKind,
+        self_attention: bool,
+        context_dim: int | None,
+    ) -> None:
+        super().__init__()
+        self.attention = self.cross_attention = None
+        if self_attention:
+            self.norm = feature_norm(norm, channels)
+            self.attention = SelfAttention(channels, num_heads)
+            zeroed(self.attention.out)
+        if context_dim is not None:
+            self.cross_norm = feature_norm(norm, channels)
+            self.cross_attention = CrossAttention(channels, context_dim, num_heads)
+            zeroed(self.cross_attention.out)
+
+    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+        if self.attention is not None:
+            x = x + _as_map(self.attention(_as_tokens(self.norm(x))), x)
+        if self.cross_attention is not None and context is not None:
+            x = x + _as_map(self.cross_attention(_as_tokens(self.cross_norm(x)), context, mask), x)
+        return x
+
+
+def zeroed(module: nn.Module) -> nn.Module:
+    """The module with all its parameters set to zero."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def _as_tokens(x: Tensor) -> Tensor:
+    return x.flatten(2).transpose(1, 2)  # (B, H W, C)
+
+
+def _as_map(tokens: Tensor, like: Tensor) -> Tensor:
+    return tokens.transpose(1, 2).reshape(like.shape)  # (B, C, H, W)

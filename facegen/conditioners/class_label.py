@@ -1,0 +1,127 @@
+"""One class of several, such as an age group or an expression."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Config(KindConfig):
+    kind: Literal["class_label"] = "class_label"
+    column: str | None = None  # default: the only class column the data has
+    dim: int = Field(256, ge=1)
+    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its class
+
+
+def build(config: Config, labels: LabelSchema) -> ClassLabelConditioner:
+    """A conditioner on the classes of `config.column`.
+
+    Raises:
+        UsageError: the data has no classes, not that column, or several and none is named.
+    """
+    columns = ", ".join(labels.classes)
+    if not labels.classes:
+        raise UsageError(
+            "Conditioner 'class_label' needs data with classes, and this data has none.",
+            hint="--set conditioner.kind=attributes where it has attributes, otherwise conditioner.kind=none.",
+        )
+    if config.column is None and len(labels.classes) > 1:
+        raise UsageError(
+            f"The data has several class columns: {columns}. Name one.",
+            hint=f"--set conditioner.column={next(iter(labels.classes))}",
+        )
+    column = next(iter(labels.classes)) if config.column is None else config.column
+    if column not in labels.classes:
+        raise UsageError(
+            f"conditioner.column: the data has no class column '{column}'."
+            f"{did_you_mean(column, labels.classes)}",
+            hint=f"It has: {columns}.",
+        )
+    return ClassLabelConditioner(column, labels.classes[column], dim=config.dim, dropout=config.dropout)
+
+
+class ClassLabelConditioner(nn.Module):
+    """Class numbers (B,) to a learned vector (B, D); one number past the last class is the null class."""
+
+    def __init__(self, column: str, classes: tuple[str, ...], *, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.column = column
+        self.classes = classes
+        self.dropout = dropout
+        self.spec = ConditioningSpec(vector_dim=dim)
+        self.embedding = nn.Embedding(len(classes) + 1, dim)
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor:
+        """(N,) int64 class numbers; a missing value is the null class.
+
+        Raises:
+            DataError: no such column, or a class the model does not know.
+        """
+        if self.column not in frame.columns:
+            raise DataError(f"The data has no class column '{self.column}', which the conditioner needs.")
+        values = frame[self.column]
+        numbers = values.map({name: number for number, name in enumerate(self.classes)})
+        unknown = sorted({str(value) for value in values[numbers.isna() & values.notna()]})
+        if unknown:
+            raise DataError(
+                f"Column '{self.column}' has classes the model does not know: {', '.join(unknown)}.",
+                hint=f"It knows: {', '.join(self.classes)}.",
+            )
+        return torch.from_numpy(numbers.astype("Float64").fillna(len(self.classes)).to_numpy(dtype="int64"))
+
+    def null_inputs(self, count: int) -> Tensor:
+        return torch.full((count,), len(self.classes), dtype=torch.int64)
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Give a share of the samples the null class."""
+        dropped = torch.rand(len(inputs), generator=generator) < self.dropout
+        return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
+
+    def read(self, prompt: str) -> PromptReading:
+        """The class names that stand in `prompt` as whole words, whatever their case, longest first."""
+        rest, understood = prompt, []
+        for name in sorted(self.classes, key=len, reverse=True):
+            words = r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_-]+", name))
+            found = re.search(rf"(?<!\w){words}(?!\w)", rest, flags=re.IGNORECASE)
+            if found:
+                understood.append((found.group(), name))
+                rest = rest[: found.start()] + " " + rest[found.end() :]
+        return PromptReading(
+            labels={name: 1.0 for _, name in understood},
+            understood=tuple(understood),
+            not_understood=tuple(rest.split()),
+        )
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """(1,) int64: the class asked for, the null class if none was.
+
+        Raises:
+            UsageError: an unknown class, several at once, or one asked away.
+        """
+        if not reading.labels:
+            return self.null_inputs(1)
+        known = f"Classes of '{self.column}': {', '.join(self.classes)}."
+        if len(reading.labels) > 1:
+            raise UsageError(f"Ask for one class, not for {' and '.join(reading.labels)}.", hint=known)
+        [(name, value)] = reading.labels.items()
+        if name not in self.classes:
+            raise UsageError(
+                f"This model has no class '{name}'.{did_you_mean(name, self.classes)}", hint=known
+            )
+        if value != 1:
+            raise UsageError(f"A class is asked for with 1, not with {name}={value:g}.", hint=known)
+        return torch.tensor([self.classes.index(name)])
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        return Conditioning(vector=self.embedding(inputs))

@@ -1,0 +1,266 @@
+"""U-Net over latents or pixels: residual blocks with time everywhere, attention where it is asked for.
+
+Ho et al. 2020 with the adaptive norms of Dhariwal & Nichol 2021 and the cross-attention of Rombach et
+al. 2022. Level 0 is full resolution; each further level halves it.
+
+Letters: B batch, C channels, H/W rows and columns, L condition tokens, D features, E embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.nn.blocks import (
+    ActivationKind,
+    NormKind,
+    ResidualBlock,
+    SpatialAttention,
+    activation,
+    feature_norm,
+    zeroed,
+)
+from facegen.nn.embeddings import TimestepEmbedding
+from facegen.nn.resampling import Downsample, Upsample
+from facegen.types import Conditioning, ConditioningSpec, SampleSpec
+
+
+class Config(KindConfig):
+    """Levels in `self_attention_levels` and `cross_attention_levels` count from 0, full resolution.
+
+    A conditioner's vector is added to the time embedding, which scales and shifts every block's norm.
+    """
+
+    kind: Literal["unet"] = "unet"
+    base_channels: int = Field(64, ge=2)
+    channel_multipliers: list[int] = Field(default_factory=lambda: [1, 2, 4], min_length=1)
+    num_res_blocks: int = Field(2, ge=1)
+    self_attention_levels: list[int] = Field(default_factory=lambda: [2])
+    cross_attention_levels: list[int] = Field(default_factory=list)
+    num_heads: int = Field(4, ge=1)
+    norm: NormKind = "group"
+    activation: ActivationKind = "silu"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if min(self.channel_multipliers) < 1:
+            raise ValueError("channel_multipliers must be positive")
+        num_levels = len(self.channel_multipliers)
+        for level in [*self.self_attention_levels, *self.cross_attention_levels]:
+            if not 0 <= level < num_levels:
+                raise ValueError(f"attention level {level} does not exist; levels are 0 to {num_levels - 1}")
+            channels = self.base_channels * self.channel_multipliers[level]
+            if channels % self.num_heads:
+                raise ValueError(
+                    f"{channels} channels at level {level} must be divisible by num_heads {self.num_heads}"
+                )
+        return self
+
+
+def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> UNet:
+    """A randomly initialised U-Net for `sample`, told what `conditioning` offers.
+
+    Raises:
+        UsageError: the sample is no image or cannot be halved often enough, or the conditioner does not
+            give what the configuration needs.
+    """
+    _check(config, sample, conditioning)
+    plan = StagePlan(
+        level_channels=tuple(config.base_channels * multiplier for multiplier in config.channel_multipliers),
+        self_attention_levels=frozenset(config.self_attention_levels),
+        cross_attention_levels=frozenset(config.cross_attention_levels if conditioning.token_dim else ()),
+        num_heads=config.num_heads,
+        norm=config.norm,
+        act=config.activation,
+        dropout=config.dropout,
+        recompute=config.gradient_checkpointing,
+        token_dim=conditioning.token_dim,
+    )
+    return UNet(sample.shape[0], config.num_res_blocks, plan, vector_dim=conditioning.vector_dim)
+
+
+def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
+    if len(sample.shape) != 3:
+        raise UsageError(f"Denoiser 'unet' needs samples (C, H, W), not {sample.shape}.")
+    num_levels = len(config.channel_multipliers)
+    _, height, width = sample.shape
+    _check_size(height, width, num_levels)
+    if config.norm == "instance" and (height * width) // 4 ** (num_levels - 1) == 1:
+        raise UsageError(
+            f"denoiser.norm 'instance' leaves nothing of the single cell that {height}x{width} has at "
+            f"level {num_levels - 1}.",
+            hint="Use --set denoiser.norm=group, or fewer channel_multipliers.",
+        )
+    has_vector, has_tokens = conditioning.vector_dim is not None, conditioning.token_dim is not None
+    if has_tokens and not has_vector and not config.cross_attention_levels:
+        raise UsageError(
+            "The conditioner gives tokens alone, and this U-Net has no cross-attention to read them.",
+            hint=f"--set denoiser.cross_attention_levels=[{num_levels - 1}]",
+        )
+    if has_vector and not has_tokens and config.cross_attention_levels:
+        raise UsageError(
+            "denoiser.cross_attention_levels needs a conditioner that gives tokens; this one gives a vector.",
+            hint="--set denoiser.cross_attention_levels=[]",
+        )
+
+
+def _check_size(height: int, width: int, num_levels: int) -> None:
+    factor = 2 ** (num_levels - 1)
+    if height % factor or width % factor:
+        raise UsageError(
+            f"A U-Net of {num_levels} levels needs height and width divisible by {factor}, "
+            f"not {height}x{width}.",
+            hint="Use fewer denoiser.channel_multipliers, or another image size.",
+        )
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What the stages of a U-Net have in common, level by level."""
+
+    level_channels: tuple[int, ...]
+    self_attention_levels: frozenset[int]
+    cross_attention_levels: frozenset[int]
+    num_heads: int
+    norm: NormKind
+    act: ActivationKind
+    dropout: float
+    recompute: bool
+    token_dim: int | None
+
+    @property
+    def embedding_dim(self) -> int:
+        """Width E of the embedding of time and condition."""
+        return 4 * self.level_channels[0]
+
+    def stage(self, in_channels: int, level: int) -> Stage:
+        """A residual block from `in_channels` to the channels of `level`, with that level's attention."""
+        channels = self.level_channels[level]
+        block = ResidualBlock(
+            in_channels, channels, self.embedding_dim, norm=self.norm, act=self.act, dropout=self.dropout
+        )
+        attention = SpatialAttention(
+            channels,
+            self.num_heads,
+            norm=self.norm,
+            self_attention=level in self.self_attention_levels,
+            context_dim=self.token_dim if level in self.cross_attention_levels else None,
+        )
+        return Stage(block, attention, self.recompute)
+
+
+class UNet(nn.Module):
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
+
+    Any H and W divisible by 2^(levels - 1), the size it was built for or another.
+    """
+
+    def __init__(
+        self, sample_channels: int, num_res_blocks: int, plan: StagePlan, *, vector_dim: int | None
+    ) -> None:
+        super().__init__()
+        self.num_levels = len(plan.level_channels)
+        base, bottom = plan.level_channels[0], self.num_levels - 1
+        self.time = TimestepEmbedding(plan.embedding_dim)
+        self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, plan.embedding_dim)
+        self.embedding_activation = activation(plan.act)
+        # Text encoders differ in scale by orders of magnitude; attention wants features of unit scale.
+        uses_tokens = plan.token_dim is not None and plan.cross_attention_levels
+        self.tokens_norm = nn.LayerNorm(plan.token_dim) if uses_tokens else None
+
+        self.conv_in = nn.Conv2d(sample_channels, base, 3, padding=1)
+        skips, channels = [base], base
+        self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
+        for level, level_channels in enumerate(plan.level_channels):
+            stages = nn.ModuleList()
+            for _ in range(num_res_blocks):
+                stages.append(plan.stage(channels, level))
+                channels = level_channels
+                skips.append(channels)
+            self.down.append(stages)
+            if level < bottom:
+                self.downsample.append(Downsample(channels))
+                skips.append(channels)
+        self.middle = nn.ModuleList(plan.stage(channels, bottom) for _ in range(2))
+        self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
+        for level in reversed(range(self.num_levels)):
+            stages = nn.ModuleList()
+            for _ in range(num_res_blocks + 1):
+                stages.append(plan.stage(channels + skips.pop(), level))
+                channels = plan.level_channels[level]
+            self.up.append(stages)
+            if level > 0:
+                self.upsample.append(Upsample(channels))
+        self.norm_out = feature_norm(plan.norm, channels)
+        self.activation_out = activation(plan.act)
+        self.conv_out = zeroed(nn.Conv2d(channels, sample_channels, 3, padding=1))
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        _check_size(x_t.shape[2], x_t.shape[3], self.num_levels)
+        embedding = self._embedding(timestep, conditioning)
+        context, mask = self._context(conditioning)
+        x = self.conv_in(x_t)
+        skips = [x]
+        for level, stages in enumerate(self.down):
+            for stage in _each(stages):
+                x = stage(x, embedding, context, mask)
+                skips.append(x)
+            if level < len(self.downsample):
+                x = self.downsample[level](x)
+                skips.append(x)
+        for stage in self.middle:
+            x = stage(x, embedding, context, mask)
+        for index, stages in enumerate(self.up):
+            for stage in _each(stages):
+                x = stage(torch.cat([x, skips.pop()], dim=1), embedding, context, mask)
+            if index < len(self.upsample):
+                x = self.upsample[index](x)
+        return self.conv_out(self.activation_out(self.norm_out(x)))
+
+    def _embedding(self, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        embedding = self.time(timestep)
+        if self.vector_in is not None:
+            if conditioning.vector is None:
+                raise ValueError("this denoiser was built for a conditioning vector, and got none")
+            embedding = embedding + self.vector_in(conditioning.vector)
+        return self.embedding_activation(embedding)  # (B, E)
+
+    def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
+        if self.tokens_norm is None:
+            return None, None
+        if conditioning.tokens is None:
+            raise ValueError("this denoiser was built for condition tokens, and got none")
+        return self.tokens_norm(conditioning.tokens), conditioning.token_mask
+
+
+class Stage(nn.Module):
+    """A residual block and its attention; with `recompute` activations are not kept for the backward pass."""
+
+    def __init__(self, block: ResidualBlock, attention: SpatialAttention, recompute: bool) -> None:
+        super().__init__()
+        self.block = block
+        self.attention = attention
+        self.recompute = recompute
+
+    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Map x (B, C, H, W), embedding (B, E), context (B, L, D), mask (B, L) -> (B, C', H, W)."""
+        if self.recompute and self.training and torch.is_grad_enabled():
+            return checkpoint(self._run, x, embedding, context, mask, use_reentrant=False)
+        return self._run(x, embedding, context, mask)
+
+    def _run(self, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
+        return self.attention(self.block(x, embedding), context, mask)
+
+
+def _each(stages: nn.Module) -> nn.ModuleList:
+    assert isinstance(stages, nn.ModuleList)
+    return stages
