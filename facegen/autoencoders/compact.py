@@ -1,0 +1,76 @@
+"""A small KL autoencoder that trains on a CPU in minutes: 64x64 faces to 16x16x4 latents and back.
+
+Kingma & Welling 2014 (arXiv:1312.6114) with the latent shapes of Rombach et al. 2022
+(arXiv:2112.10752), but with pixel shuffle at both ends in place of full-resolution convolutions.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.nn.autoencoder_blocks import GROUP_CHANNELS, build_decoder, build_encoder
+from facegen.types import LatentMoments
+
+LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of diffusers' DiagonalGaussianDistribution
+
+
+class Config(KindConfig):
+    kind: Literal["compact"] = "compact"
+    latent_channels: int = Field(4, ge=1)
+    downsampling: Literal[2, 4, 8, 16] = 4  # H / h
+    widths: tuple[Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)], ...] = Field(
+        (32, 64), min_length=1
+    )  # channels per level, fine to coarse; levels are a factor 2 apart
+    encoder_blocks: int = Field(1, ge=0)  # residual blocks per level
+    decoder_blocks: int = Field(2, ge=0)
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> Config:
+        if 2 ** (len(self.widths) - 1) > self.downsampling:
+            raise ValueError(
+                f"{len(self.widths)} widths need a downsampling of {2 ** (len(self.widths) - 1)}"
+            )
+        return self
+
+
+class CompactAutoencoder(nn.Module):
+    """`encode` (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f); `decode` the other way."""
+
+    def __init__(
+        self,
+        latent_channels: int,
+        downsampling: int,
+        widths: tuple[int, ...],
+        encoder_blocks: int,
+        decoder_blocks: int,
+    ) -> None:
+        super().__init__()
+        self.latent_channels = latent_channels
+        self.downsampling = downsampling
+        patch_size = downsampling // 2 ** (len(widths) - 1)
+        self.encoder = build_encoder(2 * latent_channels, patch_size, widths, encoder_blocks)
+        self.decoder = build_decoder(latent_channels, patch_size, widths, decoder_blocks)
+
+    def encode(self, images: Tensor) -> LatentMoments:
+        """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
+        mean, log_variance = self.encoder(images).chunk(2, dim=1)
+        return LatentMoments(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Unscaled latents (B, C, h, w) -> images (B, 3, h * f, w * f), about [-1, 1]."""
+        return self.decoder(latents)
+
+
+def build(config: Config) -> CompactAutoencoder:
+    """A compact autoencoder with fresh weights."""
+    return CompactAutoencoder(
+        config.latent_channels,
+        config.downsampling,
+        config.widths,
+        config.encoder_blocks,
+        config.decoder_blocks,
+    )

@@ -1,0 +1,41 @@
+"""diffusers' `AutoencoderKL`, the autoencoder of Stable Diffusion (Rombach et al. 2022), trained from scratch.
+
+Published weights are loaded by `facegen.autoencoders.load_autoencoder`; this builds a fresh one.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from facegen.autoencoders._diffusers import DiffusersKl
+from facegen.compat import guard_torchvision
+from facegen.config.kinds import KindConfig
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class Config(KindConfig):
+    """Names and meanings are diffusers'; defaults are the architecture of stabilityai/sd-vae-ft-mse."""
+
+    kind: Literal["kl"] = "kl"
+    latent_channels: int = Field(4, ge=1)
+    block_out_channels: tuple[Width, ...] = Field((128, 256, 512, 512), min_length=1)
+    layers_per_block: int = Field(2, ge=1)
+    norm_num_groups: int = Field(32, ge=1)
+    mid_block_add_attention: bool = True
+
+
+def build(config: Config) -> DiffusersKl:
+    """A KL autoencoder with fresh weights; H / h is 2^(levels - 1)."""
+    guard_torchvision()
+    from diffusers import AutoencoderKL
+
+    levels = len(config.block_out_channels)
+    model = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        **config.model_dump(exclude={"kind"}),
+    )
+    return DiffusersKl(model)

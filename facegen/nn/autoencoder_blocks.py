@@ -1,0 +1,69 @@
+"""Convolutional encoder and decoder of an image autoencoder that is cheap enough to train on a CPU.
+
+Shapes: B batch, C latent channels, H/W pixels, h/w latent cells, f = H / h.
+
+The image enters and leaves through pixel (un)shuffle (Shi et al. 2016, arXiv:1609.05158), so no
+convolution runs at full resolution, where most of a usual autoencoder's time goes.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+GROUP_CHANNELS = 8  # channels per normalisation group
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))), starting as the identity: (B, width, h, w) -> same."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            _norm(width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            _norm(width),
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+        last = self.layers[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x)
+
+
+def build_encoder(out_channels: int, patch_size: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
+    """Images (B, 3, H, W) -> features (B, out_channels, H/f, W/f), f = patch_size * 2^(levels - 1)."""
+    layers: list[nn.Module] = [
+        nn.PixelUnshuffle(patch_size),
+        nn.Conv2d(3 * patch_size**2, widths[0], 3, padding=1),
+    ]
+    for level, width in enumerate(widths):
+        if level > 0:
+            layers += [nn.PixelUnshuffle(2), nn.Conv2d(4 * widths[level - 1], width, 1)]
+        layers += [ResidualBlock(width) for _ in range(blocks)]
+    layers += [_norm(widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], out_channels, 3, padding=1)]
+    return nn.Sequential(*layers)
+
+
+def build_decoder(in_channels: int, patch_size: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
+    """Latents (B, in_channels, h, w) -> images (B, 3, h * f, w * f); `widths` from fine to coarse."""
+    layers: list[nn.Module] = [nn.Conv2d(in_channels, widths[-1], 3, padding=1)]
+    for level in reversed(range(len(widths))):
+        layers += [ResidualBlock(widths[level]) for _ in range(blocks)]
+        if level > 0:
+            layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
+    layers += [
+        _norm(widths[0]),
+        nn.SiLU(),
+        nn.Conv2d(widths[0], 3 * patch_size**2, 3, padding=1),
+        nn.PixelShuffle(patch_size),
+    ]
+    return nn.Sequential(*layers)
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, width // GROUP_CHANNELS), width)
