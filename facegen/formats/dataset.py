@@ -1,0 +1,252 @@
+"""A prepared data set: Hugging Face's parquet layout plus `dataset.json`, read back.
+
+    DATASET/dataset.json                        what was done: `DatasetManifest`
+    DATASET/data/train-00000-of-00002.parquet   image {bytes, path}, labels, captions, ...
+    DATASET/rejects.csv                         what was left out, and why
+
+`datasets.load_dataset(folder)` and `pandas.read_parquet(folder/data)` read it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError, StorageError, did_you_mean
+from facegen.formats.files import read_json
+from facegen.formats.images import decode_image
+from facegen.types import LabelSchema
+
+DATASET_FORMAT_VERSION = 1
+MANIFEST_NAME = "dataset.json"
+SPLITS = ("train", "validation", "test")
+RECORD_COLUMNS = ("id", "split", "caption", "captions", "identity", "sha256")
+_CACHE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class DatasetManifest:
+    """What `dataset.json` says. `counts` is images per split; `transform` crop, size and filters;
+    `extras` the type of each further column; `rejects` how many were left out per reason."""
+
+    kind: str
+    image_size: int
+    labels: LabelSchema
+    counts: dict[str, int]
+    fingerprint: str
+    transform: dict[str, Any] = field(default_factory=dict)
+    extras: dict[str, str] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    attribute_rates: dict[str, float | None] = field(default_factory=dict)
+    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    rejects: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format_version": DATASET_FORMAT_VERSION, **asdict(self), "labels": self.labels.to_json()}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> DatasetManifest:
+        values = {key: value for key, value in data.items() if key != "format_version"}
+        values["labels"] = LabelSchema.from_json(values["labels"])
+        values["notes"] = tuple(values.get("notes", ()))
+        return DatasetManifest(**values)
+
+
+class Dataset:
+    """A prepared data set on disk. Open it with `Dataset.open(folder)`."""
+
+    def __init__(self, folder: Path, manifest: DatasetManifest) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._splits: dict[str, DatasetSplit] = {}
+
+    @staticmethod
+    def open(folder: Path | str) -> Dataset:
+        """Open what `facegen prepare` wrote.
+
+        Raises:
+            DataError: no such folder, not a prepared data set, another format version.
+        """
+        folder = Path(folder)
+        if not (folder / MANIFEST_NAME).is_file():
+            what = "holds no" if folder.is_dir() else "does not exist, so there is no"
+            raise DataError(
+                f"'{folder}' {what} {MANIFEST_NAME}: it is not a prepared data set.",
+                hint=f"Make one: facegen prepare KIND SOURCE --out {folder}",
+            )
+        data = read_json(folder / MANIFEST_NAME, DATASET_FORMAT_VERSION)
+        try:
+            return Dataset(folder, DatasetManifest.from_json(data))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"'{folder / MANIFEST_NAME}' lacks what a manifest needs: {error}.") from error
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that hold images."""
+        return tuple(name for name in SPLITS if self.manifest.counts.get(name))
+
+    def split(self, name: str) -> DatasetSplit:
+        """Return one split; it is read when first used.
+
+        Raises:
+            DataError: no such split, or it is empty; missing files (StorageError).
+        """
+        if name not in self.splits:
+            have = ", ".join(f"{split} ({self.manifest.counts[split]})" for split in self.splits)
+            raise DataError(
+                f"'{self.folder}' has no images in split '{name}'.{did_you_mean(name, self.splits)}",
+                hint=f"Splits with images: {have or 'none'}.",
+            )
+        if name not in self._splits:
+            files = sorted((self.folder / "data").glob(f"{name}-*.parquet"))
+            self._splits[name] = DatasetSplit(name, self.manifest, files)
+        return self._splits[name]
+
+    def verify(self) -> None:
+        """Compute the fingerprint anew from the files; nothing happens when it is the manifest's.
+
+        Raises:
+            DataError: images or labels were changed after `facegen prepare`.
+            StorageError: a file is missing or cannot be read.
+        """
+        digest = FingerprintBuilder(self.manifest.labels, self.manifest.transform)
+        for name in self.splits:
+            for row in self.split(name).rows():
+                digest.add(row)
+        if digest.hexdigest() != self.manifest.fingerprint:
+            raise DataError(
+                f"'{self.folder}' was changed after it was prepared: its images and labels have fingerprint"
+                f" {digest.hexdigest()[:12]}, dataset.json says {self.manifest.fingerprint[:12]}.",
+                hint=f"Prepare it again: facegen prepare {self.manifest.kind} SOURCE --out NEW_FOLDER",
+            )
+
+
+class DatasetSplit:
+    """One split: `frame` of labels and `images(indices)`."""
+
+    def __init__(self, name: str, manifest: DatasetManifest, files: Sequence[Path]) -> None:
+        self.name = name
+        self.manifest = manifest
+        self._files = [_open_parquet(path) for path in files]
+        groups = [
+            (file_index, group, file.metadata.row_group(group).num_rows)
+            for file_index, file in enumerate(self._files)
+            for group in range(file.num_row_groups)
+        ]
+        self._groups = [(file_index, group) for file_index, group, _ in groups]
+        self._group_starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        if len(self) != manifest.counts[name]:
+            raise StorageError(
+                f"Split '{name}' holds {len(self)} rows where dataset.json says {manifest.counts[name]}: "
+                "files under data/ are missing or were added."
+            )
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def __len__(self) -> int:
+        return int(self._group_starts[-1])
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Labels without images, one row per image, in file order.
+
+        Columns `id split caption captions identity sha256`; a nullable Int8 column per attribute (1, 0,
+        <NA> unknown); a string column per class set; extras such as `age`.
+        """
+        labels, extras = self.manifest.labels, self.manifest.extras
+        columns = [*RECORD_COLUMNS, *labels.attributes, *labels.classes, *extras]
+        with _reading(f"split '{self.name}'"):
+            table = pa.concat_tables([file.read(columns=columns) for file in self._files])
+        frame = table.to_pandas()
+        return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
+
+    def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+        """Decode the images at `indices` (rows of `frame`) to uint8 (N, 3, H, W).
+
+        Whole row groups are decoded and kept, up to 2 GiB, least recently used first out.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise IndexError(f"image index outside 0..{len(self) - 1}")
+        size = self.manifest.image_size
+        out = np.empty((wanted.size, 3, size, size), dtype=np.uint8)
+        group_of = np.searchsorted(self._group_starts, wanted, side="right") - 1
+        for group in np.unique(group_of):
+            rows = np.flatnonzero(group_of == group)
+            out[rows] = self._group(int(group))[wanted[rows] - self._group_starts[group]]
+        return torch.from_numpy(out)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every row as it is stored, image bytes included, a row group at a time."""
+        for file_index, group in self._groups:
+            with _reading(f"split '{self.name}'"):
+                table = self._files[file_index].read_row_group(group)
+            yield from table.to_pylist()
+
+    def _group(self, group: int) -> np.ndarray:
+        cached = self._cache.pop(group, None)
+        if cached is None:
+            cached = self._decode_group(*self._groups[group])
+            while self._cache and (len(self._cache) + 1) * cached.nbytes > _CACHE_BYTES:
+                self._cache.popitem(last=False)
+        self._cache[group] = cached
+        return cached
+
+    def _decode_group(self, file_index: int, group: int) -> np.ndarray:
+        with _reading(f"split '{self.name}'"):
+            table = self._files[file_index].read_row_group(group, columns=["image"])
+            images = [np.asarray(decode_image(cell["bytes"])) for cell in table["image"].to_pylist()]
+        return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
+
+
+class FingerprintBuilder:
+    """SHA-256 over every record's id, split, PNG bytes, labels and captions, and over the transform."""
+
+    def __init__(self, labels: LabelSchema, transform: Mapping[str, Any]) -> None:
+        self._columns = ["id", "split", "captions", "identity", *labels.attributes, *labels.classes]
+        head = {"labels": labels.to_json(), "transform": dict(transform)}
+        self._digest = hashlib.sha256(json.dumps(head, sort_keys=True, ensure_ascii=False).encode())
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Take in one stored row; the order of rows counts."""
+        values = [row[column] for column in self._columns]
+        values.append(hashlib.sha256(row["image"]["bytes"]).hexdigest())
+        self._digest.update(json.dumps(values, ensure_ascii=False).encode())
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    with _reading(f"'{path}'"):
+        return pq.ParquetFile(path)
+
+
+class _reading:
+    """Name the file when parquet or a picture inside it is damaged."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OSError, pa.ArrowException, DataError, KeyError)):
+            raise StorageError(
+                f"{self.what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
+            ) from error

@@ -1,0 +1,108 @@
+"""Writing files so that a reader never meets half of one, and reading our JSON back."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from facegen.errors import DataError, StorageError
+
+_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_CHUNK_BYTES = 1 << 20
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`.
+
+    pyarrow and safetensors wrap the number of an OSError in their own text, so the text is looked at too.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = "No space left" in str(error) or "File too large" in str(error)
+        if error.errno in _STORAGE_ERRNOS or isinstance(error, PermissionError) or full:
+            raise StorageError(
+                f"Cannot write '{path}': {error.strerror or error}.",
+                hint="Free space or choose another --out, then run the same command again: it resumes.",
+            ) from error
+        raise
+
+
+def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
+    """Write `path` under a temporary name beside it, fsync it and rename it into place.
+
+    `content` is the bytes, the text (UTF-8) or a function that writes to the open binary file.
+
+    Raises:
+        StorageError: the disk is full or may not be written; what stood at `path` still stands.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with storage_errors(path):
+            with temporary.open("wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            fsync_folder(path.parent)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power cut, where the system lets a folder be synced."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, data: dict[str, Any]) -> None:
+    """Write `data` atomically as readable JSON; `data` carries its own `format_version`."""
+    atomic_write(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path, format_version: int) -> dict[str, Any]:
+    """Read a JSON file of ours that must carry `format_version`.
+
+    Raises:
+        DataError: the file is missing, not JSON, or of another format version.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise DataError(f"'{path}' does not exist.") from error
+    except (ValueError, OSError) as error:
+        raise DataError(f"'{path}' cannot be read as JSON: {error}.") from error
+    found = data.get("format_version") if isinstance(data, dict) else None
+    if found != format_version:
+        raise DataError(
+            f"'{path}' has format version {found}; this facegen reads version {format_version}.",
+            hint="Make it anew with this facegen, or open it with the facegen that wrote it.",
+        )
+    return data
+
+
+def sha256_of(source: Path | bytes) -> str:
+    """SHA-256 of a file's content, or of the bytes given, as 64 hexadecimal digits."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    digest = hashlib.sha256()
+    with source.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

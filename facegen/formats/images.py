@@ -1,0 +1,175 @@
+"""Pictures in and out: file bytes <-> RGB <-> uint8 (3, H, W) <-> floats in [-1, 1].
+
+This is the only place where uint8 and [-1, 1] meet. torch is not imported here, so that a worker
+process that only decodes and resizes starts quickly.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import threading
+import warnings
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+
+from facegen.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_PIXELS = 80_000_000
+READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
+_WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode an image file's bytes to an upright RGB image.
+
+    EXIF rotation is applied; 16-bit is scaled to 8; alpha is laid over white; CMYK, palette and grey
+    become RGB. Size is checked before any pixel is decoded.
+
+    Raises:
+        DataError: empty, truncated, not an image of `READABLE_FORMATS`, or above `max_pixels`.
+    """
+    if not data:
+        raise DataError("the file is empty")
+    try:
+        image = _open(data)
+        if image.width * image.height > max_pixels:
+            raise DataError(f"{image.width}x{image.height} is more than {max_pixels:,} pixels")
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"more than {max_pixels:,} pixels") from error
+    except _WRONG_BYTES as error:
+        raise DataError(_why(error)) from error
+
+
+def _open(data: bytes) -> Image.Image:
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+
+
+def _why(error: BaseException) -> str:
+    text = str(error).split(" <_io")[0].split(" (")[0]
+    if "cannot identify" in text:
+        return f"not an image ({', '.join(READABLE_FORMATS)} are read)"
+    return f"cannot be decoded: {text or type(error).__name__}"
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit grey
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 0xFFFF:
+            raise DataError("32-bit integer pixels have no known range")
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise DataError("floating-point pixels have no known range")
+    if "A" in image.getbands() or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def resize_square(image: Image.Image, size: int) -> Image.Image:
+    """Resize a square image to `size` x `size` with Lanczos, which averages when it reduces."""
+    return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 (B, 3, H, W) -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Floats around [-1, 1] -> uint8, clamped and rounded to the nearest; the inverse of `to_unit`."""
+    return ((images.float() + 1.0) * 127.5).round().clamp(0, 255).byte()
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """uint8 (3, H, W) -> RGB image."""
+    return Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def encode_png(image: Tensor, text: dict[str, str] | None = None) -> bytes:
+    """uint8 (3, H, W) -> PNG bytes, with `text` as the file's text entries (any Unicode)."""
+    return pil_to_png(to_pil(image), text)
+
+
+def pil_to_png(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
+    """An RGB image -> PNG bytes, the same bytes every time."""
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value)
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()
+
+
+def read_png_text(path: Path) -> dict[str, str]:
+    """Return the text entries of a PNG file, such as the settings `facegen sample` put there.
+
+    Raises:
+        DataError: the file is missing or not a PNG.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            image.load()
+            return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
+    except _WRONG_BYTES as error:
+        raise DataError(f"'{path}': {_why(error)}.") from error
+
+
+def image_grid(
+    images: Tensor,
+    columns: int,
+    captions: Sequence[str] | None = None,
+    *,
+    padding: int = 2,
+    scale: int = 1,
+) -> Image.Image:
+    """Lay uint8 (N, 3, H, W) out in rows of `columns`, each `scale` times enlarged, captions below.
+
+    A caption may hold line breaks; every row is as high as its longest caption needs. `captions` has
+    one entry per image.
+    """
+    height, width = images.shape[-2] * scale, images.shape[-1] * scale
+    columns = max(1, min(columns, len(images)))
+    rows = -(-len(images) // columns)
+    font = ImageFont.load_default(size=11)
+    lines = [_wrapped(caption, font, width) for caption in captions] if captions is not None else []
+    caption_height = 14 * max((len(line) for line in lines), default=0)
+    cell_width, cell_height = width + padding, height + caption_height + padding
+    grid = Image.new("RGB", (columns * cell_width + padding, rows * cell_height + padding), "white")
+    draw = ImageDraw.Draw(grid)
+    for index, image in enumerate(images):
+        left = padding + (index % columns) * cell_width
+        top = padding + (index // columns) * cell_height
+        tile = to_pil(image)
+        grid.paste(tile.resize((width, height), Image.Resampling.NEAREST) if scale > 1 else tile, (left, top))
+        if lines:
+            draw.multiline_text((left, top + height + 1), "\n".join(lines[index]), "black", font, spacing=2)
+    return grid
+
+
+def _wrapped(caption: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+    lines: list[str] = []
+    for paragraph in caption.splitlines() or [""]:
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".strip()
+            if line and font.getlength(longer) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
