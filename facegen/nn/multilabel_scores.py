@@ -1,0 +1,72 @@
+"""How well logits tell binary labels apart: accuracy, balanced accuracy and AUC per label.
+
+Legend: N images, A attributes. Targets hold 1 yes, 0 no and NaN unknown; unknowns count nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+Scores = dict[str, float | int | None]
+
+
+def multilabel_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Scores]:
+    """Per attribute: accuracy, balanced accuracy, AUC, majority (share of the commoner value) and counts.
+
+    Args:
+        logits: (N, A); positive means yes.
+        targets: (N, A) with 1, 0 or NaN.
+
+    A score that the targets do not define (no known label; one value only) is None.
+    """
+    return {name: label_scores(logits[:, i], targets[:, i]) for i, name in enumerate(names)}
+
+
+def label_scores(logits: Tensor, targets: Tensor) -> Scores:
+    """The scores of one label: logits (N,) against targets (N,) of 1, 0 or NaN."""
+    known = ~torch.isnan(targets)
+    scores, positive = logits[known].double(), targets[known] > 0.5
+    num_known, num_positive = int(known.sum()), int(positive.sum())
+    num_negative = num_known - num_positive
+    says_yes = scores > 0
+    hits = int((says_yes & positive).sum())
+    rejections = int((~says_yes & ~positive).sum())
+    sensitivity = hits / num_positive if num_positive else None
+    specificity = rejections / num_negative if num_negative else None
+    both = sensitivity is not None and specificity is not None
+    return {
+        "accuracy": (hits + rejections) / num_known if num_known else None,
+        "balanced_accuracy": (sensitivity + specificity) / 2 if both else None,
+        "auc": area_under_roc(scores, positive) if both else None,
+        "majority": max(num_positive, num_negative) / num_known if num_known else None,
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "num_known": num_known,
+        "num_positive": num_positive,
+    }
+
+
+def area_under_roc(scores: Tensor, positive: Tensor) -> float:
+    """Probability that a positive outscores a negative, ties half (Mann-Whitney U / (n+ n-)).
+
+    Args:
+        scores: (N,) float.
+        positive: (N,) bool with at least one True and one False.
+    """
+    _, inverse, counts = torch.unique(scores, return_inverse=True, return_counts=True)
+    last_rank = counts.cumsum(0).double()
+    mean_rank = last_rank - (counts.double() - 1) / 2  # tied scores share the mean of their ranks
+    num_positive = int(positive.sum())
+    num_negative = len(positive) - num_positive
+    rank_sum = float(mean_rank[inverse][positive].sum())
+    return (rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative)
+
+
+def mean_of(scores: dict[str, Scores], key: str) -> float | None:
+    """Mean of one score over the attributes that have it, or None if none has."""
+    values = [entry[key] for entry in scores.values()]
+    present = [float(value) for value in values if value is not None]
+    return sum(present) / len(present) if present else None
