@@ -34,7 +34,7 @@ def build(config: Config, labels: LabelSchema) -> ClassLabelConditioner:
     if not labels.classes:
         raise UsageError(
             "Conditioner 'class_label' needs data with classes, and this data has none.",
-            hint="--set conditioner.kind=attributes where it has attributes, otherwise conditioner.kind=none.",
+            hint="--set conditioner.kind=attributes where it has those, otherwise conditioner.kind=none.",
         )
     if config.column is None and len(labels.classes) > 1:
         raise UsageError(
@@ -71,14 +71,15 @@ class ClassLabelConditioner(nn.Module):
         if self.column not in frame.columns:
             raise DataError(f"The data has no class column '{self.column}', which the conditioner needs.")
         values = frame[self.column]
-        numbers = values.map({name: number for number, name in enumerate(self.classes)})
-        unknown = sorted({str(value) for value in values[numbers.isna() & values.notna()]})
+        unknown = sorted({str(value) for value in values.dropna()} - set(self.classes))
         if unknown:
             raise DataError(
                 f"Column '{self.column}' has classes the model does not know: {', '.join(unknown)}.",
                 hint=f"It knows: {', '.join(self.classes)}.",
             )
-        return torch.from_numpy(numbers.astype("Float64").fillna(len(self.classes)).to_numpy(dtype="int64"))
+        numbers = {name: number for number, name in enumerate(self.classes)}
+        # NaN, None and <NA> are no class's name, and so fall to the null class.
+        return torch.tensor([numbers.get(value, len(self.classes)) for value in values], dtype=torch.int64)
 
     def null_inputs(self, count: int) -> Tensor:
         return torch.full((count,), len(self.classes), dtype=torch.int64)

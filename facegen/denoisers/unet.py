@@ -174,8 +174,9 @@ class UNet(nn.Module):
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, plan.embedding_dim)
         self.embedding_activation = activation(plan.act)
         # Text encoders differ in scale by orders of magnitude; attention wants features of unit scale.
-        uses_tokens = plan.token_dim is not None and plan.cross_attention_levels
-        self.tokens_norm = nn.LayerNorm(plan.token_dim) if uses_tokens else None
+        self.tokens_norm = None
+        if plan.token_dim is not None and plan.cross_attention_levels:
+            self.tokens_norm = nn.LayerNorm(plan.token_dim)
 
         self.conv_in = nn.Conv2d(sample_channels, base, 3, padding=1)
         skips, channels = [base], base

@@ -1,0 +1,157 @@
+"""Frozen text encoders from transformers, by hub name or local folder.
+
+Weights are read from safetensors only and no code of the model's folder is ever run.
+
+Letters: U captions, L tokens, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.compat import guard_torchvision
+from facegen.errors import DataError, FacegenError, MissingModelError
+
+DEFAULT_MAX_TOKENS = 77  # CLIP's context
+FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
+ETAG_TIMEOUT_SECONDS = 5
+OPTIONAL_WEIGHTS = ("pooler.", "position_ids")  # absent from many checkpoints, and not used here
+
+
+class TextEncoder:
+    """A frozen encoder and its tokenizer. Not a module, so that it never enters a state_dict."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, max_tokens: int) -> None:
+        self.name = name
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        limits = [max_tokens, tokenizer.model_max_length, _max_positions(model.config)]
+        self.max_tokens: int = min(limit for limit in limits if limit is not None)
+        self.token_dim: int = model.config.hidden_size
+
+    def to(self, device: str | torch.device) -> TextEncoder:
+        """Move the network; returns itself."""
+        self.model.to(device)
+        return self
+
+
+def load_text_encoder(name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKENS) -> TextEncoder:
+    """A text encoder with its tokenizer, from a local folder, the hub's cache, or the hub.
+
+    CLIP gives its text half, encoder-decoder models their encoder. Captions are cut to `max_tokens`.
+
+    Raises:
+        MissingModelError: not there and not to be had; says how to fetch it.
+        DataError: there, but not a complete text encoder in safetensors.
+    """
+    folder = _folder_of(name_or_folder)
+    guard_torchvision()
+    from transformers import AutoConfig, AutoTokenizer
+
+    def load(what: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return what(folder, local_files_only=True, trust_remote_code=False, **options)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise DataError(
+                f"'{name_or_folder}' is not a text encoder facegen can load: {error}",
+                hint="Needed are config.json, the tokenizer's files and model.safetensors of a model that "
+                "transformers knows without code of its own.",
+            ) from error
+
+    config = load(AutoConfig.from_pretrained)
+    tokenizer = load(AutoTokenizer.from_pretrained)
+    model, report = load(_model_class(config).from_pretrained, use_safetensors=True, output_loading_info=True)
+    missing = [key for key in report["missing_keys"] if not any(part in key for part in OPTIONAL_WEIGHTS)]
+    if missing:
+        raise DataError(
+            f"'{name_or_folder}' lacks {len(missing)} weights of its text encoder, '{missing[0]}' for one.",
+            hint="Fetch it again, or name another text encoder.",
+        )
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    return TextEncoder(name_or_folder, model, tokenizer, max_tokens)
+
+
+@torch.inference_mode()
+def embed_captions(
+    captions: Sequence[str],
+    encoder: TextEncoder,
+    *,
+    batch_size: int = 64,
+    advance: Callable[[int], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Last hidden states of `captions`: tokens (U, L, D) float16 and mask (U, L) bool, both on the CPU.
+
+    L is the longest caption's length in tokens; beyond a caption's own, tokens are zero and the mask is
+    False. `advance` is told how many captions each batch has finished.
+    """
+    pad_id = encoder.tokenizer.pad_token_id
+    ids = encoder.tokenizer(list(captions), truncation=True, max_length=encoder.max_tokens)["input_ids"]
+    # An encoder without start or end marks has no token for "": one padding token stands for it.
+    ids = [row or [pad_id] for row in ids]
+    longest = max((len(row) for row in ids), default=1)
+    tokens = torch.zeros(len(ids), longest, encoder.token_dim, dtype=torch.float16)
+    mask = torch.zeros(len(ids), longest, dtype=torch.bool)
+    device = encoder.model.device
+    for start in range(0, len(ids), batch_size):
+        rows = ids[start : start + batch_size]
+        length = max(len(row) for row in rows)
+        padded = torch.tensor([row + [pad_id] * (length - len(row)) for row in rows], device=device)
+        visible = torch.tensor([[i < len(row) for i in range(length)] for row in rows], device=device)
+        hidden = encoder.model(input_ids=padded, attention_mask=visible.long()).last_hidden_state
+        part = slice(start, start + len(rows))
+        tokens[part, :length] = (hidden.float() * visible[:, :, None]).half().cpu()
+        mask[part, :length] = visible.cpu()
+        if advance is not None:
+            advance(len(rows))
+    return tokens, mask
+
+
+def _model_class(config: Any) -> Any:
+    from transformers import AutoModel, CLIPTextModel
+
+    return CLIPTextModel if config.model_type in ("clip", "clip_text_model") else AutoModel
+
+
+def _max_positions(config: Any) -> int | None:
+    return getattr(config, "max_position_embeddings", None)
+
+
+def _folder_of(name_or_folder: str) -> Path:
+    """The local folder, or the hub's snapshot of it: cached, else fetched."""
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") > 1:
+        raise MissingModelError(
+            f"There is no folder '{name_or_folder}'.",
+            hint="Give an existing model folder, or a hub name such as openai/clip-vit-large-patch14.",
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        path = snapshot_download(
+            name_or_folder,
+            allow_patterns=FILES_NEEDED,
+            ignore_patterns=FILES_NOT_NEEDED,
+            etag_timeout=ETAG_TIMEOUT_SECONDS,
+        )
+    except FacegenError:  # a signal's
+        raise
+    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
+        raise MissingModelError(
+            f"The text encoder '{name_or_folder}' is not on this machine and could not be fetched "
+            f"({type(error).__name__}).",
+            hint=f"With a network: hf download {name_or_folder}\n"
+            "Without: copy the model's folder here (config.json, tokenizer files, model.safetensors) and "
+            "give its path in place of the name: --set conditioner.encoder=FOLDER",
+        ) from error
+    return Path(path)

@@ -1,0 +1,182 @@
+"""Free text through a frozen encoder.
+
+Letters: N or B rows, K captions a row, U unique captions, L tokens, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from facegen.conditioners._text_encoder import (
+    DEFAULT_MAX_TOKENS,
+    TextEncoder,
+    embed_captions,
+    load_text_encoder,
+)
+from facegen.config.kinds import KindConfig
+from facegen.errors import DataError, UsageError
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NULL_CAPTION = ""
+
+
+class Config(KindConfig):
+    kind: Literal["text"] = "text"
+    encoder: str  # hub name or local folder of a transformers text encoder
+    max_tokens: int = Field(DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
+    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees the empty caption
+
+
+def build(config: Config, labels: LabelSchema) -> TextConditioner:
+    """A conditioner on captions; labels are ignored. The encoder is loaded when it is first needed."""
+    return TextConditioner(config.encoder, max_tokens=config.max_tokens, dropout=config.dropout)
+
+
+class TextConditioner(nn.Module):
+    """Caption numbers (B, 1) to the frozen encoder's tokens (B, L, D), their mask, and their mean (B, D).
+
+    Numbers are rows of a table of unique captions' embeddings. The table is taken from a cache by
+    `attach_table`, and grows by whatever else is asked for, which needs the encoder. Neither the table
+    nor the encoder is part of the state_dict: nothing here is trained.
+    """
+
+    def __init__(self, encoder: str, *, max_tokens: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder_name = encoder
+        self.max_tokens = max_tokens
+        self.dropout = dropout
+        self._rows: dict[str, int] = {}
+        # Plain attributes: the table may be memory-mapped and larger than a GPU, so it stays where it is.
+        self._tokens = torch.zeros(0, 0, 0, dtype=torch.float16)
+        self._mask = torch.zeros(0, 0, dtype=torch.bool)
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        """The frozen encoder, loaded at first use.
+
+        Raises:
+            MissingModelError: not there, and not to be had.
+            DataError: there, but not a complete text encoder.
+        """
+        return load_text_encoder(self.encoder_name, max_tokens=self.max_tokens)
+
+    @property
+    def spec(self) -> ConditioningSpec:
+        """Width of tokens and vector; `num_tokens` is the most there can be."""
+        dim = self._tokens.shape[2] if self._rows else self.encoder.token_dim
+        return ConditioningSpec(vector_dim=dim, token_dim=dim, num_tokens=self.max_tokens)
+
+    def attach_table(self, captions: Sequence[str], tokens: Tensor, mask: Tensor) -> None:
+        """Take over cached embeddings: unique captions, tokens (U, L, D) float16, mask (U, L) bool.
+
+        Raises:
+            DataError: the three do not fit together.
+        """
+        fits = tokens.ndim == 3 and mask.shape == tokens.shape[:2] and len(captions) == len(tokens)
+        if not fits or len(set(captions)) < len(captions):
+            raise DataError(
+                f"The cached text embeddings do not fit together: {len(captions)} captions, tokens "
+                f"{tuple(tokens.shape)}, mask {tuple(mask.shape)}.",
+                hint="Encode the data set again with its text encoder.",
+            )
+        self._rows = {caption: row for row, caption in enumerate(captions)}
+        self._tokens, self._mask = tokens, mask.bool()
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor:
+        """(N, K) int64 rows of the table: all phrasings of `captions` where there are any, else `caption`.
+
+        Raises:
+            DataError: the frame has no captions.
+        """
+        column = next((name for name in ("captions", "caption") if name in frame.columns), None)
+        if column is None:
+            raise DataError("The data has no captions, which the conditioner needs.")
+        phrasings = [_phrasings(value) for value in frame[column]]
+        if column == "captions" and "caption" in frame.columns:
+            fallback = [_phrasings(value) for value in frame["caption"]]
+            phrasings = [many or one for many, one in zip(phrasings, fallback, strict=True)]
+        phrasings = [many or [NULL_CAPTION] for many in phrasings]
+        self._embed(caption for many in phrasings for caption in many)
+        most = max((len(many) for many in phrasings), default=1)
+        rows = [[self._rows[many[k % len(many)]] for k in range(most)] for many in phrasings]
+        return torch.tensor(rows, dtype=torch.int64).view(len(phrasings), most)
+
+    def null_inputs(self, count: int) -> Tensor:
+        """(count, 1): the empty caption."""
+        return self._row_of(NULL_CAPTION).expand(count, 1).clone()
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Choose one phrasing a sample, (N, K) -> (N, 1), and the empty caption for a share of them."""
+        draws = torch.rand(len(inputs), 2, generator=generator).to(inputs.device)
+        choice = (draws[:, :1] * inputs.shape[1]).long().clamp(max=inputs.shape[1] - 1)
+        null = self._row_of(NULL_CAPTION).to(inputs.device)
+        return torch.where(draws[:, 1:] < self.dropout, null, inputs.gather(1, choice))
+
+    def read(self, prompt: str) -> PromptReading:
+        """All of it is understood, as text."""
+        text = prompt.strip()
+        if not text:
+            return PromptReading(labels={})
+        return PromptReading(labels={text: 1.0}, understood=((text, "text"),))
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """(1, 1): the row of what was asked for in words.
+
+        Raises:
+            UsageError: something was asked away, which this model understands in words only.
+        """
+        away = [name for name, value in reading.labels.items() if value != 1]
+        if away:
+            raise UsageError(
+                f"This model reads text and cannot be told {', '.join(away)} by value.",
+                hint='Say it in words: --prompt "a woman without glasses"',
+            )
+        return self._row_of(", ".join(reading.labels) if reading.labels else NULL_CAPTION)
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        rows = inputs[:, 0].to(self._tokens.device)
+        tokens = self._tokens[rows].to(inputs.device).float()
+        mask = self._mask[rows].to(inputs.device)
+        weights = mask[:, :, None].float()  # (B, L, 1)
+        vector = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+        return Conditioning(vector=vector, tokens=tokens, token_mask=mask)
+
+    def _row_of(self, caption: str) -> Tensor:
+        self._embed([caption])
+        return torch.tensor([[self._rows[caption]]])
+
+    def _embed(self, captions: Iterable[str]) -> None:
+        """See to it that the table has all `captions`."""
+        new = [caption for caption in dict.fromkeys(captions) if caption not in self._rows]
+        if not new:
+            return
+        tokens, mask = embed_captions(new, self.encoder)
+        if self._rows:
+            length = max(tokens.shape[1], self._tokens.shape[1])
+            tokens = torch.cat([_lengthened(self._tokens, length), _lengthened(tokens, length)])
+            mask = torch.cat([F.pad(old, (0, length - old.shape[1])) for old in (self._mask, mask)])
+        self._rows.update({caption: len(self._rows) + number for number, caption in enumerate(new)})
+        self._tokens, self._mask = tokens, mask
+
+
+def _lengthened(tokens: Tensor, length: int) -> Tensor:
+    return F.pad(tokens, (0, 0, 0, length - tokens.shape[1]))
+
+
+def _phrasings(value: Any) -> list[str]:
+    """The captions in one cell: a string, a sequence of strings, or nothing."""
+    if isinstance(value, str):
+        return [value] if value else []
+    if value is None or not hasattr(value, "__len__"):  # NaN and <NA> included
+        return []
+    return [caption for caption in value if caption]
