@@ -40,11 +40,7 @@ class Process:
         self.num_timesteps = config.num_timesteps
         self.parameterisation = config.parameterisation
         self.is_flow = config.parameterisation == "flow"
-        self._path: Path = (
-            FlowPath(config.num_timesteps)
-            if self.is_flow
-            else DiscretePath(alphas_cumprod_of(betas_of(config)))
-        )
+        self._path = self._path_of(config)
         self.last_timestep = self._path.last_timestep
 
     def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,6 +97,12 @@ class Process:
     def noise_levels(self, count: int) -> Tensor:
         """Return `count` timesteps (count,) float32, the middles of equal parts, clean to noisy."""
         return self._from_fractions((torch.arange(count, dtype=torch.float32) + 0.5) / count)
+
+    @staticmethod
+    def _path_of(config: DiffusionConfig) -> Path:
+        if config.parameterisation == "flow":
+            return FlowPath(config.num_timesteps)
+        return DiscretePath(alphas_cumprod_of(betas_of(config)))
 
     def _from_fractions(self, fractions: Tensor) -> Tensor:
         timesteps = fractions * self.num_timesteps

@@ -1,0 +1,48 @@
+"""Ancestral sampling: every step draws from the posterior q(x_s | x_t, x0) at the predicted x0.
+
+Ho et al. 2020 (arXiv:2006.11239, eqs. 6-7), "fixed small" variance. Fewer steps than the model has
+timesteps skip evenly, as in Nichol and Dhariwal 2021. Equal to diffusers' DDPMScheduler with trailing
+spacing, without clipping of x0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from torch import Tensor
+
+from facegen.config.kinds import KindConfig
+from facegen.diffusion.process import Process
+from facegen.protocols import BoundDenoiser, StepNoise
+from facegen.samplers._levels import moves, posterior_std, step_variance, trailing_timesteps
+from facegen.types import SamplerStep
+
+
+class Config(KindConfig):
+    """DDPM has no settings."""
+
+    kind: Literal["ddpm"] = "ddpm"
+
+
+class DDPM:
+    """Ancestral sampler; wants many steps (hundreds)."""
+
+    def trajectory(
+        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
+    ) -> Iterator[SamplerStep]:
+        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
+        x = noise
+        for index, (here, there) in enumerate(moves(process, trailing_timesteps(process, steps))):
+            x0 = denoiser(x, here.batch(x)).x0
+            keep = here.alpha / there.alpha * (there.sigma / here.sigma) ** 2
+            x = keep * x + there.alpha * step_variance(here, there) / here.sigma**2 * x0
+            std = posterior_std(here, there)
+            if std > 0:
+                x = x + std * step_noise(index)
+            yield SamplerStep(index, steps, there.timestep, x, x0)
+
+
+def build(config: Config) -> DDPM:
+    """Return a DDPM sampler."""
+    return DDPM()
