@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CHUNK_SAMPLES = 8192
+
 
 @dataclass(frozen=True)
 class FeatureStatistics:
@@ -31,13 +33,17 @@ class FeatureStatistics:
         num_samples, num_features = features.shape
         if num_samples < 2:
             raise ValueError(f"a covariance needs at least 2 samples, not {num_samples}")
-        features = features.double()
         if not bool(torch.isfinite(features).all()):
             raise ValueError("features hold values that are not finite")
-        mean = features.mean(0)
-        root = (features - mean) / (num_samples - 1) ** 0.5  # (N, D)
+        mean = features.mean(0, dtype=torch.float64)
         if num_samples > num_features:
-            root = square_root(root.T @ root)
+            covariance = torch.zeros(num_features, num_features, dtype=torch.float64)
+            for part in features.split(CHUNK_SAMPLES):  # a float64 copy of all features would be large
+                centred = part - mean
+                covariance += centred.T @ centred
+            root = square_root(covariance / (num_samples - 1))
+        else:
+            root = (features - mean) / (num_samples - 1) ** 0.5
         return FeatureStatistics(mean, root, num_samples)
 
     @property

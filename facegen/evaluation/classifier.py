@@ -1,0 +1,96 @@
+"""An attribute classifier trained by facegen, opened as a judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.config.kinds import kind_config
+from facegen.errors import StorageError, UsageError
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.images import to_unit
+from facegen.nn.classifier import MultiLabelResNet
+from facegen.tasks.attribute_classification import build_network, classified_attributes
+
+TASK_KIND = "attribute_classification"
+
+
+@dataclass(frozen=True)
+class FaceClassifier:
+    """Tells `attributes` of images of `image_size` pixels a side.
+
+    `held_out` holds its validation scores by attribute (see `multilabel_scores`); `fingerprint` is the
+    sha256 of its weights.
+    """
+
+    network: MultiLabelResNet
+    attributes: tuple[str, ...]
+    image_size: int
+    fingerprint: str
+    held_out: dict[str, dict[str, Any]]
+    device: torch.device
+
+    @torch.inference_mode()
+    def logits(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> logits (B, A) on the CPU; positive means yes.
+
+        Raises:
+            UsageError: images of another size than it was trained on.
+        """
+        return self.network(self._checked(images)).float().cpu()
+
+    @torch.inference_mode()
+    def features(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> pooled features (B, D) on the CPU.
+
+        Raises:
+            UsageError: images of another size than it was trained on.
+        """
+        return self.network.features(self._checked(images)).float().cpu()
+
+    def _checked(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        if (height, width) != (self.image_size, self.image_size):
+            raise UsageError(
+                f"The classifier was trained on {self.image_size}x{self.image_size} images and cannot judge "
+                f"{width}x{height} ones.",
+                hint="Train one on a data set prepared at that size: facegen train --preset "
+                "attribute-classifier --data DATASET --run RUN",
+            )
+        return to_unit(images.to(self.device))
+
+
+def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
+    """Open a classifier's run or checkpoint, with its averaged weights.
+
+    Raises:
+        MissingModelError: no checkpoint there.
+        UsageError: a run of another kind.
+        StorageError: a damaged checkpoint.
+    """
+    checkpoint = load_checkpoint(run)
+    info = checkpoint.info
+    if info.task != TASK_KIND:
+        raise UsageError(
+            f"'{run}' is a run of kind '{info.task}', and an attribute classifier is needed.",
+            hint="Train one: facegen train --preset attribute-classifier --data DATASET --run RUN",
+        )
+    if info.image_size is None:
+        raise StorageError(f"The checkpoint '{checkpoint.folder}' does not say its image size.")
+    config = kind_config("tasks", info.recipe["task"])
+    attributes = classified_attributes(config, info.labels)
+    network = build_network(config, len(attributes), info.image_size)
+    network.load_state_dict(checkpoint.weights("ema"))
+    name = "ema.safetensors" if checkpoint.has_ema else "model.safetensors"
+    return FaceClassifier(
+        network=network.to(device).eval().requires_grad_(False),
+        attributes=attributes,
+        image_size=info.image_size,
+        fingerprint=info.files[name],
+        held_out=info.metrics.get("attributes", {}),
+        device=device,
+    )

@@ -1,0 +1,109 @@
+"""Images to be judged, whatever they come from: a split of a data set or a folder of files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError
+from facegen.formats.images import decode_image
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+class ImageSource(Protocol):
+    """Images of one size, by index."""
+
+    def __len__(self) -> int: ...
+
+    def images(self, indices: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W) for int64 `indices` (N,)."""
+        ...
+
+
+class FolderImages:
+    """The image files of a folder (not of its subfolders), in the order of their names.
+
+    Grids that `facegen sample` puts beside its samples (`grid*.png`) and hidden files are left out.
+
+    Raises:
+        DataError: no such folder, or no images in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise DataError(f"'{folder}' is not a folder.")
+        self.folder = folder
+        self.files = sorted(path for path in folder.iterdir() if _is_sample(path))
+        if not self.files:
+            raise DataError(
+                f"'{folder}' holds no images ({', '.join(IMAGE_SUFFIXES)}); subfolders are not searched.",
+                hint="Fill it with: facegen sample RUN --count 1000 --out FOLDER",
+            )
+        self._size = self._decode(self.files[0]).shape[-2:]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side.
+
+        Raises:
+            DataError: the images are not square.
+        """
+        height, width = self._size
+        if height != width:
+            raise DataError(f"'{self.files[0]}' is {width}x{height}; facegen judges square images.")
+        return int(height)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """uint8 (N, 3, H, W).
+
+        Raises:
+            DataError: an unreadable file, or one of another size than the first.
+        """
+        images = [self._decode(self.files[index]) for index in indices.tolist()]
+        for index, image in zip(indices.tolist(), images, strict=True):
+            if image.shape[-2:] != self._size:
+                raise DataError(
+                    f"The images have different sizes: '{self.files[0].name}' is {_by(self._size)}, "
+                    f"'{self.files[index].name}' is {_by(image.shape[-2:])}.",
+                    hint="Judge images of one size; facegen does not resize them silently.",
+                )
+        return torch.stack(images)
+
+    @staticmethod
+    def _decode(path: Path) -> Tensor:
+        try:
+            pixels = np.array(decode_image(path.read_bytes()))
+        except (DataError, OSError) as error:
+            raise DataError(f"'{path}': {error}") from error
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+def chosen_indices(available: int, count: int | None, seed: int) -> Tensor:
+    """`count` indices below `available` drawn without replacement, ascending; all of them by default."""
+    if count is None or count >= available:
+        return torch.arange(available)
+    return torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:count].sort().values
+
+
+def batches(source: ImageSource, indices: Tensor, batch_size: int) -> Iterator[Tensor]:
+    """The images at `indices`, uint8 (up to `batch_size`, 3, H, W) at a time."""
+    for part in indices.split(batch_size):
+        yield source.images(part)
+
+
+def _is_sample(path: Path) -> bool:
+    hidden_or_grid = path.name.startswith((".", "grid"))
+    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not hidden_or_grid
+
+
+def _by(size: torch.Size) -> str:
+    return f"{size[1]}x{size[0]}"
