@@ -1,0 +1,348 @@
+"""A folder of encoded images, read by memory mapping.
+
+    LATENTS/index.json                          what was encoded and how: `LatentIndex`; written last
+    LATENTS/latents-train-00000.safetensors     `mean`, `log_variance` float16 (N, C, h, w), and
+                                                `mean_flipped`, `log_variance_flipped` where asked for
+    LATENTS/records-train.parquet               the labels, row by row as in the shards
+    LATENTS/autoencoder/                        the autoencoder, unless it is found by its hub name
+    LATENTS/text_embeddings.safetensors         unique captions' `tokens`, `mask`, where asked for
+
+Letters: N images, B batch, C channels, h/w latent cells.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from facegen.errors import DataError, StorageError, did_you_mean
+from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
+from facegen.types import LabelSchema, LatentMoments, LatentScaling
+
+LATENTS_FORMAT_VERSION = 1
+INDEX_FILE = "index.json"
+AUTOENCODER_FOLDER = "autoencoder"
+TEXT_EMBEDDINGS_FILE = "text_embeddings.safetensors"
+MOMENTS = ("mean", "log_variance")
+FLIPPED = "_flipped"
+
+_DTYPES = {"F16": np.float16, "BOOL": np.bool_}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """One file of the folder: how many rows it holds, its size and its sha256."""
+
+    name: str
+    count: int
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LatentIndex:
+    """What `index.json` says.
+
+    `sample_shape` is (C, h, w); `scaling` was measured on `scaling_split` with the posterior's variance
+    included; `autoencoder` is its reference (source, kind, fingerprint); `transform` is what else decides
+    the numbers (dtypes). `shards` and `records` are per split.
+    """
+
+    sample_shape: tuple[int, ...]
+    scaling: LatentScaling
+    labels: LabelSchema
+    image_size: int
+    flips: bool
+    autoencoder: dict[str, Any]
+    dataset_fingerprint: str
+    transform: dict[str, Any]
+    shards: dict[str, tuple[StoredFile, ...]]
+    records: dict[str, StoredFile]
+    text_encoder: str | None = None
+    text_embeddings: StoredFile | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Images per split."""
+        return {name: sum(shard.count for shard in shards) for name, shards in self.shards.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the content of every shard and label table: what training depends on."""
+        files = [file.sha256 for shards in self.shards.values() for file in shards]
+        files += [file.sha256 for file in self.records.values()]
+        return sha256_of("".join(files).encode())
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format_version": LATENTS_FORMAT_VERSION,
+            "sample_shape": list(self.sample_shape),
+            "scaling": {"shift": list(self.scaling.shift), "scale": list(self.scaling.scale)},
+            "labels": self.labels.to_json(),
+            "image_size": self.image_size,
+            "flips": self.flips,
+            "autoencoder": self.autoencoder,
+            "dataset_fingerprint": self.dataset_fingerprint,
+            "transform": self.transform,
+            "counts": self.counts,
+            "shards": {name: [vars(file) for file in files] for name, files in self.shards.items()},
+            "records": {name: vars(file) for name, file in self.records.items()},
+            "text_encoder": self.text_encoder,
+            "text_embeddings": None if self.text_embeddings is None else vars(self.text_embeddings),
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> LatentIndex:
+        scaling, text = data["scaling"], data["text_embeddings"]
+        return LatentIndex(
+            sample_shape=tuple(data["sample_shape"]),
+            scaling=LatentScaling(tuple(scaling["shift"]), tuple(scaling["scale"])),
+            labels=LabelSchema.from_json(data["labels"]),
+            image_size=data["image_size"],
+            flips=data["flips"],
+            autoencoder=data["autoencoder"],
+            dataset_fingerprint=data["dataset_fingerprint"],
+            transform=data["transform"],
+            shards={name: tuple(StoredFile(**f) for f in files) for name, files in data["shards"].items()},
+            records={name: StoredFile(**file) for name, file in data["records"].items()},
+            text_encoder=data["text_encoder"],
+            text_embeddings=None if text is None else StoredFile(**text),
+        )
+
+
+@dataclass(frozen=True)
+class TextEmbeddings:
+    """Unique `captions` (U) with their `tokens` (U, L, D) float16 and `mask` (U, L) bool, True = real."""
+
+    encoder: str
+    captions: list[str]
+    tokens: Tensor
+    mask: Tensor
+
+
+class LatentStore:
+    """A folder written by `facegen encode`. Open it with `LatentStore.open(folder)`."""
+
+    def __init__(self, folder: Path, index: LatentIndex) -> None:
+        self.folder = folder
+        self.index = index
+        self._splits: dict[str, LatentSplit] = {}
+
+    @staticmethod
+    def open(folder: Path | str, *, verify: bool = False) -> LatentStore:
+        """Open latents: every file is there with its full size; `verify` also compares every checksum.
+
+        Raises:
+            DataError: no finished latents in the folder, or of another format version.
+            StorageError: names the file that is missing, truncated or (with `verify`) altered.
+        """
+        folder = Path(folder)
+        if not (folder / INDEX_FILE).is_file():
+            raise DataError(
+                f"'{folder}' holds no {INDEX_FILE}: it is not a folder of finished latents.",
+                hint=f"Make one: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}",
+            )
+        data = read_json(folder / INDEX_FILE, LATENTS_FORMAT_VERSION)
+        try:
+            store = LatentStore(folder, LatentIndex.from_json(data))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"'{folder / INDEX_FILE}' lacks what an index needs: {error}.") from error
+        for file in store.files:
+            check_file(folder, file, content=verify)
+        return store
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """Every data file of the folder."""
+        index = self.index
+        files = [file for shards in index.shards.values() for file in shards]
+        files += index.records.values()
+        return files if index.text_embeddings is None else [*files, index.text_embeddings]
+
+    @property
+    def autoencoder_folder(self) -> Path | None:
+        """The autoencoder that travels with the latents; None if it is found by its hub name."""
+        folder = self.folder / AUTOENCODER_FOLDER
+        return folder if folder.is_dir() else None
+
+    def split(self, name: str) -> LatentSplit:
+        """One split.
+
+        Raises:
+            DataError: there is no split of that name.
+        """
+        if name not in self.index.shards:
+            known = ", ".join(self.index.shards)
+            raise DataError(
+                f"'{self.folder}' has no split '{name}'.{did_you_mean(name, self.index.shards)}",
+                hint=f"Its splits: {known}.",
+            )
+        if name not in self._splits:
+            self._splits[name] = LatentSplit(self.folder, self.index, name)
+        return self._splits[name]
+
+    @cached_property
+    def text_embeddings(self) -> TextEmbeddings | None:
+        """The cached embeddings of the unique captions, memory-mapped; None if none were asked for."""
+        stored, encoder = self.index.text_embeddings, self.index.text_encoder
+        if stored is None or encoder is None:
+            return None
+        tensors, metadata = map_safetensors(self.folder / stored.name)
+        captions = json.loads(metadata["captions"])
+        return TextEmbeddings(encoder, captions, tensors["tokens"], tensors["mask"])
+
+
+class LatentSplit:
+    """One split of a `LatentStore`: labels in `frame`, moments through `gather`."""
+
+    def __init__(self, folder: Path, index: LatentIndex, name: str) -> None:
+        self.name = name
+        self._folder = folder
+        self._index = index
+        self._starts = np.cumsum([0, *(shard.count for shard in index.shards[name])])
+        self._bounds = torch.from_numpy(self._starts[1:].copy())
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Labels, one row per image: columns as in `DatasetSplit.frame`.
+
+        Raises:
+            StorageError: the table is damaged.
+        """
+        path = self._folder / self._index.records[self.name].name
+        try:
+            return pd.read_parquet(path).astype(dict.fromkeys(self._index.labels.attributes, "Int8"))
+        except (OSError, pa.ArrowException, KeyError) as error:
+            raise StorageError(
+                f"'{path}' cannot be read: {error}.", hint="Encode the data set again."
+            ) from error
+
+    def gather(self, indices: Tensor, flipped: Tensor | None = None) -> LatentMoments:
+        """Moments (B, C, h, w) float32 of rows `indices` (B,) int64; where `flipped` (B,), of the mirror image.
+
+        Raises:
+            DataError: mirror images were asked for and not encoded.
+            IndexError: an index outside the split.
+        """
+        if len(indices) and not 0 <= int(indices.min()) <= int(indices.max()) < len(self):
+            raise IndexError(f"latent index outside 0..{len(self) - 1}")
+        if flipped is not None and not self._index.flips:
+            raise DataError(
+                f"'{self._folder}' was encoded without mirror images.", hint="Encode again with --flips."
+            )
+        return LatentMoments(*(self._gather(name, indices, flipped) for name in MOMENTS))
+
+    def _gather(self, name: str, indices: Tensor, flipped: Tensor | None) -> Tensor:
+        if flipped is None:
+            return self._rows(name, indices)
+        out = torch.empty(len(indices), *self._index.sample_shape)
+        for tensor_name, chosen in ((name, ~flipped), (name + FLIPPED, flipped)):
+            positions = chosen.nonzero().squeeze(1)
+            if len(positions):
+                out[positions] = self._rows(tensor_name, indices[positions])
+        return out
+
+    def _rows(self, name: str, indices: Tensor) -> Tensor:
+        if len(self._shards) == 1:
+            return self._shards[0][name].index_select(0, indices).float()
+        out = torch.empty(len(indices), *self._index.sample_shape)
+        shard_of = torch.bucketize(indices, self._bounds, right=True)
+        for number in shard_of.unique().tolist():
+            positions = (shard_of == number).nonzero().squeeze(1)
+            local = indices[positions] - int(self._starts[number])
+            out[positions] = self._shards[number][name].index_select(0, local).float()
+        return out
+
+    @cached_property
+    def _shards(self) -> list[dict[str, Tensor]]:
+        return [map_safetensors(self._folder / shard.name)[0] for shard in self._index.shards[self.name]]
+
+
+def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors of a safetensors file as views of one memory map, and its metadata.
+
+    The map is private, so nothing written to a tensor reaches the file. float16 and bool only.
+
+    Raises:
+        StorageError: missing, truncated or not safetensors.
+    """
+    try:
+        data = np.memmap(path, mode="c")
+        (header_bytes,) = struct.unpack("<Q", data[:8].tobytes())
+        header = json.loads(data[8 : 8 + header_bytes].tobytes())
+        metadata = header.pop("__metadata__", {})
+        body = data[8 + header_bytes :]
+        tensors = {name: _view(body, entry) for name, entry in header.items()}
+    except (OSError, ValueError, KeyError, struct.error) as error:
+        raise StorageError(
+            f"'{path}' is missing or damaged: {error}.", hint="Encode the data set again."
+        ) from error
+    return tensors, metadata
+
+
+def _view(body: np.ndarray, entry: dict[str, Any]) -> Tensor:
+    start, stop = entry["data_offsets"]
+    return torch.from_numpy(body[start:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"]))
+
+
+def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
+    """Compare a file's size, and with `content` its sha256, with what was recorded.
+
+    Raises:
+        StorageError: names the file and what is wrong with it.
+    """
+    path = folder / file.name
+    again = f"Encode again: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder} --no-resume"
+    if not path.is_file():
+        raise StorageError(f"Latent file '{path}' is missing.", hint=again)
+    size = path.stat().st_size
+    if size != file.size_bytes:
+        raise StorageError(
+            f"Latent file '{path}' is {size} bytes, not {file.size_bytes}: truncated.", hint=again
+        )
+    if content and sha256_of(path) != file.sha256:
+        raise StorageError(f"Latent file '{path}' is corrupt: its checksum does not match.", hint=again)
+
+
+def write_tensors(
+    folder: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> StoredFile:
+    """Write equally long tensors as one safetensors file, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    content = save(tensors, metadata=metadata)
+    atomic_write(folder / name, content)
+    return StoredFile(name, len(next(iter(tensors.values()))), len(content), sha256_of(content))
+
+
+def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
+    """Write the labels of a split as `records-<split>.parquet`.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    path = folder / f"records-{split}.parquet"
+    atomic_write(path, lambda file: frame.to_parquet(file, index=False))
+    return StoredFile(path.name, len(frame), path.stat().st_size, sha256_of(path))
+
+
+def write_index(folder: Path, index: LatentIndex) -> None:
+    """Write `index.json`, which makes the folder a finished one."""
+    write_json(folder / INDEX_FILE, index.to_json())
