@@ -19,7 +19,7 @@ ROOT = torch.tensor([[0.9, 0.0, 0.0], [0.5, 0.6, 0.0], [-0.2, 0.1, 0.3]], dtype=
 SIGMA = ROOT @ ROOT.T
 DIM = len(MU)
 
-# kind, settings, steps, largest error of mean and covariance (entries up to 0.8); first order falls as 1 / steps
+# kind, settings, steps, largest error of mean and covariance (entries up to 0.8); first order: ~ 1 / steps
 CASES = [
     ("ddpm", {}, 1000, 0.02),
     ("ddim", {}, 100, 0.04),

@@ -1,0 +1,242 @@
+"""A trained generator, ready to be asked for faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from facegen.autoencoders import load_autoencoder
+from facegen.config.kinds import kind_config, load_kind
+from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
+from facegen.diffusion.guidance import guided_denoiser
+from facegen.diffusion.process import Process, build_process
+from facegen.errors import DataError, StorageError, UsageError
+from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.images import to_uint8
+from facegen.protocols import Autoencoder, Conditioner, Denoiser, Sampler
+from facegen.types import LabelSchema, LatentScaling, PromptReading, SamplerStep, SampleSpec
+from facegen.workflows._fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, rows_for
+from facegen.workflows.devices import resolve_device
+
+DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
+
+
+class FaceGenerator:
+    """Denoiser, conditioner and autoencoder with everything between them: labels in, faces out.
+
+    The noise of an image depends on its own seed alone and every network call has the same number of
+    rows, so that the same seed and request give the same image in any batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        module: nn.Module,
+        process: Process,
+        autoencoder: Autoencoder,
+        scaling: LatentScaling,
+        sample_spec: SampleSpec,
+        recipe: Recipe,
+        labels: LabelSchema,
+        device: str | torch.device = "cpu",
+        weights_sha256: str | None = None,
+        step: int | None = None,
+    ) -> None:
+        """Put a generator together from pieces already on `device`.
+
+        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it.
+        """
+        parts: Any = module
+        self.module = module
+        self.denoiser: Denoiser = parts["denoiser"]
+        self.conditioner: Conditioner = parts["conditioner"]
+        self.process, self.autoencoder, self.scaling = process, autoencoder, scaling
+        self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
+        self.device = torch.device(device)
+        self.weights_sha256, self.step = weights_sha256, step
+        self._rows = rows_for(sample_spec.shape, self.device)
+
+    @staticmethod
+    def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
+        """Open the best checkpoint of a run, or a checkpoint folder.
+
+        Raises:
+            MissingModelError: no checkpoint there, or its autoencoder is not to be had.
+            UsageError: the run trained something that is not a denoiser, or there is no such device.
+            StorageError: a file is corrupt or does not fit the recipe.
+            DataError: the autoencoder found is not the one the latents were made with.
+        """
+        device = resolve_device(str(device))
+        checkpoint = load_checkpoint(Path(path))
+        info = checkpoint.info
+        if info.task != "denoising" or info.sample_shape is None or info.scaling is None:
+            raise UsageError(
+                f"'{path}' is a run of task '{info.task}', which does not generate faces.",
+                hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
+            )
+        recipe = parse_recipe(info.recipe)
+        sample_spec = SampleSpec(info.sample_shape)
+        module = _build_module(recipe, sample_spec, info.labels)
+        _load_weights(module, checkpoint, weights)
+        which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
+        return FaceGenerator(
+            module=module.to(device).eval(),
+            process=build_process(recipe.diffusion),
+            autoencoder=_autoencoder_of(checkpoint, device),
+            scaling=info.scaling,
+            sample_spec=sample_spec,
+            recipe=recipe,
+            labels=info.labels,
+            device=device,
+            weights_sha256=info.files[f"{which}.safetensors"],
+            step=info.step,
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images in pixels."""
+        return self.sample_spec.shape[-1] * self.autoencoder.downsampling
+
+    def read(self, prompt: str) -> PromptReading:
+        """What this model makes of a prompt, and what it does not understand."""
+        return self.conditioner.read(prompt)
+
+    def inputs_for(self, reading: PromptReading, count: int = 1) -> Tensor:
+        """Condition inputs (count, ...) that all ask for `reading`.
+
+        Raises:
+            UsageError: the reading has a label this model does not know.
+        """
+        row = self.conditioner.inputs_from(reading)
+        return row.expand(count, *row.shape[1:])
+
+    def trajectory(
+        self,
+        inputs: Tensor,
+        seeds: Sequence[int],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None = None,
+    ) -> Iterator[SamplerStep]:
+        """Walk one batch from noise to samples: condition `inputs` (B, ...), one seed a row.
+
+        `negative_inputs` (B, ...) take the null condition's place in guidance. The states are on this
+        generator's device and in the denoiser's scaled space; `decode` turns an x0 into images.
+
+        Raises:
+            UsageError: seeds or negative inputs are not as many as inputs, or more steps than timesteps.
+        """
+        if len(seeds) != len(inputs) or (negative_inputs is not None and len(negative_inputs) != len(inputs)):
+            raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
+        null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
+        with self._evaluating():
+            condition, null_condition = (
+                conditioning_of(self.conditioner, rows.to(self.device), self._rows) for rows in (inputs, null)
+            )
+        denoiser = guided_denoiser(
+            FixedRowsDenoiser(self._denoise, self._rows),
+            self.process,
+            condition,
+            null_condition,
+            settings.guidance_scale,
+            settings.guidance_interval,
+        )
+        generators = [Generator().manual_seed(seed) for seed in seeds]
+
+        def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order
+            shape = self.sample_spec.shape
+            return torch.stack([torch.randn(shape, generator=each) for each in generators]).to(self.device)
+
+        sampler = _sampler_of(settings)
+        return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
+
+    def generate(
+        self,
+        inputs: Tensor,
+        seeds: Sequence[int],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None = None,
+        batch_size: int | None = None,
+        on_step: Callable[[SamplerStep], None] | None = None,
+    ) -> Tensor:
+        """Images uint8 (N, 3, H, W) on the CPU for condition `inputs` (N, ...), one seed each.
+
+        Raises:
+            UsageError: as `trajectory`.
+        """
+        size = batch_size or DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
+        images = []
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
+            negative = None if negative_inputs is None else negative_inputs[rows]
+            x0 = torch.empty(0)
+            for step in self.trajectory(inputs[rows], seeds[rows], settings, negative):
+                x0 = step.x0
+                if on_step is not None:
+                    on_step(step)
+            images.append(self.decode(x0))
+        return torch.cat(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
+
+    def decode(self, x0: Tensor) -> Tensor:
+        """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, C, h, w)."""
+        return to_uint8(decoded(self.autoencoder, self.scaling.invert(x0), self.device)).cpu()
+
+    def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
+        with self._evaluating():
+            return self.denoiser(x_t, timestep, conditioning).float()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Evaluation mode for one call, so that previews leave a module in training as it was."""
+        training = self.module.training
+        if training:
+            self.module.eval()
+        try:
+            yield
+        finally:
+            if training:
+                self.module.train()
+
+
+def _sampler_of(settings: SamplingConfig) -> Sampler:
+    config = kind_config("samplers", settings.sampler)
+    return load_kind("samplers", config.kind).build(config)
+
+
+def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) -> nn.Module:
+    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+    conditioner = load_kind("conditioners", condition.kind).build(condition, labels)
+    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+    return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+
+
+def _load_weights(module: nn.Module, checkpoint: Checkpoint, weights: Weights) -> None:
+    try:
+        module.load_state_dict(checkpoint.weights(weights))
+    except RuntimeError as error:
+        raise StorageError(
+            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
+        ) from error
+
+
+def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:
+    """The autoencoder the checkpoint carries, or the one it names; the same as at encoding."""
+    reference = checkpoint.info.autoencoder or {}
+    source = checkpoint.autoencoder_folder or reference.get("source")
+    if source is None:
+        raise StorageError(
+            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
+        )
+    loaded = load_autoencoder(source, device)
+    expected = reference.get("fingerprint", loaded.fingerprint)
+    if loaded.fingerprint != expected:
+        raise DataError(
+            f"Autoencoder '{source}' is not the one this model was trained with: its fingerprint is "
+            f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
+            hint="Restore that autoencoder, or encode again and train on the new latents.",
+        )
+    return loaded.module

@@ -1,0 +1,66 @@
+"""A small untrained generator, its weights shaken so that every path of the network counts."""
+
+import torch
+from torch import nn
+
+from facegen.autoencoders import load_autoencoder
+from facegen.config.kinds import kind_config, load_kind
+from facegen.config.recipe import parse_recipe
+from facegen.diffusion.process import build_process
+from facegen.types import LabelSchema, LatentScaling, SampleSpec
+from facegen.workflows.generator import FaceGenerator
+
+LABELS = LabelSchema(attributes=("Smiling", "Eyeglasses", "Male"), classes={"age": ("young", "old")})
+SHAPE = (3, 16, 16)
+DIT = {"kind": "dit", "patch_size": 2, "width": 32, "depth": 2, "num_heads": 2}
+UNET = {
+    "kind": "unet",
+    "base_channels": 16,
+    "channel_multipliers": [1, 2],
+    "num_res_blocks": 1,
+    "self_attention_levels": [1],
+}
+
+
+def tiny_recipe(conditioner="attributes", denoiser=None, **sections):
+    condition = {"kind": conditioner} | ({} if conditioner == "none" else {"dim": 32})
+    return parse_recipe(
+        {
+            "task": {"kind": "denoising"},
+            "denoiser": denoiser or DIT,
+            "conditioner": condition,
+            "training": {"max_steps": 1},
+            "sampling": {"steps": 4, "guidance_scale": 2.0},
+            **sections,
+        }
+    )
+
+
+def tiny_module(recipe):
+    torch.manual_seed(0)
+    condition, network = (recipe.section(name) for name in ("conditioner", "denoiser"))
+    conditioner = load_kind("conditioners", condition.kind).build(condition, LABELS)
+    denoiser = load_kind("denoisers", network.kind).build(network, SampleSpec(SHAPE), conditioner.spec)
+    for parameter in denoiser.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+
+
+def tiny_generator(recipe=None, autoencoder=None):
+    recipe = recipe or tiny_recipe()
+    return FaceGenerator(
+        module=tiny_module(recipe).eval(),
+        process=build_process(recipe.diffusion),
+        autoencoder=autoencoder or load_autoencoder("identity").module,
+        scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
+        sample_spec=SampleSpec(SHAPE),
+        recipe=recipe,
+        labels=LABELS,
+    )
+
+
+def compact_autoencoder():
+    """An untrained convolutional autoencoder whose latents have 3 channels."""
+    torch.manual_seed(1)
+    config = kind_config("autoencoders", {"kind": "compact", "latent_channels": 3})
+    return load_kind("autoencoders", "compact").build(config).eval()
