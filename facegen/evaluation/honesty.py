@@ -15,7 +15,7 @@ from facegen.formats.dataset import Dataset
 from facegen.metrics.fid import FeatureStatistics, frechet_distance
 from facegen.protocols import Progress
 
-MIN_SAMPLES = 32  # below this a covariance of hundreds of features says nothing
+MIN_SAMPLES = 16  # below this a covariance of hundreds of features says nothing at all
 CUSTOMARY_SAMPLES = 10_000
 
 

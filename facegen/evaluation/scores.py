@@ -1,0 +1,132 @@
+"""What an evaluation found, with what it takes to read it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen.evaluation.honesty import RealFloor
+
+REPORT_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FidReport:
+    """A Fréchet distance and what it stands beside.
+
+    `floor` is what real images score at the same count. `ceiling` is what real images score after the
+    run's autoencoder, which its generator can hardly beat: `{"score", "num_samples"}`. Either is None
+    where it could not be measured.
+    """
+
+    score: float
+    num_samples: int
+    num_reference: int
+    num_features: int
+    features: str
+    features_fingerprint: str
+    subject: str
+    subject_kind: str
+    reference: str
+    reference_fingerprint: str
+    split: str
+    floor: RealFloor | None
+    ceiling: dict[str, float | int] | None
+    remarks: tuple[str, ...]
+    settings: dict[str, Any]
+    seconds: float
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return _plain({"format_version": REPORT_FORMAT_VERSION, "metric": "fid", **asdict(self)})
+
+
+@dataclass(frozen=True)
+class AttributeReport:
+    """How often asked-for attributes came true, as a classifier sees it.
+
+    `generated`, `real` and `reconstructed` are results of `metrics.attributes` for the generated images,
+    for the real images that the requests were taken from, and for those after the run's autoencoder; the
+    last two are None where there are no such images. `attributes` lists each attribute once, with its
+    rates beside the classifier's held-out accuracy. `weakest` names those present least often when asked
+    for, among the ones asked for at least `min_asked` times.
+    """
+
+    num_samples: int
+    request: str | None
+    generated: dict[str, Any]
+    real: dict[str, Any] | None
+    reconstructed: dict[str, Any] | None
+    attributes: dict[str, dict[str, Any]]
+    weakest: tuple[str, ...]
+    classifier: str
+    classifier_accuracy: float | None
+    classifier_fingerprint: str
+    run: str
+    data: str | None
+    settings: dict[str, Any]
+    seconds: float
+    grid: Path | None = None
+    saved_to: Path | None = None
+
+    @property
+    def share_all(self) -> float:
+        """Share of everything asked for that came true."""
+        return self.generated["all"]["share"]
+
+    @property
+    def share_present(self) -> float | None:
+        """Share of the attributes asked to be present that came true; None if none was."""
+        present = self.generated["present"]
+        return None if present is None else present["share"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        data = _plain({"format_version": REPORT_FORMAT_VERSION, "metric": "attributes", **asdict(self)})
+        return {**data, "share_all": self.share_all, "share_present": self.share_present}
+
+
+def attribute_table(
+    generated: dict[str, Any],
+    real: dict[str, Any] | None,
+    reconstructed: dict[str, Any] | None,
+    held_out: dict[str, dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Each asked-for attribute with its hit rates, and what the classifier gets right elsewhere."""
+    return {
+        name: {
+            **both_ways,
+            "accuracy_on_real": _accuracy(real, name),
+            "accuracy_on_reconstructions": _accuracy(reconstructed, name),
+            "classifier_accuracy": held_out.get(name, {}).get("accuracy"),
+        }
+        for name, both_ways in generated["attributes"].items()
+    }
+
+
+def weakest_attributes(table: dict[str, dict[str, Any]], *, min_asked: int, count: int = 5) -> tuple[str, ...]:
+    """Up to `count` attributes that came true least often when asked for at least `min_asked` times."""
+    often = {
+        name: row["asked_yes"]["hit_rate"]
+        for name, row in table.items()
+        if row["asked_yes"]["num_asked"] >= max(1, min_asked)
+    }
+    return tuple(sorted(often, key=lambda name: often[name])[:count])
+
+
+def _accuracy(result: dict[str, Any] | None, name: str) -> float | None:
+    """Share of right answers for one attribute, both ways together."""
+    if result is None or name not in result["attributes"]:
+        return None
+    ways = [way for way in result["attributes"][name].values() if way["num_asked"]]
+    return sum(way["hit_rate"] * way["num_asked"] for way in ways) / sum(way["num_asked"] for way in ways)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
