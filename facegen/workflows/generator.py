@@ -102,6 +102,11 @@ class FaceGenerator:
         """Height and width of the images in pixels."""
         return self.sample_spec.shape[-1] * self.autoencoder.downsampling
 
+    @property
+    def default_batch_size(self) -> int:
+        """Images sampled together when nothing else is asked for."""
+        return DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
+
     def read(self, prompt: str) -> PromptReading:
         """What this model makes of a prompt, and what it does not understand."""
         return self.conditioner.read(prompt)
@@ -168,7 +173,7 @@ class FaceGenerator:
         Raises:
             UsageError: as `trajectory`.
         """
-        size = batch_size or DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
+        size = batch_size or self.default_batch_size
         images = []
         for start in range(0, len(inputs), size):
             rows = slice(start, start + size)

@@ -7,6 +7,7 @@ from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import parse_recipe
 from facegen.diffusion.process import build_process
+from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
 from facegen.types import LabelSchema, LatentScaling, SampleSpec
 from facegen.workflows.generator import FaceGenerator
 
@@ -64,3 +65,31 @@ def compact_autoencoder():
     torch.manual_seed(1)
     config = kind_config("autoencoders", {"kind": "compact", "latent_channels": 3})
     return load_kind("autoencoders", "compact").build(config).eval()
+
+
+def save_run(folder, recipe=None, **changes):
+    """A run folder with one checkpoint of `tiny_module`, as training would leave it."""
+    recipe = recipe or tiny_recipe()
+    autoencoder = load_autoencoder("identity")
+    autoencoder.save(folder / "latents" / "autoencoder")
+    module = tiny_module(recipe)
+    plain = {name: torch.zeros_like(value) for name, value in module.state_dict().items()}
+    info = CheckpointInfo(
+        step=7,
+        images_seen=70,
+        recipe=recipe.model_dump(mode="json"),
+        labels=LABELS,
+        sample_shape=SHAPE,
+        scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
+        image_size=SHAPE[-1],
+        autoencoder=autoencoder.reference(),
+        **changes,
+    )
+    save_checkpoint(
+        folder / "run" / "checkpoints" / "step-00000007",
+        info,
+        {"model": plain, "ema": module.state_dict()},
+        {},
+        folder / "latents" / "autoencoder",
+    )
+    return folder / "run"
