@@ -106,7 +106,9 @@ def attribute_table(
     }
 
 
-def weakest_attributes(table: dict[str, dict[str, Any]], *, min_asked: int, count: int = 5) -> tuple[str, ...]:
+def weakest_attributes(
+    table: dict[str, dict[str, Any]], *, min_asked: int, count: int = 5
+) -> tuple[str, ...]:
     """Up to `count` attributes that came true least often when asked for at least `min_asked` times."""
     often = {
         name: row["asked_yes"]["hit_rate"]

@@ -22,8 +22,8 @@ LogitFunction = Callable[[Tensor], Tensor]
 
 class Config(KindConfig):
     kind: Literal["attributes"] = "attributes"
-    bootstrap_resamples: int = Field(1000, ge=100)
-    bootstrap_seed: int = Field(0, ge=0)
+    bootstrap_resamples: int = Field(default=1000, ge=100)
+    bootstrap_seed: int = Field(default=0, ge=0)
 
 
 def build(config: Config, *, logits: LogitFunction, attributes: Sequence[str]) -> AttributeAgreement:

@@ -11,9 +11,8 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
-from facegen.config.recipe import DataConfig
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
@@ -36,23 +35,24 @@ class Config(KindConfig):
     max_shift_pixels: int = Field(0, ge=0)
 
 
-def build(config: Config, *, dataset: Dataset, data: DataConfig) -> AttributeClassification:
-    """The task over the splits of `dataset` that `data` names: one to train on, one to score on.
+def build(
+    config: Config,
+    *,
+    labels: LabelSchema,
+    image_size: int,
+    train: DatasetSplit,
+    validation: DatasetSplit,
+    flip: bool = False,
+    limit: int | None = None,
+) -> AttributeClassification:
+    """The task over a split to train on (its first `limit` images) and one to score on.
 
     Raises:
         UsageError: `attributes` names one the data set does not have.
-        DataError: no attributes, an empty split, or no known label in the training part.
+        DataError: no attributes, an empty split, or no known label.
     """
-    manifest = dataset.manifest
-    return AttributeClassification(
-        config,
-        classified_attributes(config, manifest.labels),
-        manifest.image_size,
-        dataset.split(data.train_split),
-        dataset.split(data.validation_split),
-        flip=data.flip,
-        limit=data.limit,
-    )
+    attributes = classified_attributes(config, labels)
+    return AttributeClassification(config, attributes, image_size, train, validation, flip=flip, limit=limit)
 
 
 def classified_attributes(config: Config, labels: LabelSchema) -> tuple[str, ...]:

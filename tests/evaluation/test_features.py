@@ -41,7 +41,9 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inception")
     torch.save({}, folder / "empty.pth")
     torch.manual_seed(0)
-    network = Untrained("inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth"))
+    network = Untrained(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth")
+    )
     torch.save(network.state_dict(), folder / "weights.pth")
     return folder / "weights.pth"
 

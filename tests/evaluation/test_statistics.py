@@ -118,7 +118,7 @@ def test_no_floor_is_claimed_from_a_handful_of_images(make_dataset: Make, extrac
 
 
 def test_too_few_samples_are_counted_and_explained():
-    with pytest.raises(DataError, match="7 images are too few.*at least 16"):
+    with pytest.raises(DataError, match=r"7 images are too few.*at least 16"):
         check_sample_count(7, "'samples'")
 
 

@@ -29,10 +29,12 @@ def test_gaussians_with_diagonal_covariances_have_the_closed_form_distance():
 
 
 def test_rotated_gaussian_has_the_distance_of_the_matrix_square_root():
-    rotation, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1)))
+    rotation, _ = torch.linalg.qr(
+        torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    )
     first = torch.diag(torch.arange(1.0, 6.0, dtype=torch.float64))
     second = rotation @ torch.diag(torch.linspace(0.5, 3, 5, dtype=torch.float64)) @ rotation.T
-    values, vectors = torch.linalg.eigh(first.sqrt() @ second @ first.sqrt())
+    values, _ = torch.linalg.eigh(first.sqrt() @ second @ first.sqrt())
     expected = first.trace() + second.trace() - 2 * values.sqrt().sum()
     zero = torch.zeros(5)
     distance = frechet_distance(exact_statistics(zero, first), exact_statistics(zero, second))
@@ -83,7 +85,9 @@ def test_non_finite_features_are_refused():
 
 def test_metric_collects_batches():
     reference = FeatureStatistics.of(features(50, 3, 2))
-    images = torch.randint(0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
     def mean_color(batch: torch.Tensor) -> torch.Tensor:
         return batch.float().mean(dim=(2, 3)) / 255

@@ -173,9 +173,7 @@ def test_an_image_is_judged_alike_whatever_its_batch():
 def test_auc_equals_the_share_of_ordered_pairs():
     scores = torch.tensor([0.1, 0.4, 0.4, 0.8, 0.3, 0.4])
     positive = torch.tensor([False, True, False, True, False, True])
-    pairs = [
-        1.0 if p > n else 0.5 if p == n else 0.0 for p in scores[positive] for n in scores[~positive]
-    ]
+    pairs = [1.0 if p > n else 0.5 if p == n else 0.0 for p in scores[positive] for n in scores[~positive]]
     assert area_under_roc(scores, positive) == pytest.approx(sum(pairs) / len(pairs))
 
 

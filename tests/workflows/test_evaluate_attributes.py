@@ -1,0 +1,114 @@
+"""Attribute evaluation with generators whose faults are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from evaluation_parts import ATTRIBUTES, drawer, train_judge, write_shapes
+from generator_parts import save_run
+from PIL import Image
+
+from facegen.errors import MissingModelError, UsageError
+from facegen.evaluation.classifier import load_classifier
+from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
+from facegen.workflows.generator import FaceGenerator
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    folder = tmp_path_factory.mktemp("attributes")
+    dataset = write_shapes(folder / "shapes", {"train": 256, "validation": 100})
+    return SimpleNamespace(data=dataset, judge=train_judge(dataset, folder / "judge"), run=save_run(folder))
+
+
+def options(place: SimpleNamespace, **changes) -> AttributeOptions:
+    return AttributeOptions(**{"num_samples": 100, "data": place.data.folder, "device": "cpu", **changes})
+
+
+def test_the_judge_knows_its_held_out_accuracy(place: SimpleNamespace):
+    judge = load_classifier(place.judge, "cpu")
+    assert judge.attributes == ATTRIBUTES
+    assert min(scores["accuracy"] for scores in judge.held_out.values()) > 0.95
+
+
+def test_a_generator_that_draws_what_is_asked_gets_everything(place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(FaceGenerator, "generate", drawer())
+    report = evaluate_attributes(place.run, place.judge, options(place))
+    assert report.share_all > 0.95
+    assert report.share_present > 0.95
+    assert report.real["all"]["share"] > 0.95
+    assert report.reconstructed == report.real, "the identity autoencoder changes nothing"
+    row = report.attributes["Smiling"]
+    assert row["asked_yes"]["num_asked"] + row["asked_no"]["num_asked"] == 100
+    assert row["accuracy_on_real"] > 0.95
+    assert row["classifier_accuracy"] > 0.95
+    assert report.classifier_accuracy > 0.95
+
+
+def test_an_attribute_always_drawn_wrong_is_counted_and_named(place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(FaceGenerator, "generate", drawer(flip=("Eyeglasses",)))
+    report = evaluate_attributes(place.run, place.judge, options(place))
+    assert report.share_all == pytest.approx(2 / 3, abs=0.03)
+    assert report.attributes["Eyeglasses"]["asked_yes"]["hit_rate"] < 0.05
+    assert report.attributes["Eyeglasses"]["asked_no"]["hit_rate"] < 0.05
+    assert report.attributes["Male"]["asked_yes"]["hit_rate"] > 0.95
+    assert report.weakest[0] == "Eyeglasses"
+
+
+def test_a_fixed_request_is_counted_per_attribute(place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(FaceGenerator, "generate", drawer(flip=("Smiling",)))
+    report = evaluate_attributes(
+        place.run, place.judge, options(place, attributes="Male=1,Smiling=0", num_samples=70)
+    )
+    assert set(report.attributes) == {"Male", "Smiling"}
+    assert report.attributes["Male"]["asked_yes"] == {"num_asked": 70, "hit_rate": pytest.approx(1, abs=0.05)}
+    assert report.attributes["Smiling"]["asked_no"]["hit_rate"] == pytest.approx(0, abs=0.05)
+    assert report.generated["whole_request"]["share"] == pytest.approx(0, abs=0.05)
+    assert report.real is None
+    assert report.request == "Male=1,Smiling=0"
+
+
+def test_the_real_network_is_sampled_and_the_report_and_grid_are_kept(place: SimpleNamespace):
+    report = evaluate_attributes(
+        place.run, place.judge, options(place, num_samples=10, steps=2, guidance=1.5)
+    )
+    assert report.saved_to is not None
+    saved = json.loads(report.saved_to.read_text())
+    assert saved["format_version"] == 1
+    assert saved["share_all"] == report.share_all
+    assert saved["settings"]["steps"] == 2
+    assert saved["settings"]["guidance_scale"] == 1.5
+    assert saved["generated"]["all"]["low"] <= report.share_all <= saved["generated"]["all"]["high"]
+    assert report.saved_to.parent == place.run / "evaluations"
+    assert report.grid is not None
+    with Image.open(report.grid) as grid:
+        assert grid.width > 8 * 16
+
+
+def test_the_same_seed_gives_the_same_report(place: SimpleNamespace):
+    chosen = options(place, num_samples=12, steps=2, seed=5)
+    first, again = (evaluate_attributes(place.run, place.judge, chosen) for _ in range(2))
+    assert first.generated == again.generated
+    assert first.saved_to != again.saved_to
+
+
+def test_attributes_nobody_knows_are_refused(place: SimpleNamespace):
+    with pytest.raises(UsageError, match="Did you mean 'Smiling'"):
+        evaluate_attributes(place.run, place.judge, options(place, attributes="Smilling=1"))
+
+
+def test_label_rows_that_are_gone_ask_for_data(place: SimpleNamespace):
+    with pytest.raises(UsageError, match="--data"):
+        evaluate_attributes(place.run, place.judge, options(place, data=None))
+
+
+def test_runs_of_the_wrong_kind_are_refused_either_way(place: SimpleNamespace, tmp_path: Path):
+    with pytest.raises(UsageError, match="attribute classifier is needed"):
+        evaluate_attributes(place.run, place.run, options(place))
+    with pytest.raises(UsageError, match="does not generate faces"):
+        evaluate_attributes(place.judge, place.judge, options(place))
+    with pytest.raises(MissingModelError):
+        evaluate_attributes(place.run, tmp_path, options(place))
