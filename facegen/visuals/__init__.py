@@ -1,0 +1,1 @@
+"""Pictures and pages for people: curves and the self-contained HTML report."""

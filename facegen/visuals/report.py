@@ -1,0 +1,270 @@
+"""A self-contained HTML page about a run: one file, no external request, light and dark, desktop and phone.
+
+Build a `Report` from the dataclasses below and hand it to `write_report`. Every text is escaped; markup
+cannot be passed in, except `Chart.svg`, which `facegen.visuals.curves` makes (and escapes).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from PIL import Image
+
+from facegen.formats.files import atomic_write
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One number on top of the page, with what it means and how sure it is.
+
+    `uncertainty` is an interval or floor in words ("95 % interval 92.1 to 94.8 %"), `target` what was hoped for.
+    """
+
+    label: str
+    value: str
+    meaning: str = ""
+    uncertainty: str = ""
+    target: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture with its caption, embedded as PNG or JPEG. `width_pixels` is the shown width at most."""
+
+    image: Image.Image | Path | bytes
+    caption: str = ""
+    title: str = ""
+    alt: str = ""
+    width_pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An inline drawing made by `facegen.visuals.curves`."""
+
+    svg: str
+    caption: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts or numbers; numbers are right-aligned, floats shown with four significant digits."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    title: str = ""
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Commands:
+    """Command lines to copy."""
+
+    lines: Sequence[str]
+    title: str = ""
+
+
+Block = Figure | Chart | Table | Commands | str
+"""What a section is made of; a string is a paragraph."""
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: Sequence[Block] = ()
+    collapsed: bool = False  # shown as a closed fold, for what few people need
+
+
+@dataclass(frozen=True)
+class Report:
+    """A whole page. `settings` and `environment` become folded tables at the end."""
+
+    title: str
+    summary: str
+    headlines: Sequence[Headline] = ()
+    sections: Sequence[Section] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, object] = field(default_factory=dict)
+    next_steps: Sequence[Block] = ()
+    footer: str = ""
+
+
+def write_report(report: Report, path: Path) -> Path:
+    """Write `report` as one HTML file, atomically, and return its path.
+
+    Raises:
+        FileNotFoundError: a figure's image file does not exist.
+    """
+    atomic_write(path, render_report(report).encode("utf-8"))
+    return path
+
+
+def render_report(report: Report) -> str:
+    """The page as HTML text."""
+    sections = [*report.sections]
+    if report.next_steps:
+        sections.append(Section("What to try next", report.next_steps))
+    for title, values in (("Settings", report.settings), ("Environment", report.environment)):
+        if values:
+            rows = [(key, value) for key, value in values.items()]
+            sections.append(Section(title, [Table(("name", "value"), rows)], collapsed=True))
+    style = (files("facegen.visuals") / "report.css").read_text(encoding="utf-8")
+    body = "\n".join(_section(section) for section in sections)
+    footer = f"<footer>{escape(report.footer)}</footer>" if report.footer else ""
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">
+<title>{escape(report.title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<header>
+<h1>{escape(report.title)}</h1>
+{_paragraphs(report.summary, "lead")}
+</header>
+{_headlines(report.headlines)}
+{body}
+</main>
+{footer}
+</body>
+</html>
+"""
+
+
+def _headlines(headlines: Sequence[Headline]) -> str:
+    if not headlines:
+        return ""
+    return f'<div class="headlines">{"".join(map(_headline, headlines))}</div>'
+
+
+def _headline(headline: Headline) -> str:
+    parts = [
+        ("label", headline.label),
+        ("value", headline.value),
+        ("uncertainty", headline.uncertainty),
+        ("meaning", headline.meaning),
+        ("target", headline.target),
+    ]
+    inner = "".join(f'<p class="{name}">{escape(text)}</p>' for name, text in parts if text)
+    return f'<div class="headline">{inner}</div>'
+
+
+def _section(section: Section) -> str:
+    blocks = "\n".join(_block(block) for block in section.blocks)
+    title = escape(section.title)
+    if section.collapsed:
+        return f"<details><summary>{title}</summary>\n{blocks}\n</details>"
+    return f"<section>\n<h2>{title}</h2>\n{blocks}\n</section>"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case str():
+            return _paragraphs(block)
+        case Figure():
+            return _figure(block)
+        case Chart():
+            return f"<figure>{_title(block.title)}{block.svg}{_caption(block.caption)}</figure>"
+        case Table():
+            return _table(block)
+        case Commands():
+            lines = escape("\n".join(block.lines))
+            return f'{_title(block.title)}<pre tabindex="0"><code>{lines}</code></pre>'
+
+
+def _paragraphs(text: str, css_class: str = "") -> str:
+    attribute = f' class="{css_class}"' if css_class else ""
+    parts = [part.strip() for part in text.split("\n\n") if part.strip()]
+    return "\n".join(f"<p{attribute}>{escape(part)}</p>" for part in parts)
+
+
+def _title(text: str) -> str:
+    return f"<h3>{escape(text)}</h3>" if text else ""
+
+
+def _caption(text: str) -> str:
+    return f"<figcaption>{escape(text)}</figcaption>" if text else ""
+
+
+def _figure(figure: Figure) -> str:
+    data = _image_bytes(figure.image)
+    with Image.open(io.BytesIO(data)) as image:
+        width, height = image.size
+        media_type = Image.MIME[image.format or "PNG"]
+    shown = figure.width_pixels or width
+    alt = escape(figure.alt or figure.title or figure.caption)
+    source = f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+    picture = (
+        f'<div class="scroll"><img src="{source}" alt="{alt}" width="{width}" height="{height}" '
+        f'style="width: min(100%, {shown}px)"></div>'
+    )
+    return f"<figure>{_title(figure.title)}{picture}{_caption(figure.caption)}</figure>"
+
+
+def _image_bytes(image: Image.Image | Path | bytes) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Path):
+        return image.read_bytes()
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _table(table: Table) -> str:
+    numeric = [
+        bool(table.rows) and all(_is_number(row[i]) for row in table.rows) for i in range(len(table.columns))
+    ]
+    head = "".join(_cell("th", column, right) for column, right in zip(table.columns, numeric, strict=True))
+    body = "\n".join(
+        "<tr>"
+        + "".join(_cell("td", value, right) for value, right in zip(row, numeric, strict=True))
+        + "</tr>"
+        for row in table.rows
+    )
+    return (
+        f'<figure>{_title(table.title)}<div class="scroll" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{_caption(table.caption)}</figure>"
+    )
+
+
+def _cell(tag: str, value: object, right: bool) -> str:
+    attribute = ' class="number"' if right else ""
+    return f"<{tag}{attribute}>{escape(_text(value))}</{tag}>"
+
+
+def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value) and (value[0].isdigit() or value[0] in "-+–")
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}: {_text(item)}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
