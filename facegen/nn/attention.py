@@ -76,7 +76,12 @@ class QueryKeyNorm(nn.Module):
         self.key = nn.RMSNorm(head_dim, eps=1e-6)
 
     def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        return self.query(q), self.key(k)
+        return _normalised(q, self.query), _normalised(k, self.key)
+
+
+def _normalised(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    weight = norm.weight.to(x.dtype)  # under autocast: mixed dtypes miss the fused kernel, and torch warns
+    return F.rms_norm(x, norm.normalized_shape, weight, norm.eps)
 
 
 def _as_key_mask(mask: Tensor | None) -> Tensor | None:

@@ -1,0 +1,342 @@
+"""Checkpoints: a folder that is whole or is not there, and that is enough to sample from.
+
+    step-00010000/
+      model.safetensors     the trained weights
+      ema.safetensors       their exponential moving average (absent when EMA is off)
+      training_state.pt     optimizer, scaler and counters; loads with `weights_only=True`
+      autoencoder/          hard links to the autoencoder of the latents, if they carried one
+      checkpoint.json       `CheckpointInfo` with the sha256 of every other file; written last
+
+A checkpoint is written under a hidden temporary name, synced and renamed. Whatever interrupts a save leaves
+a hidden folder behind, which nothing reads and `clean_leftovers` removes.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from facegen.errors import MissingModelError, StorageError
+from facegen.formats.files import fsync_folder, sha256_of
+from facegen.types import LabelSchema, LatentScaling
+
+CHECKPOINT_FORMAT_VERSION = 1
+INFO_FILE = "checkpoint.json"
+STATE_FILE = "training_state.pt"
+AUTOENCODER_FOLDER = "autoencoder"
+
+Weights = Literal["model", "ema"]
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a checkpoint is: where training stood, and everything that sampling needs beside the weights.
+
+    `metrics` is the validation made at this very step (empty if there was none); its "loss" decides which
+    checkpoint is best. `autoencoder` is the reference the latents carried, as JSON.
+    """
+
+    step: int
+    images_seen: int
+    recipe: dict[str, Any]
+    labels: LabelSchema = field(default_factory=LabelSchema)
+    sample_shape: tuple[int, ...] | None = None
+    scaling: LatentScaling | None = None
+    image_size: int | None = None
+    autoencoder: dict[str, Any] | None = None
+    data_fingerprint: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)  # relative name -> sha256
+
+    @property
+    def task(self) -> str:
+        """The kind of task that was trained: "denoising", "autoencoding", ..."""
+        return str(self.recipe["task"]["kind"])
+
+    def to_json(self) -> dict[str, Any]:
+        scaling = self.scaling
+        return {
+            "format_version": CHECKPOINT_FORMAT_VERSION,
+            "step": self.step,
+            "images_seen": self.images_seen,
+            "task": self.task,
+            "recipe": self.recipe,
+            "labels": self.labels.to_json(),
+            "sample_shape": None if self.sample_shape is None else list(self.sample_shape),
+            "scaling": scaling and {"shift": list(scaling.shift), "scale": list(scaling.scale)},
+            "image_size": self.image_size,
+            "autoencoder": self.autoencoder,
+            "data_fingerprint": self.data_fingerprint,
+            "metrics": self.metrics,
+            "files": self.files,
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> CheckpointInfo:
+        shape, scaling = data["sample_shape"], data["scaling"]
+        return CheckpointInfo(
+            step=int(data["step"]),
+            images_seen=int(data["images_seen"]),
+            recipe=data["recipe"],
+            labels=LabelSchema.from_json(data["labels"]),
+            sample_shape=None if shape is None else tuple(shape),
+            scaling=scaling and LatentScaling(tuple(scaling["shift"]), tuple(scaling["scale"])),
+            image_size=data["image_size"],
+            autoencoder=data["autoencoder"],
+            data_fingerprint=data["data_fingerprint"],
+            metrics=data["metrics"],
+            files=data["files"],
+        )
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on disk. Files are checked against their sha256 when they are read."""
+
+    folder: Path
+    info: CheckpointInfo
+
+    @property
+    def has_ema(self) -> bool:
+        return "ema.safetensors" in self.info.files
+
+    @property
+    def autoencoder_folder(self) -> Path | None:
+        """The autoencoder the checkpoint carries, or None if it is only referenced by name."""
+        folder = self.folder / AUTOENCODER_FOLDER
+        return folder if folder.is_dir() else None
+
+    def weights(self, which: Weights = "ema") -> dict[str, Tensor]:
+        """The state dict of the averaged weights ("ema", the plain ones if EMA was off) or the plain ones.
+
+        Raises:
+            StorageError: the file is missing, cut or altered.
+        """
+        name = "ema.safetensors" if which == "ema" and self.has_ema else "model.safetensors"
+        self._verify(name)
+        try:
+            return load_file(self.folder / name)
+        except SafetensorError as error:
+            raise StorageError(f"Checkpoint file '{self.folder / name}' is unreadable: {error}.") from error
+
+    def training_state(self) -> dict[str, Any]:
+        """Optimizer state and counters, for resuming.
+
+        Raises:
+            StorageError: the file is missing, cut or altered.
+        """
+        self._verify(STATE_FILE)
+        return torch.load(self.folder / STATE_FILE, map_location="cpu", weights_only=True)
+
+    def verify(self) -> None:
+        """Check every file against its sha256.
+
+        Raises:
+            StorageError: names the first file that is missing or altered.
+        """
+        for name in self.info.files:
+            self._verify(name)
+
+    def _verify(self, name: str) -> None:
+        path = self.folder / name
+        if not path.is_file():
+            raise StorageError(f"Checkpoint file '{path}' is missing.")
+        if sha256_of(path) != self.info.files.get(name):
+            raise StorageError(f"Checkpoint file '{path}' is corrupt: its checksum does not match.")
+
+
+def checkpoint_name(step: int) -> str:
+    """Folder name of a step's checkpoint, e.g. `step-00010000`."""
+    return f"step-{step:08d}"
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders of a run, oldest first; half-written ones are not among them."""
+    return sorted(info.parent for info in (run / "checkpoints").glob(f"step-*/{INFO_FILE}"))
+
+
+def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Checkpoint:
+    """Open a checkpoint folder, or the best or latest one of a run. Reads `checkpoint.json` alone.
+
+    Raises:
+        MissingModelError: neither a run with checkpoints nor a checkpoint.
+        StorageError: `checkpoint.json` is unreadable or of an unknown format version.
+    """
+    return _open(resolve_checkpoint(path, which))
+
+
+def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Path:
+    """Folder of the checkpoint meant by `path`: itself, or the best or latest one of a run.
+
+    Best is the lowest validation loss; a run that never validated gives its latest.
+
+    Raises:
+        MissingModelError: neither a run with checkpoints nor a checkpoint.
+    """
+    path = Path(path)
+    if (path / INFO_FILE).is_file():
+        return path
+    found = list_checkpoints(path)
+    if not found:
+        raise MissingModelError(
+            f"'{path}' holds no checkpoint: there is no '{INFO_FILE}' and no 'checkpoints/step-*' in it.",
+            hint="Give a run folder made by 'facegen train', or one of its checkpoint folders.",
+        )
+    if which == "best":
+        scored = [(loss, folder) for folder in found if (loss := _validation_loss(folder)) is not None]
+        if scored:
+            return min(scored, key=lambda item: item[0])[1]
+    return found[-1]
+
+
+def save_checkpoint(
+    folder: Path,
+    info: CheckpointInfo,
+    weights: Mapping[Weights, Mapping[str, Tensor]],
+    training_state: Mapping[str, Any],
+    autoencoder: Path | None = None,
+) -> Checkpoint:
+    """Write a checkpoint at `folder`, which becomes visible whole or not at all; replaces an older one.
+
+    Raises:
+        StorageError: the disk is full or cannot be written to; nothing half-written stays.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
+    with saving(f"the checkpoint '{folder}'"):
+        try:
+            temporary.mkdir(parents=True)
+            files = _write_contents(temporary, weights, training_state, autoencoder)
+            info = replace(info, files=files)
+            _write_text(temporary / INFO_FILE, json.dumps(info.to_json(), indent=1))
+            fsync_folder(temporary)
+            _move_into_place(temporary, folder)
+        except OSError:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return Checkpoint(folder, info)
+
+
+def clean_leftovers(run: Path) -> list[str]:
+    """Remove what killed saves left behind; returns the names. Only for the holder of the run's lock."""
+    leftovers = sorted((run / "checkpoints").glob(".step-*"))
+    for folder in leftovers:
+        shutil.rmtree(folder, ignore_errors=True)
+    return [folder.name for folder in leftovers]
+
+
+@contextmanager
+def saving(what: str) -> Iterator[None]:
+    """Turn an OSError while a run writes `what` into a StorageError that says how to go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = full or "No space left" in str(error) or "File too large" in str(error)
+        reason = "the disk is full" if full else str(error)
+        raise StorageError(
+            f"Could not write {what}: {reason}.",
+            hint="What was saved before still stands. Free some space and repeat the command with --resume.",
+        ) from error
+
+
+def _open(folder: Path) -> Checkpoint:
+    path = folder / INFO_FILE
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        version = data.get("format_version")
+        if version != CHECKPOINT_FORMAT_VERSION:
+            raise StorageError(
+                f"'{path}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
+            )
+        return Checkpoint(folder, CheckpointInfo.from_json(data))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StorageError(f"Checkpoint file '{path}' is corrupt: {error!r}.") from error
+
+
+def _validation_loss(folder: Path) -> float | None:
+    with suppress(StorageError):
+        loss = _open(folder).info.metrics.get("loss")
+        return None if loss is None else float(loss)
+    return None
+
+
+def _write_contents(
+    folder: Path,
+    weights: Mapping[Weights, Mapping[str, Tensor]],
+    training_state: Mapping[str, Any],
+    autoencoder: Path | None,
+) -> dict[str, str]:
+    files = []
+    for name, state in weights.items():
+        save_file(_unshared(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
+        files.append(f"{name}.safetensors")
+    with open(folder / STATE_FILE, "wb") as stream:
+        torch.save(dict(training_state), stream)
+    files.append(STATE_FILE)
+    for name in files:
+        _sync_file(folder / name)
+    if autoencoder is not None:
+        files += [
+            f"{AUTOENCODER_FOLDER}/{name}" for name in _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
+        ]
+    return {name: sha256_of(folder / name) for name in files}
+
+
+def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous CPU tensors, tied weights copied: safetensors refuses shared storage."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach().cpu().contiguous()
+        if tensor.numel() and tensor.data_ptr() in seen:
+            tensor = tensor.clone()
+        seen.add(tensor.data_ptr())
+        result[name] = tensor
+    return result
+
+
+def _link_tree(source: Path, target: Path) -> list[str]:
+    names = sorted(str(path.relative_to(source)) for path in source.rglob("*") if path.is_file())
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source / name, target / name)
+        except OSError:  # another file system, or one without hard links
+            shutil.copyfile(source / name, target / name)
+            _sync_file(target / name)
+    return names
+
+
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    if folder.exists():  # a step saved again, after falling back from a corrupt checkpoint
+        replaced = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
+        os.rename(folder, replaced)
+        os.rename(temporary, folder)
+        shutil.rmtree(replaced, ignore_errors=True)
+    else:
+        os.rename(temporary, folder)
+    fsync_folder(folder.parent)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_file(path: Path) -> None:
+    with open(path, "rb") as stream:
+        os.fsync(stream.fileno())

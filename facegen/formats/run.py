@@ -1,0 +1,209 @@
+"""The folder of one training run, and the lock that keeps a second process out of it.
+
+RUN/
+  recipe.yaml        the fully resolved recipe
+  environment.json   versions and hardware of the process that started the run
+  metrics.jsonl      one JSON object per line, each with its "step"
+  run.lock           held (flock) while a process trains here; names its host and PID
+  checkpoints/ samples/ capsules/ tensorboard/
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import facegen
+from facegen.config.recipe import Recipe, parse_recipe
+from facegen.errors import StorageError, UsageError
+from facegen.formats.checkpoint import saving
+from facegen.formats.files import atomic_write, write_json
+
+RUN_FORMAT_VERSION = 1
+RECIPE_FILE = "recipe.yaml"
+KEYS_FREE_TO_CHANGE = ("about", "preset", "data.path")  # the data are compared by fingerprint instead
+
+
+class RunDirectory:
+    """Paths and files of a run. Use `locked_run` to get one that may be written to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run has been started here."""
+        return (self.path / RECIPE_FILE).is_file()
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    def checkpoint(self, name: str) -> Path:
+        return self.path / "checkpoints" / name
+
+    def sample_file(self, step: int) -> Path:
+        return self.path / "samples" / f"step-{step:08d}.png"
+
+    def start(self, recipe: Recipe) -> None:
+        """Write `recipe.yaml` and `environment.json`.
+
+        Raises:
+            StorageError: the folder cannot be written to.
+        """
+        with saving(f"the run '{self.path}'"):
+            (self.path / "checkpoints").mkdir(exist_ok=True)
+            write_json(self.path / "environment.json", describe_environment())
+            text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            atomic_write(self.path / RECIPE_FILE, text)
+
+    def recipe(self) -> Recipe:
+        """The recipe the run was started with.
+
+        Raises:
+            UsageError: there is no run here.
+            StorageError: `recipe.yaml` is unreadable.
+        """
+        if not self.exists:
+            raise UsageError(
+                f"'{self.path}' is not a run: it has no '{RECIPE_FILE}'.",
+                hint="Start one with: facegen train --preset NAME --data LATENTS --run DIR",
+            )
+        try:
+            data = yaml.safe_load((self.path / RECIPE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: {error}.") from error
+        return parse_recipe(data)
+
+    def check_same_recipe(self, recipe: Recipe) -> None:
+        """Refuse to continue the run with another recipe.
+
+        Raises:
+            UsageError: names every key that differs, with both values.
+        """
+        old, new = _flat(self.recipe().model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
+        differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
+        differing = [key for key in differing if key not in KEYS_FREE_TO_CHANGE]
+        if differing:
+            lines = [f"  {key}: {old.get(key)!r} in the run, {new.get(key)!r} now" for key in differing]
+            raise UsageError(
+                f"The recipe differs from the one '{self.path}' was started with:\n" + "\n".join(lines),
+                hint="Resume with the run's own recipe, or start a new run in another folder.",
+            )
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of `metrics.jsonl`; a torn last line is left out."""
+        if not self.metrics_file.is_file():
+            return []
+        records = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                break
+        return records
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Add one line to `metrics.jsonl`."""
+        with saving(f"'{self.metrics_file}'"), self.metrics_file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def truncate_metrics(self, step: int) -> None:
+        """Drop the records after `step`, which the resumed run writes again."""
+        kept = [record for record in self.metrics() if record["step"] <= step]
+        with saving(f"'{self.metrics_file}'"):
+            atomic_write(self.metrics_file, "".join(json.dumps(record) + "\n" for record in kept))
+
+
+@contextmanager
+def locked_run(path: Path) -> Iterator[RunDirectory]:
+    """Create the folder if needed and hold its lock. A lock whose holder died is taken over.
+
+    The kernel's flock is the lock, so that it vanishes with its process; the file's text only names the
+    holder. A holder on another host, where flock may not reach, is believed to be alive.
+
+    Raises:
+        UsageError: another process trains here; names its host and PID.
+        StorageError: the folder cannot be created or written to.
+    """
+    path = Path(path)
+    with saving(f"the run folder '{path}'"):
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        holder = _read_holder(descriptor)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise _held_by(path, holder) from error
+        if holder and holder.get("host") != socket.gethostname():
+            raise _held_by(path, holder)
+        _write_holder(descriptor, {"host": socket.gethostname(), "pid": os.getpid()})
+        try:
+            yield RunDirectory(path)
+        finally:
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions and hardware, for `environment.json`."""
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "format_version": RUN_FORMAT_VERSION,
+        "facegen": facegen.__version__,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "packages": {name: metadata.version(name) for name in ("torch", "diffusers", "numpy", "safetensors")},
+        "cpu_threads": torch.get_num_threads(),
+        "cuda_devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if cuda
+        else [],
+        "host": socket.gethostname(),
+        "command": sys.argv,
+    }
+
+
+def _read_holder(descriptor: int) -> dict[str, Any] | None:
+    text = os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace")
+    try:
+        return json.loads(text) if text.strip() else None
+    except ValueError:
+        return None
+
+
+def _write_holder(descriptor: int, holder: dict[str, Any]) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:
+    who = f"PID {holder['pid']} on host '{holder['host']}'" if holder else "another process"
+    return UsageError(
+        f"The run '{path}' is in use by {who}.",
+        hint=f"Wait for it or stop it. If that process is gone for certain, delete '{path / 'run.lock'}'.",
+    )
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,225 @@
+"""Training a denoiser on latents: noise them, predict the target, compare in float32.
+
+Letters: B batch, N validation examples, *S sample shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.config.recipe import DataConfig
+from facegen.diffusion.process import Process
+from facegen.errors import DataError, UsageError
+from facegen.formats.latents import LatentSplit, LatentStore
+from facegen.protocols import Batch, Conditioner
+
+NUM_NOISE_LEVELS = 10
+VALIDATION_BATCH = 256
+VALIDATION_SEED = 20_240_501  # fixed: scores of different runs are comparable
+MEAN_EXAMPLES = 4096  # latents averaged for the mean predictor
+HARDLY_BETTER = 0.98  # of the trivial loss
+
+
+class Config(KindConfig):
+    kind: Literal["denoising"] = "denoising"
+    validation_examples: int = Field(256, ge=1)
+
+
+def build(
+    config: Config,
+    *,
+    latents: LatentStore,
+    data: DataConfig,
+    process: Process,
+    conditioner: Conditioner,
+    build_denoiser: Callable[[], nn.Module],
+) -> DenoisingTask:
+    """The task of training `build_denoiser()` and `conditioner` on a latent folder.
+
+    Raises:
+        DataError: a split is missing or empty.
+        UsageError: flips asked for that were not encoded.
+    """
+    if data.flip and not latents.index.flips:
+        raise UsageError(
+            "data.flip is on, but these latents were encoded without their mirror images.",
+            hint="Encode again with --flips, or train with --set data.flip=false.",
+        )
+    train = _split(latents, data.train_split)
+    validation = _split(latents, data.validation_split)
+    return DenoisingTask(config, latents, train, validation, data, process, conditioner, build_denoiser)
+
+
+def _split(latents: LatentStore, name: str) -> LatentSplit:
+    split = latents.split(name)
+    if len(split) == 0:
+        raise DataError(
+            f"The latents have no examples in their '{name}' split.",
+            hint="Choose another with --set data.train_split=... or data.validation_split=..., "
+            "or prepare the data again with --splits.",
+        )
+    return split
+
+
+class DenoisingTask:
+    """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner)`."""
+
+    def __init__(
+        self,
+        config: Config,
+        latents: LatentStore,
+        train: LatentSplit,
+        validation: LatentSplit,
+        data: DataConfig,
+        process: Process,
+        conditioner: Conditioner,
+        build_denoiser: Callable[[], nn.Module],
+    ) -> None:
+        self._process, self._conditioner, self._build_denoiser = process, conditioner, build_denoiser
+        self._scaling, self._flip = latents.index.scaling, data.flip
+        self._train = train
+        self._inputs = conditioner.inputs(train.frame)
+        self.num_examples = min(len(train), data.limit or len(train))
+        self._validation = _fixed_examples(self, validation, config.validation_examples)
+        self._mean = self._mean_of(train)
+
+    def build_module(self) -> nn.Module:
+        """The denoiser, freshly initialised, beside the conditioner it is trained with."""
+        conditioner = self._conditioner
+        if not isinstance(conditioner, nn.Module):
+            raise TypeError("a conditioner must be an nn.Module")
+        return nn.ModuleDict({"denoiser": self._build_denoiser(), "conditioner": conditioner})
+
+    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+        """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and flips done."""
+        flipped = torch.rand(len(indices), generator=generator) < 0.5 if self._flip else None
+        x0 = self.x0_of(self._train, indices, generator, flipped)
+        return {
+            "x0": x0,
+            "noise": torch.randn(x0.shape, generator=generator),
+            "timestep": self._process.sample_timesteps(len(indices), generator),
+            "inputs": self._conditioner.drop(self._inputs[indices], generator),
+        }
+
+    def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Weighted squared error between output and target."""
+        error = self._squared_error(module, batch)
+        return {"loss": (error * self._process.loss_weight(batch["timestep"])).mean()}
+
+    @torch.no_grad()
+    def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
+        """Loss per noise level, beside what predicting zero or the mean of the data would give.
+
+        "loss", "zero_loss" and "trivial_loss" (the better trivial predictor of each level) are means over
+        noise levels with the training weight.
+        """
+        levels = self._process.noise_levels(NUM_NOISE_LEVELS)
+        weights = self._process.loss_weight(levels)
+        rows: dict[str, list[float]] = {"model": [], "zero": [], "mean": [], "x0_mean": []}
+        for level in levels:
+            for name, value in self._errors_at(module, level, device).items():
+                rows[name].append(value)
+        means = [min(pair) for pair in zip(rows["mean"], rows["x0_mean"], strict=True)]
+        floor = [min(pair) for pair in zip(rows["zero"], means, strict=True)]
+        loss, zero, trivial = (
+            (torch.tensor(values) * weights).mean().item() for values in (rows["model"], rows["zero"], floor)
+        )
+        return {
+            "loss": loss,
+            "zero_loss": zero,
+            "trivial_loss": trivial,
+            "better_than_trivial": loss < HARDLY_BETTER * trivial,
+            "verdict": _verdict(loss, zero, trivial),
+            "noise_levels": [round(level, 4) for level in self._process.noise_level(levels).tolist()],
+            "loss_per_level": rows["model"],
+            "zero_predictor_per_level": rows["zero"],
+            "mean_predictor_per_level": means,
+        }
+
+    def x0_of(
+        self, split: LatentSplit, indices: Tensor, generator: Generator, flipped: Tensor | None = None
+    ) -> Tensor:
+        """Scaled latents (B, *S) drawn from the moments of examples `indices`."""
+        moments = split.gather(indices, flipped)
+        return self._scaling.apply(moments.sample(torch.randn(moments.mean.shape, generator=generator)))
+
+    def condition_inputs(self, split: LatentSplit, indices: Tensor) -> Tensor:
+        """What the conditioner is told about examples `indices` (B, ...)."""
+        return self._conditioner.inputs(split.frame.iloc[indices.tolist()])
+
+    def _mean_of(self, train: LatentSplit) -> Tensor:
+        indices = torch.randperm(self.num_examples, generator=_validation_generator())[:MEAN_EXAMPLES]
+        return self._scaling.apply(train.gather(indices.sort().values).mean).mean(0, keepdim=True)
+
+    def _squared_error(self, module: nn.Module, batch: Batch) -> Tensor:
+        x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
+        x_t = self._process.add_noise(x0, noise, timestep)
+        parts: Any = module
+        output = parts["denoiser"](x_t, timestep, parts["conditioner"](batch["inputs"]))
+        return _mean_square(output.float() - self._process.target(x0, noise, timestep))
+
+    def _errors_at(self, module: nn.Module, level: Tensor, device: Any) -> dict[str, float]:
+        """Mean squared errors at one timestep: the model's and those of the trivial predictors."""
+        totals: dict[str, Tensor] = {}
+        count = self._validation["x0"].shape[0]
+        mean = self._mean.to(device)
+        for start in range(0, count, VALIDATION_BATCH):
+            batch = {
+                name: value[start : start + VALIDATION_BATCH].to(device)
+                for name, value in self._validation.items()
+            }
+            batch["timestep"] = level.to(device).expand(batch["x0"].shape[0])
+            errors = {"model": self._squared_error(module, batch), **_trivial(self._process, batch, mean)}
+            for name, value in errors.items():
+                totals[name] = totals.get(name, torch.zeros((), device=device)) + value.sum()
+        return {name: (total / count).item() for name, total in totals.items()}
+
+
+def _trivial(process: Process, batch: Batch, mean: Tensor) -> dict[str, Tensor]:
+    """Squared errors (B,) of three predictors that know nothing of the sample but the data's mean.
+
+    zero: output 0. mean: the target's own mean over data and noise. x0_mean: x0 = mean, and the noise
+    that then explains x_t; all parameterisations' targets are linear in (x0, eps), so `target` reads it.
+    """
+    x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
+    target = process.target(x0, noise, timestep)
+    mean = mean.expand_as(x0)
+    alpha, sigma = (value.view(-1, *[1] * (x0.ndim - 1)) for value in process.alpha_sigma(timestep))
+    explained = noise + (alpha / sigma) * (x0 - mean)
+    return {
+        "zero": _mean_square(target),
+        "mean": _mean_square(target - process.target(mean, torch.zeros_like(noise), timestep)),
+        "x0_mean": _mean_square(target - process.target(mean, explained, timestep)),
+    }
+
+
+def _fixed_examples(task: DenoisingTask, split: LatentSplit, count: int) -> Batch:
+    """The same held-out samples, noise and conditions at every validation."""
+    generator = _validation_generator()
+    indices = torch.randperm(len(split), generator=generator)[:count].sort().values
+    x0 = task.x0_of(split, indices, generator)
+    noise = torch.randn(x0.shape, generator=generator)
+    return {"x0": x0, "noise": noise, "inputs": task.condition_inputs(split, indices)}
+
+
+def _validation_generator() -> Generator:
+    return Generator().manual_seed(VALIDATION_SEED)
+
+
+def _mean_square(difference: Tensor) -> Tensor:
+    return difference.float().square().flatten(1).mean(1)
+
+
+def _verdict(loss: float, zero: float, trivial: float) -> str:
+    if not loss < HARDLY_BETTER * zero:
+        return f"validation loss {loss:.4f}: no better than predicting zero ({zero:.4f})"
+    if not loss < HARDLY_BETTER * trivial:
+        return f"validation loss {loss:.4f}: no better than zero or the data's mean ({trivial:.4f})"
+    below = 100 * (1 - loss / trivial)
+    return f"validation loss {loss:.4f}: {below:.0f} % below the trivial floor ({trivial:.4f})"

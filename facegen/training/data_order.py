@@ -1,0 +1,48 @@
+"""Which examples a step sees, and the randomness of a step, as pure functions of the seed.
+
+The data are one endless stream: epoch 0 in its order, then epoch 1 in its own, and so on; step k takes the
+k-th slice of `batch_size`. Nothing has to be saved to resume anywhere, inside an epoch included, and every
+example comes exactly once an epoch whatever the batch size.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+
+import torch
+from torch import Generator, Tensor
+
+
+def seed_for(purpose: str, seed: int, number: int = 0) -> int:
+    """A 63-bit seed; different purposes and numbers give unrelated streams."""
+    digest = blake2b(f"{purpose}/{seed}/{number}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator_for(purpose: str, seed: int, number: int = 0) -> Generator:
+    """A CPU generator seeded with `seed_for`."""
+    return Generator().manual_seed(seed_for(purpose, seed, number))
+
+
+@lru_cache(maxsize=2)  # a batch touches two epochs at a boundary
+def epoch_order(num_examples: int, seed: int, epoch: int) -> Tensor:
+    """The order of one epoch: a permutation (num_examples,) int64."""
+    return torch.randperm(num_examples, generator=generator_for("epoch", seed, epoch))
+
+
+def batch_indices(step: int, batch_size: int, num_examples: int, seed: int) -> Tensor:
+    """Examples (batch_size,) int64 of step `step`, counted from 0."""
+    parts = []
+    position, end = step * batch_size, (step + 1) * batch_size
+    while position < end:
+        epoch, offset = divmod(position, num_examples)
+        count = min(end - position, num_examples - offset)
+        parts.append(epoch_order(num_examples, seed, epoch)[offset : offset + count])
+        position += count
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def steps_for_epochs(epochs: int, batch_size: int, num_examples: int) -> int:
+    """Optimizer steps after which every example has been seen `epochs` times."""
+    return -(-epochs * num_examples // batch_size)

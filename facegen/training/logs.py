@@ -1,0 +1,90 @@
+"""What a run writes down while it trains: loss windows, metrics.jsonl and TensorBoard."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from facegen.formats.run import RunDirectory
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class LossWindow:
+    """Means of the losses since the last log line, summed up as tensors so that no step waits for them."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+
+    def add(self, losses: Mapping[str, Tensor]) -> None:
+        """Add one step's losses."""
+        for name, value in losses.items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+        self._steps += 1
+
+    def means(self) -> dict[str, float]:
+        """Mean of each loss over the window; empty if every step of it was skipped."""
+        return {name: float(total) / self._steps for name, total in self._sums.items()}
+
+    def clear(self) -> None:
+        self._sums, self._steps = {}, 0
+
+    def state(self) -> dict[str, Any]:
+        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "steps": self._steps}
+
+    def load_state(self, state: dict[str, Any], device: torch.device) -> None:
+        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
+        self._steps = state["steps"]
+
+
+class TrainingLog:
+    """Writes each record to metrics.jsonl and its numbers to TensorBoard (`RUN/tensorboard`)."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._writer: SummaryWriter | None = None
+
+    def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
+        """Log `values` of `group` ("train" or "validation") after step `step`."""
+        self._run.append_metrics({"step": step, "group": group, **values})
+        writer = self._tensorboard(step)
+        for name, value in values.items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                writer.add_scalar(f"{group}/{name}", value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _tensorboard(self, step: int) -> SummaryWriter:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # half a second of imports
+
+            folder = str(self._run.path / "tensorboard")
+            self._writer = SummaryWriter(log_dir=folder, purge_step=step)  # hides what a resumed run repeats
+        return self._writer
+
+
+def memory_text(device: torch.device) -> str:
+    """Peak memory of the process, or of its CUDA device, e.g. "1.2 GB"."""
+    if device.type == "cuda":
+        used_bytes = torch.cuda.max_memory_allocated(device)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
+        used_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return f"{used_bytes / 1e9:.1f} GB"
+
+
+def duration_text(seconds: float) -> str:
+    """Hours, minutes and seconds, e.g. "1:02:03" or "2:03"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -1,0 +1,86 @@
+"""Gradient accumulation by slicing a batch, with pieces that shrink when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from facegen.errors import UsageError
+from facegen.protocols import Batch, Progress
+
+Backward = Callable[[Batch, float], dict[str, Tensor]]
+"""Forward and backward of a micro-batch that is `share` of the batch; returns its losses times share."""
+
+
+class MicroBatches:
+    """Cuts batches into micro-batches of `size`; the effective batch never changes.
+
+    A batch holds all the randomness of its step, so that cutting it changes nothing but rounding.
+    """
+
+    def __init__(self, batch_size: int, accumulation_steps: int, progress: Progress) -> None:
+        self.size = -(-batch_size // accumulation_steps)
+        self._progress = progress
+
+    def run(self, batch: Batch, backward: Backward, zero_grad: Callable[[], None]) -> dict[str, Tensor]:
+        """Accumulate the gradients of the whole batch; return its mean losses.
+
+        Raises:
+            UsageError: not even a single example fits into memory.
+        """
+        size_before = self.size
+        while True:
+            losses = self._attempt(batch, backward)
+            if losses is not None:
+                break
+            zero_grad()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            self._halve()
+        if self.size < size_before:
+            self._progress.warn(
+                f"Out of memory with micro-batches of {size_before}: {self.size} from now on; "
+                f"the effective batch stays {_length(batch)}."
+            )
+        return losses
+
+    def _attempt(self, batch: Batch, backward: Backward) -> dict[str, Tensor] | None:
+        total: dict[str, Tensor] = {}
+        try:
+            for piece, share in self._pieces(batch):
+                for name, value in backward(piece, share).items():
+                    total[name] = total[name] + value if name in total else value
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return None  # leaving the handler frees the traceback, and with it the failed graph
+        return total
+
+    def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
+        count = _length(batch)
+        if count <= self.size:
+            yield batch, 1.0
+            return
+        for start in range(0, count, self.size):
+            stop = min(start + self.size, count)
+            yield {name: value[start:stop] for name, value in batch.items()}, (stop - start) / count
+
+    def _halve(self) -> None:
+        if self.size == 1:
+            raise UsageError(
+                "Out of memory even with one example at a time.",
+                hint="Train a smaller network (--set denoiser.width=...), or on a device with more memory.",
+            )
+        self.size = -(-self.size // 2)
+
+
+def _length(batch: Batch) -> int:
+    return next(iter(batch.values())).shape[0]
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return "DefaultCPUAllocator" in str(error)  # what torch raises on CPU

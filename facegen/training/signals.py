@@ -1,0 +1,47 @@
+"""Stopping at the end of a step when asked to by a signal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any
+
+from facegen.errors import Terminated
+
+EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class StopSignals:
+    """Context in which SIGTERM, SIGUSR1 (preemption) and SIGINT only set `requested`.
+
+    A second SIGINT stops at once: it raises `Terminated` wherever the program is. Outside the main thread
+    signals cannot be caught and stay as they were.
+    """
+
+    def __init__(self) -> None:
+        self.requested: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    @property
+    def exit_code(self) -> int:
+        """130 after SIGINT, 143 after SIGTERM or SIGUSR1."""
+        return EXIT_INTERRUPTED if self.requested == signal.SIGINT else EXIT_TERMINATED
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.requested == signal.SIGINT:
+            raise Terminated("Stopped at once; the last checkpoint stands.", exit_code=EXIT_INTERRUPTED)
+        self.requested = signal.Signals(number)
