@@ -24,7 +24,9 @@ from torch import Generator, Tensor, nn
 from facegen.types import (
     Conditioning,
     ConditioningSpec,
+    CropBox,
     DatasetRecord,
+    DatasetReject,
     LabelSchema,
     LatentMoments,
     Prediction,
@@ -57,7 +59,20 @@ class Progress(Protocol):
 
 
 class DatasetAdapter(Protocol):
-    """Reads one layout of face data. Deterministic: the same source gives the same records in order."""
+    """Reads one layout of face data. Deterministic: the same source gives the same records in order.
+
+    `crops` are the cuts that suit it, the first being what "auto" means; None keeps a square image as it
+    is. `records` fills `notes` (to be told) and `rejects` (left out) while it runs.
+    """
+
+    crops: Mapping[str, CropBox | None]
+    default_splits: tuple[float, float, float]  # train, validation, test where the source does not say
+    required_splits: tuple[str, ...]  # where one of them is empty, the source's own partition is set aside
+    loads_on_cpu: bool  # `record.load` computes (and pickles), so that processes serve it, not threads
+    medium: str  # "photo" or "cartoon", for captions
+    licence: str | None
+    notes: list[str]
+    rejects: list[DatasetReject]
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
 

@@ -163,3 +163,17 @@ class DatasetRecord:
     split: str | None = None
     identity: str | None = None
     extra: dict[str, int | float | str | None] = field(default_factory=dict)  # e.g. age
+
+
+@dataclass(frozen=True)
+class DatasetReject:
+    """Something of a source that does not become an image of the data set; `reason` is "kind: detail"."""
+
+    id: str
+    location: str
+    reason: str
+
+
+CropBox = tuple[float, float, float]
+"""A square cut: its side as a share of the image's shorter side, and its centre (x, y) as shares of
+width and height."""

@@ -80,6 +80,26 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def crop_square(image: Image.Image, box: tuple[float, float, float] | None) -> Image.Image:
+    """Cut a square: its side as a share of the shorter side, centred on (x, y) as shares of width and height.
+
+    The square is moved inside the image where it would reach over an edge. None keeps a square image.
+
+    Raises:
+        DataError: `box` is None and the image is not square.
+    """
+    width, height = image.size
+    if box is None:
+        if width != height:
+            raise DataError(f"not square: {width}x{height}, and no crop was asked for")
+        return image
+    share, x, y = box
+    side = max(1, round(share * min(width, height)))
+    left = min(max(0, round(x * width - side / 2)), width - side)
+    top = min(max(0, round(y * height - side / 2)), height - side)
+    return image.crop((left, top, left + side, top + side))
+
+
 def resize_square(image: Image.Image, size: int) -> Image.Image:
     """Resize a square image to `size` x `size` with Lanczos, which averages when it reduces."""
     return image if image.size == (size, size) else image.resize((size, size), Image.Resampling.LANCZOS)

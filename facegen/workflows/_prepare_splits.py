@@ -1,0 +1,73 @@
+"""Which image belongs to training, validation and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+from facegen.errors import UsageError
+from facegen.formats.dataset import SPLITS
+from facegen.protocols import DatasetAdapter
+from facegen.types import DatasetRecord
+
+Fractions = tuple[float, float, float]
+
+
+def check_fractions(fractions: Sequence[float]) -> None:
+    """Refuse split shares that are not three numbers of 0..1 with sum 1 and something for training.
+
+    Raises:
+        UsageError
+    """
+    good = len(fractions) == 3 and min(fractions) >= 0 and fractions[0] > 0 and abs(sum(fractions) - 1) < 1e-6
+    if not good:
+        raise UsageError(
+            f"Splits are three shares (train, validation, test) with sum 1, not {list(fractions)}.",
+            hint="Example: 0.8,0.1,0.1",
+        )
+
+
+def assign_splits(
+    records: Sequence[DatasetRecord], adapter: DatasetAdapter, asked: Fractions | None, seed: int
+) -> tuple[list[str], list[str]]:
+    """Return the split of each record, and what a person should know about how it came about.
+
+    Shares that were asked for win over the source's own partition. Where the source has none, or leaves a
+    part empty that it must have, images are split by identity, or by id where no identity is known.
+    """
+    official = Counter(record.split for record in records if record.split)
+    empty = [split for split in adapter.required_splits if not official[split]]
+    if asked is None and official and not empty:
+        without = sum(record.split is None for record in records)
+        notes = [f"{without} images that the partition does not name went to train."] if without else []
+        return [record.split or "train" for record in records], notes
+    fractions = asked or adapter.default_splits
+    how = "by identity" if any(record.identity for record in records) else "by image"
+    shares = ", ".join(f"{name} {share:g}" for name, share in zip(SPLITS, fractions, strict=True))
+    reason = "The source has no partition"
+    if official:
+        reason = f"The source's partition leaves {' and '.join(empty)} empty" if empty else ""
+    if asked is not None:
+        reason = "Shares were asked for" + (", so the source's partition is set aside" if official else "")
+    note = f"{reason}: split {how} ({shares})."
+    if how == "by image" and adapter.medium == "photo":
+        note += " No identities are known, so one person may be in two parts."
+    return split_by_group(records, fractions, seed), [note]
+
+
+def split_by_group(records: Sequence[DatasetRecord], fractions: Fractions, seed: int) -> list[str]:
+    """Give whole identities to splits so that sizes come near `fractions`; order decided by hash."""
+    groups: dict[str, list[int]] = {}
+    for index, record in enumerate(records):
+        key = f"identity/{record.identity}" if record.identity else f"id/{record.id}"
+        groups.setdefault(key, []).append(index)
+    order = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    missing = dict(zip(SPLITS, (share * len(records) for share in fractions), strict=True))
+    splits = [""] * len(records)
+    for key in order:
+        split = max(missing, key=lambda name: missing[name])
+        missing[split] -= len(groups[key])
+        for index in groups[key]:
+            splits[index] = split
+    return splits
