@@ -24,7 +24,7 @@ from facegen.autoencoders._diffusers import KINDS, WRAPPERS
 from facegen.autoencoders._hub import fetch_from_hub
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig, kind_config, load_kind
-from facegen.errors import FacegenError, MissingModelError, StorageError, UsageError
+from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.files import atomic_write, write_json
 

@@ -1,11 +1,11 @@
-"""diffusers' `AutoencoderKL`, the autoencoder of Stable Diffusion (Rombach et al. 2022), trained from scratch.
+"""diffusers' `AutoencoderKL`, the autoencoder of Stable Diffusion (Rombach et al. 2022), from scratch.
 
 Published weights are loaded by `facegen.autoencoders.load_autoencoder`; this builds a fresh one.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,12 +30,11 @@ class Config(KindConfig):
 def build(config: Config) -> DiffusersKl:
     """A KL autoencoder with fresh weights; H / h is 2^(levels - 1)."""
     guard_torchvision()
-    from diffusers import AutoencoderKL
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     levels = len(config.block_out_channels)
-    model = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        **config.model_dump(exclude={"kind"}),
-    )
-    return DiffusersKl(model)
+    blocks: Any = {
+        "down_block_types": ("DownEncoderBlock2D",) * levels,
+        "up_block_types": ("UpDecoderBlock2D",) * levels,
+    }
+    return DiffusersKl(AutoencoderKL(**blocks, **config.model_dump(exclude={"kind"})))

@@ -42,6 +42,6 @@ class Config(KindConfig):
 def build(config: Config) -> DiffusersTiny:
     """A tiny autoencoder with fresh weights; H / h is 2^(levels - 1)."""
     guard_torchvision()
-    from diffusers import AutoencoderTiny
+    from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
     return DiffusersTiny(AutoencoderTiny(**config.model_dump(exclude={"kind"})))

@@ -5,7 +5,7 @@
                                                 `mean_flipped`, `log_variance_flipped` where asked for
     LATENTS/records-train.parquet               the labels, row by row as in the shards
     LATENTS/autoencoder/                        the autoencoder, unless it is found by its hub name
-    LATENTS/text_embeddings.safetensors         unique captions' `tokens`, `mask`, where asked for
+    LATENTS/text_embeddings-1a2b3c4d.safetensors   unique captions' `tokens` and `mask`, where asked for
 
 Letters: N images, B batch, C channels, h/w latent cells.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ from facegen.types import LabelSchema, LatentMoments, LatentScaling
 LATENTS_FORMAT_VERSION = 1
 INDEX_FILE = "index.json"
 AUTOENCODER_FOLDER = "autoencoder"
-TEXT_EMBEDDINGS_FILE = "text_embeddings.safetensors"
 MOMENTS = ("mean", "log_variance")
 FLIPPED = "_flipped"
 
@@ -233,7 +232,7 @@ class LatentSplit:
             ) from error
 
     def gather(self, indices: Tensor, flipped: Tensor | None = None) -> LatentMoments:
-        """Moments (B, C, h, w) float32 of rows `indices` (B,) int64; where `flipped` (B,), of the mirror image.
+        """Moments (B, C, h, w) float32 of rows `indices` (B,) int64, mirrored where `flipped` (B,).
 
         Raises:
             DataError: mirror images were asked for and not encoded.
@@ -341,6 +340,18 @@ def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
     path = folder / f"records-{split}.parquet"
     atomic_write(path, lambda file: frame.to_parquet(file, index=False))
     return StoredFile(path.name, len(frame), path.stat().st_size, sha256_of(path))
+
+
+def write_text_embeddings(folder: Path, table: TextEmbeddings) -> StoredFile:
+    """Write the table to a file named after its encoder, so that a table of another one stays whole.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    name = f"text_embeddings-{sha256_of(table.encoder.encode())[:8]}.safetensors"
+    metadata = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
+    tensors = {"tokens": table.tokens.half().contiguous(), "mask": table.mask.contiguous()}
+    return write_tensors(folder, name, tensors, metadata)
 
 
 def write_index(folder: Path, index: LatentIndex) -> None:

@@ -18,18 +18,17 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
+        last = nn.Conv2d(width, width, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
         self.layers = nn.Sequential(
             _norm(width),
             nn.SiLU(),
             nn.Conv2d(width, width, 3, padding=1),
             _norm(width),
             nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
+            last,
         )
-        last = self.layers[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)

@@ -133,7 +133,7 @@ def _split(dataset: Dataset, name: str) -> DatasetSplit:
     if len(split) == 0:
         raise DataError(
             f"The '{name}' split of this data set is empty.",
-            hint="Prepare it again with other --splits, or choose another split with --set data.train_split=...",
+            hint="Prepare it again with other --splits, or name another one: --set data.train_split=...",
         )
     return split
 
