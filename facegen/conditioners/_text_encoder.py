@@ -59,7 +59,9 @@ def load_text_encoder(name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKE
     def load(what: Callable[..., Any], **options: Any) -> Any:
         try:
             return what(folder, local_files_only=True, trust_remote_code=False, **options)
-        except (OSError, ValueError, KeyError, ImportError) as error:
+        except FacegenError:  # a signal's
+            raise
+        except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
             raise DataError(
                 f"'{name_or_folder}' is not a text encoder facegen can load: {error}",
                 hint="Needed are config.json, the tokenizer's files and model.safetensors of a model that "

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,8 +116,6 @@ class AttributeConditioner(nn.Module):
 
     def read(self, prompt: str) -> PromptReading:
         """What of `prompt` names an attribute of this model, with negation and synonyms."""
-        from facegen.vocabulary.prompts import read_prompt
-
         return read_prompt(prompt, LabelSchema(attributes=self.attributes))
 
     def inputs_from(self, reading: PromptReading) -> Tensor:

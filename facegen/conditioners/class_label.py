@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,6 +11,7 @@ from torch import Generator, Tensor, nn
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,39 +90,27 @@ class ClassLabelConditioner(nn.Module):
         return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
 
     def read(self, prompt: str) -> PromptReading:
-        """The class names that stand in `prompt` as whole words, whatever their case, longest first."""
-        rest, understood = prompt, []
-        for name in sorted(self.classes, key=len, reverse=True):
-            words = r"[\s_-]+".join(re.escape(word) for word in re.split(r"[\s_-]+", name))
-            found = re.search(rf"(?<!\w){words}(?!\w)", rest, flags=re.IGNORECASE)
-            if found:
-                understood.append((found.group(), name))
-                rest = rest[: found.start()] + " " + rest[found.end() :]
-        return PromptReading(
-            labels={name: 1.0 for _, name in understood},
-            understood=tuple(understood),
-            not_understood=tuple(rest.split()),
-        )
+        """The classes that `prompt` names; a negated class is not understood, since there is no opposite."""
+        return read_prompt(prompt, LabelSchema(classes={self.column: self.classes}))
 
     def inputs_from(self, reading: PromptReading) -> Tensor:
-        """(1,) int64: the class asked for, the null class if none was.
+        """(1,) int64: the class asked for as "name" or "column=name", the null class if none was.
 
         Raises:
             UsageError: an unknown class, several at once, or one asked away.
         """
-        if not reading.labels:
-            return self.null_inputs(1)
+        names = list(dict.fromkeys(label.removeprefix(f"{self.column}=") for label in reading.labels))
         known = f"Classes of '{self.column}': {', '.join(self.classes)}."
-        if len(reading.labels) > 1:
-            raise UsageError(f"Ask for one class, not for {' and '.join(reading.labels)}.", hint=known)
-        [(name, value)] = reading.labels.items()
-        if name not in self.classes:
-            raise UsageError(
-                f"This model has no class '{name}'.{did_you_mean(name, self.classes)}", hint=known
-            )
-        if value != 1:
-            raise UsageError(f"A class is asked for with 1, not with {name}={value:g}.", hint=known)
-        return torch.tensor([self.classes.index(name)])
+        for name in names:
+            if name not in self.classes:
+                raise UsageError(
+                    f"This model has no class '{name}'.{did_you_mean(name, self.classes)}", hint=known
+                )
+        if len(names) > 1:
+            raise UsageError(f"Ask for one class at a time, not for {' and '.join(names)}.", hint=known)
+        if any(value != 1 for value in reading.labels.values()):
+            raise UsageError(f"Class '{names[0]}' can be asked for, but not asked away.", hint=known)
+        return torch.tensor([self.classes.index(names[0])]) if names else self.null_inputs(1)
 
     def forward(self, inputs: Tensor) -> Conditioning:
         return Conditioning(vector=self.embedding(inputs))

@@ -1,0 +1,73 @@
+import pandas as pd
+import pytest
+import torch
+
+from facegen.conditioners import class_label
+from facegen.errors import DataError, UsageError
+from facegen.types import LabelSchema, PromptReading
+
+CLASSES = {"age_group": ("child", "adult", "old age"), "race": ("Asian", "Black")}
+
+
+def build(column: str | None = "age_group", **options) -> class_label.ClassLabelConditioner:
+    config = class_label.Config(column=column, **{"dim": 8, **options})
+    return class_label.build(config, LabelSchema(classes=CLASSES))
+
+
+@pytest.mark.parametrize("dtype", ["string", "object", "category"])
+def test_classes_become_numbers_and_missing_ones_the_null_class(dtype: str) -> None:
+    frame = pd.DataFrame({"age_group": pd.Series(["old age", None, "child"]).astype(dtype)})
+    assert build().inputs(frame).tolist() == [2, 3, 0]
+
+
+def test_strangers_in_the_column_are_named() -> None:
+    with pytest.raises(DataError, match="does not know: baby"):
+        build().inputs(pd.DataFrame({"age_group": ["child", "baby"]}))
+    with pytest.raises(DataError, match="no class column 'age_group'"):
+        build().inputs(pd.DataFrame({"race": ["Asian"]}))
+
+
+def test_the_column_must_be_clear() -> None:
+    assert class_label.build(class_label.Config(), LabelSchema(classes={"a": ("x",)})).column == "a"
+    with pytest.raises(UsageError, match="several class columns: age_group, race"):
+        build(column=None)
+    with pytest.raises(UsageError, match="Did you mean 'race'"):
+        build(column="rase")
+    with pytest.raises(UsageError, match="this data has none"):
+        class_label.build(class_label.Config(), LabelSchema(attributes=("Smiling",)))
+
+
+def test_class_names_are_read_from_a_prompt() -> None:
+    conditioner = build()
+    reading = conditioner.read("a photo of a Child in a garden")
+    assert conditioner.inputs_from(reading).tolist() == [0]
+    assert "garden" in reading.not_understood
+    assert conditioner.inputs_from(conditioner.read("old age")).tolist() == [2]
+    assert conditioner.inputs_from(PromptReading({"adult": 1.0, "age_group=adult": 1.0})).tolist() == [1]
+    assert not conditioner.read("not a child").labels
+
+
+def test_a_request_that_is_not_one_class_is_refused() -> None:
+    conditioner = build()
+    for labels, said in (
+        ({"chld": 1.0}, "Did you mean 'child'"),
+        ({"child": 1.0, "adult": 1.0}, "one class at a time"),
+        ({"child": -1.0}, "not asked away"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            conditioner.inputs_from(PromptReading(labels))
+
+
+def test_two_classes_blend() -> None:
+    conditioner = build()
+    child, adult = conditioner(torch.tensor([0])), conditioner(torch.tensor([1]))
+    blend = child.lerp(adult, 0.25)
+    assert torch.allclose(blend.vector, 0.75 * child.vector + 0.25 * adult.vector)
+
+
+def test_dropout_gives_the_null_class_at_its_rate() -> None:
+    dropped = build(dropout=0.3).drop(
+        torch.zeros(20_000, dtype=torch.int64), torch.Generator().manual_seed(0)
+    )
+    assert set(dropped.tolist()) == {0, 3}
+    assert abs((dropped == 3).float().mean() - 0.3) < 0.01
