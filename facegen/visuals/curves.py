@@ -1,6 +1,6 @@
 """Charts as inline SVG, coloured by the page's style so that they fit light and dark.
 
-`line_chart` for what a run logs, `interval_chart` for shares with confidence intervals. Both escape every text.
+`line_chart` for what a run logs, `interval_chart` for shares with confidence intervals; both escape texts.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Interval:
 def read_series(metrics: Path, group: str, key: str, name: str | None = None) -> Series:
     """Series of `key` (dots reach into mappings) from a run's `metrics.jsonl`; empty if it was never logged.
 
-    A step that a resumed run repeated counts once, as it was logged last. A half-written last line is left out.
+    A step that a resumed run repeated counts once, as logged last. A half-written last line is left out.
     """
     points: dict[float, float] = {}
     for line in metrics.read_text(encoding="utf-8").splitlines():
@@ -117,9 +117,8 @@ def interval_chart(rows: Sequence[Interval], *, reference_label: str = "", alt: 
 
 
 def _interval_row(row: Interval, y: float, x_of: _Scale) -> list[str]:
-    parts = [
-        f'<text class="name" x="{NAME_WIDTH - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(row.name)}</text>'
-    ]
+    name = f'x="{NAME_WIDTH - 12}" y="{y + 4:.1f}" text-anchor="end">{escape(row.name)}'
+    parts = [f'<text class="name" {name}</text>']
     if row.low is not None and row.high is not None:
         ends = f'x1="{x_of(row.low):.1f}" x2="{x_of(row.high):.1f}" y1="{y:.1f}" y2="{y:.1f}"'
         parts.append(
@@ -221,4 +220,5 @@ def _legend(lines: Sequence[Series], y_label: str) -> str:
 
 def _svg(width: int, height: int, parts: Sequence[str], alt: str) -> str:
     inner = "".join(parts)
-    return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">{inner}</svg>'
+    opening = f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">'
+    return f"{opening}{inner}</svg>"

@@ -25,7 +25,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 class Headline:
     """One number on top of the page, with what it means and how sure it is.
 
-    `uncertainty` is an interval or floor in words ("95 % interval 92.1 to 94.8 %"), `target` what was hoped for.
+    `uncertainty` is an interval or a floor in words, `target` what was hoped for.
     """
 
     label: str

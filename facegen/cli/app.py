@@ -1,0 +1,100 @@
+"""The `facegen` command: its subcommands, and what a failure looks like.
+
+Module level imports stay with typer and the standard library, in this file and in every command's, so that
+`facegen --help` and shell completion answer at once; a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from facegen import __version__
+from facegen.cli import demo, encode, evaluate, prepare, presets, sample, train, version
+from facegen.cli.options import described
+from facegen.errors import FacegenError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
+BUG = 1
+ABOUT = (
+    "From a folder of faces to a trained, sampled and judged generator.",
+    "Start with the demo; 'facegen COMMAND --help' has options and examples.",
+)
+ORDER = ("demo", "prepare", "encode", "train", "sample", "eval", "presets", "version")
+
+
+class FacegenGroup(TyperGroup):
+    """Turns whatever a command raises into a message on stderr and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except FacegenError as error:
+            print_error(str(error))
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            print("Interrupted.", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from error
+        except BrokenPipeError as error:
+            with open(os.devnull, "w") as devnull:  # or Python complains when it flushes stdout at exit
+                os.dup2(devnull.fileno(), sys.stdout.fileno())
+            raise typer.Exit(BROKEN_PIPE) from error
+
+
+app = typer.Typer(
+    name="facegen",
+    cls=FacegenGroup,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    **described(
+        ABOUT,
+        "facegen demo --out demo",
+        "facegen prepare celeba CelebA --out data/celeba",
+        "facegen encode data/celeba --autoencoder runs/ae --out latents/celeba",
+        "facegen train --preset celeba-attributes --data latents/celeba --run run",
+        'facegen sample run --prompt "a smiling woman with blond hair"',
+        "facegen eval attributes run --classifier runs/judge",
+    ),
+)
+for command in (demo, prepare, encode, train, sample, evaluate, presets, version):
+    command.register(app)
+
+
+def main() -> None:
+    """Entry point of the `facegen` command."""
+    try:
+        typer.main.get_command(app)(prog_name="facegen")
+    except Exception:
+        print_bug()
+        sys.exit(BUG)
+
+
+def print_error(message: str) -> None:
+    """Print "Error: ..." on stderr, in red on a terminal."""
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        print(f"\033[1;31mError:\033[0m {message}", file=sys.stderr)
+    else:
+        print(f"Error: {message}", file=sys.stderr)
+
+
+def print_bug() -> None:
+    """Print the current exception's traceback and where to report it, on stderr."""
+    traceback.print_exc()
+    print(
+        f"\nThis is a bug in facegen {__version__} (Python {sys.version.split()[0]}), not a mistake of yours."
+        "\nPlease report it as CONTRIBUTING.md says, with the command line and everything above.",
+        file=sys.stderr,
+    )

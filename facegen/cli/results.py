@@ -1,0 +1,91 @@
+"""Results on stdout: a JSON document for scripts, or tables for people."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+
+class Summary(Protocol):
+    """What every workflow returns."""
+
+    def to_json(self) -> dict[str, Any]: ...
+
+
+def print_json(summary: Summary) -> None:
+    """Print `summary.to_json()` as indented JSON on stdout."""
+    json.dump(summary.to_json(), sys.stdout, indent=2, ensure_ascii=False, default=str)
+    sys.stdout.write("\n")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table on stdout; numbers are right-aligned, None is a dash. Nothing is printed for no rows."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from facegen.cli.console import stdout_console
+
+    rows = [list(row) for row in rows]
+    if not rows:
+        return
+    table = Table(
+        title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
+    )
+    for index, column in enumerate(columns):
+        numeric = all(row[index] is None or is_number(row[index]) for row in rows)
+        table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=numeric)
+    for row in rows:
+        table.add_row(*(Text(cell_text(value)) for value in row))
+    stdout_console().print(table)
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Print names and values, one a line; values that are None are left out."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from facegen.cli.console import stdout_console
+
+    grid = Table.grid(padding=(0, 2))
+    for name, value in facts.items():
+        if value is not None:
+            grid.add_row(Text(name, style="bold"), Text(cell_text(value)))
+    stdout_console().print(grid)
+
+
+def numbers_text(values: Sequence[float]) -> str:
+    """Numbers with four significant digits, separated by commas."""
+    return ", ".join(cell_text(value) for value in values)
+
+
+def percent(share: float | None) -> str | None:
+    """A share as "93.1 %"; None stays None."""
+    return None if share is None else f"{100 * share:.1f} %"
+
+
+def interval(low: float | None, high: float | None) -> str | None:
+    """A confidence interval of shares as "92.0–94.1 %"."""
+    return None if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
+def is_number(value: Any) -> bool:
+    if isinstance(value, str):
+        return bool(value) and (value[0].isdigit() or (value[0] in "+-–" and value[1:2].isdigit()))
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def cell_text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(cell_text(item) for item in value)
+    return str(value)
