@@ -1,0 +1,121 @@
+"""CelebA's text files, official (spaces) or Kaggle's (CSV), read strictly and told by line and column."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from facegen.datasets._sources import check_relative
+from facegen.errors import DataError
+
+_FIELD = re.compile(r"[^\s,]+")
+_SIGNS = {"1": True, "+1": True, "-1": False, "0": False}
+_PARTS = {"0": "train", "1": "validation", "2": "test"}
+_IMAGE_NAME = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class AttributeTable:
+    """`rows` file name -> values in the order of `names`; `notes` says what was odd but readable."""
+
+    names: tuple[str, ...]
+    rows: dict[str, tuple[bool, ...]]
+    notes: tuple[str, ...]
+
+
+def parse_attributes(text: str, where: str) -> AttributeTable:
+    """Read `list_attr_celeba.txt` or `.csv`. Byte order mark, CRLF, commas or spaces do not matter.
+
+    Raises:
+        DataError: with file:line:column; no header, a short or long row, a value that is not 1 or -1, a
+            name that leaves its folder, an image twice.
+    """
+    lines = _lines(text)
+    number, fields = _first(lines, where)
+    stated = int(fields[0]) if len(fields) == 1 and fields[0].isdigit() else None
+    if stated is not None:
+        number, fields = _first(lines, where)
+    names = tuple(fields[1:] if fields[0].casefold() in ("image_id", "image", "filename") else fields)
+    if _IMAGE_NAME.fullmatch(fields[0]) or any(re.fullmatch(r"[+-]?\d+", name) for name in names):
+        raise DataError(f"{where}:{number}: the line with the attributes' names is missing.")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice or not names:
+        raise DataError(
+            f"{where}:{number}: attribute '{twice}' is named twice." if twice else f"{where}: no names."
+        )
+    rows: dict[str, tuple[bool, ...]] = {}
+    for number, fields, line in ((number, line.replace(",", " ").split(), line) for number, line in lines):
+        _check_row(fields, len(names), rows, f"{where}:{number}")
+        try:
+            rows[fields[0]] = tuple([_SIGNS[value] for value in fields[1:]])
+        except KeyError as error:
+            index = next(index for index, value in enumerate(fields[1:]) if value not in _SIGNS)
+            column = [match.start() + 1 for match in _FIELD.finditer(line)][index + 1]
+            raise DataError(
+                f"{where}:{number}:{column}: '{fields[index + 1]}' for {names[index]} is not 1 or -1."
+            ) from error
+    notes = ()
+    if stated is not None and stated != len(rows):
+        notes = (f"{where} says {stated:,} rows and holds {len(rows):,}.",)
+    return AttributeTable(names, rows, notes)
+
+
+def parse_partition(text: str, where: str) -> dict[str, str]:
+    """Read `list_eval_partition`: file name -> "train", "validation" or "test"."""
+
+    def part(value: str, at: str) -> str:
+        if value not in _PARTS:
+            raise DataError(f"{at}: partition '{value}' is not 0, 1 or 2.")
+        return _PARTS[value]
+
+    return _parse_pairs(text, where, part)
+
+
+def parse_identities(text: str, where: str) -> dict[str, str]:
+    """Read `identity_CelebA.txt`: file name -> identity number."""
+
+    def identity(value: str, at: str) -> str:
+        if not value.isdigit():
+            raise DataError(f"{at}: identity '{value}' is not a number.")
+        return value
+
+    return _parse_pairs(text, where, identity)
+
+
+def _parse_pairs(text: str, where: str, read: Callable[[str, str], Value]) -> dict[str, Value]:
+    rows: dict[str, Value] = {}
+    for number, line in _lines(text):
+        fields = line.replace(",", " ").split()
+        if not rows and fields[0].casefold() == "image_id":
+            continue
+        _check_row(fields, 1, rows, f"{where}:{number}")
+        column = line.rindex(fields[1]) + 1
+        rows[fields[0]] = read(fields[1], f"{where}:{number}:{column}")
+    return rows
+
+
+def _check_row(fields: list[str], num_values: int, rows: dict[str, Value], at: str) -> None:
+    if len(fields) != num_values + 1:
+        raise DataError(f"{at}: {len(fields) - 1} values where {num_values} belong.")
+    name = fields[0]
+    if "/" in name or "\\" in name or ".." in name:
+        check_relative(name, at)
+        raise DataError(f"{at}: '{name}' is not a plain file name.")
+    if name in rows:
+        raise DataError(f"{at}: '{name}' stands there twice.")
+
+
+def _lines(text: str) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        if line.strip(" \t\r,"):
+            yield number, line.rstrip("\r")
+
+
+def _first(lines: Iterator[tuple[int, str]], where: str) -> tuple[int, list[str]]:
+    number, line = next(lines, (0, ""))
+    if not line:
+        raise DataError(f"{where}: the file is empty or ends before its header.")
+    return number, line.replace(",", " ").split()

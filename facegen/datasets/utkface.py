@@ -1,0 +1,86 @@
+"""UTKFace (Zhang et al. 2017): aligned faces whose names say age, gender and race."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from facegen.config.kinds import KindConfig
+from facegen.datasets._sources import open_source
+from facegen.errors import DataError
+from facegen.protocols import Progress
+from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+
+GENDERS = ("Male", "Female")
+RACES = ("White", "Black", "Asian", "Indian", "Others")
+AGE_GROUPS = {"Child": 12, "Teenager": 19, "Young_Adult": 35, "Middle_Aged": 59, "Senior": 130}  # up to
+LICENCE = "UTKFace, for non-commercial research only (https://susanqq.github.io/UTKFace)"
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)(\.jpg)?(\.chip)?\.(jpg|jpeg|png)", re.IGNORECASE)
+_PATTERN = "[age]_[gender 0-1]_[race 0-4]_[date].jpg.chip.jpg"
+
+
+class Config(KindConfig):
+    kind: Literal["utkface"] = "utkface"
+
+
+class UtkFace:
+    """`DatasetAdapter` of a UTKFace folder or archive; irregular names become rejects."""
+
+    default_splits = (0.8, 0.1, 0.1)
+    required_splits = ()
+    loads_on_cpu = False
+    medium = "photo"
+    licence = LICENCE
+
+    def __init__(self) -> None:
+        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
+        self.labels = LabelSchema(
+            attributes=("Male",), classes={"gender": GENDERS, "race": RACES, "age_group": tuple(AGE_GROUPS)}
+        )
+        self.notes: list[str] = []
+        self.rejects: list[DatasetReject] = []
+
+    def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
+        """Read every image's labels from its name.
+
+        Raises:
+            DataError: no image there is named as UTKFace names them.
+        """
+        tree = open_source(source, "utkface")
+        names = tree.images()
+        if not any(_NAME.fullmatch(PurePosixPath(name).name) for name in names):
+            raise DataError(
+                f"'{tree.root}' has {len(names)} images and none is named as in UTKFace.",
+                hint=f"Looked for {_PATTERN}" + (f"; found for example '{names[0]}'." if names else "."),
+            )
+        same = Counter(PurePosixPath(name).name for name in names)
+        for name in names:
+            plain = PurePosixPath(name).name
+            id = plain if same[plain] == 1 else name
+            found = _NAME.fullmatch(plain)
+            age = int(found[1]) if found else -1
+            if not found or age > AGE_GROUPS["Senior"]:
+                reason = f"irregular name: not {_PATTERN}"
+                self.rejects.append(DatasetReject(id, tree.location(name), reason))
+                continue
+            gender = GENDERS[int(found[2])]
+            yield DatasetRecord(
+                id=id,
+                load=tree.files[name],
+                location=tree.location(name),
+                attributes={"Male": gender == "Male"},
+                classes={"gender": gender, "race": RACES[int(found[3])], "age_group": age_group(age)},
+                extra={"age": age},
+            )
+
+
+def age_group(age: int) -> str:
+    """The class of an age in years, as `AGE_GROUPS` draws the lines."""
+    return next(name for name, oldest in AGE_GROUPS.items() if age <= oldest)
+
+
+def build(config: Config) -> UtkFace:
+    return UtkFace()
