@@ -51,7 +51,11 @@ MOUTH_WEIGHTS = {
     "mustache": {"smile": 0.45, "serious": 0.33, "screamOpen": 0.22},
     "beard": {"smile": 0.5, "serious": 0.5},
 }
-EYEWEAR = {"Eyeglasses": ("prescription02", "round"), "Sunglasses": ("wayfarers", "sunglasses"), None: ()}
+EYEWEAR = {
+    "Eyeglasses": ("prescription01", "prescription02"),
+    "Sunglasses": ("wayfarers", "sunglasses"),
+    None: (),
+}
 EYEWEAR_WEIGHTS = {"Eyeglasses": 0.26, "Sunglasses": 0.18, None: 0.56}
 FACIAL_HAIR = {"beard": ("beardMedium", "beardMajestic"), "mustache": ("moustacheMagnum",), None: ()}
 FACIAL_HAIR_WEIGHTS = {"beard": 0.22, "mustache": 0.14, None: 0.64}
@@ -59,7 +63,7 @@ CLOTHES = ("shirtCrewNeck", "hoodie")
 CLOTHES_COLORS = ("5199e4", "e0565b", "3c4f5c")
 HAT_COLORS = ("25557c", "b5373f", "e3b23c")
 BACKGROUNDS = ("b6dcf2", "cbbbe6", "c9eac6", "f3ead9")
-FRAME_COLOR = "262e33"
+FRAME_COLORS = {"Eyeglasses": "1f4fa8", "Sunglasses": "262e33", None: "262e33"}  # seen on every skin
 
 ATTRIBUTES = (
     "Smiling",
@@ -125,7 +129,7 @@ def draw(seed: int, index: int) -> AvatarDrawing:
         "eyebrowsVariant": ["defaultNatural"],
         "clothesVariant": [rng.choice(CLOTHES)],
         "clothesColor": [rng.choice(CLOTHES_COLORS)],
-        "accessoriesColor": [FRAME_COLOR],
+        "accessoriesColor": [FRAME_COLORS[eyewear]],
         "backgroundColor": [_shade(rng, rng.choice(BACKGROUNDS))],
         **_part(rng, "top", TOPS[head]),
         **_part(rng, "accessories", EYEWEAR[eyewear]),

@@ -76,7 +76,7 @@ class ImageFolder:
         if not images:
             raise DataError(
                 f"No images in '{tree.root}'.",
-                hint=f"Looked for {', '.join(IMAGE_SUFFIXES)} in it and its folders; {len(tree.files)} other files.",
+                hint=f"Looked for {', '.join(IMAGE_SUFFIXES)}, folders included; {len(tree.files)} others.",
             )
         metadata = [name for name in tree.files if PurePosixPath(name).name in METADATA_FILES]
         if metadata:

@@ -25,7 +25,7 @@ def captions_for(
     *,
     medium: str = "photo",
 ) -> list[str]:
-    """Four phrasings of what the labels say, such as "A photo of a young woman with blond hair, smiling".
+    """Up to four phrasings of the labels, such as "A photo of a young woman with blond hair, smiling".
 
     Labels that are False or unknown are left out, but for one phrasing that denies something visible
     ("not smiling"). `id` decides which labels are said when there are more than `MAX_PHRASES`;
@@ -54,7 +54,7 @@ def captions_for(
         f"{_article(blurry + title)}: {', '.join([person, *having, *doing])}",
         f"{picture} of {_article(noun)}{with_one}{doings}{_denied(attributes, id)}",
     ]
-    return [caption[0].upper() + caption[1:] for caption in captions]
+    return list(dict.fromkeys(caption[0].upper() + caption[1:] for caption in captions))
 
 
 _PERSON_CLASSES = ("gender", "age_group", "race")
@@ -84,7 +84,7 @@ def _noun(attributes: Mapping[str, bool | None], classes: Mapping[str, str | Non
     ages = ""
     if age:
         noun = _AGE_NOUNS.get((age, gender or ""), noun)
-        ages = "" if age in ("Child", "Teenager") and gender else f"{spoken(age)} "
+        ages = "" if age in ("Child", "Teenager") and gender else f"{spoken(age).lower()} "
     races = "" if race in (None, "Others") else f"{race} "
     return f"{ages.replace('young-adult', 'young')}{races}{noun}"
 
