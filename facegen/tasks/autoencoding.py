@@ -14,8 +14,8 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig, load_kind
 from facegen.config.recipe import DataConfig
-from facegen.errors import DataError, UsageError
-from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.errors import UsageError
+from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_uint8, to_unit
 from facegen.protocols import Batch
 
@@ -43,8 +43,8 @@ class AutoencodingTask:
         self.config = config
         self.autoencoder_config = autoencoder_config
         self.flip = data.flip
-        self.train = _split(dataset, data.train_split)
-        self.validation = _split(dataset, data.validation_split)
+        self.train = dataset.split(data.train_split)
+        self.validation = dataset.split(data.validation_split)
         self.num_examples = min(len(self.train), data.limit or len(self.train))
         with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
             probe: Any = self.build_module()
@@ -126,16 +126,6 @@ def peak_signal_to_noise(a: Tensor, b: Tensor) -> Tensor:
     """PSNR in dB per image (B,) between uint8-valued images (B, 3, H, W); identical images give 99."""
     mse = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
     return (10 * torch.log10(255.0**2 / mse)).clamp(max=99.0)
-
-
-def _split(dataset: Dataset, name: str) -> DatasetSplit:
-    split = dataset.split(name)
-    if len(split) == 0:
-        raise DataError(
-            f"The '{name}' split of this data set is empty.",
-            hint="Prepare it again with other --splits, or name another one: --set data.train_split=...",
-        )
-    return split
 
 
 def _verdict(psnr: float, floor: float, count: int) -> str:

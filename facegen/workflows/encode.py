@@ -227,11 +227,10 @@ class _Job:
         if holds_latents and not self.options.resume:
             _remove_latents(self.out)
             holds_latents = False
-        state = EncodingState(plan)
         if holds_latents:
-            state = self._continue(plan, progress)
-        else:
-            state.write(self.out)
+            return self._continue(plan, progress)
+        state = EncodingState(plan)
+        state.write(self.out)
         return state
 
     def _continue(self, plan: dict[str, Any], progress: Progress) -> EncodingState:
@@ -241,6 +240,8 @@ class _Job:
             return EncodingState(plan)
         state = EncodingState.read(self.out)
         self._refuse_other(state.plan, plan)
+        for leftover in self.out.glob(".*.tmp"):
+            leftover.unlink()
         for name in state.drop_damaged(self.out):
             progress.warn(f"'{self.out / name}' was damaged since it was written; it is encoded again.")
         return state
