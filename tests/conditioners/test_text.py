@@ -100,7 +100,7 @@ def test_neither_encoder_nor_table_is_in_the_state_dict(tiny_text_encoder) -> No
     assert list(conditioner.parameters()) == []
 
 
-def test_a_bert_without_start_marks_for_pooling_also_serves(tmp_path) -> None:
+def test_padding_is_hidden_from_an_encoder_that_looks_both_ways(tmp_path) -> None:
     from transformers import BertConfig, BertModel
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "man"]
@@ -115,9 +115,11 @@ def test_a_bert_without_start_marks_for_pooling_also_serves(tmp_path) -> None:
         max_position_embeddings=16,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
-    tokens, mask = embed_captions(["a man", ""], load_text_encoder(str(tmp_path)))
+    encoder = load_text_encoder(str(tmp_path))
+    tokens, mask = embed_captions(["a man", ""], encoder)
     assert tokens.shape == (2, 4, 12)
     assert mask.sum(dim=1).tolist() == [4, 2]
+    assert torch.allclose(embed_captions([""], encoder)[0][0].float(), tokens[1, :2].float(), atol=2e-3)
 
 
 def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_path) -> None:
