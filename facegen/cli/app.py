@@ -6,9 +6,9 @@ Module level imports stay with typer and the standard library, in this file and 
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-import traceback
 from typing import Any
 
 import typer
@@ -17,11 +17,20 @@ from typer.core import TyperGroup
 from facegen import __version__
 from facegen.cli import demo, encode, evaluate, prepare, presets, sample, train, version
 from facegen.cli.options import described
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, StorageError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
 BUG = 1
+STORAGE_ERRNOS = {  # what a disk or its rights refuse is no bug of ours
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 ABOUT = (
     "From a folder of faces to a trained, sampled and judged generator.",
     "Start with the demo; 'facegen COMMAND --help' has options and examples.",
@@ -50,6 +59,11 @@ class FacegenGroup(TyperGroup):
             with open(os.devnull, "w") as devnull:  # or Python complains when it flushes stdout at exit
                 os.dup2(devnull.fileno(), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from error
+        except OSError as error:
+            if error.errno not in STORAGE_ERRNOS:
+                raise
+            print_error(f"{error.strerror}: '{error.filename}'.")
+            raise typer.Exit(StorageError.exit_code) from error
 
 
 app = typer.Typer(
@@ -92,6 +106,8 @@ def print_error(message: str) -> None:
 
 def print_bug() -> None:
     """Print the current exception's traceback and where to report it, on stderr."""
+    import traceback
+
     traceback.print_exc()
     print(
         f"\nThis is a bug in facegen {__version__} (Python {sys.version.split()[0]}), not a mistake of yours."

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress, ProgressTask
 
 PLAIN_LINE_EVERY_SECONDS = 5.0
+SHOWN_ANYWAY = ("ETA",)  # fields that repeat what every bar shows
 
 
 def make_progress(*, quiet: bool = False) -> Progress:
@@ -36,13 +37,6 @@ def stderr_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False)
-
-
-def stdout_console() -> Console:
-    """A rich console on stdout; as wide as a table needs when stdout is no terminal."""
-    from rich.console import Console
-
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 class PlainProgress:
@@ -96,7 +90,7 @@ class _PlainTask:
 
     def advance(self, count: int = 1, **fields: str) -> None:
         self._done += count
-        self._fields.update(fields)
+        self._fields.update(_own_fields(fields))
         now = self._clock()
         if now - self._last_line >= self._every_seconds:
             self._last_line = now
@@ -181,7 +175,7 @@ class _LiveTask:
 
     def advance(self, count: int = 1, **fields: str) -> None:
         self._done += count
-        self._fields.update(fields)
+        self._fields.update(_own_fields(fields))
         elapsed = time.monotonic() - self._start
         rate = _rate_text(self._done / elapsed) if elapsed > 0.5 and self._done else ""
         shown = "  ".join(f"{_name(name)} {value}" for name, value in self._fields.items())
@@ -211,6 +205,10 @@ def _done_line(title: str, done: int, elapsed: float, fields: dict[str, str]) ->
 
 def _fields_text(fields: dict[str, str]) -> str:
     return "".join(f", {_name(name)} {value}" for name, value in fields.items())
+
+
+def _own_fields(fields: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name not in SHOWN_ANYWAY}
 
 
 def _name(field: str) -> str:

@@ -33,8 +33,8 @@ def register(app: typer.Typer) -> None:
         "encode",
         **described(
             ABOUT,
-            "facegen encode data/celeba --autoencoder runs/ae --out latents/celeba --flips",
-            "facegen encode data/mine --autoencoder stabilityai/sd-vae-ft-mse --out mine",
+            "facegen encode data/celeba --autoencoder runs/ae --out latents --flips",
+            "facegen encode data/me --autoencoder stabilityai/sd-vae-ft-mse --out lat",
             "facegen encode data/mine --autoencoder identity --out pixels --dry-run",
         ),
     )(encode)

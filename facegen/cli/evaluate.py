@@ -29,13 +29,13 @@ ATTRIBUTES = (
 )
 EXAMPLES = {
     "fid": (
-        "facegen eval fid runs/celeba --reference data/celeba --num-samples 10000",
-        "facegen eval fid runs/celeba --reference data/celeba --features classifier:runs/judge",
+        "facegen eval fid run --reference data/celeba --num-samples 10000",
+        "facegen eval fid run --reference data/celeba --features classifier:judge",
         "facegen eval fid my_images --reference data/celeba --weights inception.pth",
     ),
     "attributes": (
-        "facegen eval attributes runs/celeba --classifier runs/judge",
-        'facegen eval attributes runs/celeba --classifier runs/judge --attributes "Male=1"',
+        "facegen eval attributes run --classifier judge",
+        'facegen eval attributes run --classifier judge --attributes "Male=1"',
     ),
 }
 SAMPLING = "Sampling (the run's own where left out)"

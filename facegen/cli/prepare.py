@@ -29,8 +29,8 @@ def register(app: typer.Typer) -> None:
             ABOUT,
             "facegen prepare avatars --out data/avatars --count 10000",
             "facegen prepare celeba CelebA --out data/celeba --size 64",
-            "facegen prepare utkface UTKFace.tar.gz --out data/utkface --splits 0.8,0.1,0.1",
-            "facegen prepare image-folder my_photos --out data/mine --size 128 --limit 5000",
+            "facegen prepare utkface UTKFace.tar.gz --out data/utk --splits 0.8,0.1,0.1",
+            "facegen prepare image-folder photos --out data/mine --size 128 --limit 5000",
         ),
     )(prepare)
 

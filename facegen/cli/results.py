@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 class Summary(Protocol):
@@ -26,34 +30,36 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     from rich.table import Table
     from rich.text import Text
 
-    from facegen.cli.console import stdout_console
-
     rows = [list(row) for row in rows]
     if not rows:
         return
-    table = Table(
-        title=Text(title), title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False
-    )
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, column in enumerate(columns):
         numeric = all(row[index] is None or is_number(row[index]) for row in rows)
         table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=numeric)
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row))
-    stdout_console().print(table)
+    _print_rich(Text(title, style="bold"), table)
+
+
+def _print_rich(*renderables: RenderableType) -> None:
+    """To a terminal as it is wide; into a file or pipe as wide as needed, without trailing blanks."""
+    from rich.console import Console
+
+    if sys.stdout.isatty():
+        Console(highlight=False).print(*renderables, sep="\n")
+        return
+    text = io.StringIO()
+    Console(file=text, width=400, highlight=False).print(*renderables, sep="\n")
+    print("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").split("\n")))
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print names and values, one a line; values that are None are left out."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from facegen.cli.console import stdout_console
-
-    grid = Table.grid(padding=(0, 2))
-    for name, value in facts.items():
-        if value is not None:
-            grid.add_row(Text(name, style="bold"), Text(cell_text(value)))
-    stdout_console().print(grid)
+    """Print names and values, one a line and never wrapped, so that paths can be copied; None is left out."""
+    shown = {name: cell_text(value) for name, value in facts.items() if value is not None}
+    width = max(map(len, shown), default=0)
+    for name, text in shown.items():
+        print(f"{name:{width}}  " + text.replace("\n", "\n" + " " * (width + 2)))
 
 
 def numbers_text(values: Sequence[float]) -> str:

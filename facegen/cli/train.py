@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
             ABOUT,
             "facegen train --preset celeba-attributes --data latents/celeba --run run",
             "facegen train --run run --resume",
-            "facegen train --preset avatars --data latents --run run --set optimizer.lr=2e-4",
+            "facegen train --preset avatars --data latents --run run --set ema.decay=0.99",
             "facegen train --preset avatars --data latents --run try --size smoke",
             "facegen train --config my.yaml --run runs/mine --dry-run",
         ),

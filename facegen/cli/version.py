@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import sys
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 
 import typer
 
@@ -36,16 +33,25 @@ ABOUT = (
 
 def version(as_json: Json = False) -> None:
     import json
+    import platform
 
     versions = {"facegen": __version__, "python": platform.python_version(), "platform": platform.platform()}
     for name in STANDS_ON:
-        try:
-            versions[name] = installed_version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
+        versions[name] = library_version(name)
     if as_json:
         json.dump(versions, sys.stdout, indent=2)
         sys.stdout.write("\n")
     else:
         for name, value in versions.items():
             print(f"{name:15} {value}")
+
+
+def library_version(name: str) -> str:
+    """Version of an installed distribution, or "not installed"."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed_version
+
+    try:
+        return installed_version(name)
+    except PackageNotFoundError:
+        return "not installed"

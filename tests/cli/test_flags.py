@@ -1,0 +1,113 @@
+"""The words of the command line, frozen: a change here is a change for everybody's scripts."""
+
+from __future__ import annotations
+
+import pytest
+from support.command_lines import all_commands
+
+TALK = {"--json", "--quiet", "-q"}
+FLAGS = {
+    "demo": {"--out", "--minutes", "--seed", "--size"} | TALK,
+    "prepare": {
+        "kind",
+        "source",
+        "--out",
+        "--size",
+        "--crop",
+        "--min-side",
+        "--count",
+        "--limit",
+        "--splits",
+        "--seed",
+        "--strict",
+        "--max-reject-share",
+        "--workers",
+    }
+    | TALK,
+    "encode": {
+        "dataset",
+        "--autoencoder",
+        "--out",
+        "--flips",
+        "--text-encoder",
+        "--limit",
+        "--shard-size",
+        "--batch-size",
+        "--dtype",
+        "--device",
+        "--afresh",
+        "--dry-run",
+    }
+    | TALK,
+    "train": {
+        "--run",
+        "--preset",
+        "--config",
+        "--set",
+        "--data",
+        "--size",
+        "--resume",
+        "--device",
+        "--dry-run",
+    }
+    | TALK,
+    "sample": {
+        "run",
+        "--prompt",
+        "--attributes",
+        "--class",
+        "--negative",
+        "--count",
+        "--seed",
+        "--out",
+        "--guidance",
+        "--sampler",
+        "--steps",
+        "--weights",
+        "--batch-size",
+        "--device",
+    }
+    | TALK,
+    "eval fid": {
+        "subject",
+        "--reference",
+        "--features",
+        "--weights",
+        "--num-samples",
+        "--split",
+        "--seed",
+        "--guidance",
+        "--steps",
+        "--batch-size",
+        "--device",
+    }
+    | TALK,
+    "eval attributes": {
+        "run",
+        "--classifier",
+        "--num-samples",
+        "--data",
+        "--split",
+        "--attributes",
+        "--min-asked",
+        "--grid-images",
+        "--seed",
+        "--guidance",
+        "--steps",
+        "--device",
+    }
+    | TALK,
+    "presets list": {"--json"},
+    "presets show": {"name"},
+    "version": {"--json"},
+}
+
+
+def test_the_commands_are_these() -> None:
+    assert set(all_commands()) == set(FLAGS)
+
+
+@pytest.mark.parametrize("words", sorted(FLAGS))
+def test_the_options_of_a_command_are_these(words: str) -> None:
+    parameters = all_commands()[words].params
+    assert {name for parameter in parameters for name in parameter.opts} == FLAGS[words]
