@@ -1,4 +1,4 @@
-"""A small residual network with one logit per attribute, and its pooled features.
+"""A small residual network with one logit per attribute, and the features before them.
 
 Pre-activation residual blocks (He et al. 2016, arXiv:1603.05027) with group norm (Wu & He 2018,
 arXiv:1803.08494): no statistics are shared between the images of a batch, so that an image's logits
@@ -14,13 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STEM_CELLS = 32  # side of the feature map that the stem hands on, whatever the image size
+POOLED_CELLS = 4
 
 
 class MultiLabelResNet(nn.Module):
     """Images (B, 3, H, W) in [-1, 1] to logits (B, num_outputs).
 
     The stem's stride brings any image of 32 pixels or more to about 32x32 cells; every stage after the
-    first halves that. `num_features` is the width D of the pooled features.
+    first halves that. `num_features` is the width D of the features.
+
+    The last map is pooled to 4x4 cells rather than to one: faces are aligned, so where something is tells
+    what it is, and mouths are learned several times sooner than from a global mean.
     """
 
     def __init__(
@@ -42,14 +46,16 @@ class MultiLabelResNet(nn.Module):
                 previous = width
         self.stages = nn.Sequential(*stages)
         self.norm = group_norm(previous)
+        self.embed = nn.Linear(previous * POOLED_CELLS**2, previous)
         self.head = nn.Linear(previous, num_outputs)
         self.num_features = previous
 
     def features(self, images: Tensor) -> Tensor:
-        """Pooled activations before the last layer, (B, D), for images (B, 3, H, W) in [-1, 1]."""
+        """Activations before the last layer, (B, D), for images (B, 3, H, W) in [-1, 1]."""
         images = images.contiguous(memory_format=torch.channels_last)  # 1.5x faster on a CPU
-        cells = self.stages(self.stem(images))
-        return F.silu(self.norm(cells)).mean(dim=(2, 3))
+        cells = F.silu(self.norm(self.stages(self.stem(images))))
+        pooled = F.adaptive_avg_pool2d(cells, POOLED_CELLS)  # (B, C, 4, 4)
+        return F.silu(self.embed(pooled.flatten(1)))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.features(images))

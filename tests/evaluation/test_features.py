@@ -72,7 +72,7 @@ def test_fid_of_two_folders_equals_torch_fidelitys(tmp_path: Path, inception_wei
     ]
     ours = frechet_distance(*(FeatureStatistics.of(part) for part in features))
     assert features[0].shape == (24, 2048)
-    assert ours == pytest.approx(theirs, rel=1e-6)
+    assert ours == pytest.approx(theirs, rel=2e-6)  # the folded batch norms round differently
 
 
 def test_inception_weights_of_another_network_are_refused(tmp_path: Path):
