@@ -16,7 +16,7 @@ NUM_COLOURS = 6  # --series-1 .. --series-6 of report.css
 WIDTH, HEIGHT = 720, 300
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 44
 MAX_POINTS = 400
-ROW_HEIGHT, NAME_WIDTH, VALUE_WIDTH = 26, 190, 110
+ROWS_WIDTH, ROW_HEIGHT, NAME_WIDTH, VALUE_WIDTH = 520, 26, 176, 96  # narrow, so that a phone can show it
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def interval_chart(rows: Sequence[Interval], *, reference_label: str = "", alt: 
     """
     if not rows:
         raise ValueError("a chart needs at least one row")
-    x_of = _Scale(0.0, 1.0, NAME_WIDTH, WIDTH - VALUE_WIDTH)
+    x_of = _Scale(0.0, 1.0, NAME_WIDTH, ROWS_WIDTH - VALUE_WIDTH)
     height = ROW_HEIGHT * len(rows) + 34
     parts = []
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -113,7 +113,7 @@ def interval_chart(rows: Sequence[Interval], *, reference_label: str = "", alt: 
     if reference_label:
         mark = '<i style="background: var(--series-2)"></i>'
         legend = f'<div class="legend"><span>{mark}{escape(reference_label)}</span></div>'
-    return legend + _svg(WIDTH, round(height), parts, alt or "Shares with their intervals")
+    return legend + _svg(ROWS_WIDTH, round(height), parts, alt or "Shares with their intervals", "chart rows")
 
 
 def _interval_row(row: Interval, y: float, x_of: _Scale) -> list[str]:
@@ -129,8 +129,8 @@ def _interval_row(row: Interval, y: float, x_of: _Scale) -> list[str]:
         ends = f'x1="{x:.1f}" x2="{x:.1f}" y1="{y - 8:.1f}" y2="{y + 8:.1f}"'
         parts.append(f'<line class="line" style="stroke: {_colour(1)}" {ends}/>')
     parts.append(f'<circle cx="{x_of(row.value):.1f}" cy="{y:.1f}" r="4.5" style="fill: {_colour(0)}"/>')
-    shown = f"{row.value:.1%}"
-    parts.append(f'<text class="name" x="{WIDTH - VALUE_WIDTH + 16}" y="{y + 4:.1f}">{shown}</text>')
+    shown = f"{100 * row.value:.1f} %"
+    parts.append(f'<text class="name" x="{ROWS_WIDTH - VALUE_WIDTH + 18}" y="{y + 4:.1f}">{shown}</text>')
     return parts
 
 
@@ -218,7 +218,8 @@ def _legend(lines: Sequence[Series], y_label: str) -> str:
     return f'<div class="legend">{"".join(axis + names)}</div>'
 
 
-def _svg(width: int, height: int, parts: Sequence[str], alt: str) -> str:
+def _svg(width: int, height: int, parts: Sequence[str], alt: str, css_class: str = "chart") -> str:
     inner = "".join(parts)
-    opening = f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(alt)}">'
+    box = f"0 0 {width} {height}"
+    opening = f'<svg class="{css_class}" viewBox="{box}" role="img" aria-label="{escape(alt)}">'
     return f"{opening}{inner}</svg>"

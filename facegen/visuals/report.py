@@ -18,6 +18,7 @@ from PIL import Image
 
 from facegen.formats.files import atomic_write
 
+NO_BREAK = "\u00a0"
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -160,7 +161,9 @@ def _headline(headline: Headline) -> str:
         ("meaning", headline.meaning),
         ("target", headline.target),
     ]
-    inner = "".join(f'<p class="{name}">{escape(text)}</p>' for name, text in parts if text)
+    inner = "".join(
+        f'<p class="{name}">{escape(text.replace(" %", NO_BREAK + "%"))}</p>' for name, text in parts if text
+    )
     return f'<div class="headline">{inner}</div>'
 
 
