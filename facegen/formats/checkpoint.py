@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -138,7 +139,11 @@ class Checkpoint:
             StorageError: the file is missing, cut or altered.
         """
         self._verify(STATE_FILE)
-        return torch.load(self.folder / STATE_FILE, map_location="cpu", weights_only=True)
+        path = self.folder / STATE_FILE
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True)
+        except (UnpicklingError, RuntimeError, EOFError) as error:
+            raise StorageError(f"'{path}' is not a training state; nothing in it was executed.") from error
 
     def verify(self) -> None:
         """Check every file against its sha256.
@@ -222,7 +227,7 @@ def save_checkpoint(
             _write_text(temporary / INFO_FILE, json.dumps(info.to_json(), indent=1))
             fsync_folder(temporary)
             _move_into_place(temporary, folder)
-        except OSError:
+        except Exception:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
     return Checkpoint(folder, info)
@@ -282,8 +287,7 @@ def _write_contents(
     for name, state in weights.items():
         save_file(_unshared(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
         files.append(f"{name}.safetensors")
-    with open(folder / STATE_FILE, "wb") as stream:
-        torch.save(dict(training_state), stream)
+    _save_state(folder / STATE_FILE, training_state)
     files.append(STATE_FILE)
     for name in files:
         _sync_file(folder / name)
@@ -292,6 +296,16 @@ def _write_contents(
             f"{AUTOENCODER_FOLDER}/{name}" for name in _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
         ]
     return {name: sha256_of(folder / name) for name in files}
+
+
+def _save_state(path: Path, training_state: Mapping[str, Any]) -> None:
+    try:
+        with open(path, "wb") as stream:
+            torch.save(dict(training_state), stream)
+    except RuntimeError as error:  # torch's closing of the archive hides why writing it failed
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -71,12 +71,10 @@ class CheckpointKeeper:
         return saved
 
     def _remove_old(self) -> None:
-        wanted = {
-            resolve_checkpoint(self.run.path, "best"),
-            *list_checkpoints(self.run.path)[-self.keep_last :],
-        }
-        for folder in list_checkpoints(self.run.path):
-            if folder not in wanted:
+        found = list_checkpoints(self.run.path)
+        best = resolve_checkpoint(self.run.path, "best")
+        for folder in found[: -self.keep_last]:
+            if folder != best:
                 hidden = folder.with_name(f".{folder.name}.old")  # so that it never looks like a broken one
                 folder.rename(hidden)
                 shutil.rmtree(hidden, ignore_errors=True)

@@ -25,13 +25,14 @@ class Ema:
         self.module = deepcopy(source).eval().requires_grad_(False)
         pairs = list(zip(source.parameters(), self.module.parameters(), strict=True))
         self._source = [p.detach() for p, _ in pairs if p.requires_grad]
-        self._average = [q for p, q in pairs if p.requires_grad]
+        self._average = [q.detach() for p, q in pairs if p.requires_grad]
         self._buffers = list(zip(self.module.buffers(), source.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move the average towards the weights after step `step` (from 0)."""
-        torch._foreach_lerp_(self._average, self._source, 1 - ema_decay(step, self.decay))
+        weight = 1 - ema_decay(step, self.decay)
+        torch._foreach_lerp_(self._average, self._source, weight)  # pyright: ignore[reportPrivateImportUsage]
 
     @torch.no_grad()
     def copy_buffers(self) -> None:

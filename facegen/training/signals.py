@@ -36,12 +36,12 @@ class StopSignals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    @property
-    def exit_code(self) -> int:
-        """130 after SIGINT, 143 after SIGTERM or SIGUSR1."""
-        return EXIT_INTERRUPTED if self.requested == signal.SIGINT else EXIT_TERMINATED
-
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT and self.requested == signal.SIGINT:
             raise Terminated("Stopped at once; the last checkpoint stands.", exit_code=EXIT_INTERRUPTED)
         self.requested = signal.Signals(number)
+
+
+def exit_code_of(number: signal.Signals) -> int:
+    """130 for SIGINT, 143 for SIGTERM and SIGUSR1."""
+    return EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_TERMINATED

@@ -23,7 +23,7 @@ from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory
 from facegen.training.micro_batches import MicroBatches
 from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from facegen.training.precision import Precision, choose_precision
-from facegen.training.signals import StopSignals
+from facegen.training.signals import StopSignals, exit_code_of
 
 BAR_INTERVAL_SECONDS = 0.5  # the bar reads the loss, which makes the device catch up
 
@@ -155,12 +155,13 @@ class Trainer:
         while self.step < self.num_steps:
             batch = self._train_step(batch)
             speed.after_step()
-            self._after_step(speed, stopping=signals.requested is not None)
-            if signals.requested is not None and self.step < self.num_steps:
+            stopping = signals.requested  # read once: one that comes while saving waits for the next step
+            self._after_step(speed, stopping=stopping is not None)
+            if stopping is not None and self.step < self.num_steps:
                 raise Terminated(
-                    f"{signals.requested.name}: stopped after step {self.step} of {self.num_steps}; "
+                    f"{stopping.name}: stopped after step {self.step} of {self.num_steps}; "
                     "its checkpoint is saved.",
-                    exit_code=signals.exit_code,
+                    exit_code=exit_code_of(stopping),
                 )
         speed.finish()
 
@@ -196,7 +197,7 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> Batch:
         """Make one optimizer step; return the next batch, loaded while the device was busy."""
-        torch.manual_seed(seed_for("dropout", self.config.seed, self.step))
+        self._seed_dropout(seed_for("dropout", self.config.seed, self.step))
         losses = self.micro.run(batch, self._backward, self.optimizer.zero_grad)
         self.scaler.unscale_(self.optimizer)
         clip = self.recipe.optimizer.clip_grad_norm
@@ -212,6 +213,11 @@ class Trainer:
             self._skip_step(batch, losses)
         self.step += 1
         return following
+
+    def _seed_dropout(self, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def _backward(self, micro_batch: Batch, share: float) -> dict[str, Tensor]:
         with self.precision.autocast(self.device):
@@ -239,9 +245,9 @@ class Trainer:
         if self.bad_steps >= self.config.max_bad_steps:
             folder = save_capsule(self.run, self.step, self.module, batch, losses, self.recipe)
             raise TrainingDivergedError(
-                f"Loss or gradient was not finite in {self.bad_steps} steps in a row, up to step {self.step + 1}. "
-                f"The batch and the weights are kept in '{folder}'.",
-                hint="Lower the learning rate (--set optimizer.lr=...) or lengthen its warm-up, in a new run.",
+                f"Loss or gradient was not finite in {self.bad_steps} steps in a row, up to step "
+                f"{self.step + 1}. The batch and the weights are kept in '{folder}'.",
+                hint="Lower the learning rate (--set optimizer.lr=...) or warm up longer, in a new run.",
             )
 
     def _evaluation_module(self) -> nn.Module:

@@ -86,7 +86,7 @@ def _wire_denoising(recipe: Recipe) -> WiredTask:
 
 
 def _build_conditioner(recipe: Recipe, latents: LatentStore) -> Any:
-    """The conditioner, with weights from the run's seed, and with the cached text embeddings if it has use."""
+    """The conditioner, with weights from the run's seed, with cached text embeddings if it can use them."""
     config = recipe.section("conditioner")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for("conditioner", recipe.training.seed))
