@@ -10,9 +10,14 @@ import torch
 from torch import Generator, Tensor, nn
 
 from facegen.config.recipe import Recipe, parse_recipe
+from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.files import sha256_of
 from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
+from facegen.formats.run import RunDirectory
+from facegen.progress import SilentProgress
 from facegen.protocols import Batch
+from facegen.training.checkpointing import ModelCard
+from facegen.training.trainer import Preview, Trainer
 from facegen.types import LabelSchema, LatentScaling
 
 SHAPE = (3, 8, 8)
@@ -74,6 +79,7 @@ def denoising_recipe(latents: Path, **training: Any) -> Recipe:
                 "log_every_steps": 2,
                 "validate_every_steps": 4,
                 "checkpoint_every_steps": 3,
+                "precision": "fp32",
                 **training,
             },
         }
@@ -85,11 +91,12 @@ class LineTask:
 
     num_examples = 20
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float = 0.1) -> None:
+        self.dropout = dropout
         self.seen: list[list[int]] = []
 
     def build_module(self) -> nn.Module:
-        return nn.Sequential(nn.Linear(1, 4), nn.Dropout(0.1), nn.Linear(4, 1))
+        return nn.Sequential(nn.Linear(1, 4), nn.Dropout(self.dropout), nn.Linear(4, 1))
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         self.seen.append(indices.tolist())
@@ -103,3 +110,30 @@ class LineTask:
         x = torch.linspace(0, 1, 9).view(-1, 1)
         loss = (module(x) - (3 * x - 1)).square().mean().item()
         return {"loss": loss, "verdict": f"off by {loss:.3f}"}
+
+
+def line_recipe(**settings: Any) -> Recipe:
+    """A recipe for `LineTask`; `optimizer` and `ema` are sections, everything else goes to `training`."""
+    sections = {name: settings.pop(name) for name in ("optimizer", "ema") if name in settings}
+    training = {"batch_size": 8, "validate_every_steps": 4, "checkpoint_every_steps": 3, "precision": "fp32"}
+    return Recipe.model_validate(
+        {
+            "task": {"kind": "line"},
+            "optimizer": {"lr": 0.03, "warmup_steps": 2, **sections.get("optimizer", {})},
+            "ema": {"decay": 0.9, **sections.get("ema", {})},
+            "training": {**training, **settings},
+        }
+    )
+
+
+def line_trainer(
+    run: Path, recipe: Recipe, task: LineTask | None = None, preview: Preview | None = None
+) -> Trainer:
+    """A trainer of `LineTask` in the folder `run`, which is started."""
+    folder = RunDirectory(run)
+    if not folder.exists:
+        run.mkdir(parents=True, exist_ok=True)
+        folder.start(recipe)
+    card = ModelCard(CheckpointInfo(0, 0, recipe.model_dump(mode="json")))
+    device = torch.device("cpu")
+    return Trainer(task or LineTask(), recipe, folder, card, SilentProgress(), device, preview)

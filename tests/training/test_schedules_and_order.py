@@ -1,0 +1,99 @@
+"""Pure functions of the step: data order, learning rate, EMA warm-up."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facegen.config.recipe import OptimizerConfig
+from facegen.training.data_order import batch_indices, epoch_order, generator_for, seed_for, steps_for_epochs
+from facegen.training.ema import Ema, ema_decay
+from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 5))
+def test_every_epoch_shows_every_example_once(batch_size: int, num_examples: int, seed: int) -> None:
+    steps = -(-3 * num_examples // batch_size)
+    stream = torch.cat([batch_indices(step, batch_size, num_examples, seed) for step in range(steps)])
+    for epoch in range(3):
+        seen = stream[epoch * num_examples : (epoch + 1) * num_examples]
+        assert seen.sort().values.tolist() == list(range(num_examples))
+
+
+def test_epochs_and_seeds_have_their_own_orders() -> None:
+    assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 0, 1))
+    assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 1, 0))
+    assert torch.equal(epoch_order(100, 0, 1), epoch_order(100, 0, 1))
+
+
+def test_noise_depends_on_purpose_seed_and_step_alone() -> None:
+    draws = {seed_for(purpose, seed, step) for purpose in "ab" for seed in range(3) for step in range(50)}
+    assert len(draws) == 300
+    assert torch.equal(
+        torch.randn(4, generator=generator_for("noise", 7, 3)),
+        torch.randn(4, generator=generator_for("noise", 7, 3)),
+    )
+
+
+def test_epochs_are_counted_up_to_whole_steps() -> None:
+    assert steps_for_epochs(3, 16, 40) == 8
+    assert steps_for_epochs(1, 64, 10) == 1
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
+def test_learning_rate_warms_up_holds_and_decays(schedule: str) -> None:
+    config = OptimizerConfig.model_validate(
+        {"lr": 1.0, "lr_schedule": schedule, "warmup_steps": 10, "decay_fraction": 0.4, "final_lr_ratio": 0.1}
+    )
+    rates = [learning_rate(step, 100, config) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:60] == [1.0] * 50
+    if schedule == "constant":
+        assert rates[60:] == [1.0] * 40
+    else:
+        middle = 0.55
+        assert rates[80] == pytest.approx(middle)
+        assert learning_rate(100, 100, config) == pytest.approx(0.1)
+        assert all(a >= b for a, b in pairwise(rates[60:]))
+    if schedule == "cosine":
+        assert rates[70] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4)))
+
+
+def test_decay_never_begins_before_warm_up_has_ended() -> None:
+    config = OptimizerConfig.model_validate({"lr": 1.0, "lr_schedule": "linear", "warmup_steps": 8})
+    rates = [learning_rate(step, 10, config) for step in range(10)]
+    assert rates == pytest.approx([*[(step + 1) / 8 for step in range(8)], 1.0, 0.5])
+
+
+def test_optimizers_are_fused_and_take_the_rate() -> None:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    for kind, expected in (("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)):
+        optimizer = build_optimizer([parameter], OptimizerConfig.model_validate({"kind": kind}))
+        set_learning_rate(optimizer, 0.5)
+        assert type(optimizer) is expected
+        assert optimizer.param_groups[0]["fused"]
+        assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_ema_follows_its_definition_with_warm_up() -> None:
+    module = torch.nn.BatchNorm1d(3)
+    module.bias.requires_grad_(False)
+    ema = Ema(module, decay=0.5)
+    expected = module.weight.detach().clone()
+    for step in range(20):
+        with torch.no_grad():
+            module.weight.add_(0.1 * (step + 1))
+        ema.update(step)
+        decay = min(0.5, (1 + step) / (10 + step))
+        assert ema_decay(step, 0.5) == decay
+        expected = decay * expected + (1 - decay) * module.weight.detach()
+    average: torch.nn.BatchNorm1d = ema.module  # pyright: ignore[reportAssignmentType]
+    assert torch.allclose(average.weight, expected, atol=1e-6)
+    module(torch.randn(8, 3))
+    assert torch.equal(ema.state_dict()["running_mean"], module.running_mean)
+    assert not average.training
