@@ -57,16 +57,22 @@ def assign_splits(
 
 
 def split_by_group(records: Sequence[DatasetRecord], fractions: Fractions, seed: int) -> list[str]:
-    """Give whole identities to splits so that sizes come near `fractions`; order decided by hash."""
+    """Give whole identities to splits so that sizes come near `fractions`; order decided by hash.
+
+    Every split that has a share gets an identity while there are enough of them.
+    """
     groups: dict[str, list[int]] = {}
     for index, record in enumerate(records):
         key = f"identity/{record.identity}" if record.identity else f"id/{record.id}"
         groups.setdefault(key, []).append(index)
     order = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
-    missing = dict(zip(SPLITS, (share * len(records) for share in fractions), strict=True))
+    missing: dict[str, float] = dict(zip(SPLITS, (share * len(records) for share in fractions), strict=True))
     splits = [""] * len(records)
-    for key in order:
-        split = max(missing, key=lambda name: missing[name])
+    empty = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]
+    for left, key in zip(range(len(order), 0, -1), order, strict=True):
+        candidates = empty if empty and left <= len(empty) else list(SPLITS)
+        split = max(candidates, key=lambda name: missing[name])
+        empty = [name for name in empty if name != split]
         missing[split] -= len(groups[key])
         for index in groups[key]:
             splits[index] = split

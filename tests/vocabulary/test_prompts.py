@@ -10,16 +10,7 @@ from facegen.vocabulary.words import ATTRIBUTE_WORDS
 
 AVATARS = LabelSchema(ATTRIBUTES)
 CELEBA = LabelSchema(
-    (
-        *tuple(name for name in ATTRIBUTE_WORDS if name not in {*ATTRIBUTES} - {"Smiling"}),
-        "Male",
-        "Eyeglasses",
-        "Wearing_Hat",
-        "Blond_Hair",
-        "Black_Hair",
-        "Bald",
-        "Mustache",
-    )
+    (*sorted({*ATTRIBUTE_WORDS} - {"Sunglasses", "Beard", "Mouth_Open", "Curly_Hair"}), "Male")
 )
 UTKFACE = LabelSchema(
     ("Male",),
