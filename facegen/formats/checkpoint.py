@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -200,7 +201,7 @@ def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") ->
             hint="Give a run folder made by 'facegen train', or one of its checkpoint folders.",
         )
     if which == "best":
-        scored = [(loss, folder) for folder in found if (loss := _validation_loss(folder)) is not None]
+        scored = [(loss, folder) for folder in found if (loss := validation_loss(folder)) is not None]
         if scored:
             return min(scored, key=lambda item: item[0])[1]
     return found[-1]
@@ -270,10 +271,11 @@ def _open(folder: Path) -> Checkpoint:
         raise StorageError(f"Checkpoint file '{path}' is corrupt: {error!r}.") from error
 
 
-def _validation_loss(folder: Path) -> float | None:
+def validation_loss(folder: Path) -> float | None:
+    """The validation loss of a checkpoint; None if it has none, is not finite, or cannot be read."""
     with suppress(StorageError):
         loss = _open(folder).info.metrics.get("loss")
-        return None if loss is None else float(loss)
+        return None if loss is None or not math.isfinite(loss) else float(loss)
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from facegen.formats.checkpoint import (
     load_checkpoint,
     resolve_checkpoint,
     save_checkpoint,
+    validation_loss,
 )
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Progress
@@ -46,12 +48,13 @@ class CheckpointKeeper:
     _best_loss: float | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        losses = [_loss_of(folder) for folder in list_checkpoints(self.run.path)]
+        losses = [validation_loss(folder) for folder in list_checkpoints(self.run.path)]
         self._best_loss = min((loss for loss in losses if loss is not None), default=None)
 
     def is_best(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether this validation beats every checkpoint that stands."""
-        return self._best_loss is None or float(metrics["loss"]) < self._best_loss
+        """Whether this validation is finite and beats every checkpoint that stands."""
+        loss = float(metrics["loss"])
+        return math.isfinite(loss) and (self._best_loss is None or loss < self._best_loss)
 
     def save(
         self,
@@ -105,11 +108,3 @@ def newest_whole_checkpoint(run: Path, progress: Progress) -> Checkpoint | None:
             f"All {len(found)} checkpoints of '{run}' are corrupt.", hint="Start again in a new run folder."
         )
     return None
-
-
-def _loss_of(folder: Path) -> float | None:
-    try:
-        loss = load_checkpoint(folder).info.metrics.get("loss")
-    except StorageError:
-        return None
-    return None if loss is None else float(loss)

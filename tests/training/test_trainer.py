@@ -203,3 +203,45 @@ def test_without_ema_the_plain_weights_are_saved_and_scored(tmp_path: Path) -> N
     checkpoint = load_checkpoint(tmp_path)
     assert not checkpoint.has_ema
     assert torch.equal(checkpoint.weights("ema")["0.weight"], trainer.module.state_dict()["0.weight"])
+
+
+def test_an_overflow_lowers_the_loss_scale_and_changes_nothing_else(tmp_path: Path) -> None:
+    trainer = line_trainer(tmp_path, line_recipe(max_steps=4), PoisonedTask({2}))
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scales, weights = [], []
+    plain = trainer._train_step
+
+    def spy(batch: Batch) -> Batch:
+        following = plain(batch)
+        scales.append(trainer.scaler.get_scale())
+        weights.append(torch.cat([p.detach().flatten() for p in trainer.parameters]))
+        return following
+
+    trainer._train_step = spy  # type: ignore[method-assign]
+    trainer.fit()
+    assert scales == [1024, 512, 512, 512]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[1], weights[2])
+
+
+def test_loss_scaling_does_not_change_the_update(tmp_path: Path) -> None:
+    plain = line_trainer(tmp_path / "plain", line_recipe(max_steps=3))
+    plain.fit()
+    scaled = line_trainer(tmp_path / "scaled", line_recipe(max_steps=3))
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    scaled.fit()
+    for a, b in zip(plain.parameters, scaled.parameters, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_a_validation_that_is_not_finite_never_counts_as_best(tmp_path: Path) -> None:
+    class UnluckyTask(LineTask):
+        calls = 0
+
+        def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
+            self.calls += 1
+            loss = [float("nan"), 0.5, float("nan")][self.calls - 1]
+            return {"loss": loss, "verdict": "scored"}
+
+    line_trainer(tmp_path, line_recipe(max_steps=3, validate_every_steps=1), UnluckyTask()).fit()
+    assert load_checkpoint(tmp_path).info.step == 2
