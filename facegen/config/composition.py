@@ -13,6 +13,7 @@ import yaml
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 
+RUN_LENGTHS = ("max_steps", "epochs")
 SMOKE_KEY = "smoke"  # a preset's own overrides that make it train in seconds on a CPU
 
 
@@ -69,9 +70,14 @@ def compose(
 
 
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Return `base` with `over` laid on top; sections merge, values replace, another `kind` starts anew."""
+    """Return `base` with `over` laid on top; sections merge, values replace, another `kind` starts anew.
+
+    A layer that names `max_steps` replaces a lower layer's `epochs`, and the other way round.
+    """
     merged = deepcopy(base)
     for key, value in over.items():
+        if key in RUN_LENGTHS and value is not None:
+            merged = {name: old for name, old in merged.items() if name not in RUN_LENGTHS}
         old = merged.get(key)
         both = isinstance(value, dict) and isinstance(old, dict)
         if both and value.get("kind", old.get("kind")) == old.get("kind"):

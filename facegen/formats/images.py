@@ -164,20 +164,23 @@ def image_grid(
     """
     height, width = images.shape[-2] * scale, images.shape[-1] * scale
     columns = max(1, min(columns, len(images)))
-    rows = -(-len(images) // columns)
     font = ImageFont.load_default(size=11)
-    lines = [_wrapped(caption, font, width) for caption in captions] if captions is not None else []
-    caption_height = 14 * max((len(line) for line in lines), default=0)
-    cell_width, cell_height = width + padding, height + caption_height + padding
-    grid = Image.new("RGB", (columns * cell_width + padding, rows * cell_height + padding), "white")
+    lines = [_wrapped(caption, font, width) if caption else [] for caption in captions or [""] * len(images)]
+    rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
+    row_heights = [height + 14 * max(len(lines[index]) for index in row) + padding for row in rows]
+    size = (columns * (width + padding) + padding, sum(row_heights) + padding)
+    grid = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(grid)
-    for index, image in enumerate(images):
-        left = padding + (index % columns) * cell_width
-        top = padding + (index // columns) * cell_height
-        tile = to_pil(image)
-        grid.paste(tile.resize((width, height), Image.Resampling.NEAREST) if scale > 1 else tile, (left, top))
-        if lines:
+    top = padding
+    for row, row_height in zip(rows, row_heights, strict=True):
+        for column, index in enumerate(row):
+            left = padding + column * (width + padding)
+            tile = to_pil(images[index])
+            grid.paste(
+                tile.resize((width, height), Image.Resampling.NEAREST) if scale > 1 else tile, (left, top)
+            )
             draw.multiline_text((left, top + height + 1), "\n".join(lines[index]), "black", font, spacing=2)
+        top += row_height
     return grid
 
 

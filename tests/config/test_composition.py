@@ -1,0 +1,101 @@
+"""Recipes: layering, refusals with the nearest key, and every shipped preset in both sizes."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facegen.config.composition import compose, merge, preset_names, preset_text
+from facegen.config.recipe import parse_recipe
+from facegen.errors import UsageError
+
+LEAVES = [
+    ("optimizer", "lr", "optimiser_lr"),
+    ("optimizer", "lr", "lrr"),
+    ("training", "batch_size", "batchsize"),
+    ("diffusion", "schedule", "schedul"),
+    ("data", "flip", "flips"),
+]
+
+
+@pytest.mark.parametrize("name", preset_names())
+@pytest.mark.parametrize("size", ["full", "smoke"])
+def test_every_preset_composes_and_survives_a_yaml_round_trip(name: str, size: str) -> None:
+    recipe = compose(name, size=size)
+    again = parse_recipe(yaml.safe_load(yaml.safe_dump(recipe.model_dump(mode="json"))))
+    assert again == recipe
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_opens_with_what_it_is_and_its_command(name: str) -> None:
+    opening = preset_text(name).split("task:")[0]
+    assert opening.startswith("#")
+    assert f"facegen train --preset {name}" in opening
+
+
+def test_later_layers_win(tmp_path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("optimizer: {lr: 0.5, weight_decay: 0.25}\n", encoding="utf-8")
+    recipe = compose("avatars", config, ["optimizer.lr=2e-4"])
+    assert recipe.optimizer.lr == 2e-4
+    assert recipe.optimizer.weight_decay == 0.25
+    assert recipe.optimizer.betas == compose("avatars").optimizer.betas
+
+
+@pytest.mark.parametrize(("section", "known", "typo"), LEAVES)
+def test_an_unknown_key_is_refused_with_the_allowed_ones(section: str, known: str, typo: str) -> None:
+    with pytest.raises(UsageError, match=f"unknown key '{section}.{typo}'") as caught:
+        compose("avatars", overrides=[f"{section}.{typo}=1"])
+    assert known in str(caught.value)
+
+
+def test_an_unknown_key_of_a_kind_section_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown key 'dephh'") as caught:
+        compose("avatars", overrides=["denoiser.dephh=3"])
+    assert "Did you mean 'depth'" in str(caught.value)
+
+
+@given(value=st.one_of(st.text(max_size=8), st.lists(st.integers(), max_size=2), st.floats(max_value=0)))
+def test_a_learning_rate_that_is_no_positive_number_is_refused(value: object) -> None:
+    data = yaml.safe_load(preset_text("avatars"))
+    data.pop("smoke", None)
+    data.setdefault("optimizer", {})["lr"] = value
+    try:
+        accepted = float(value) > 0  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        accepted = False
+    if accepted:
+        assert parse_recipe(data).optimizer.lr > 0
+    else:
+        with pytest.raises(UsageError):
+            parse_recipe(data)
+
+
+def test_naming_steps_replaces_epochs_and_the_other_way_round() -> None:
+    by_epochs = compose("avatars", overrides=["training.epochs=3"])
+    assert (by_epochs.training.epochs, by_epochs.training.max_steps) == (3, None)
+    by_steps = compose("avatars", overrides=["training.epochs=3", "training.max_steps=7"])
+    assert (by_steps.training.epochs, by_steps.training.max_steps) == (None, 7)
+
+
+def test_changing_a_kind_starts_its_section_anew() -> None:
+    merged = merge({"denoiser": {"kind": "dit", "depth": 6}}, {"denoiser": {"kind": "unet"}})
+    assert merged["denoiser"] == {"kind": "unet"}
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr", "=3", "optimizer.lr=banana", "training.max_steps=0"])
+def test_a_malformed_override_is_a_usage_error(override: str) -> None:
+    with pytest.raises(UsageError):
+        compose("avatars", overrides=[override])
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="Did you mean 'avatars'"):
+        compose("avatar")
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(Exception, match="frozen"):
+        compose("avatars").training.seed = 3  # type: ignore[misc]
