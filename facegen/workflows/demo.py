@@ -19,6 +19,8 @@ from facegen.config.recipe import Recipe, parse_recipe
 from facegen.formats.files import atomic_write, write_json
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
+from facegen.workflows._demo_folders import DemoFolders
+from facegen.workflows.demo_report import write_demo_report
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,33 +78,6 @@ class DemoSummary:
         return {**asdict(self), "out": str(self.out), "report": str(self.report), "grid": str(self.grid)}
 
 
-@dataclass(frozen=True)
-class DemoFolders:
-    """The demo's output folder."""
-
-    out: Path
-
-    @property
-    def dataset(self) -> Path:
-        return self.out / "avatars"
-
-    @property
-    def autoencoder(self) -> Path:
-        return self.out / "autoencoder"
-
-    @property
-    def latents(self) -> Path:
-        return self.out / "latents"
-
-    @property
-    def classifier(self) -> Path:
-        return self.out / "classifier"
-
-    @property
-    def run(self) -> Path:
-        return self.out / "generator"
-
-
 class _Clock:
     """Seconds per stage and in all; says which stage begins."""
 
@@ -131,8 +106,6 @@ def demo(out: Path, options: DemoOptions = DemoOptions(), progress: Progress | N
         UsageError: `out` holds a demo made with other settings.
         StorageError: the disk is full; run the same command again once there is room.
     """
-    from facegen.workflows.demo_report import write_demo_report
-
     progress = progress or SilentProgress()
     folders = DemoFolders(out)
     out.mkdir(parents=True, exist_ok=True)

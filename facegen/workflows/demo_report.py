@@ -11,7 +11,7 @@ from facegen.visuals.report import Chart, Commands, Figure, Headline, Report, Se
 
 if TYPE_CHECKING:
     from facegen.evaluation.scores import AttributeReport, FidReport
-    from facegen.workflows.demo import DemoFolders
+    from facegen.workflows._demo_folders import DemoFolders
 
 SUMMARY = (
     "This page was made on this machine, without any download. facegen rendered cartoon faces whose every "

@@ -8,7 +8,8 @@ import re
 import pytest
 
 from facegen.progress import SilentProgress
-from facegen.workflows.demo import STAGES, DemoFolders, DemoOptions, DemoSummary, demo
+from facegen.workflows._demo_folders import DemoFolders
+from facegen.workflows.demo import STAGES, DemoOptions, DemoSummary, demo
 
 SMOKE = DemoOptions(minutes=0.2, size="smoke")
 
@@ -55,7 +56,7 @@ def test_a_second_call_goes_on_and_draws_the_same_faces(
 
 
 def test_an_interrupted_demo_keeps_its_calibrated_recipe(
-    finished: tuple[DemoSummary, SilentProgress], tmp_path: Path
+    finished: tuple[DemoSummary, SilentProgress],
 ) -> None:
     recipe = DemoFolders(finished[0].out).run / "recipe.yaml"
     text = recipe.read_text(encoding="utf-8")
