@@ -24,7 +24,7 @@ ENDLESS = 1_000_000
 def start_training(
     latents: Path, run: Path, errors: Path, *, slow_step_seconds: float = 0.0
 ) -> ForkServerProcess:
-    """Start an endless training; `errors` gets the message it ends with."""
+    """Start an endless training that saves only when stopped; `errors` gets the message it ends with."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["support.training_process"])
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])  # where the server finds what to preload
@@ -44,7 +44,8 @@ def _train(latents: Path, run: Path, errors: Path, slow_step_seconds: float) -> 
     if slow_step_seconds:
         _slow_down(run, slow_step_seconds)
     try:
-        train(denoising_recipe(latents, max_steps=ENDLESS, log_every_steps=1), run)
+        rarely = dict.fromkeys(("max_steps", "validate_every_steps", "checkpoint_every_steps"), ENDLESS)
+        train(denoising_recipe(latents, log_every_steps=1, **rarely), run)
     except FacegenError as error:
         errors.write_text(str(error), encoding="utf-8")
         sys.stdout.flush()

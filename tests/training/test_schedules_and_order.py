@@ -29,6 +29,7 @@ def test_epochs_and_seeds_have_their_own_orders() -> None:
     assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 0, 1))
     assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 1, 0))
     assert torch.equal(epoch_order(100, 0, 1), epoch_order(100, 0, 1))
+    assert torch.equal(batch_indices(1, 100, 100, seed=0), epoch_order(100, 0, 1))
 
 
 def test_noise_depends_on_purpose_seed_and_step_alone() -> None:
