@@ -64,7 +64,7 @@ def _print_summary(summary: DemoSummary) -> None:
         {
             "Everything asked for": f"came true in {percent(scores['share_all'])}",
             "Asked to be present": f"came true in {percent(scores['share_present']) or 'unknown'}",
-            "Classifier": f"right in {percent(scores['classifier_accuracy']) or 'unknown'} of held-out avatars",
+            "Classifier": f"right in {percent(scores['classifier_accuracy']) or 'unknown'} of unseen avatars",
             "Faces": summary.grid,
             "Report": summary.report,
         }
