@@ -129,7 +129,7 @@ def _tokens(prompt: str) -> Iterator[str]:
 
 def _lexicon(labels: LabelSchema) -> dict[Words, Meaning]:
     # phrases that this data set has no label for are still read whole: "black hair" is not race=Black
-    lexicon: dict[Words, Meaning] = {(color, "hair"): {} for color in HAIR_ADJECTIVES}
+    lexicon: dict[Words, Meaning] = {}
     for words in ATTRIBUTE_WORDS.values():
         for said in (words.caption, *words.asks.split(","), *words.denies.split(",")):
             _add(lexicon, said, {})
