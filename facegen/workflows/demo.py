@@ -56,7 +56,7 @@ class DemoOptions:
     `size="smoke"` makes everything as small as it can be, to try the machinery out in seconds.
     """
 
-    minutes: float = 9.0
+    minutes: float = 8.0
     seed: int = 0
     size: Literal["full", "smoke"] = "full"
     num_avatars: int = 9000

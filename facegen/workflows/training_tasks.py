@@ -129,6 +129,7 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         train=dataset.split(recipe.data.train_split),
         validation=dataset.split(recipe.data.validation_split),
         flip=recipe.data.flip,
+        limit=recipe.data.limit,
     )
     info = _blank_info(
         recipe,
