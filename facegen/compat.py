@@ -26,8 +26,10 @@ def guard_torchvision() -> None:
     Call it before the first import of diffusers, transformers or torch_fidelity. Does nothing where
     torchvision is absent or healthy; any other failure of torchvision is raised as it is.
     """
-    if "torchvision" not in sys.modules and find_spec("torchvision") is None:
-        return
+    if "torchvision" not in sys.modules:
+        if find_spec("torchvision") is None:
+            return
+        _forget_torchvision()
     try:
         import_module("torchvision")
     except RuntimeError as error:

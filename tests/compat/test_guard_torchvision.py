@@ -48,7 +48,9 @@ def test_a_torchvision_without_its_operators_is_mended(tmp_path: Path) -> None:
 
 
 def test_leftovers_of_an_import_that_failed_earlier_do_not_disturb(tmp_path: Path) -> None:
-    path = fake_torchvision(tmp_path, "from torchvision import transforms\n" + BROKEN)
+    path = fake_torchvision(tmp_path, "from torchvision import once\nassert once.first()\n" + BROKEN)
+    once = "calls = []\ndef first():\n    calls.append(1)\n    return len(calls) == 1\n"
+    (path / "torchvision" / "once.py").write_text(once)
     code = (
         "try:\n    import torchvision\nexcept RuntimeError: pass\n"
         "from facegen.compat import guard_torchvision\nguard_torchvision()\n"
