@@ -113,8 +113,6 @@ def _find(source: Path | None) -> tuple[Texts, Images, Path]:
     """Find annotation files and images in `source`, and annotations beside it if it holds images only."""
     tree = open_source(source, "celeba")
     texts = _texts_in(tree)
-    if not any(name in texts for name in ATTRIBUTE_FILES):
-        texts = {**_texts_in(list_folder(tree.root.absolute().parent, max_depth=1)), **texts}
     images = _images_in(tree)
     if not images:
         packed = next((name for name in tree.files if PurePosixPath(name).name == f"{IMAGES}.zip"), None)
@@ -126,6 +124,8 @@ def _find(source: Path | None) -> tuple[Texts, Images, Path]:
             f"No aligned images in '{tree.root}'.",
             hint=f"Looked for {IMAGES}.zip and {IMAGES}/*.jpg; found {found}.",
         )
+    if not any(name in texts for name in ATTRIBUTE_FILES):
+        texts = {**_texts_in(list_folder(tree.root.absolute().parent, max_depth=1)), **texts}
     return texts, images, tree.root
 
 

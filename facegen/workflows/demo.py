@@ -46,7 +46,7 @@ SWITCHES = ("glasses", "sunglasses", "smiling", "a beard", "a mustache", "long h
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
 CALIBRATION_STEPS = 40
 SECONDS_AFTER_TRAINING = {"full": 55.0, "smoke": 5.0}  # pictures, scores and report; measured on two cores
-STEP_LIMITS = {"full": (1000, 20_000), "smoke": (6, 12)}
+STEP_LIMITS = {"full": (400, 20_000), "smoke": (6, 12)}
 
 
 @dataclass(frozen=True)
