@@ -79,12 +79,15 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         if key in RUN_LENGTHS and value is not None:
             merged = {name: old for name, old in merged.items() if name not in RUN_LENGTHS}
         old = merged.get(key)
-        both = isinstance(value, dict) and isinstance(old, dict)
-        if both and value.get("kind", old.get("kind")) == old.get("kind"):
+        if isinstance(value, dict) and isinstance(old, dict) and _same_kind(value, old):
             merged[key] = merge(old, value)
         else:
             merged[key] = deepcopy(value)
     return merged
+
+
+def _same_kind(section: dict[str, Any], old: dict[str, Any]) -> bool:
+    return section.get("kind", old.get("kind")) == old.get("kind")
 
 
 def _parse_override(override: str) -> dict[str, Any]:
@@ -93,13 +96,15 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise UsageError(
             f"--set takes key.path=value, not '{override}'.", hint="Example: --set optimizer.lr=2e-4"
         )
-    value = yaml.safe_load(text)
+    value: Any = yaml.safe_load(text)
     if isinstance(value, str):  # YAML 1.1 reads 2e-4 as a word
         with contextlib.suppress(ValueError):
             value = float(value)
-    for part in reversed(path.strip().split(".")):
-        value = {part: value}
-    return value
+    *sections, key = path.strip().split(".")
+    nested: dict[str, Any] = {key: value}
+    for section in reversed(sections):
+        nested = {section: nested}
+    return nested
 
 
 def _load_yaml(text: str, where: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ class DataConfig(Section):
     train_split: str = "train"
     validation_split: str = "validation"
     flip: bool = False  # encoded flips for latents, mirroring for images
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(default=None, ge=1)
 
 
 class DiffusionConfig(Section):
@@ -45,51 +45,53 @@ class DiffusionConfig(Section):
 
     parameterisation: Literal["eps", "v", "x0", "flow"] = "eps"
     schedule: Literal["linear", "scaled_linear", "squared_cosine"] = "linear"
-    num_timesteps: int = Field(1000, ge=2)
-    beta_start: float = Field(1e-4, gt=0, lt=1)
-    beta_end: float = Field(0.02, gt=0, lt=1)
+    num_timesteps: int = Field(default=1000, ge=2)
+    beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    beta_end: float = Field(default=0.02, gt=0, lt=1)
     timesteps: Literal["uniform", "logit_normal"] = "uniform"
     logit_normal_mean: float = 0.0
-    logit_normal_std: float = Field(1.0, gt=0)
+    logit_normal_std: float = Field(default=1.0, gt=0)
     weighting: Literal["none", "min_snr"] = "none"
-    min_snr_gamma: float = Field(5.0, gt=0)
+    min_snr_gamma: float = Field(default=5.0, gt=0)
 
 
 class OptimizerConfig(Section):
     kind: Literal["adamw", "adam"] = "adamw"
-    lr: float = Field(1e-4, gt=0)
+    lr: float = Field(default=1e-4, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.0, ge=0)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    decay_fraction: float = Field(1.0, ge=0, le=1)  # share of the run, at its end, over which lr decays
-    final_lr_ratio: float = Field(0.0, ge=0, le=1)
-    clip_grad_norm: float | None = Field(1.0, gt=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay_fraction: float = Field(
+        default=1.0, ge=0, le=1
+    )  # share of the run, at its end, over which lr decays
+    final_lr_ratio: float = Field(default=0.0, ge=0, le=1)
+    clip_grad_norm: float | None = Field(default=1.0, gt=0)
 
 
 class EmaConfig(Section):
     """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`."""
 
     enabled: bool = True
-    decay: float = Field(0.9999, gt=0, lt=1)
+    decay: float = Field(default=0.9999, gt=0, lt=1)
 
 
 class TrainingConfig(Section):
-    seed: int = Field(0, ge=0)
-    max_steps: int | None = Field(None, ge=1)  # exactly one of max_steps and epochs
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int = Field(64, ge=1)
-    accumulation_steps: int = Field(1, ge=1)  # micro-batches per optimizer step
+    seed: int = Field(default=0, ge=0)
+    max_steps: int | None = Field(default=None, ge=1)  # exactly one of max_steps and epochs
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    accumulation_steps: int = Field(default=1, ge=1)  # micro-batches per optimizer step
     precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
     compile: bool = False
-    log_every_steps: int = Field(50, ge=1)
-    validate_every_steps: int = Field(1000, ge=1)
-    preview_every_steps: int | None = Field(None, ge=1)
-    preview_images: int = Field(16, ge=1)
-    checkpoint_every_steps: int = Field(1000, ge=1)
-    keep_last: int = Field(2, ge=1)
-    max_bad_steps: int = Field(25, ge=1)  # non-finite steps in a row before the run stops
+    log_every_steps: int = Field(default=50, ge=1)
+    validate_every_steps: int = Field(default=1000, ge=1)
+    preview_every_steps: int | None = Field(default=None, ge=1)
+    preview_images: int = Field(default=16, ge=1)
+    checkpoint_every_steps: int = Field(default=1000, ge=1)
+    keep_last: int = Field(default=2, ge=1)
+    max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
@@ -102,8 +104,8 @@ class SamplingConfig(Section):
     """Defaults for previews, `facegen sample` and `facegen eval`."""
 
     sampler: dict[str, Any] = Field(default_factory=lambda: {"kind": "dpmpp_2m"})
-    steps: int = Field(20, ge=1)
-    guidance_scale: float = Field(1.0, ge=0)
+    steps: int = Field(default=20, ge=1)
+    guidance_scale: float = Field(default=1.0, ge=0)
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # of noise level, 0 clean .. 1 pure noise
 
 
