@@ -6,45 +6,27 @@ shortest example of using the library. Stopped anywhere, it goes on where it sto
 
 from __future__ import annotations
 
-import tempfile
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from facegen.config.composition import compose
-from facegen.config.recipe import Recipe, parse_recipe
-from facegen.formats.files import atomic_write, write_json
+from facegen.config.recipe import Recipe
+from facegen.formats.files import write_json
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.workflows._demo_folders import DemoFolders
 from facegen.workflows.demo_report import write_demo_report
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from facegen.evaluation.scores import AttributeReport, FidReport
-
-SHOWCASE_PROMPTS = (
-    "smiling, blond hair, glasses",
-    "a bald person with a beard",
-    "black curly hair, not smiling",
-    "red hair and sunglasses",
-    "a smiling person wearing a hat",
-    "long brown hair, no glasses",
-    "gray hair, a mustache, mouth open",
-    "bald, dark skin, glasses, smiling",
-)
-"""What the demo's final grid asks for."""
-
-SWITCH_BASE = "a person with short brown hair"
-SWITCHES = ("glasses", "sunglasses", "smiling", "a beard", "a mustache", "long hair")
-"""Asked for one at a time on top of `SWITCH_BASE`, with the noise unchanged."""
+    from facegen.workflows._demo_speed import Speed
 
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
-CALIBRATION_STEPS = 40
 SECONDS_AFTER_TRAINING = {"full": 80.0, "smoke": 5.0}  # pictures, scores and report; measured on two cores
 STEP_LIMITS = {"full": (400, 20_000), "smoke": (6, 12)}
 
@@ -110,14 +92,24 @@ def demo(out: Path, options: DemoOptions = DemoOptions(), progress: Progress | N
     folders = DemoFolders(out)
     out.mkdir(parents=True, exist_ok=True)
     clock = _Clock(progress)
+
+    def as_it_is(recipe: Recipe, speed: Speed) -> Recipe:
+        return recipe
+
+    def to_fit(recipe: Recipe, speed: Speed) -> Recipe:
+        return _fit_time(recipe, speed, options, clock, progress)
+
     _prepare_avatars(folders, options, clock, progress)
     with clock.stage("autoencoder", "learning to squeeze 64x64 pixels into 16x16 latents"):
-        _train(_recipe("avatars-autoencoder", folders.dataset, options), folders.autoencoder, progress)
+        recipe = _recipe("avatars-autoencoder", folders.dataset, options)
+        _train(recipe, folders.autoencoder, progress, as_it_is)
     _encode_latents(folders, options, clock, progress)
     with clock.stage("classifier", "learning to tell the attributes, to judge by"):
-        _train(_recipe("avatars-classifier", folders.dataset, options), folders.classifier, progress)
+        recipe = _recipe("avatars-classifier", folders.dataset, options)
+        _train(recipe, folders.classifier, progress, as_it_is)
     with clock.stage("generator", "learning to draw faces for attributes"):
-        _train(_generator_recipe(folders, options, clock, progress), folders.run, progress)
+        recipe = _recipe("avatars", folders.latents, options)
+        _train(recipe, folders.run, progress, to_fit)
     with clock.stage("pictures", "drawing what the words ask for"):
         grid = _draw_pictures(folders, options)
     with clock.stage("scores", "counting what came true"):
@@ -129,14 +121,27 @@ def demo(out: Path, options: DemoOptions = DemoOptions(), progress: Progress | N
 
 
 def _recipe(preset: str, data: Path, options: DemoOptions) -> Recipe:
-    settings = [f"data.path={data.resolve()}", f"training.seed={options.seed}"]
+    settings = [f"data.path={json.dumps(str(data.resolve()))}", f"training.seed={options.seed}"]
     return compose(preset, overrides=settings, size=options.size)
 
 
-def _train(recipe: Recipe, run: Path, progress: Progress) -> None:
+def _train(recipe: Recipe, run: Path, progress: Progress, fit: Callable[[Recipe, Speed], Recipe]) -> None:
+    """Train with the number of threads that is fastest here; `fit` sets the length of a new run."""
+    from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
+    from facegen.formats.run import RunDirectory
+    from facegen.workflows._demo_speed import measure_speed, num_threads
     from facegen.workflows.train import train
 
-    train(recipe, run, resume=(run / "recipe.yaml").is_file(), progress=progress)
+    begun = RunDirectory(run).exists
+    if begun:
+        recipe = RunDirectory(run).recipe()
+    if checkpoint_name(recipe.training.max_steps or 0) in (path.name for path in list_checkpoints(run)):
+        return
+    speed = measure_speed(recipe, run.parent)
+    threads = "one thread" if speed.threads == 1 else f"{speed.threads} threads"
+    progress.say(f"Trains fastest with {threads} here: {speed.steps_per_second:.1f} steps/s.")
+    with num_threads(speed.threads):
+        train(recipe if begun else fit(recipe, speed), run, resume=begun, progress=progress)
 
 
 def _prepare_avatars(folders: DemoFolders, options: DemoOptions, clock: _Clock, progress: Progress) -> None:
@@ -157,91 +162,32 @@ def _encode_latents(folders: DemoFolders, options: DemoOptions, clock: _Clock, p
         encode(folders.dataset, str(folders.autoencoder), folders.latents, EncodeOptions(), progress)
 
 
-def _generator_recipe(
-    folders: DemoFolders, options: DemoOptions, clock: _Clock, progress: Progress
+def _fit_time(
+    recipe: Recipe, speed: Speed, options: DemoOptions, clock: _Clock, progress: Progress
 ) -> Recipe:
-    """The preset with as many steps as fit the time that is left, measured; a begun run keeps its own."""
-    from facegen.formats.run import RunDirectory
+    """The recipe with as many steps as fit the time that is left."""
+    from facegen.workflows._demo_speed import with_training
 
-    run = RunDirectory(folders.run)
-    if (folders.run / "recipe.yaml").is_file():
-        return run.recipe()
-    recipe = _recipe("avatars", folders.latents, options)
     seconds_left = 60 * options.minutes - clock.elapsed_seconds - SECONDS_AFTER_TRAINING[options.size]
     fewest, most = STEP_LIMITS[options.size]
-    seconds_per_step = _seconds_per_step(recipe, folders.out, min(CALIBRATION_STEPS, most))
-    steps = round(min(max(seconds_left / seconds_per_step, fewest), most))
-    batch = recipe.training.batch_size
-    progress.say(
-        f"{steps} steps of {batch} images fit the time left ({1 / seconds_per_step:.1f} steps/s here)."
-    )
-    return _with_training(
+    steps = round(min(max(seconds_left * speed.steps_per_second, fewest), most))
+    progress.say(f"{steps} steps of {recipe.training.batch_size} images fit the time left.")
+    third = -(-steps // 3)
+    return with_training(
         recipe,
         max_steps=steps,
-        validate_every_steps=max(1, steps // 3),
-        checkpoint_every_steps=max(1, steps // 3),
+        validate_every_steps=third,
+        preview_every_steps=third,
+        checkpoint_every_steps=third,
     )
-
-
-def _seconds_per_step(recipe: Recipe, folder: Path, steps: int) -> float:
-    from facegen.formats.run import RunDirectory
-    from facegen.workflows.train import train
-
-    trial = _with_training(
-        recipe,
-        max_steps=steps,
-        log_every_steps=max(1, steps // 2),
-        validate_every_steps=steps,
-        checkpoint_every_steps=steps,
-        preview_every_steps=None,
-    )
-    with tempfile.TemporaryDirectory(prefix=".calibration-", dir=folder) as scratch:
-        run = Path(scratch) / "run"
-        train(trial, run, progress=SilentProgress())
-        rates = [row["images_per_second"] for row in RunDirectory(run).metrics() if row["group"] == "train"]
-    return recipe.training.batch_size / rates[-1]  # the last window: the first pays for warming up
-
-
-def _with_training(recipe: Recipe, **changes: Any) -> Recipe:
-    data = recipe.model_dump(mode="json")
-    return parse_recipe({**data, "training": {**data["training"], **changes}})
 
 
 def _draw_pictures(folders: DemoFolders, options: DemoOptions) -> Path:
-    """Write `faces.png`, the final grid, and `switches.png`, one word changed at unchanged noise."""
-    from facegen.formats.images import image_grid, pil_to_png
-    from facegen.workflows.generator import FaceGenerator
+    from facegen.workflows._demo_pictures import draw_pictures
 
-    generator = FaceGenerator.load(folders.run)
-    per_prompt = 2 if options.size == "smoke" else 6
-    columns = len(SHOWCASE_PROMPTS)
-    faces = _faces(generator, SHOWCASE_PROMPTS, per_prompt, options.seed)
-    order = [column * per_prompt + row for row in range(per_prompt) for column in range(columns)]
-    captions = [SHOWCASE_PROMPTS[i % columns] if i >= len(order) - columns else "" for i in range(len(order))]
-    grid = image_grid(faces[order], columns, captions, scale=2)
-    atomic_write(folders.out / "faces.png", pil_to_png(grid))
-
-    prompts = (SWITCH_BASE, *(f"{SWITCH_BASE}, {word}" for word in SWITCHES if word != "long hair"))
-    prompts = (*prompts, "a person with long brown hair")
-    rows = 1 if options.size == "smoke" else 3
-    switched = _faces(generator, prompts, rows, options.seed + 1000)
-    order = [column * rows + row for row in range(rows) for column in range(len(prompts))]
-    titles = [SWITCH_BASE, *(f"+ {word}" for word in SWITCHES)]
-    captions = [titles[i % len(titles)] if i >= len(order) - len(titles) else "" for i in range(len(order))]
-    atomic_write(
-        folders.out / "switches.png", pil_to_png(image_grid(switched[order], len(titles), captions, scale=2))
-    )
-    return folders.out / "faces.png"
-
-
-def _faces(generator: Any, prompts: tuple[str, ...], per_prompt: int, seed: int) -> Tensor:
-    """uint8 (len(prompts) * per_prompt, 3, H, W); the k-th picture of every prompt starts from one noise."""
-    import torch
-
-    rows = [generator.conditioner.inputs_from(generator.read(prompt)) for prompt in prompts]
-    inputs = torch.cat(rows).repeat_interleave(per_prompt, dim=0)
-    seeds = [seed + k for _ in prompts for k in range(per_prompt)]
-    return generator.generate(inputs, seeds, generator.recipe.sampling)
+    if options.size == "smoke":
+        return draw_pictures(folders, options.seed, rows=2, switch_rows=1)
+    return draw_pictures(folders, options.seed, rows=6, switch_rows=3)
 
 
 def _score(

@@ -94,7 +94,7 @@ def _faces(folders: DemoFolders) -> Figure:
 def _switches(folders: DemoFolders) -> Figure:
     return Figure(
         folders.out / "switches.png",
-        "One word more, the noise unchanged: what differs from the first column is what the word does.",
+        "One wish changed, the noise unchanged: what differs from the first column is what the wish does.",
         title="One thing changed at a time",
         alt="Rows of the same face with glasses, a smile, a beard and so on switched on",
     )
