@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from facegen.config.composition import merge
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
@@ -53,8 +54,7 @@ def num_threads(threads: int) -> Iterator[None]:
 
 def with_training(recipe: Recipe, **changes: Any) -> Recipe:
     """The recipe with other values in its training section."""
-    data = recipe.model_dump(mode="json")
-    return parse_recipe({**data, "training": {**data["training"], **changes}})
+    return parse_recipe(merge(recipe.model_dump(mode="json"), {"training": changes}))
 
 
 def _steps_per_second(recipe: Recipe, folder: Path) -> float:

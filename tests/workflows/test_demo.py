@@ -7,8 +7,10 @@ import re
 
 import pytest
 
+from facegen.config.composition import compose
 from facegen.progress import SilentProgress
 from facegen.workflows._demo_folders import DemoFolders
+from facegen.workflows._demo_speed import with_training
 from facegen.workflows.demo import STAGES, DemoOptions, DemoSummary, demo
 
 SMOKE = DemoOptions(minutes=0.2, size="smoke")
@@ -62,3 +64,8 @@ def test_an_interrupted_demo_keeps_its_calibrated_recipe(
     text = recipe.read_text(encoding="utf-8")
     demo(finished[0].out, DemoOptions(minutes=5, size="smoke"))
     assert recipe.read_text(encoding="utf-8") == text
+
+
+def test_a_recipe_that_counts_epochs_can_be_tried_for_a_few_steps() -> None:
+    trial = with_training(compose("avatars-classifier"), max_steps=3)
+    assert (trial.training.max_steps, trial.training.epochs) == (3, None)
