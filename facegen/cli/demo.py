@@ -34,7 +34,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     minutes: Annotated[
         float, typer.Option(help="Time to fill on two CPU cores; less gives coarser faces.", min=0.1)
-    ] = 9.0,
+    ] = 8.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other avatars and other faces.", min=0)] = 0,
     size: Annotated[Size, typer.Option(help="smoke: as small as can be, to try it out.")] = Size.FULL,
     as_json: Json = False,
