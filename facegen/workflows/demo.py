@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facegen.workflows._demo_speed import Speed
 
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
-SECONDS_AFTER_TRAINING = {"full": 80.0, "smoke": 5.0}  # pictures, scores and report; measured on two cores
+SECONDS_AFTER_TRAINING = {"full": 80.0, "smoke": 5.0}  # pictures, scores and report: 85 s on two cores
 STEP_LIMITS = {"full": (400, 20_000), "smoke": (6, 12)}
 
 

@@ -178,7 +178,7 @@ def _next_steps(folders: DemoFolders) -> list[Any]:
                 "facegen prepare image-folder YOUR_FACES --out data/mine --size 64",
             ]
         ),
-        "Longer training helps most: --minutes 30 gives the generator about four times the steps.",
+        "Train longer: all that --minutes adds goes to the generator.",
     ]
 
 
