@@ -5,7 +5,7 @@ offers `Config`, a pydantic model, and `build(config, ...)`, which returns an im
 protocol below. Signatures of `build` per family:
 
     denoisers      build(config, sample: SampleSpec, conditioning: ConditioningSpec) -> Denoiser
-    conditioners   build(config, labels: LabelSchema) -> Conditioner
+    conditioners   build(config, labels: LabelSchema, sample: SampleSpec) -> Conditioner
     autoencoders   build(config) -> Autoencoder                     (random weights, to be trained)
     samplers       build(config) -> Sampler
     datasets       build(config) -> DatasetAdapter
@@ -84,17 +84,22 @@ class DatasetAdapter(Protocol):
 
 @runtime_checkable
 class Autoencoder(Protocol):
-    """Images to latents and back. An `nn.Module`; `downsampling` is H / h."""
+    """Images to latents and back. An `nn.Module`."""
 
-    downsampling: int
-    latent_channels: int
+    def latent_shape(self, image_size: int) -> tuple[int, ...]:
+        """Shape *S of one latent of a square image: (C, h, w) a map, (D,) a vector.
+
+        Raises:
+            UsageError: images of that size do not fit.
+        """
+        ...
 
     def encode(self, images: Tensor) -> LatentMoments:
-        """(B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
+        """(B, 3, H, W) in [-1, 1] -> moments (B, *S)."""
         ...
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Unscaled latents (B, C, h, w) -> images (B, 3, H, W), about [-1, 1], not clamped."""
+        """Unscaled latents (B, *S) -> images (B, 3, H, W), about [-1, 1], not clamped."""
         ...
 
 
@@ -122,6 +127,15 @@ class Conditioner(Protocol):
         ...
 
     def __call__(self, inputs: Tensor) -> Conditioning: ...
+
+
+@runtime_checkable
+class SampleConditioner(Protocol):
+    """A `Conditioner` that is told the clean sample itself, such as an encoder trained jointly."""
+
+    def inputs_of(self, samples: Tensor) -> Tensor:
+        """Clean samples (B, *S) in the denoiser's scaled space -> condition inputs (B, ...)."""
+        ...
 
 
 class Denoiser(Protocol):

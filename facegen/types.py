@@ -69,7 +69,7 @@ def _cat(parts: list[Tensor | None]) -> Tensor | None:
 
 @dataclass(frozen=True)
 class LatentMoments:
-    """Diagonal Gaussian over latents: `mean` and `log_variance`, both (B, C, h, w)."""
+    """Diagonal Gaussian over latents: `mean` and `log_variance`, both (B, *S)."""
 
     mean: Tensor
     log_variance: Tensor
@@ -81,17 +81,18 @@ class LatentMoments:
 
 @dataclass(frozen=True)
 class LatentScaling:
-    """Per-channel affine map to unit scale, in diffusers' convention: `(z - shift) * scale`."""
+    """Affine map to unit scale in diffusers' convention, `(z - shift) * scale`: per channel of a map, per
+    entry of a vector."""
 
     shift: tuple[float, ...]
     scale: tuple[float, ...]
 
     def apply(self, z: Tensor) -> Tensor:
-        """Scale autoencoder latents (B, C, h, w) to what the denoiser sees."""
+        """Scale autoencoder latents (B, *S) to what the denoiser sees."""
         return (z - self._column(self.shift, z)) * self._column(self.scale, z)
 
     def invert(self, x: Tensor) -> Tensor:
-        """Undo `apply`: denoiser samples (B, C, h, w) to autoencoder latents."""
+        """Undo `apply`: denoiser samples (B, *S) to autoencoder latents."""
         return x / self._column(self.scale, x) + self._column(self.shift, x)
 
     @staticmethod

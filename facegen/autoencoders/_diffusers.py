@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facegen.autoencoders._geometry import map_shape
 from facegen.types import LatentMoments
 
 CONSTANT_LOG_VARIANCE = -30.0  # for autoencoders without a variance of their own
@@ -20,6 +21,10 @@ class DiffusersKl(nn.Module):
         self.model = model
         self.latent_channels: int = model.config.latent_channels
         self.downsampling: int = 2 ** (len(model.config.block_out_channels) - 1)
+
+    def latent_shape(self, image_size: int) -> tuple[int, ...]:
+        """(C, H/f, W/f)."""
+        return map_shape(self.latent_channels, self.downsampling, image_size)
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
@@ -39,6 +44,10 @@ class DiffusersTiny(nn.Module):
         self.model = model
         self.latent_channels: int = model.config.latent_channels
         self.downsampling: int = 2 ** (len(model.config.encoder_block_out_channels) - 1)
+
+    def latent_shape(self, image_size: int) -> tuple[int, ...]:
+        """(C, H/f, W/f)."""
+        return map_shape(self.latent_channels, self.downsampling, image_size)
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f) with log-variance -30."""

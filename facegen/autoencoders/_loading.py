@@ -33,10 +33,12 @@ CLASS_NAME = "FacegenAutoencoder"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DIFFUSERS_WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+GREY = "identity-grey"
+IDENTITIES = ("identity", GREY)
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WAYS = (
-    "Give 'identity', a run of 'facegen train', a folder with a diffusers AutoencoderKL or AutoencoderTiny, "
-    "or a hub name such as stabilityai/sd-vae-ft-mse."
+    "Give 'identity' or 'identity-grey', a run of 'facegen train', a folder with a diffusers AutoencoderKL "
+    "or AutoencoderTiny, or a hub name such as stabilityai/sd-vae-ft-mse."
 )
 
 
@@ -77,7 +79,7 @@ class LoadedAutoencoder:
 def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu") -> LoadedAutoencoder:
     """The autoencoder that `name_or_path` means, on `device`.
 
-    That is `identity`, a facegen run or checkpoint of an autoencoder, a folder written by
+    That is `identity` or `identity-grey`, a facegen run or checkpoint of an autoencoder, a folder written by
     `save_autoencoder` or by diffusers (a whole pipeline too: its `vae`), or a name on the hub.
 
     Raises:
@@ -87,8 +89,8 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
     """
     source, path = str(name_or_path), Path(name_or_path).expanduser()
     is_local = True
-    if source == "identity":
-        loaded = _build({"kind": "identity"}, {}, source)
+    if source in IDENTITIES:
+        loaded = _build({"kind": "identity", "grey": source == GREY}, {}, source)
     elif path.is_dir():
         loaded = _from_folder(path)
     elif HUB_NAME.fullmatch(source) and not source.startswith("."):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from facegen.autoencoders._geometry import map_shape
 from facegen.config.kinds import KindConfig
 from facegen.nn.autoencoder_blocks import GROUP_CHANNELS, build_decoder, build_encoder
 from facegen.types import LatentMoments
@@ -54,6 +55,10 @@ class CompactAutoencoder(nn.Module):
         patch_size = downsampling // 2 ** (len(widths) - 1)
         self.encoder = build_encoder(2 * latent_channels, patch_size, widths, encoder_blocks)
         self.decoder = build_decoder(latent_channels, patch_size, widths, decoder_blocks)
+
+    def latent_shape(self, image_size: int) -> tuple[int, ...]:
+        """(C, H/f, W/f)."""
+        return map_shape(self.latent_channels, self.downsampling, image_size)
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Config(KindConfig):
     partial_dropout: float = Field(0.0, ge=0, le=1)  # probability that it sees a random subset
 
 
-def build(config: Config, labels: LabelSchema) -> AttributeConditioner:
+def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> AttributeConditioner:
     """A conditioner on `config.attributes`, or on all attributes of `labels`.
 
     Raises:

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class Config(KindConfig):
     dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its class
 
 
-def build(config: Config, labels: LabelSchema) -> ClassLabelConditioner:
+def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ClassLabelConditioner:
     """A conditioner on the classes of `config.column`.
 
     Raises:

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,7 @@ class Config(KindConfig):
     kind: Literal["none"] = "none"
 
 
-def build(config: Config, labels: LabelSchema) -> NoCondition:
+def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> NoCondition:
     """The empty condition; labels are ignored."""
     return NoCondition()
 

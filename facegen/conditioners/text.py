@@ -22,7 +22,7 @@ from facegen.conditioners._text_encoder import (
 )
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +37,7 @@ class Config(KindConfig):
     dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees the empty caption
 
 
-def build(config: Config, labels: LabelSchema) -> TextConditioner:
+def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> TextConditioner:
     """A conditioner on captions; labels are ignored. The encoder is loaded when it is first needed."""
     return TextConditioner(config.encoder, max_tokens=config.max_tokens, dropout=config.dropout)
 

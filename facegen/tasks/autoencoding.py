@@ -14,7 +14,6 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig, load_kind
 from facegen.config.recipe import DataConfig
-from facegen.errors import UsageError
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_uint8, to_unit
 from facegen.protocols import Batch
@@ -48,20 +47,14 @@ class AutoencodingTask:
         self.num_examples = min(len(self.train), data.limit or len(self.train))
         with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
             probe: Any = self.build_module()
-        size, factor = dataset.manifest.image_size, probe.downsampling
-        if size % factor:
-            raise UsageError(
-                f"Images of {size} pixels do not divide by the autoencoder's factor {factor}.",
-                hint=f"Prepare the data set with --size {max(factor, size // factor * factor)}.",
-            )
-        self.latent_shape = (probe.latent_channels, size // factor, size // factor)
+        self.latent_shape = probe.latent_shape(dataset.manifest.image_size)
 
     def build_module(self) -> nn.Module:
         """The autoencoder with fresh weights."""
         return load_kind("autoencoders", self.autoencoder_config.kind).build(self.autoencoder_config)
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
-        """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, C, h, w)."""
+        """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""
         images = self.train.images(indices)
         if self.flip:
             mirrored = torch.rand(len(indices), generator=generator) < 0.5

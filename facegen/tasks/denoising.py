@@ -1,4 +1,4 @@
-"""Training a denoiser on latents: noise them, predict the target, compare in float32.
+"""Training a denoiser on latents or pixels: noise them, predict the target, compare in float32.
 
 Letters: B batch, N validation examples, *S sample shape.
 """
@@ -13,11 +13,9 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
-from facegen.config.recipe import DataConfig
 from facegen.diffusion.process import Process
-from facegen.errors import DataError, UsageError
-from facegen.formats.latents import LatentSplit, LatentStore
-from facegen.protocols import Batch, Conditioner
+from facegen.protocols import Batch, Conditioner, SampleConditioner
+from facegen.tasks._sample_sources import Samples
 
 NUM_NOISE_LEVELS = 10
 VALIDATION_BATCH = 256
@@ -34,37 +32,15 @@ class Config(KindConfig):
 def build(
     config: Config,
     *,
-    latents: LatentStore,
-    data: DataConfig,
+    train: Samples,
+    validation: Samples,
+    limit: int | None,
     process: Process,
     conditioner: Conditioner,
     build_denoiser: Callable[[], nn.Module],
 ) -> DenoisingTask:
-    """The task of training `build_denoiser()` and `conditioner` on a latent folder.
-
-    Raises:
-        DataError: a split is missing or empty.
-        UsageError: flips asked for that were not encoded.
-    """
-    if data.flip and not latents.index.flips:
-        raise UsageError(
-            "data.flip is on, but these latents were encoded without their mirror images.",
-            hint="Encode again with --flips, or train with --set data.flip=false.",
-        )
-    train = _split(latents, data.train_split)
-    validation = _split(latents, data.validation_split)
-    return DenoisingTask(config, latents, train, validation, data, process, conditioner, build_denoiser)
-
-
-def _split(latents: LatentStore, name: str) -> LatentSplit:
-    split = latents.split(name)
-    if len(split) == 0:
-        raise DataError(
-            f"The latents have no examples in their '{name}' split.",
-            hint="Choose another with --set data.train_split=... or data.validation_split=..., "
-            "or prepare the data again with --splits.",
-        )
-    return split
+    """The task of training `build_denoiser()` and `conditioner` on the first `limit` examples of `train`."""
+    return DenoisingTask(config, train, validation, limit, process, conditioner, build_denoiser)
 
 
 class DenoisingTask:
@@ -73,20 +49,19 @@ class DenoisingTask:
     def __init__(
         self,
         config: Config,
-        latents: LatentStore,
-        train: LatentSplit,
-        validation: LatentSplit,
-        data: DataConfig,
+        train: Samples,
+        validation: Samples,
+        limit: int | None,
         process: Process,
         conditioner: Conditioner,
         build_denoiser: Callable[[], nn.Module],
     ) -> None:
         self._process, self._conditioner, self._build_denoiser = process, conditioner, build_denoiser
-        self._scaling, self._flip = latents.index.scaling, data.flip
         self._train = train
-        self._inputs = conditioner.inputs(train.frame)
-        self.num_examples = min(len(train), data.limit or len(train))
-        self._validation = _fixed_examples(self, validation, config.validation_examples)
+        # A conditioner that looks at the sample has nothing to prepare from the labels.
+        self._inputs = None if isinstance(conditioner, SampleConditioner) else conditioner.inputs(train.frame)
+        self.num_examples = min(len(train), limit or len(train))
+        self._validation = self._fixed_examples(validation, config.validation_examples)
         self._mean = self._mean_of(train)
 
     def build_module(self) -> nn.Module:
@@ -98,14 +73,14 @@ class DenoisingTask:
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and flips done."""
-        flipped = torch.rand(len(indices), generator=generator) < 0.5 if self._flip else None
-        x0 = self.x0_of(self._train, indices, generator, flipped)
-        return {
-            "x0": x0,
-            "noise": torch.randn(x0.shape, generator=generator),
-            "timestep": self._process.sample_timesteps(len(indices), generator),
-            "inputs": self._conditioner.drop(self._inputs[indices], generator),
-        }
+        drawn = self._train.draw(indices, generator)
+        x0 = drawn.x0
+        noise = torch.randn(x0.shape, generator=generator)
+        timestep = self._process.sample_timesteps(len(indices), generator)
+        inputs = self._inputs_of(x0) if self._inputs is None else self._inputs[indices]
+        inputs = self._conditioner.drop(inputs, generator)
+        batch = {"x0": x0, "noise": noise, "timestep": timestep, "inputs": inputs}
+        return batch if drawn.augmentation is None else {**batch, "augmentation": drawn.augmentation}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weighted squared error between output and target."""
@@ -142,20 +117,27 @@ class DenoisingTask:
             "mean_predictor_per_level": means,
         }
 
-    def x0_of(
-        self, split: LatentSplit, indices: Tensor, generator: Generator, flipped: Tensor | None = None
-    ) -> Tensor:
-        """Scaled latents (B, *S) drawn from the moments of examples `indices`."""
-        moments = split.gather(indices, flipped)
-        return self._scaling.apply(moments.sample(torch.randn(moments.mean.shape, generator=generator)))
+    def _inputs_of(self, x0: Tensor) -> Tensor:
+        conditioner: Any = self._conditioner
+        return conditioner.inputs_of(x0)
 
-    def condition_inputs(self, split: LatentSplit, indices: Tensor) -> Tensor:
-        """What the conditioner is told about examples `indices` (B, ...)."""
-        return self._conditioner.inputs(split.frame.iloc[indices.tolist()])
-
-    def _mean_of(self, train: LatentSplit) -> Tensor:
+    def _mean_of(self, train: Samples) -> Tensor:
         indices = torch.randperm(self.num_examples, generator=_validation_generator())[:MEAN_EXAMPLES]
-        return self._scaling.apply(train.gather(indices.sort().values).mean).mean(0, keepdim=True)
+        chunks = indices.sort().values.split(VALIDATION_BATCH)
+        total = torch.stack([train.means(chunk).sum(0, dtype=torch.float64) for chunk in chunks]).sum(0)
+        return (total / len(indices)).float().unsqueeze(0)
+
+    def _fixed_examples(self, samples: Samples, count: int) -> Batch:
+        """The same held-out samples, noise and conditions at every validation."""
+        generator = _validation_generator()
+        indices = torch.randperm(len(samples), generator=generator)[:count].sort().values
+        x0 = samples.held_out(indices, generator)
+        noise = torch.randn(x0.shape, generator=generator)
+        if self._inputs is None:
+            inputs = self._inputs_of(x0)
+        else:
+            inputs = self._conditioner.inputs(samples.frame.iloc[indices.tolist()])
+        return {"x0": x0, "noise": noise, "inputs": inputs}
 
     def _squared_error(self, module: nn.Module, batch: Batch) -> Tensor:
         x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
@@ -197,15 +179,6 @@ def _trivial(process: Process, batch: Batch, mean: Tensor) -> dict[str, Tensor]:
         "mean": _mean_square(target - process.target(mean, torch.zeros_like(noise), timestep)),
         "x0_mean": _mean_square(target - process.target(mean, explained, timestep)),
     }
-
-
-def _fixed_examples(task: DenoisingTask, split: LatentSplit, count: int) -> Batch:
-    """The same held-out samples, noise and conditions at every validation."""
-    generator = _validation_generator()
-    indices = torch.randperm(len(split), generator=generator)[:count].sort().values
-    x0 = task.x0_of(split, indices, generator)
-    noise = torch.randn(x0.shape, generator=generator)
-    return {"x0": x0, "noise": noise, "inputs": task.condition_inputs(split, indices)}
 
 
 def _validation_generator() -> Generator:

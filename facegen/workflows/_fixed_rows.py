@@ -58,10 +58,9 @@ def conditioning_of(conditioner: Conditioner, inputs: Tensor, rows: int) -> Cond
 
 
 @torch.no_grad()
-def decoded(autoencoder: Autoencoder, latents: Tensor, device: torch.device) -> Tensor:
-    """Images (B, 3, H, W) of unscaled latents (B, C, h, w), in chunks that fit the image's size."""
-    side = autoencoder.downsampling
-    rows = rows_for((3, latents.shape[-2] * side, latents.shape[-1] * side), device)
+def decoded(autoencoder: Autoencoder, latents: Tensor, image_size: int, device: torch.device) -> Tensor:
+    """Images (B, 3, H, W) of unscaled latents (B, *S), in chunks that fit the image's size."""
+    rows = rows_for((3, image_size, image_size), device)
     parts = _chunks(lambda index: autoencoder.decode(latents[index]), len(latents), rows, device)
     return torch.cat([part[:count] for part, count in parts])
 

@@ -102,7 +102,7 @@ def encode(
     source = Dataset.open(dataset)
     device = resolve_device(options.device)
     loaded = load_autoencoder(autoencoder, device)
-    shape = _sample_shape(source, loaded)
+    shape = loaded.module.latent_shape(source.manifest.image_size)
     counts = {name: min(source.manifest.counts[name], options.limit or 1 << 62) for name in source.splits}
     shard_size = options.shard_size or _automatic_shard_size(shape, options.flips)
     job = _Job(source, loaded, Path(out), options, shape, counts, plan_shards(counts, shard_size), device)
@@ -126,20 +126,6 @@ def _check_options(options: EncodeOptions) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
 
 
-def _sample_shape(dataset: Dataset, loaded: LoadedAutoencoder) -> tuple[int, int, int]:
-    size, factor = dataset.manifest.image_size, loaded.module.downsampling
-    if size % factor:
-        below, above = size // factor * factor, (size // factor + 1) * factor
-        nearest = f"{below} or {above}" if below else str(above)
-        raise UsageError(
-            f"Images of {size} pixels do not divide by this autoencoder's factor {factor}; "
-            f"the nearest sizes are {nearest}.",
-            hint=f"Prepare again: "
-            f"facegen prepare {dataset.manifest.kind} SOURCE --size {above} --out NEW_FOLDER",
-        )
-    return loaded.module.latent_channels, size // factor, size // factor
-
-
 def _image_bytes(shape: tuple[int, ...], flips: bool) -> int:
     return torch.Size(shape).numel() * 2 * len(MOMENTS) * (2 if flips else 1)
 
@@ -155,7 +141,7 @@ class _Job:
     loaded: LoadedAutoencoder
     out: Path
     options: EncodeOptions
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     counts: dict[str, int]
     shards: list[Shard]
     device: torch.device

@@ -41,6 +41,7 @@ class FaceGenerator:
         autoencoder: Autoencoder,
         scaling: LatentScaling,
         sample_spec: SampleSpec,
+        image_size: int,
         recipe: Recipe,
         labels: LabelSchema,
         device: str | torch.device = "cpu",
@@ -57,6 +58,7 @@ class FaceGenerator:
         self.conditioner: Conditioner = parts["conditioner"]
         self.process, self.autoencoder, self.scaling = process, autoencoder, scaling
         self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
+        self.image_size = image_size  # height and width of the images in pixels
         self.device = torch.device(device)
         self.weights_sha256, self.step = weights_sha256, step
         self._rows = rows_for(sample_spec.shape, self.device)
@@ -74,7 +76,8 @@ class FaceGenerator:
         device = resolve_device(str(device))
         checkpoint = load_checkpoint(Path(path))
         info = checkpoint.info
-        if info.task != "denoising" or info.sample_shape is None or info.scaling is None:
+        size = info.image_size
+        if info.task != "denoising" or info.sample_shape is None or info.scaling is None or size is None:
             raise UsageError(
                 f"'{path}' is a run of task '{info.task}', which does not generate faces.",
                 hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
@@ -90,17 +93,13 @@ class FaceGenerator:
             autoencoder=_autoencoder_of(checkpoint, device),
             scaling=info.scaling,
             sample_spec=sample_spec,
+            image_size=size,
             recipe=recipe,
             labels=info.labels,
             device=device,
             weights_sha256=info.files[f"{which}.safetensors"],
             step=info.step,
         )
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images in pixels."""
-        return self.sample_spec.shape[-1] * self.autoencoder.downsampling
 
     @property
     def default_batch_size(self) -> int:
@@ -187,8 +186,10 @@ class FaceGenerator:
         return torch.cat(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
 
     def decode(self, x0: Tensor) -> Tensor:
-        """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, C, h, w)."""
-        return to_uint8(decoded(self.autoencoder, self.scaling.invert(x0), self.device)).cpu()
+        """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
+        return to_uint8(
+            decoded(self.autoencoder, self.scaling.invert(x0), self.image_size, self.device)
+        ).cpu()
 
     def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
         with self._evaluating():
@@ -214,7 +215,7 @@ def _sampler_of(settings: SamplingConfig) -> Sampler:
 
 def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) -> nn.Module:
     condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner = load_kind("conditioners", condition.kind).build(condition, labels)
+    conditioner = load_kind("conditioners", condition.kind).build(condition, labels, sample_spec)
     denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
     return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
 

@@ -2,51 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from facegen.autoencoders import load_autoencoder
-from facegen.config.recipe import Recipe
-from facegen.diffusion.process import build_process
 from facegen.formats.checkpoint import saving
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import image_grid, to_uint8, to_unit
-from facegen.formats.latents import LatentStore
 from facegen.formats.run import RunDirectory
 from facegen.training.trainer import Preview
-from facegen.types import SampleSpec
 from facegen.workflows.generator import FaceGenerator
 
 PREVIEW_COLUMNS = 8
 
 
 def denoising_preview(
-    recipe: Recipe, latents: LatentStore, conditioner: Any, run: RunDirectory, device: torch.device
+    generator_of: Callable[[nn.Module], FaceGenerator], inputs: torch.Tensor, run: RunDirectory
 ) -> Preview:
-    """A preview of faces asked for with the labels of held-out images, seeds 0, 1, 2, ...
-
-    Raises:
-        MissingModelError: the latents' autoencoder is not to be had.
-    """
-    index = latents.index
-    autoencoder = load_autoencoder(latents.autoencoder_folder or index.autoencoder["source"], device)
-    frame = latents.split(recipe.data.validation_split).frame.head(recipe.training.preview_images)
-    inputs = conditioner.inputs(frame)
+    """A preview of faces for condition `inputs` (N, ...), seeds 0, 1, 2, ..."""
 
     def draw(module: nn.Module, step: int) -> None:
-        generator = FaceGenerator(
-            module=module,
-            process=build_process(recipe.diffusion),
-            autoencoder=autoencoder.module,
-            scaling=index.scaling,
-            sample_spec=SampleSpec(index.sample_shape),
-            recipe=recipe,
-            labels=index.labels,
-            device=device,
-        )
-        _save_grid(generator.generate(inputs, range(len(inputs)), recipe.sampling), run, step)
+        generator = generator_of(module)
+        images = generator.generate(inputs, range(len(inputs)), generator.recipe.sampling)
+        _save_grid(images, run, step)
 
     return draw
 

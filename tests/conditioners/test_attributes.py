@@ -4,14 +4,16 @@ import torch
 
 from facegen.conditioners import attributes
 from facegen.errors import DataError, UsageError
-from facegen.types import LabelSchema, PromptReading
+from facegen.types import LabelSchema, PromptReading, SampleSpec
+
+SAMPLE = SampleSpec((4, 8, 8))
 
 LABELS = LabelSchema(attributes=("Smiling", "Eyeglasses", "Male", "Young"))
 
 
 def build(**options) -> attributes.AttributeConditioner:
     torch.manual_seed(0)
-    return attributes.build(attributes.Config(**{"dim": 8, **options}), LABELS)
+    return attributes.build(attributes.Config(**{"dim": 8, **options}), LABELS, SAMPLE)
 
 
 def test_columns_become_yes_no_and_unknown_in_the_order_asked_for() -> None:
@@ -39,7 +41,7 @@ def test_unknown_repeated_and_absent_attributes_are_refused() -> None:
     with pytest.raises(UsageError, match="at least one"):
         build(attributes=[])
     with pytest.raises(UsageError, match="this data has none"):
-        attributes.build(attributes.Config(), LabelSchema(classes={"age": ("old",)}))
+        attributes.build(attributes.Config(), LabelSchema(classes={"age": ("old",)}), SAMPLE)
 
 
 def test_dropout_hides_whole_samples_at_its_rate() -> None:

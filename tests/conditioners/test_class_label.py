@@ -4,14 +4,16 @@ import torch
 
 from facegen.conditioners import class_label
 from facegen.errors import DataError, UsageError
-from facegen.types import LabelSchema, PromptReading
+from facegen.types import LabelSchema, PromptReading, SampleSpec
+
+SAMPLE = SampleSpec((4, 8, 8))
 
 CLASSES = {"age_group": ("child", "adult", "old age"), "race": ("Asian", "Black")}
 
 
 def build(column: str | None = "age_group", **options) -> class_label.ClassLabelConditioner:
     config = class_label.Config(column=column, **{"dim": 8, **options})
-    return class_label.build(config, LabelSchema(classes=CLASSES))
+    return class_label.build(config, LabelSchema(classes=CLASSES), SAMPLE)
 
 
 @pytest.mark.parametrize("dtype", ["string", "object", "category"])
@@ -28,13 +30,13 @@ def test_strangers_in_the_column_are_named() -> None:
 
 
 def test_the_column_must_be_clear() -> None:
-    assert class_label.build(class_label.Config(), LabelSchema(classes={"a": ("x",)})).column == "a"
+    assert class_label.build(class_label.Config(), LabelSchema(classes={"a": ("x",)}), SAMPLE).column == "a"
     with pytest.raises(UsageError, match="several class columns: age_group, race"):
         build(column=None)
     with pytest.raises(UsageError, match="Did you mean 'race'"):
         build(column="rase")
     with pytest.raises(UsageError, match="this data has none"):
-        class_label.build(class_label.Config(), LabelSchema(attributes=("Smiling",)))
+        class_label.build(class_label.Config(), LabelSchema(attributes=("Smiling",)), SAMPLE)
 
 
 def test_class_names_are_read_from_a_prompt() -> None:

@@ -2,11 +2,13 @@ import pytest
 
 from facegen.conditioners import none
 from facegen.errors import UsageError
-from facegen.types import LabelSchema, PromptReading
+from facegen.types import LabelSchema, PromptReading, SampleSpec
+
+SAMPLE = SampleSpec((4, 8, 8))
 
 
 def test_an_unconditional_model_says_so_when_asked_for_something() -> None:
-    conditioner = none.build(none.Config(), LabelSchema(attributes=("Smiling",)))
+    conditioner = none.build(none.Config(), LabelSchema(attributes=("Smiling",)), SAMPLE)
     reading = conditioner.read("a smile")
     assert reading.not_understood == ("a", "smile")
     assert conditioner.inputs_from(reading).shape == (1, 0)

@@ -13,13 +13,15 @@ import torch
 from facegen.conditioners import text
 from facegen.conditioners._text_encoder import embed_captions, load_text_encoder
 from facegen.errors import DataError, MissingModelError, UsageError
-from facegen.types import LabelSchema, PromptReading
+from facegen.types import LabelSchema, PromptReading, SampleSpec
+
+SAMPLE = SampleSpec((4, 8, 8))
 
 CAPTIONS = ["", "a smiling woman", "an old man with a long grey beard and a hat", "a man"]
 
 
 def build(encoder: Path | str, **options) -> text.TextConditioner:
-    return text.build(text.Config(encoder=str(encoder), **options), LabelSchema())
+    return text.build(text.Config(encoder=str(encoder), **options), LabelSchema(), SAMPLE)
 
 
 def test_embeddings_do_not_depend_on_who_else_is_in_the_batch(tiny_text_encoder) -> None:

@@ -191,7 +191,7 @@ def build_conditioner(tiny_text_encoder: Path):
         if section["kind"] == "text":
             section["encoder"] = str(tiny_text_encoder)
         config = kind_config("conditioners", section)
-        return load_kind("conditioners", config.kind).build(config, LABELS)
+        return load_kind("conditioners", config.kind).build(config, LABELS, SAMPLE)
 
     return build
 

@@ -14,8 +14,9 @@ from facegen.config.recipe import DiffusionConfig
 from facegen.diffusion.process import build_process
 from facegen.errors import DataError, UsageError
 from facegen.formats.latents import LatentStore
+from facegen.tasks._sample_sources import latent_samples
 from facegen.tasks.denoising import Config, DenoisingTask, build
-from facegen.types import Conditioning
+from facegen.types import Conditioning, SampleSpec
 
 PARAMETERISATIONS = ["eps", "v", "x0", "flow"]
 
@@ -54,17 +55,20 @@ class MeanDenoiser(nn.Module):
         return self.process.target(mean, (x_t - alpha * mean) / sigma, timestep)
 
 
-def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.0, **data: Any) -> Any:
+def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.0, **changes: Any) -> Any:
     from facegen.conditioners.attributes import Config as ConditionerConfig
     from facegen.conditioners.attributes import build as build_conditioner
 
-    recipe = denoising_recipe(latents.folder)
+    data = denoising_recipe(latents.folder).data.model_copy(update=changes)
     return build(
         Config(validation_examples=48),
-        latents=latents,
-        data=recipe.data.model_copy(update=data),
+        train=latent_samples(latents, data.train_split, flip=data.flip),
+        validation=latent_samples(latents, data.validation_split),
+        limit=data.limit,
         process=build_process(DiffusionConfig.model_validate({"parameterisation": parameterisation})),
-        conditioner=build_conditioner(ConditionerConfig(dim=4), latents.index.labels),
+        conditioner=build_conditioner(
+            ConditionerConfig(dim=4), latents.index.labels, SampleSpec(latents.index.sample_shape)
+        ),
         build_denoiser=lambda: ConstantDenoiser(value),
     )
 

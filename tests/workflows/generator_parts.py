@@ -40,7 +40,7 @@ def tiny_recipe(conditioner="attributes", denoiser=None, **sections):
 def tiny_module(recipe):
     torch.manual_seed(0)
     condition, network = (recipe.section(name) for name in ("conditioner", "denoiser"))
-    conditioner = load_kind("conditioners", condition.kind).build(condition, LABELS)
+    conditioner = load_kind("conditioners", condition.kind).build(condition, LABELS, SampleSpec(SHAPE))
     denoiser = load_kind("denoisers", network.kind).build(network, SampleSpec(SHAPE), conditioner.spec)
     for parameter in denoiser.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -55,6 +55,7 @@ def tiny_generator(recipe=None, autoencoder=None):
         autoencoder=autoencoder or load_autoencoder("identity").module,
         scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
         sample_spec=SampleSpec(SHAPE),
+        image_size=16 * getattr(autoencoder, "downsampling", 1),
         recipe=recipe,
         labels=LABELS,
     )
