@@ -92,6 +92,7 @@ class TrainingConfig(Section):
     checkpoint_every_steps: int = Field(default=1000, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
+    trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]  # metrics.jsonl is always written
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:

@@ -32,7 +32,7 @@ from facegen.formats.files import atomic_write, write_json
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
-KEYS_FREE_TO_CHANGE = ("about", "preset", "data.path")  # the data are compared by fingerprint instead
+KEYS_FREE_TO_CHANGE = ("about", "preset", "data.path", "training.trackers")  # data have a fingerprint
 
 
 class RunDirectory:

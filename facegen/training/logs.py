@@ -1,19 +1,18 @@
-"""What a run writes down while it trains: loss windows, metrics.jsonl and TensorBoard."""
+"""What a run writes down while it trains: loss windows, metrics.jsonl and what trackers show of it."""
 
 from __future__ import annotations
 
 import resource
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from facegen.training.trackers import open_trackers
 
 
 class LossWindow:
@@ -45,32 +44,26 @@ class LossWindow:
 
 
 class TrainingLog:
-    """Writes each record to metrics.jsonl and its numbers to TensorBoard (`RUN/tensorboard`)."""
+    """Writes each record to metrics.jsonl, which is the truth, and hands its numbers to the trackers."""
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, recipe: Recipe) -> None:
         self._run = run
-        self._writer: SummaryWriter | None = None
+        self._trackers = open_trackers(run, recipe)
 
     def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
         """Log `values` of `group` ("train" or "validation") after step `step`."""
         self._run.append_metrics({"step": step, "group": group, **values})
-        writer = self._tensorboard(step)
-        for name, value in values.items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                writer.add_scalar(f"{group}/{name}", value, step)
+        numbers = {
+            f"{group}/{name}": value
+            for name, value in values.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        }
+        for tracker in self._trackers:
+            tracker.write(step, numbers)
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-    def _tensorboard(self, step: int) -> SummaryWriter:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # half a second of imports
-
-            folder = str(self._run.path / "tensorboard")
-            self._writer = SummaryWriter(log_dir=folder, purge_step=step)  # hides what a resumed run repeats
-        return self._writer
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def memory_text(device: torch.device) -> str:

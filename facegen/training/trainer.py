@@ -87,7 +87,7 @@ class Trainer:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
         self.micro = MicroBatches(self.config.batch_size, self.config.accumulation_steps, progress)
         self.keeper = CheckpointKeeper(run, card, self.config.keep_last)
-        self.log = TrainingLog(run)
+        self.log = TrainingLog(run, recipe)
         self.window = LossWindow()
         self.step = 0  # optimizer steps done, skipped ones included
         self.skipped_steps = 0

@@ -15,6 +15,7 @@ from facegen.formats.run import RunDirectory, locked_run
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.training.checkpointing import newest_whole_checkpoint
+from facegen.training.trackers import check_trackers
 from facegen.training.trainer import Trainer, build_seeded, num_steps_of
 from facegen.workflows.devices import resolve_device
 from facegen.workflows.training_tasks import WiredTask, count_parameters, wire_task
@@ -76,6 +77,7 @@ def train(
     """
     run, progress = Path(run), progress or SilentProgress()
     target = resolve_device(device)
+    check_trackers(recipe.training.trackers)  # before anything is made
     if resume:
         RunDirectory(run).recipe()  # refuses what is not a run before a lock file is made in it
     elif not RunDirectory(run).exists:

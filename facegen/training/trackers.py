@@ -1,0 +1,137 @@
+"""Where a run's numbers are shown beside metrics.jsonl: TensorBoard and Weights & Biases.
+
+RUN/
+  tensorboard/   event files
+  wandb.json     the W&B run id, so that a resumed run goes on in the same W&B run
+  wandb/         W&B's own files; with WANDB_MODE=offline all there is, until `wandb sync`
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
+
+from facegen.config.recipe import Recipe
+from facegen.errors import UsageError
+from facegen.formats.files import read_json, write_json
+from facegen.formats.run import RunDirectory
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+WANDB_PROJECT = "facegen"  # WANDB_PROJECT and WANDB_ENTITY in the environment win
+WANDB_FILE = "wandb.json"
+WANDB_FORMAT_VERSION = 1
+
+
+class Tracker(Protocol):
+    """Shows numbers somewhere."""
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Show `values`, named "group/name", of step `step`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Refuse a tracker whose package is not installed.
+
+    Raises:
+        UsageError: says how to install it.
+    """
+    if "wandb" in names and find_spec("wandb") is None:
+        raise UsageError(
+            "training.trackers names wandb, and the package 'wandb' is not installed.",
+            hint="Install it: pip install 'facegen[wandb]'; or leave it out: "
+            "--set training.trackers=[tensorboard]",
+        )
+
+
+def open_trackers(run: RunDirectory, recipe: Recipe) -> list[Tracker]:
+    """The trackers that `recipe.training.trackers` names, for the run folder `run`.
+
+    Raises:
+        UsageError: a package is not installed, or W&B does not let us in.
+    """
+    names = recipe.training.trackers
+    check_trackers(names)
+    made: dict[str, Tracker] = {}
+    for name in names:
+        made.setdefault(name, TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe))
+    return list(made.values())
+
+
+class TensorBoard:
+    """Event files in `RUN/tensorboard`."""
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._run = run
+        self._writer: SummaryWriter | None = None
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # half a second of imports
+
+            folder = str(self._run.path / "tensorboard")
+            self._writer = SummaryWriter(log_dir=folder, purge_step=step)  # hides what a resumed run repeats
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class WeightsAndBiases:
+    """A W&B run that keeps its id over interruptions; WANDB_MODE and the other variables are W&B's own.
+
+    A resumed run logs the steps since its checkpoint once more: "step" is a metric of its own here, as
+    W&B's internal counter only goes up and would drop them.
+    """
+
+    def __init__(self, run: RunDirectory, recipe: Recipe) -> None:
+        """Open the W&B run.
+
+        Raises:
+            UsageError: not logged in, or W&B cannot be reached.
+        """
+        import wandb
+        from wandb.errors import Error
+
+        try:
+            self._wandb: Any = wandb.init(
+                project=os.environ.get("WANDB_PROJECT", WANDB_PROJECT),
+                name=run.path.resolve().name,
+                id=_run_id(run),
+                resume="allow",
+                dir=str(run.path),
+                config=recipe.model_dump(mode="json"),
+                settings=wandb.Settings(silent=True, console="off"),
+            )
+        except Error as error:
+            raise UsageError(
+                f"Weights & Biases did not open a run: {error}",
+                hint="Log in with 'wandb login', or set WANDB_MODE=offline and send it later with 'wandb "
+                "sync'. To go on with this run: --resume.",
+            ) from error
+        self._wandb.define_metric("*", step_metric="step")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        self._wandb.log({"step": step, **values})
+
+    def close(self) -> None:
+        self._wandb.finish()
+
+
+def _run_id(run: RunDirectory) -> str:
+    path = run.path / WANDB_FILE
+    if path.is_file():
+        return read_json(path, WANDB_FORMAT_VERSION)["run_id"]
+    run_id = secrets.token_hex(4)
+    write_json(path, {"format_version": WANDB_FORMAT_VERSION, "run_id": run_id})
+    return run_id

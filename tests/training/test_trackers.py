@@ -1,0 +1,108 @@
+"""TensorBoard and Weights & Biases beside metrics.jsonl; W&B is the real one, offline."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.training_parts import denoising_recipe, line_recipe, line_trainer, write_latents
+
+from facegen.errors import UsageError
+from facegen.formats.run import RunDirectory
+from facegen.training import trackers
+from facegen.workflows.train import train
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real W&B without a network."""
+    pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+def logged(run: Path) -> list[dict[str, Any]]:
+    """What W&B's own files of this run hold, in the order written."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    rows = []
+    for path in sorted(run.glob("wandb/offline-run-*/run-*.wandb")):
+        for data in leveldb_records(path.read_bytes()):
+            record = Record.FromString(data)
+            if record.WhichOneof("record_type") == "history":
+                items = record.history.item
+                rows.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
+    return rows
+
+
+def leveldb_records(content: bytes) -> Iterator[bytes]:
+    """Records of a LevelDB log: blocks of 32 KiB, each piece after its checksum, length and type."""
+    position, whole = 7, b""  # W&B's own header comes first
+    while position + 7 <= len(content):
+        left = 32768 - position % 32768
+        if left < 7:  # too short for a header: padding
+            position += left
+            continue
+        length, piece = struct.unpack_from("<HB", content, position + 4)
+        whole += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if piece in (1, 4):  # whole, or the last piece
+            yield whole
+            whole = b""
+
+
+@pytest.mark.usefixtures("offline")
+def test_wandb_gets_what_the_metrics_file_gets(tmp_path: Path) -> None:
+    recipe = line_recipe(max_steps=8, log_every_steps=2, trackers=["tensorboard", "wandb"])
+    line_trainer(tmp_path, recipe).fit()
+    shown = logged(tmp_path)
+    written = RunDirectory(tmp_path).metrics()
+    assert len(shown) == len(written) == 4 + 2
+    for row, record in zip(shown, written, strict=True):
+        assert row["step"] == record["step"]
+        assert row[f"{record['group']}/loss"] == pytest.approx(record["loss"])
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path: Path) -> None:
+    latents = write_latents(tmp_path / "latents")
+    run = tmp_path / "run"
+    train(denoising_recipe(latents, max_steps=4), run)
+    both = denoising_recipe(latents, max_steps=4, trackers=["wandb"])
+    train(both, run, resume=True)  # switched on later: a tracker is free to change
+    run_id = json.loads((run / trackers.WANDB_FILE).read_text())["run_id"]
+    train(both, run, resume=True)
+    folders = sorted(path.name for path in run.glob("wandb/offline-run-*"))
+    assert folders
+    assert all(name.endswith(f"-{run_id}") for name in folders)
+
+
+def test_without_the_package_the_command_that_installs_it_is_told(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
+    recipe = denoising_recipe(write_latents(tmp_path / "latents"), trackers=["wandb"])
+    with pytest.raises(UsageError, match=r"pip install 'facegen\[wandb\]'"):
+        train(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_without_trackers_the_metrics_file_stands_alone(tmp_path: Path) -> None:
+    line_trainer(tmp_path, line_recipe(max_steps=4, trackers=[])).fit()
+    assert RunDirectory(tmp_path).metrics()
+    assert not (tmp_path / "tensorboard").exists()
+    assert not (tmp_path / "wandb").exists()
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_closed_door_is_told_with_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    def refused(**settings: Any) -> None:
+        raise wandb.errors.CommError("no answer")
+
+    monkeypatch.setattr(wandb, "init", refused)
+    with pytest.raises(UsageError, match=r"no answer\n.*WANDB_MODE=offline"):
+        line_trainer(tmp_path, line_recipe(trackers=["wandb"], max_steps=4))
