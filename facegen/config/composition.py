@@ -14,7 +14,7 @@ from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 
 RUN_LENGTHS = ("max_steps", "epochs")
-SMOKE_KEY = "smoke"  # a preset's own overrides that make it train in seconds on a CPU
+SMOKE_KEY = "smoke"  # the overrides of a preset or file that make it train in seconds on a CPU
 
 
 def preset_names() -> list[str]:
@@ -46,7 +46,7 @@ def compose(
     *,
     size: str = "full",
 ) -> Recipe:
-    """Compose and validate a recipe. `size="smoke"` applies the preset's own smoke overrides.
+    """Compose and validate a recipe. `size="smoke"` applies the smoke overrides of preset and file.
 
     Raises:
         UsageError: nothing to start from, unreadable YAML, unknown keys or values.
@@ -56,14 +56,12 @@ def compose(
     data: dict[str, Any] = {}
     if preset is not None:
         data = _load_yaml(preset_text(preset), f"preset '{preset}'")
-        smoke = data.pop(SMOKE_KEY, {})
-        if size == "smoke":
-            data = merge(data, smoke)
-        data["preset"] = preset
+        data = {**_at_size(data, size), "preset": preset}
     if config_file is not None:
         if not config_file.is_file():
             raise UsageError(f"Config file '{config_file}' does not exist.")
-        data = merge(data, _load_yaml(config_file.read_text(encoding="utf-8"), f"'{config_file}'"))
+        layer = _load_yaml(config_file.read_text(encoding="utf-8"), f"'{config_file}'")
+        data = merge(data, _at_size(layer, size))
     for override in overrides:
         data = merge(data, _parse_override(override))
     return parse_recipe(data)
@@ -84,6 +82,11 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = deepcopy(value)
     return merged
+
+
+def _at_size(layer: dict[str, Any], size: str) -> dict[str, Any]:
+    full = {key: value for key, value in layer.items() if key != SMOKE_KEY}
+    return merge(full, layer.get(SMOKE_KEY, {})) if size == "smoke" else full
 
 
 def _same_kind(section: dict[str, Any], old: dict[str, Any]) -> bool:
