@@ -13,7 +13,7 @@ import yaml
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 
-RUN_LENGTHS = ("max_steps", "epochs")
+ALTERNATIVES = (("max_steps", "epochs"), ("checkpoint_every_steps", "checkpoint_every_epochs"))
 SMOKE_KEY = "smoke"  # the overrides of a preset or file that make it train in seconds on a CPU
 
 
@@ -70,12 +70,13 @@ def compose(
 def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Return `base` with `over` laid on top; sections merge, values replace, another `kind` starts anew.
 
-    A layer that names `max_steps` replaces a lower layer's `epochs`, and the other way round.
+    A layer that names one of `ALTERNATIVES`, such as `max_steps`, replaces a lower layer's other one.
     """
     merged = deepcopy(base)
     for key, value in over.items():
-        if key in RUN_LENGTHS and value is not None:
-            merged = {name: old for name, old in merged.items() if name not in RUN_LENGTHS}
+        for pair in ALTERNATIVES:
+            if key in pair and value is not None:
+                merged = {name: old for name, old in merged.items() if name not in pair}
         old = merged.get(key)
         if isinstance(value, dict) and isinstance(old, dict) and _same_kind(value, old):
             merged[key] = merge(old, value)

@@ -14,6 +14,7 @@ from facegen.config.kinds import explain, kind_config
 from facegen.errors import UsageError
 
 RECIPE_FORMAT_VERSION = 1
+DEFAULT_CHECKPOINT_STEPS = 1000
 
 FAMILY_OF_SECTION = {
     "task": "tasks",
@@ -89,15 +90,26 @@ class TrainingConfig(Section):
     validate_every_steps: int = Field(default=1000, ge=1)
     preview_every_steps: int | None = Field(default=None, ge=1)
     preview_images: int = Field(default=16, ge=1)
-    checkpoint_every_steps: int = Field(default=1000, ge=1)
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)  # 1000, unless epochs are given
+    checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
     trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]  # metrics.jsonl is always written
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_interval(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("checkpoint_every_epochs") is None:
+            every = data.get("checkpoint_every_steps")
+            return {**data, "checkpoint_every_steps": DEFAULT_CHECKPOINT_STEPS if every is None else every}
+        return data
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingConfig:
         if (self.max_steps is None) == (self.epochs is None):
             raise ValueError("give exactly one of 'max_steps' and 'epochs'")
+        if self.checkpoint_every_steps is not None and self.checkpoint_every_epochs is not None:
+            raise ValueError("give one of 'checkpoint_every_steps' and 'checkpoint_every_epochs'")
         return self
 
 

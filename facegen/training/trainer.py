@@ -180,9 +180,17 @@ class Trainer:
             self.preview(self._evaluation_module(), self.step)
             self.module.train()
         best = bool(self.validation) and self.keeper.is_best(self.validation)
-        if best or stopping or last or self.step % config.checkpoint_every_steps == 0:
+        if best or stopping or last or self._checkpoint_is_due():
             self._save()
         speed.resume()
+
+    def _checkpoint_is_due(self) -> bool:
+        config = self.config
+        if config.checkpoint_every_steps is not None:
+            return self.step % config.checkpoint_every_steps == 0
+        # the first step after which so many epochs more are seen whole; a step may reach into the next one
+        images = (config.checkpoint_every_epochs or 1) * self.task.num_examples
+        return self.images_seen // images > (self.images_seen - config.batch_size) // images
 
     def _load_batch(self, step: int) -> Batch:
         indices = batch_indices(step, self.config.batch_size, self.task.num_examples, self.config.seed)

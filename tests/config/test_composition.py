@@ -44,6 +44,20 @@ def test_later_layers_win(tmp_path) -> None:
     assert recipe.optimizer.betas == compose("avatars").optimizer.betas
 
 
+def test_checkpoints_come_by_steps_or_by_epochs_and_the_later_layer_says_which() -> None:
+    def intervals(*overrides: str) -> tuple[int | None, int | None]:
+        training = compose("avatars", overrides=overrides).training
+        return training.checkpoint_every_steps, training.checkpoint_every_epochs
+
+    by_epochs, by_steps = "training.checkpoint_every_epochs=10", "training.checkpoint_every_steps=7"
+    assert intervals(by_epochs) == (None, 10)
+    assert intervals(by_epochs, by_steps) == (7, None)
+    assert intervals("training.checkpoint_every_steps=null") == (1000, None)
+    both = {"max_steps": 1, "checkpoint_every_steps": 1, "checkpoint_every_epochs": 1}
+    with pytest.raises(UsageError, match="one of 'checkpoint_every_steps' and 'checkpoint_every_epochs'"):
+        parse_recipe({"task": {"kind": "denoising"}, "training": both})
+
+
 @pytest.mark.parametrize(("section", "known", "typo"), LEAVES)
 def test_an_unknown_key_is_refused_with_the_allowed_ones(section: str, known: str, typo: str) -> None:
     with pytest.raises(UsageError, match=f"unknown key '{section}.{typo}'") as caught:

@@ -30,6 +30,18 @@ def test_training_lowers_the_loss_and_keeps_last_and_best(tmp_path: Path) -> Non
     assert set(kept) == {"step-00000060", kept[-2], best.folder.name}
 
 
+def test_a_checkpoint_by_epochs_is_saved_once_the_epochs_are_seen_whole(tmp_path: Path) -> None:
+    """20 examples in batches of 8: two epochs end within step 5, four with step 10."""
+    length = {"epochs": 5, "validate_every_steps": 100, "keep_last": 9}
+    recipe = line_recipe(**length, checkpoint_every_steps=None, checkpoint_every_epochs=2)
+    assert line_trainer(tmp_path, recipe).fit().num_steps == 13
+    assert [folder.name for folder in list_checkpoints(tmp_path)] == [
+        "step-00000005",
+        "step-00000010",
+        "step-00000013",
+    ]
+
+
 def test_micro_batches_do_not_change_the_gradients(tmp_path: Path) -> None:
     weights = []
     for name, steps in (("one", 1), ("three", 3)):
