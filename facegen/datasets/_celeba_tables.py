@@ -1,4 +1,4 @@
-"""CelebA's text files, official (spaces) or Kaggle's (CSV), read strictly and told by line and column."""
+"""Text files of CelebA and CelebA-HQ, with spaces or commas, read strictly and told by line and column."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ _FIELD = re.compile(r"[^\s,]+")
 _SIGNS = {"1": True, "+1": True, "-1": False, "0": False}
 _PARTS = {"0": "train", "1": "validation", "2": "test"}
 _IMAGE_NAME = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
+_MAX_DIGITS = 9
+MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
 Value = TypeVar("Value")
 
 
@@ -85,6 +87,39 @@ def parse_identities(text: str, where: str) -> dict[str, str]:
     return _parse_pairs(text, where, identity)
 
 
+def parse_mapping(text: str, where: str) -> dict[int, str]:
+    """Read `CelebA-HQ-to-CelebA-mapping.txt`: number of a CelebA-HQ image -> CelebA's file name.
+
+    Raises:
+        DataError: with file:line; no header, a short or long row, an index that is no number or does not
+            belong to its file (`000001.jpg` has index 0), a number twice, a name that leaves its folder.
+    """
+    lines = _lines(text)
+    number, fields = _first(lines, where)
+    if tuple(field.casefold() for field in fields) != MAPPING_COLUMNS:
+        raise DataError(f"{where}:{number}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
+    rows: dict[int, str] = {}
+    for number, line in lines:
+        fields, at = line.replace(",", " ").split(), f"{where}:{number}"
+        if len(fields) != len(MAPPING_COLUMNS):
+            raise DataError(f"{at}: {len(fields)} values where {len(MAPPING_COLUMNS)} belong.")
+        index, original, file = fields
+        _check_plain(file, at)
+        stem = file.rpartition(".")[0]
+        if not all(_is_number(value) for value in (index, original, stem)):
+            raise DataError(f"{at}: '{line.strip()}' is not two numbers and a numbered file.")
+        if int(stem) != int(original) + 1:
+            raise DataError(f"{at}: index {original} does not belong to '{file}'.")
+        if int(index) in rows:
+            raise DataError(f"{at}: '{index}' stands there twice.")
+        rows[int(index)] = file
+    return rows
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+
+
 def _parse_pairs(text: str, where: str, read: Callable[[str, str], Value]) -> dict[str, Value]:
     rows: dict[str, Value] = {}
     for number, line in _lines(text):
@@ -101,11 +136,15 @@ def _check_row(fields: list[str], num_values: int, rows: dict[str, Value], at: s
     if len(fields) != num_values + 1:
         raise DataError(f"{at}: {len(fields) - 1} values where {num_values} belong.")
     name = fields[0]
+    _check_plain(name, at)
+    if name in rows:
+        raise DataError(f"{at}: '{name}' stands there twice.")
+
+
+def _check_plain(name: str, at: str) -> None:
     if "/" in name or "\\" in name or ".." in name:
         check_relative(name, at)
         raise DataError(f"{at}: '{name}' is not a plain file name.")
-    if name in rows:
-        raise DataError(f"{at}: '{name}' stands there twice.")
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
