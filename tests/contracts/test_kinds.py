@@ -51,7 +51,17 @@ DENOISERS = {
         "activation": "relu",
         "gradient_checkpointing": True,
     },
+    "unet2d_condition-cross-attention": {
+        "kind": "unet2d_condition",
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "cross_attention_levels": [0],
+        "num_heads": 2,
+        "norm_num_groups": 4,
+        "gradient_checkpointing": True,
+    },
 }
+IGNORES_VECTOR = ["unet2d_condition-cross-attention"]
 READS_TOKENS = [name for name in DENOISERS if "cross" in name or "context" in name]
 
 CONDITIONERS = {
@@ -122,7 +132,7 @@ def test_denoiser_is_deterministic_and_reads_time_and_condition(name: str, batch
     assert torch.equal(answer, denoiser(x_t, timestep, conditioning))
     assert not torch.allclose(answer, denoiser(x_t, timestep + 50, conditioning))
     other = Conditioning(-conditioning.vector, conditioning.tokens, conditioning.token_mask)
-    assert not torch.allclose(answer, denoiser(x_t, timestep, other))
+    assert torch.allclose(answer, denoiser(x_t, timestep, other)) == (name in IGNORES_VECTOR)
 
 
 @pytest.mark.parametrize("name", DENOISERS)

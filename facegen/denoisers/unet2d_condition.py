@@ -1,0 +1,146 @@
+"""diffusers' `UNet2DConditionModel`, the U-Net of Stable Diffusion (Rombach et al. 2022): tokens by
+cross-attention.
+
+Level 0 is full resolution; each further level halves it.
+
+Letters: B batch, C channels, H/W rows and columns, L condition tokens, D features.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from facegen.compat import guard_torchvision
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.types import Conditioning, ConditioningSpec, SampleSpec
+
+Width = Annotated[int, Field(ge=1)]
+
+
+class Config(KindConfig):
+    """Names and meanings are diffusers', but for `num_heads`, which diffusers calls `attention_head_dim`.
+
+    Tokens alone are read, in `cross_attention_levels` and at the lowest resolution; a vector beside them
+    is not. Without a conditioner the same levels attend to themselves alone.
+    """
+
+    kind: Literal["unet2d_condition"] = "unet2d_condition"
+    block_out_channels: tuple[Width, ...] = Field((128, 256, 384, 384), min_length=1)
+    layers_per_block: int = Field(2, ge=1)
+    cross_attention_levels: tuple[int, ...] = (0, 1, 2)
+    num_heads: int = Field(8, ge=1)
+    norm_num_groups: int = Field(32, ge=1)
+    gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        num_levels = len(self.block_out_channels)
+        for width in self.block_out_channels:
+            if width % self.norm_num_groups:
+                raise ValueError(f"{width} channels must be divisible by norm_num_groups")
+        for level in self.cross_attention_levels:
+            if not 0 <= level < num_levels:
+                raise ValueError(f"attention level {level} does not exist; levels are 0 to {num_levels - 1}")
+        for width in {self.block_out_channels[level] for level in (*self.cross_attention_levels, -1)}:
+            if width % self.num_heads:
+                raise ValueError(f"{width} channels that attend must be divisible by num_heads")
+        return self
+
+
+def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> ConditionUNet:
+    """A randomly initialised U-Net for `sample`, zero at initialisation, that reads `conditioning`'s tokens.
+
+    Raises:
+        UsageError: the sample is no image or cannot be halved often enough, or the conditioner gives a
+            vector alone.
+    """
+    _check(config, sample, conditioning)
+    guard_torchvision()
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    model: Any = UNet2DConditionModel(
+        sample_size=sample.shape[1:],  # type: ignore[arg-type]
+        in_channels=sample.shape[0],
+        out_channels=sample.shape[0],
+        block_out_channels=config.block_out_channels,
+        layers_per_block=config.layers_per_block,
+        norm_num_groups=config.norm_num_groups,
+        **_blocks(config, conditioning.token_dim),
+    )
+    if config.gradient_checkpointing:
+        model.enable_gradient_checkpointing()
+    return ConditionUNet(model, reads_tokens=conditioning.token_dim is not None)
+
+
+def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
+    if len(sample.shape) != 3:
+        raise UsageError(f"Denoiser 'unet2d_condition' needs samples (C, H, W), not {sample.shape}.")
+    factor = 2 ** (len(config.block_out_channels) - 1)
+    _, height, width = sample.shape
+    if height % factor or width % factor:
+        raise UsageError(
+            f"A U-Net of {len(config.block_out_channels)} levels needs height and width divisible by "
+            f"{factor}, not {height}x{width}.",
+            hint="Use fewer denoiser.block_out_channels, or another image size.",
+        )
+    if conditioning.vector_dim is not None and conditioning.token_dim is None:
+        raise UsageError(
+            "Denoiser 'unet2d_condition' reads tokens, and this conditioner gives a vector alone.",
+            hint="Use a conditioner with tokens (--set conditioner.kind=text, or attributes), or --set "
+            "denoiser.kind=unet.",
+        )
+
+
+def _blocks(config: Config, token_dim: int | None) -> dict[str, Any]:
+    """Which block stands at which level, in diffusers' words."""
+    widths = config.block_out_channels
+    attends = [level in config.cross_attention_levels for level in range(len(widths))]
+    if token_dim is None:
+        down, up, middle = "AttnDownBlock2D", "AttnUpBlock2D", "UNetMidBlock2D"
+        heads = tuple(width // config.num_heads for width in widths)  # here the name means what it says
+    else:
+        down, up, middle = "CrossAttnDownBlock2D", "CrossAttnUpBlock2D", "UNetMidBlock2DCrossAttn"
+        heads = config.num_heads
+    return {
+        "down_block_types": tuple(down if here else "DownBlock2D" for here in attends),
+        "mid_block_type": middle,
+        "up_block_types": tuple(up if here else "UpBlock2D" for here in reversed(attends)),
+        "attention_head_dim": heads,
+        "cross_attention_dim": token_dim or 1,
+    }
+
+
+class ConditionUNet(nn.Module):
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation."""
+
+    def __init__(self, model: Any, *, reads_tokens: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.reads_tokens = reads_tokens
+        nn.init.zeros_(model.conv_out.weight)
+        nn.init.zeros_(model.conv_out.bias)
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        tokens, mask = self._context(conditioning)
+        return self.model(
+            x_t,
+            timestep,
+            encoder_hidden_states=tokens,
+            encoder_attention_mask=mask,
+            return_dict=False,
+        )[0]
+
+    def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
+        if not self.reads_tokens:
+            return None, None
+        tokens, mask = conditioning.tokens, conditioning.token_mask
+        if tokens is None:
+            raise ValueError("this denoiser was built for condition tokens, and got none")
+        if mask is not None:
+            # diffusers hides by a large negative score, which hides nothing where all tokens are hidden
+            tokens = tokens * mask[:, :, None]
+        return tokens, mask
