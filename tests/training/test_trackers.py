@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,17 +26,19 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def logged(run: Path) -> list[dict[str, Any]]:
-    """What W&B's own files of this run hold, in the order written."""
+    """What W&B's own file of this run holds, in the order written."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    rows = []
-    for path in sorted(run.glob("wandb/offline-run-*/run-*.wandb")):
-        for data in leveldb_records(path.read_bytes()):
-            record = Record.FromString(data)
-            if record.WhichOneof("record_type") == "history":
-                items = record.history.item
-                rows.append({item.key or item.nested_key[0]: json.loads(item.value_json) for item in items})
-    return rows
+    (path,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    deadline = time.monotonic() + 20
+    while True:  # W&B's own process writes it, and may lag behind
+        records = [Record.FromString(data) for data in leveldb_records(path.read_bytes())]
+        if records and records[-1].WhichOneof("record_type") == "exit":
+            break
+        assert time.monotonic() < deadline, "W&B does not finish its file"
+        time.sleep(0.05)
+    rows = [record.history.item for record in records if record.WhichOneof("record_type") == "history"]
+    return [{item.key or item.nested_key[0]: json.loads(item.value_json) for item in row} for row in rows]
 
 
 def leveldb_records(content: bytes) -> Iterator[bytes]:
@@ -76,9 +79,8 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path: Path) -> None:
     train(both, run, resume=True)  # switched on later: a tracker is free to change
     run_id = json.loads((run / trackers.WANDB_FILE).read_text())["run_id"]
     train(both, run, resume=True)
-    folders = sorted(path.name for path in run.glob("wandb/offline-run-*"))
-    assert folders
-    assert all(name.endswith(f"-{run_id}") for name in folders)
+    names = [path.name for path in run.glob("wandb/offline-run-*/run-*.wandb")]
+    assert names == [f"run-{run_id}.wandb"] * 2
 
 
 def test_without_the_package_the_command_that_installs_it_is_told(tmp_path: Path, monkeypatch) -> None:
