@@ -190,6 +190,19 @@ class TrainingTask(Protocol):
         ...
 
 
+@runtime_checkable
+class PhasedTask(TrainingTask, Protocol):
+    """A `TrainingTask` whose losses change in the course of a run.
+
+    The trainer puts `done` (B,) float32 into every batch: the share of the run that lies behind it, in
+    [0, 1). Losses stay pure functions of module and batch.
+    """
+
+    def phase_at(self, done: float) -> str:
+        """Name of the phase at `done`, for the progress bar."""
+        ...
+
+
 class Metric(Protocol):
     """A score over images."""
 

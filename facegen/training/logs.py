@@ -20,27 +20,28 @@ class LossWindow:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._steps = 0
+        self._steps: dict[str, int] = {}  # per loss: a phase of the run may bring new ones
 
     def add(self, losses: Mapping[str, Tensor]) -> None:
         """Add one step's losses."""
         for name, value in losses.items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
-        self._steps += 1
+            self._steps[name] = self._steps.get(name, 0) + 1
 
     def means(self) -> dict[str, float]:
-        """Mean of each loss over the window; empty if every step of it was skipped."""
-        return {name: float(total) / self._steps for name, total in self._sums.items()}
+        """Mean of each loss over the steps of the window that had it; empty if every step was skipped."""
+        return {name: float(total) / self._steps[name] for name, total in self._sums.items()}
 
     def clear(self) -> None:
-        self._sums, self._steps = {}, 0
+        self._sums, self._steps = {}, {}
 
     def state(self) -> dict[str, Any]:
-        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "steps": self._steps}
+        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "steps": dict(self._steps)}
 
     def load_state(self, state: dict[str, Any], device: torch.device) -> None:
         self._sums = {name: total.to(device) for name, total in state["sums"].items()}
-        self._steps = state["steps"]
+        steps = state["steps"]  # one number for all in runs begun before losses were counted apart
+        self._steps = dict.fromkeys(self._sums, steps) if isinstance(steps, int) else dict(steps)
 
 
 class TrainingLog:

@@ -14,7 +14,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, TrainingDivergedError
 from facegen.formats.checkpoint import Checkpoint, Weights
 from facegen.formats.run import RunDirectory
-from facegen.protocols import Batch, Progress, ProgressTask, TrainingTask
+from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper, ModelCard
 from facegen.training.data_order import batch_indices, generator_for, seed_for, steps_for_epochs
@@ -195,6 +195,8 @@ class Trainer:
     def _load_batch(self, step: int) -> Batch:
         indices = batch_indices(step, self.config.batch_size, self.task.num_examples, self.config.seed)
         batch = self.task.batch(indices, generator_for("noise", self.config.seed, step))
+        if isinstance(self.task, PhasedTask):
+            batch = {**batch, "done": torch.full((len(indices),), step / self.num_steps)}
         if self.device.type == "cpu":
             return batch
         pin = self.device.type == "cuda"
@@ -335,6 +337,8 @@ class _Speed:
         fields = {"images/s": f"{self.images_per_second:.0f}", "memory": memory_text(trainer.device)}
         if self._images:
             fields["ETA"] = duration_text(left / self.images_per_second)
+        if isinstance(trainer.task, PhasedTask):
+            fields["phase"] = trainer.task.phase_at((trainer.step - 1) / trainer.num_steps)
         if means := trainer.window.means():
             fields["loss"] = f"{means['loss']:.4f}"
         self._bar.advance(self._pending, **fields)
