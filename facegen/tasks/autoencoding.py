@@ -17,9 +17,12 @@ from facegen.config.recipe import DataConfig
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_uint8, to_unit
 from facegen.protocols import Batch
-
-VALIDATION_BATCH_IMAGES = 64
-USEFUL_MARGIN_DB = 3.0  # over answering with the mean image; less is no reconstruction
+from facegen.tasks._reconstruction import (
+    VALIDATION_BATCH_IMAGES,
+    mean_image_psnr,
+    peak_signal_to_noise,
+    reconstruction_verdict,
+)
 
 
 class Config(KindConfig):
@@ -85,14 +88,13 @@ class AutoencodingTask:
                 sums[name] = sums.get(name, 0.0) + float(value) * len(chunk)
         module.train(was_training)
         psnr = torch.cat(psnrs).mean().item()
-        mean_image = images.double().mean(0, keepdim=True).round().expand_as(images)
-        floor = peak_signal_to_noise(images, mean_image).mean().item()
+        floor = mean_image_psnr(images)
         means = {name: total / count for name, total in sums.items()}
         return {
             **means,
             "psnr": psnr,
             "mean_image_psnr": floor,
-            "verdict": _verdict(psnr, floor, count),
+            "verdict": reconstruction_verdict(psnr, floor, count),
         }
 
     def _losses(self, module: Any, x: Tensor, noise: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
@@ -113,14 +115,3 @@ def build(
 ) -> AutoencodingTask:
     """The task of training the autoencoder that `autoencoder_config` describes on `dataset`."""
     return AutoencodingTask(config, dataset, autoencoder_config, data)
-
-
-def peak_signal_to_noise(a: Tensor, b: Tensor) -> Tensor:
-    """PSNR in dB per image (B,) between uint8-valued images (B, 3, H, W); identical images give 99."""
-    mse = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
-    return (10 * torch.log10(255.0**2 / mse)).clamp(max=99.0)
-
-
-def _verdict(psnr: float, floor: float, count: int) -> str:
-    told = f"Reconstruction {psnr:.2f} dB PSNR on {count} held-out images (the mean image: {floor:.2f} dB)"
-    return f"{told}." if psnr >= floor + USEFUL_MARGIN_DB else f"{told}: not a useful autoencoder yet."
