@@ -28,13 +28,40 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class AugmentationConfig(Section):
+    """What is done to training images, drawn anew for every image of every epoch.
+
+    `flip` mirrors half of the images; each other operation is done to an image with `probability`, by an
+    amount that is uniform between nothing and plus or minus the given one. A `scale` above 1 together with
+    `shift` is a random crop.
+    """
+
+    flip: bool = False
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+    scale: tuple[float, float] = (1.0, 1.0)  # smallest and largest zoom; its logarithm is uniform
+    shift: float = Field(default=0.0, ge=0, le=0.5)  # in each direction, as a share of the side
+    brightness: float = Field(default=0.0, ge=0, le=1)  # added to pixels in [-1, 1]
+    contrast: float = Field(default=0.0, ge=0, le=1)  # share by which pixels move from middle grey
+    saturation: float = Field(default=0.0, ge=0, le=1)  # share by which colours move from their grey
+    probability: float = Field(default=1.0, gt=0, le=1)
+    tell_model: bool = False  # the network learns what was done; sampling asks for nothing done
+
+    @model_validator(mode="after")
+    def _scale_around_one(self) -> AugmentationConfig:
+        smallest, largest = self.scale
+        if not 0.25 <= smallest <= 1 <= largest <= 4:
+            raise ValueError("scale is [smallest, largest] with 0.25 <= smallest <= 1 <= largest <= 4")
+        return self
+
+
 class DataConfig(Section):
-    """What is trained on; `path` is a latent folder (denoising) or a data set (the other tasks)."""
+    """What is trained on; `path` is a latent folder, or a data set of images where pixels are trained on."""
 
     path: str | None = None
     train_split: str = "train"
     validation_split: str = "validation"
-    flip: bool = False  # encoded flips for latents, mirroring for images
+    flip: bool = False  # encoded flips for latents, mirroring for autoencoders and classifiers
+    augmentation: AugmentationConfig | None = None  # for denoisers of pixels, mirroring included
     limit: int | None = Field(default=None, ge=1)
 
 

@@ -15,6 +15,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.formats.latents import LatentSplit, LatentStore
+from facegen.nn.augmentation import Augmentation
 from facegen.protocols import Autoencoder
 from facegen.types import LatentScaling
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Drawn:
-    """Clean samples `x0` (B, *S) in the denoiser's scaled space, and what was done to each image (B, K)."""
+    """Clean samples `x0` (B, *S) in the denoiser's scaled space, and what was done to each image (B, K)
+    where the model is to be told."""
 
     x0: Tensor
     augmentation: Tensor | None = None
@@ -82,10 +84,19 @@ class LatentSamples:
 
 
 class PixelSamples:
-    """Images as [-1, 1] pixels, in colour or grey as `autoencoder` (an identity) gives them."""
+    """Images as [-1, 1] pixels, in colour or grey as `autoencoder` (an identity) gives them.
 
-    def __init__(self, split: DatasetSplit, autoencoder: Autoencoder, *, flip: bool = False) -> None:
-        self._split, self._autoencoder, self._flip = split, autoencoder, flip
+    `augmentation` is drawn anew each time an image is; held-out images are never augmented.
+    """
+
+    def __init__(
+        self,
+        split: DatasetSplit,
+        autoencoder: Autoencoder,
+        *,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._split, self._autoencoder, self._augmentation = split, autoencoder, augmentation
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -95,11 +106,12 @@ class PixelSamples:
         return len(self._split)
 
     def draw(self, indices: Tensor, generator: Generator) -> Drawn:
-        images = to_unit(self._split.images(indices))
-        if self._flip:
-            mirrored = torch.rand(len(indices), generator=generator) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        return Drawn(self._autoencoder.encode(images).mean)
+        images, augmentation = to_unit(self._split.images(indices)), self._augmentation
+        if augmentation is None:
+            return Drawn(self._autoencoder.encode(images).mean)
+        parameters = augmentation.draw(len(indices), generator)
+        x0 = self._autoencoder.encode(augmentation.apply(images, parameters)).mean
+        return Drawn(x0, parameters if augmentation.config.tell_model else None)
 
     def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
         return self.means(indices)

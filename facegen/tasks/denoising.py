@@ -6,6 +6,7 @@ Letters: B batch, N validation examples, *S sample shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -14,6 +15,7 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.process import Process
+from facegen.errors import UsageError
 from facegen.protocols import Batch, Conditioner, SampleConditioner
 from facegen.tasks._sample_sources import Samples
 
@@ -38,13 +40,31 @@ def build(
     process: Process,
     conditioner: Conditioner,
     build_denoiser: Callable[[], nn.Module],
+    num_told: int = 0,
 ) -> DenoisingTask:
-    """The task of training `build_denoiser()` and `conditioner` on the first `limit` examples of `train`."""
-    return DenoisingTask(config, train, validation, limit, process, conditioner, build_denoiser)
+    """The task of training `build_denoiser()` and `conditioner` on the first `limit` examples of `train`.
+
+    `num_told` is how many numbers K the model is told about the augmentation of each example.
+
+    Raises:
+        UsageError: there is something to tell, and the conditioner gives no vector to add it to.
+    """
+    if num_told and conditioner.spec.vector_dim is None:
+        raise UsageError(
+            "data.augmentation.tell_model needs a conditioner that gives a vector, and this one gives none.",
+            hint="--set conditioner.kind=class_label where the data has classes, "
+            "otherwise --set data.augmentation.tell_model=false",
+        )
+    return DenoisingTask(config, train, validation, limit, process, conditioner, build_denoiser, num_told)
 
 
 class DenoisingTask:
-    """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner)`."""
+    """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner)`.
+
+    Where the model is told about augmentation, a bias-free linear layer "augmentation" adds that to the
+    conditioning vector (Karras et al. 2022, arXiv:2206.00364, appendix F.2). Zero means untouched, so that
+    validation and sampling need neither the numbers nor the layer.
+    """
 
     def __init__(
         self,
@@ -55,9 +75,10 @@ class DenoisingTask:
         process: Process,
         conditioner: Conditioner,
         build_denoiser: Callable[[], nn.Module],
+        num_told: int,
     ) -> None:
         self._process, self._conditioner, self._build_denoiser = process, conditioner, build_denoiser
-        self._train = train
+        self._train, self._num_told = train, num_told
         # A conditioner that looks at the sample has nothing to prepare from the labels.
         self._inputs = None if isinstance(conditioner, SampleConditioner) else conditioner.inputs(train.frame)
         self.num_examples = min(len(train), limit or len(train))
@@ -69,10 +90,13 @@ class DenoisingTask:
         conditioner = self._conditioner
         if not isinstance(conditioner, nn.Module):
             raise TypeError("a conditioner must be an nn.Module")
-        return nn.ModuleDict({"denoiser": self._build_denoiser(), "conditioner": conditioner})
+        parts = {"denoiser": self._build_denoiser(), "conditioner": conditioner}
+        if self._num_told:
+            parts["augmentation"] = nn.Linear(self._num_told, conditioner.spec.vector_dim or 0, bias=False)
+        return nn.ModuleDict(parts)
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
-        """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and flips done."""
+        """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and augmentation done."""
         drawn = self._train.draw(indices, generator)
         x0 = drawn.x0
         noise = torch.randn(x0.shape, generator=generator)
@@ -143,7 +167,11 @@ class DenoisingTask:
         x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
         x_t = self._process.add_noise(x0, noise, timestep)
         parts: Any = module
-        output = parts["denoiser"](x_t, timestep, parts["conditioner"](batch["inputs"]))
+        conditioning = parts["conditioner"](batch["inputs"])
+        if "augmentation" in batch:
+            told = parts["augmentation"](batch["augmentation"])  # (B, D)
+            conditioning = replace(conditioning, vector=conditioning.vector + told)
+        output = parts["denoiser"](x_t, timestep, conditioning)
         return _mean_square(output.float() - self._process.target(x0, noise, timestep))
 
     def _errors_at(self, module: nn.Module, level: Tensor, device: Any) -> dict[str, float]:

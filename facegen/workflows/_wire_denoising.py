@@ -15,6 +15,7 @@ from facegen.config.recipe import Recipe
 from facegen.diffusion.process import build_process
 from facegen.errors import UsageError
 from facegen.formats.latents import TextEmbeddings
+from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner
 from facegen.tasks._sample_sources import PixelSamples, Samples, latent_samples
 from facegen.training.checkpointing import ModelCard
@@ -45,14 +46,15 @@ def wire_denoising(recipe: Recipe) -> WiredTask:
     """The task of a denoiser on latents, or straight on images where the recipe names an `autoencoder`.
 
     Raises:
-        UsageError: no data named, flips that were not encoded, sizes that do not fit.
+        UsageError: no data named, flips that were not encoded, an augmentation of latents, sizes that do
+            not fit.
         DataError: the data are not there or lack a split.
         StorageError: the data are damaged.
     """
     diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
     sample = SampleSpec(diffused.sample_shape)
     conditioner = _build_conditioner(recipe, diffused, sample)
-    denoiser = recipe.section("denoiser")
+    denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
     task = load_kind("tasks", "denoising").build(
         recipe.section("task"),
         train=diffused.train,
@@ -63,6 +65,7 @@ def wire_denoising(recipe: Recipe) -> WiredTask:
         build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
             denoiser, sample, conditioner.spec
         ),
+        num_told=NUM_PARAMETERS if augmentation is not None and augmentation.tell_model else 0,
     )
     info = blank_info(
         recipe,
@@ -84,6 +87,13 @@ def wire_denoising(recipe: Recipe) -> WiredTask:
 
 def _latents(recipe: Recipe) -> _Diffused:
     latents, data = open_latents(recipe), recipe.data
+    if data.augmentation is not None:
+        raise UsageError(
+            "data.augmentation: latents cannot be augmented after encoding.",
+            hint="Use their mirror images: facegen encode DATASET --autoencoder NAME_OR_PATH --out LATENTS "
+            "--flips, then --set data.augmentation=null --set data.flip=true;\n"
+            "or train on pixels: --set autoencoder.kind=identity with --data DATASET",
+        )
     index = latents.index
     return _Diffused(
         train=latent_samples(latents, data.train_split, flip=data.flip),
@@ -100,8 +110,14 @@ def _latents(recipe: Recipe) -> _Diffused:
 
 
 def _pixels(recipe: Recipe) -> _Diffused:
-    dataset, section = open_dataset(recipe), recipe.section("autoencoder")
-    manifest, data = dataset.manifest, recipe.data
+    section, data = recipe.section("autoencoder"), recipe.data
+    if data.flip:
+        raise UsageError(
+            "data.flip chooses encoded mirror images of latents; pixels are mirrored by their augmentation.",
+            hint="--set data.flip=false --set data.augmentation.flip=true",
+        )
+    dataset = open_dataset(recipe)
+    manifest = dataset.manifest
     if section.kind != "identity":
         raise UsageError(
             f"A denoiser takes latents, or pixels with autoencoder 'identity', not '{section.kind}'.",
@@ -109,8 +125,9 @@ def _pixels(recipe: Recipe) -> _Diffused:
         )
     loaded = load_autoencoder("identity-grey" if section.grey else "identity")
     shape = loaded.module.latent_shape(manifest.image_size)
+    augmentation = None if data.augmentation is None else Augmentation(data.augmentation)
     return _Diffused(
-        train=PixelSamples(dataset.split(data.train_split), loaded.module, flip=data.flip),
+        train=PixelSamples(dataset.split(data.train_split), loaded.module, augmentation=augmentation),
         validation=PixelSamples(dataset.split(data.validation_split), loaded.module),
         labels=manifest.labels,
         sample_shape=shape,

@@ -221,8 +221,11 @@ def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) 
 
 
 def _load_weights(module: nn.Module, checkpoint: Checkpoint, weights: Weights) -> None:
+    stored = checkpoint.weights(weights)
+    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+    state = {name: value for name, value in stored.items() if not name.startswith("augmentation.")}
     try:
-        module.load_state_dict(checkpoint.weights(weights))
+        module.load_state_dict(state)
     except RuntimeError as error:
         raise StorageError(
             f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"

@@ -34,6 +34,11 @@ def wire_task(recipe: Recipe) -> WiredTask:
         raise UsageError(
             f"'facegen train' cannot wire the task '{kind}'.", hint=f"It trains: {', '.join(wirings)}."
         )
+    if recipe.data.augmentation is not None and kind != "denoising":
+        raise UsageError(
+            f"data.augmentation is for denoisers of pixels; the task '{kind}' has data.flip alone.",
+            hint="--set data.augmentation=null --set data.flip=true",
+        )
     return wirings[kind](recipe)
 
 

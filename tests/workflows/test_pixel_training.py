@@ -26,7 +26,7 @@ def pixel_recipe(data: Path, **autoencoder: Any) -> Recipe:
     return parse_recipe(
         {
             "task": {"kind": "denoising", "validation_examples": 4},
-            "data": {"path": str(data), "flip": True},
+            "data": {"path": str(data), "augmentation": {"flip": True}},
             "autoencoder": {"kind": "identity", **autoencoder},
             "denoiser": {"kind": "dit", "patch_size": 4, "width": 16, "depth": 1, "num_heads": 2},
             "conditioner": {"kind": "none"},

@@ -1,0 +1,92 @@
+"""Random changes to training images, drawn for a whole batch and described by a few numbers an image.
+
+Letters: B batch, H/W rows and columns, K = 8 numbers that describe what was done (`PARAMETERS`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from facegen.config.recipe import AugmentationConfig
+
+PARAMETERS = ("flip", "rotation", "scale", "shift_x", "shift_y", "brightness", "contrast", "saturation")
+NUM_PARAMETERS = len(PARAMETERS)
+MOVED, COLOURED = slice(1, 5), slice(5, 8)  # of PARAMETERS
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Draws what is done to each image of a batch, and does it.
+
+    Parameters (B, 8) are in [-1, 1], in units of what the configuration allows at most; 0 is "untouched".
+    """
+
+    config: AugmentationConfig
+
+    def draw(self, count: int, generator: Generator) -> Tensor:
+        """Parameters (count, 8), independent per image: each operation is done with its probability."""
+        amount = 2 * torch.rand(count, NUM_PARAMETERS, generator=generator) - 1
+        chance = torch.rand(count, NUM_PARAMETERS, generator=generator)
+        smallest, largest = self._log_scales()
+        unit = max(-smallest, largest) or 1.0
+        amount[:, 0] = 1.0
+        amount[:, 2] = (smallest + 0.5 * (amount[:, 2] + 1) * (largest - smallest)) / unit
+        probability = torch.full((NUM_PARAMETERS,), self.config.probability)
+        probability[0] = 0.5
+        return torch.where((chance < probability) & self._possible(), amount, 0.0)
+
+    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Images (B, 3, H, W) in [-1, 1], changed as `parameters` (B, 8) say; zeros change not one bit.
+
+        Mirrored, then turned, zoomed and shifted in one resampling (bicubic; what comes in from outside is
+        the mirrored edge), then contrast, saturation and brightness, and clamped to [-1, 1].
+        """
+        mirrored = parameters[:, 0] > 0.5
+        images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+        moved = parameters[:, MOVED].any(1).nonzero().squeeze(1)
+        if len(moved):
+            images[moved] = self._move(images[moved], parameters[moved])
+        coloured = parameters[:, COLOURED].any(1).nonzero().squeeze(1)
+        if len(coloured):
+            images[coloured] = self._colour(images[coloured], parameters[coloured])
+        return images
+
+    def _move(self, images: Tensor, parameters: Tensor) -> Tensor:
+        """Each pixel is looked up where it came from: `affine_grid` wants the inverse of what is done."""
+        smallest, largest = self._log_scales()
+        _, rotation, scale, shift_x, shift_y = parameters[:, :5].unbind(1)
+        angle = math.radians(self.config.rotation_degrees) * rotation
+        zoom = torch.exp(-max(-smallest, largest) * scale)
+        cos, sin = zoom * angle.cos(), zoom * angle.sin()
+        x, y = (2 * self.config.shift * shift for shift in (shift_x, shift_y))  # the side is 2 units long
+        rows = [cos, -sin, sin * y - cos * x, sin, cos, -sin * x - cos * y]
+        inverse = torch.stack(rows, dim=1).view(-1, 2, 3)
+        grid = F.affine_grid(inverse, list(images.shape), align_corners=False)
+        moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
+        return moved.clamp(-1, 1)  # bicubic interpolation overshoots at edges
+
+    def _colour(self, images: Tensor, parameters: Tensor) -> Tensor:
+        config = self.config
+        brightness, contrast, saturation = parameters[:, COLOURED, None, None, None].unbind(1)
+        images = images * (1 + config.contrast * contrast)
+        grey = (images * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        images = grey + (images - grey) * (1 + config.saturation * saturation)
+        return (images + config.brightness * brightness).clamp(-1, 1)
+
+    def _log_scales(self) -> tuple[float, float]:
+        smallest, largest = self.config.scale
+        return math.log(smallest), math.log(largest)
+
+    def _possible(self) -> Tensor:
+        """Which operations (8,) the configuration has at all."""
+        config = self.config
+        zoomed = config.scale != (1.0, 1.0)
+        sizes = (config.rotation_degrees, zoomed, config.shift, config.shift)
+        colours = (config.brightness, config.contrast, config.saturation)
+        return torch.tensor([bool(value) for value in (config.flip, *sizes, *colours)])
