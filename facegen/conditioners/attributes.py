@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
@@ -24,9 +24,16 @@ class Config(KindConfig):
     kind: Literal["attributes"] = "attributes"
     attributes: list[str] | None = None  # default: all the data set has
     dim: int = Field(256, ge=1)
-    tokens: bool = True  # also a token each, for cross-attention and in-context conditioning
+    tokens: bool = True  # a token each, for cross-attention and in-context conditioning
+    vector: bool = True  # one vector of them all, for adaptive norms; without it, tokens alone
     dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
     partial_dropout: float = Field(0.0, ge=0, le=1)  # probability that it sees a random subset
+
+    @model_validator(mode="after")
+    def _gives_something(self) -> Config:
+        if not self.tokens and not self.vector:
+            raise ValueError("one of tokens and vector must be true")
+        return self
 
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> AttributeConditioner:
@@ -54,19 +61,27 @@ def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> AttributeC
         attributes,
         dim=config.dim,
         tokens=config.tokens,
+        vector=config.vector,
         dropout=config.dropout,
         partial_dropout=config.partial_dropout,
     )
 
 
 class AttributeConditioner(nn.Module):
-    """Inputs (B, A) of +1 yes, -1 no, 0 unknown to a vector (B, D) and, if wanted, tokens (B, A, D).
+    """Inputs (B, A) of +1 yes, -1 no, 0 unknown to a vector (B, D) and tokens (B, A, D), or one of them.
 
     Values between are allowed and blend the learned embeddings of their neighbours.
     """
 
     def __init__(
-        self, attributes: tuple[str, ...], *, dim: int, tokens: bool, dropout: float, partial_dropout: float
+        self,
+        attributes: tuple[str, ...],
+        *,
+        dim: int,
+        tokens: bool,
+        vector: bool,
+        dropout: float,
+        partial_dropout: float,
     ) -> None:
         super().__init__()
         self.attributes = attributes
@@ -74,12 +89,14 @@ class AttributeConditioner(nn.Module):
         self.dropout = dropout
         self.partial_dropout = partial_dropout
         self.spec = ConditioningSpec(
-            vector_dim=dim,
+            vector_dim=dim if vector else None,
             token_dim=dim if tokens else None,
             num_tokens=len(attributes) if tokens else None,
         )
         self.embedding = nn.Parameter(torch.randn(len(attributes), 3, dim))  # (A, V, D)
-        self.vector_mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.vector_mlp = None
+        if vector:
+            self.vector_mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def inputs(self, frame: pd.DataFrame) -> Tensor:
         """(N, A) int8 from nullable columns of 1, 0 and <NA>.
@@ -146,4 +163,5 @@ class AttributeConditioner(nn.Module):
         else:
             tokens = None
             total = weights.flatten(1) @ self.embedding.flatten(0, 1)
-        return Conditioning(vector=self.vector_mlp(total * count**-0.5), tokens=tokens)
+        vector = None if self.vector_mlp is None else self.vector_mlp(total * count**-0.5)
+        return Conditioning(vector=vector, tokens=tokens)

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from facegen.conditioners import attributes
+from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
 from facegen.types import LabelSchema, PromptReading, SampleSpec
 
@@ -102,3 +103,17 @@ def test_the_vector_is_the_same_with_and_without_tokens() -> None:
     rows = torch.randint(-1, 2, (5, 4), dtype=torch.int8)
     assert torch.allclose(with_tokens(rows).vector, without(rows).vector, atol=1e-5)
     assert without(rows).tokens is None
+
+
+def test_tokens_alone_leave_no_weights_that_nothing_trains() -> None:
+    conditioner = build(vector=False)
+    told = conditioner(conditioner.null_inputs(2))
+    assert told.vector is None
+    assert conditioner.spec.vector_dim is None
+    assert told.tokens.shape == (2, 4, 8)
+    assert [name for name, _ in conditioner.named_parameters()] == ["embedding"]
+
+
+def test_neither_vector_nor_tokens_is_refused() -> None:
+    with pytest.raises(UsageError, match="one of tokens and vector must be true"):
+        kind_config("conditioners", {"kind": "attributes", "tokens": False, "vector": False})
