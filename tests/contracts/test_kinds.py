@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from facegen.config.kinds import kind_config, kinds_of, load_kind
+from facegen.errors import UsageError
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, SampleSpec
 
 LABELS = LabelSchema(
@@ -20,6 +21,12 @@ BATCH = 3
 VECTOR_DIM, TOKEN_DIM, NUM_TOKENS = 12, 20, 5
 
 DENOISERS = {
+    "attribute_unet-cross-attention": {
+        "kind": "attribute_unet",
+        "base_channels": 8,
+        "num_heads": 2,
+        "time_dim": 24,
+    },
     "dit-adaptive-norm": {"kind": "dit", "width": 32, "depth": 2, "num_heads": 2},
     "dit-cross-attention": {
         "kind": "dit",
@@ -61,6 +68,7 @@ DENOISERS = {
         "gradient_checkpointing": True,
     },
 }
+NEEDS_TOKENS = ["attribute_unet-cross-attention"]
 IGNORES_VECTOR = ["unet2d_condition-cross-attention"]
 READS_TOKENS = [name for name in DENOISERS if "cross" in name or "context" in name]
 
@@ -69,6 +77,7 @@ CONDITIONERS = {
     "class_label": {"kind": "class_label", "dim": 16},
     "attributes": {"kind": "attributes", "dim": 16},
     "attributes-vector": {"kind": "attributes", "dim": 16, "tokens": False},
+    "attributes-tokens": {"kind": "attributes", "dim": 16, "vector": False},
     "text": {"kind": "text"},
 }
 
@@ -188,7 +197,11 @@ def test_masked_tokens_have_no_influence_and_visible_ones_do(name: str, batch) -
 
 
 @pytest.mark.parametrize("name", DENOISERS)
-def test_every_denoiser_is_also_unconditional(name: str, batch) -> None:
+def test_every_denoiser_is_also_unconditional_or_says_that_it_is_not(name: str, batch) -> None:
+    if name in NEEDS_TOKENS:
+        with pytest.raises(UsageError, match="this conditioner gives none"):
+            build_denoiser(name, ConditioningSpec())
+        return
     denoiser = build_denoiser(name, ConditioningSpec())
     assert denoiser(*batch, Conditioning()).shape == batch[0].shape
 
@@ -296,11 +309,11 @@ def test_conditioner_comes_back_from_its_state_dict(name: str, build_conditioner
 def test_conditioners_and_denoisers_fit_or_refuse_in_words(
     name: str, denoiser_name: str, build_conditioner, frame, batch
 ) -> None:
-    from facegen.errors import UsageError
-
     conditioner = build_conditioner(name)
-    needs_tokens, has_tokens = denoiser_name in READS_TOKENS, conditioner.spec.token_dim is not None
-    if needs_tokens and not has_tokens and name != "none":
+    reads_tokens, has_tokens = denoiser_name in READS_TOKENS, conditioner.spec.token_dim is not None
+    unread = has_tokens and conditioner.spec.vector_dim is None and not reads_tokens
+    missed = reads_tokens and not has_tokens and (name != "none" or denoiser_name in NEEDS_TOKENS)
+    if unread or missed:
         with pytest.raises(UsageError, match="tokens"):
             build_denoiser(denoiser_name, conditioner.spec)
         return
