@@ -305,7 +305,7 @@ def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
         StorageError: names the file and what is wrong with it.
     """
     path = folder / file.name
-    again = f"Encode again: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder} --no-resume"
+    again = f"Encode again: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder} --afresh"
     if not path.is_file():
         raise StorageError(f"Latent file '{path}' is missing.", hint=again)
     size = path.stat().st_size

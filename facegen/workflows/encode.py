@@ -241,7 +241,7 @@ class _Job:
             raise UsageError(
                 f"'{self.out}' was encoded differently: {told}.",
                 hint=f"Make it anew: facegen encode {self.dataset.folder} --autoencoder {self.loaded.source} "
-                f"--out {self.out} --no-resume\nor choose another --out.",
+                f"--out {self.out} --afresh\nor choose another --out.",
             )
 
     def _finished_index(self) -> LatentIndex | None:

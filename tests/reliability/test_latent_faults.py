@@ -79,7 +79,7 @@ def test_a_flipped_bit_is_found_and_the_shard_named(sources, tmp_path: Path) -> 
     with pytest.raises(StorageError, match=rf"{SHARD}' is corrupt: its checksum") as caught:
         LatentStore.open(tmp_path / "out", verify=True)
     assert caught.value.exit_code == 5
-    assert "--no-resume" in str(caught.value)
+    assert "--afresh" in str(caught.value)
 
 
 @pytest.mark.parametrize("verify", [False, True])
@@ -177,7 +177,7 @@ def test_other_weights_are_refused_with_both_fingerprints(
     told = str(caught.value)
     assert old[:12] in told
     assert new[:12] in told
-    assert f"facegen encode {sources[0]} --autoencoder {sources[1]} --out {out} --no-resume" in told
+    assert f"facegen encode {sources[0]} --autoencoder {sources[1]} --out {out} --afresh" in told
     assert contents(out) == before
 
 
