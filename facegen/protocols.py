@@ -138,6 +138,15 @@ class SampleConditioner(Protocol):
         ...
 
 
+@runtime_checkable
+class ImageConditioner(Protocol):
+    """A `Conditioner` on what a frozen encoder sees in the image."""
+
+    def inputs_of_images(self, images: Tensor) -> Tensor:
+        """uint8 images (B, 3, H, W) -> condition inputs (B, ...)."""
+        ...
+
+
 class Denoiser(Protocol):
     """The network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
 

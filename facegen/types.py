@@ -5,6 +5,7 @@ Shape letters: B batch, C channels, H/W image pixels, h/w latent cells, L tokens
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,12 +37,16 @@ class Conditioning:
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
 
-    def lerp(self, other: Conditioning, weight: float) -> Conditioning:
-        """Return `(1 - weight) * self + weight * other`; a token counts where either side has it."""
+    @staticmethod
+    def mix(parts: list[Conditioning], weights: Tensor) -> Conditioning:
+        """The weighted sum of one conditioner's `parts` (K), with `weights` (B, K); every row sums to 1.
+
+        A token counts where any part has it.
+        """
         return Conditioning(
-            vector=_lerp(self.vector, other.vector, weight),
-            tokens=_lerp(self.tokens, other.tokens, weight),
-            token_mask=_either(self.token_mask, other.token_mask),
+            vector=_mixed([part.vector for part in parts], weights),
+            tokens=_mixed([part.tokens for part in parts], weights),
+            token_mask=_any([part.token_mask for part in parts]),
         )
 
     @staticmethod
@@ -54,17 +59,53 @@ class Conditioning:
         )
 
 
-def _lerp(a: Tensor | None, b: Tensor | None, weight: float) -> Tensor | None:
-    return None if a is None or b is None else torch.lerp(a, b, weight)
+def _mixed(parts: list[Tensor | None], weights: Tensor) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    if not present:
+        return None
+    shape = (-1, *[1] * (present[0].ndim - 1))
+    terms = [part * weight.view(shape) for part, weight in zip(present, weights.unbind(1), strict=True)]
+    return sum(terms[1:], start=terms[0])  # one by one, so that a row comes out the same in any batch
 
 
-def _either(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    return None if a is None or b is None else a | b
+def _any(parts: list[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.stack(present).any(0) if present else None
 
 
 def _cat(parts: list[Tensor | None]) -> Tensor | None:
     present = [part for part in parts if part is not None]
     return torch.cat(present) if present else None
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Several requests mixed into one: `parts`, K tensors of condition inputs (B, ...), and `weights` (B, K).
+
+    What the conditioner makes of the parts is interpolated, not the labels. Sliceable by rows, as a tensor.
+    """
+
+    parts: tuple[Tensor, ...]
+    weights: Tensor
+
+    def __post_init__(self) -> None:
+        rows, count = len(self.parts[0]), len(self.parts)
+        if self.weights.shape != (rows, count) or any(len(part) != rows for part in self.parts):
+            raise ValueError(f"{count} parts of {rows} rows need weights ({rows}, {count}).")
+        if not torch.allclose(self.weights.sum(1), torch.ones(rows, dtype=self.weights.dtype), atol=1e-4):
+            raise ValueError("the weights of every row must sum to 1")
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def __getitem__(self, rows: slice) -> Blend:
+        return Blend(tuple(part[rows] for part in self.parts), self.weights[rows])
+
+    @staticmethod
+    def of_rows(parts: Sequence[Tensor], weights: Tensor) -> Blend:
+        """Mix the single rows `parts` (1, ...) by each row of `weights` (B, K)."""
+        count = len(weights)
+        return Blend(tuple(part.expand(count, *part.shape[1:]) for part in parts), weights)
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,7 @@ class ResidualBlock(nn.Module):
 class SpatialAttention(nn.Module):
     """Cells of a map (B, C, H, W) attend to each other, and to condition tokens (B, L, context_dim).
 
-    Either part may be absent; both start as the identity.
+    Either part may be absent; both start as the identity. Norm "layer" is over each cell's channels.
     """
 
     def __init__(
@@ -107,18 +107,18 @@ class SpatialAttention(nn.Module):
         channels: int,
         num_heads: int,
         *,
-        norm: NormKind,
+        norm: NormKind | Literal["layer"],
         self_attention: bool,
         context_dim: int | None,
     ) -> None:
         super().__init__()
         self.attention = self.cross_attention = None
         if self_attention:
-            self.norm = feature_norm(norm, channels)
+            self.norm = _attention_norm(norm, channels)
             self.attention = SelfAttention(channels, num_heads)
             zeroed(self.attention.out)
         if context_dim is not None:
-            self.cross_norm = feature_norm(norm, channels)
+            self.cross_norm = _attention_norm(norm, channels)
             self.cross_attention = CrossAttention(channels, context_dim, num_heads)
             zeroed(self.cross_attention.out)
 
@@ -128,6 +128,17 @@ class SpatialAttention(nn.Module):
         if self.cross_attention is not None and context is not None:
             x = x + _as_map(self.cross_attention(_as_tokens(self.cross_norm(x)), context, mask), x)
         return x
+
+
+class CellNorm(nn.LayerNorm):
+    """Layer norm over the channels of each cell of a map (B, C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+def _attention_norm(kind: NormKind | Literal["layer"], channels: int) -> nn.Module:
+    return CellNorm(channels) if kind == "layer" else feature_norm(kind, channels)
 
 
 def zeroed(module: nn.Module) -> nn.Module:

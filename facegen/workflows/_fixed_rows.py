@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from facegen.protocols import Autoencoder, Conditioner, Denoiser
-from facegen.types import Conditioning
+from facegen.types import Blend, Conditioning
 
 # Work of one call, in rows x positions (pixels or latent cells), and its largest number of rows. On two CPU
 # cores 8 rows of 16x16 reach 90 % of the rate of 32; fewer would not, more would make single images slow.
@@ -49,12 +49,24 @@ class FixedRowsDenoiser:
 
 
 @torch.no_grad()
-def conditioning_of(conditioner: Conditioner, inputs: Tensor, rows: int) -> Conditioning:
-    """What `conditioner` gives for `inputs` (B, ...), `rows` rows at a time."""
-    parts = _chunks(lambda index: conditioner(inputs[index]), len(inputs), rows, inputs.device)
-    return Conditioning.cat(
-        [_select(part, torch.arange(count, device=inputs.device)) for part, count in parts]
-    )
+def conditioning_of(
+    conditioner: Conditioner, inputs: Tensor | Blend, rows: int, device: torch.device
+) -> Conditioning:
+    """What `conditioner` gives on `device` for `inputs` (B, ...), `rows` rows at a time; blends are mixed."""
+    if isinstance(inputs, Blend):
+        parts = [conditioning_of(conditioner, part, rows, device) for part in inputs.parts]
+        return Conditioning.mix(parts, inputs.weights.to(device))
+    inputs = inputs.to(device)
+    chunks = _chunks(lambda index: conditioner(inputs[index]), len(inputs), rows, device)
+    return Conditioning.cat([_select(part, torch.arange(count, device=device)) for part, count in chunks])
+
+
+@torch.no_grad()
+def encoded(autoencoder: Autoencoder, images: Tensor, device: torch.device) -> Tensor:
+    """Means (B, *S) of the unscaled latents of images (B, 3, H, W) in [-1, 1], in chunks as `decoded`."""
+    images, rows = images.to(device), rows_for(images.shape[1:], device)
+    parts = _chunks(lambda index: autoencoder.encode(images[index]).mean, len(images), rows, device)
+    return torch.cat([part[:count] for part, count in parts])
 
 
 @torch.no_grad()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,23 @@ from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
 from facegen.diffusion.guidance import guided_denoiser
 from facegen.diffusion.process import Process, build_process
-from facegen.errors import DataError, StorageError, UsageError
+from facegen.errors import DataError, StorageError, UsageError, did_you_mean
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
-from facegen.formats.images import to_uint8
-from facegen.protocols import Autoencoder, Conditioner, Denoiser, Sampler
-from facegen.types import LabelSchema, LatentScaling, PromptReading, SamplerStep, SampleSpec
-from facegen.workflows._fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, rows_for
+from facegen.formats.images import to_uint8, to_unit
+from facegen.protocols import (
+    Autoencoder,
+    Conditioner,
+    Denoiser,
+    ImageConditioner,
+    SampleConditioner,
+    Sampler,
+)
+from facegen.types import Blend, LabelSchema, LatentScaling, PromptReading, SamplerStep, SampleSpec
+from facegen.workflows._fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
 from facegen.workflows.devices import resolve_device
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
+NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
 
 
 class FaceGenerator:
@@ -119,17 +128,93 @@ class FaceGenerator:
         row = self.conditioner.inputs_from(reading)
         return row.expand(count, *row.shape[1:])
 
+    def reading_of(self, term: str) -> PromptReading:
+        """What one term of a blend asks for: a class or attribute by its name, otherwise a prompt.
+
+        Raises:
+            UsageError: neither.
+        """
+        known: tuple[str, ...] = sum((getattr(self.conditioner, name, ()) for name in NAMED_BY), ())
+        for name in known:
+            if name.replace("_", " ").casefold() == term.replace("_", " ").strip().casefold():
+                return PromptReading({name: 1.0}, ((term, name),))
+        reading = self.read(term)
+        if not reading.labels:
+            hint = f"It knows: {', '.join(known)}." if known else None
+            raise UsageError(f"This model does not know '{term}'.{did_you_mean(term, known)}", hint=hint)
+        return reading
+
+    def blend(self, weights: Mapping[str, float], count: int = 1) -> Blend:
+        """Condition inputs (count, ...) that all ask for one mix of classes, attributes or prompts.
+
+        The weights are scaled to sum to 1: `generator.blend({"Asian": 1, "White": 1}, 8)`.
+
+        Raises:
+            UsageError: a term this model does not know, a negative weight, or none above zero.
+        """
+        check_blend_weights(weights)
+        total = sum(weights.values())
+        rows = [self.inputs_for(self.reading_of(term)) for term in weights]
+        return Blend.of_rows(rows, torch.tensor([[w / total for w in weights.values()]] * count))
+
+    def inputs_of_images(self, images: Tensor) -> Tensor:
+        """Condition inputs (N, ...) that ask for what uint8 images (N, 3, H, W) of the model's size show.
+
+        Raises:
+            UsageError: the model is not conditioned on pictures.
+            MissingModelError, DataError: the image encoder is not to be had, or is another one.
+        """
+        conditioner: Any = self.conditioner
+        if isinstance(conditioner, ImageConditioner):
+            return conditioner.inputs_of_images(images)
+        if not isinstance(conditioner, SampleConditioner):
+            kind = self.recipe.section("conditioner").kind
+            raise UsageError(
+                f"This model is not conditioned on pictures, but on '{kind}'.",
+                hint="Train one that is: facegen train --preset latent-vector --data LATENTS --run RUN",
+            )
+        means = encoded(self.autoencoder, to_unit(images), self.device)
+        return conditioner.inputs_of(self.scaling.apply(means)).cpu()
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the condition comes from a picture."""
+        return isinstance(self.conditioner, SampleConditioner | ImageConditioner)
+
+    def faces(
+        self,
+        request: str | Mapping[str, float],
+        count: int,
+        seed: int = 0,
+        guidance_scale: float | None = None,
+    ) -> Tensor:
+        """Images uint8 (count, 3, H, W) of a class, attribute or prompt, or of a blend; seeds from `seed` up.
+
+            generator = FaceGenerator.load(Path("runs/utkface"))
+            asian = generator.faces("Asian", 8)
+            mixed = generator.faces({"Asian": 0.5, "White": 0.5}, 8)
+
+        Raises:
+            UsageError: as `blend`.
+        """
+        inputs = self.blend({request: 1.0} if isinstance(request, str) else request, count)
+        settings = self.recipe.sampling
+        if guidance_scale is not None:
+            settings = settings.model_copy(update={"guidance_scale": guidance_scale})
+        return self.generate(inputs, range(seed, seed + count), settings)
+
     def trajectory(
         self,
-        inputs: Tensor,
+        inputs: Tensor | Blend,
         seeds: Sequence[int],
         settings: SamplingConfig,
         negative_inputs: Tensor | None = None,
     ) -> Iterator[SamplerStep]:
         """Walk one batch from noise to samples: condition `inputs` (B, ...), one seed a row.
 
-        `negative_inputs` (B, ...) take the null condition's place in guidance. The states are on this
-        generator's device and in the denoiser's scaled space; `decode` turns an x0 into images.
+        Of a `Blend` the conditionings are interpolated. `negative_inputs` (B, ...) take the null condition's
+        place in guidance. The states are on this generator's device and in the denoiser's scaled space;
+        `decode` turns an x0 into images.
 
         Raises:
             UsageError: seeds or negative inputs are not as many as inputs, or more steps than timesteps.
@@ -139,7 +224,7 @@ class FaceGenerator:
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
         with self._evaluating():
             condition, null_condition = (
-                conditioning_of(self.conditioner, rows.to(self.device), self._rows) for rows in (inputs, null)
+                conditioning_of(self.conditioner, rows, self._rows, self.device) for rows in (inputs, null)
             )
         denoiser = guided_denoiser(
             FixedRowsDenoiser(self._denoise, self._rows),
@@ -160,7 +245,7 @@ class FaceGenerator:
 
     def generate(
         self,
-        inputs: Tensor,
+        inputs: Tensor | Blend,
         seeds: Sequence[int],
         settings: SamplingConfig,
         negative_inputs: Tensor | None = None,
@@ -206,6 +291,19 @@ class FaceGenerator:
         finally:
             if training:
                 self.module.train()
+
+
+def check_blend_weights(weights: Mapping[str, float]) -> None:
+    """Refuse what is no mix.
+
+    Raises:
+        UsageError: a weight that is negative or not finite, or none above zero.
+    """
+    for term, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UsageError(f"The weight of '{term}' in a blend is {weight:g}; it must be 0 or more.")
+    if not sum(weights.values()) > 0:
+        raise UsageError("A blend needs at least one weight above 0.", hint='Example: "Asian:0.5,White:0.5"')
 
 
 def _sampler_of(settings: SamplingConfig) -> Sampler:

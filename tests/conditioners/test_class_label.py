@@ -4,7 +4,7 @@ import torch
 
 from facegen.conditioners import class_label
 from facegen.errors import DataError, UsageError
-from facegen.types import LabelSchema, PromptReading, SampleSpec
+from facegen.types import Conditioning, LabelSchema, PromptReading, SampleSpec
 
 SAMPLE = SampleSpec((4, 8, 8))
 
@@ -63,7 +63,7 @@ def test_a_request_that_is_not_one_class_is_refused() -> None:
 def test_two_classes_blend() -> None:
     conditioner = build()
     child, adult = conditioner(torch.tensor([0])), conditioner(torch.tensor([1]))
-    blend = child.lerp(adult, 0.25)
+    blend = Conditioning.mix([child, adult], torch.tensor([[0.75, 0.25]]))
     assert torch.allclose(blend.vector, 0.75 * child.vector + 0.25 * adult.vector)
 
 
