@@ -28,6 +28,13 @@ class ComputeDtype(StrEnum):
     BFLOAT16 = "bfloat16"
 
 
+class Scaling(StrEnum):
+    """Where the scaling of the latents comes from."""
+
+    MEASURED = "measured"
+    MODEL = "model"
+
+
 def register(app: typer.Typer) -> None:
     app.command(
         "encode",
@@ -47,6 +54,13 @@ def encode(
     flips: Annotated[
         bool, typer.Option("--flips", help="Encode mirror images too.", rich_help_panel=WHAT)
     ] = False,
+    scaling: Annotated[
+        Scaling,
+        typer.Option(
+            help="measured: per channel, on the training split; model: the autoencoder's own factor.",
+            rich_help_panel=WHAT,
+        ),
+    ] = Scaling.MEASURED,
     text_encoder: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +101,7 @@ def encode(
         flips=flips,
         shard_size=shard_size,
         dtype=dtype.value,
+        scaling=scaling.value,
         text_encoder=text_encoder,
         device=device,
         limit=limit,

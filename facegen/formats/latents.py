@@ -55,8 +55,8 @@ class LatentIndex:
     """What `index.json` says.
 
     `sample_shape` is (C, h, w); `scaling` was measured on `scaling_split` with the posterior's variance
-    included; `autoencoder` is its reference (source, kind, fingerprint); `transform` is what else decides
-    the numbers (dtypes). `shards` and `records` are per split.
+    included, or is the autoencoder's own (`transform["scaling"]`: measured or model); `autoencoder` is its
+    reference (source, kind, fingerprint); `transform` is what else decides the numbers. `shards` and `records` are per split.
     """
 
     sample_shape: tuple[int, ...]
@@ -79,9 +79,11 @@ class LatentIndex:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the content of every shard and label table: what training depends on."""
+        """sha256 over shards, label tables and a scaling not measured on them: what training depends on."""
         files = [file.sha256 for shards in self.shards.values() for file in shards]
         files += [file.sha256 for file in self.records.values()]
+        if self.transform.get("scaling") == "model":
+            files.append(repr((self.scaling.shift, self.scaling.scale)))
         return sha256_of("".join(files).encode())
 
     def to_json(self) -> dict[str, Any]:

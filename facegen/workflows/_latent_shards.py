@@ -23,7 +23,6 @@ from facegen.formats.files import read_json, write_json
 from facegen.formats.images import to_unit
 from facegen.formats.latents import FLIPPED, MOMENTS, StoredFile, check_file, write_tensors
 from facegen.protocols import Autoencoder, ProgressTask
-from facegen.types import LatentScaling
 
 STATE_FILE = "encoding.json"
 STATE_FORMAT_VERSION = 1
@@ -215,19 +214,3 @@ def write_shards(
             pending = writer.submit(finish, shard, tensors)
         if pending is not None:
             pending.result()
-
-
-def measured_scaling(parts: list[Sums]) -> LatentScaling:
-    """Per-channel shift and scale to zero mean and unit variance of *samples* from the posterior.
-
-    The variance of a sample is that of the means plus the mean of the variances (law of total variance).
-    """
-    count = sum(part.count for part in parts)
-    shift, scale = [], []
-    for channel in range(len(parts[0].mean)):
-        mean = sum(part.mean[channel] for part in parts) / count
-        second = sum(part.mean_square[channel] + part.variance[channel] for part in parts) / count
-        variance = second - mean**2
-        shift.append(mean)
-        scale.append(variance**-0.5 if variance > 0 else 1.0)
-    return LatentScaling(tuple(shift), tuple(scale))

@@ -28,12 +28,13 @@ from facegen.formats.latents import (
     write_text_embeddings,
 )
 from facegen.protocols import Progress
+from facegen.types import LatentScaling
+from facegen.workflows._latent_scaling import ScalingChoice, measured_scaling, model_scaling
 from facegen.workflows._latent_shards import (
     STATE_FILE,
     EncodingState,
     Shard,
     ShardEncoder,
-    measured_scaling,
     plan_shards,
     write_shards,
 )
@@ -47,13 +48,15 @@ MEASURED_BATCHES = 3  # of a dry run, after one to warm up
 @dataclass(frozen=True)
 class EncodeOptions:
     """`flips` encodes mirror images too; `shard_size` is images per file (None: about 256 MiB);
-    `dtype` is what the encoder computes in; `limit` is images per split; `text_encoder` caches the
-    embeddings of the unique captions; without `resume` an existing folder of latents is made anew."""
+    `dtype` is what the encoder computes in; `scaling` is measured on the training split, or the model's
+    own; `limit` is images per split; `text_encoder` caches the embeddings of the unique captions; without
+    `resume` an existing folder of latents is made anew."""
 
     batch_size: int = 32
     flips: bool = False
     shard_size: int | None = None
     dtype: Literal["float32", "bfloat16"] = "float32"
+    scaling: ScalingChoice = "measured"
     text_encoder: str | None = None
     device: str = "auto"
     limit: int | None = None
@@ -93,7 +96,8 @@ def encode(
     Interrupted, the same command goes on where it stopped and makes the same bytes.
 
     Raises:
-        UsageError: sizes that do not divide, wrong options, or `out` holds something else or other latents.
+        UsageError: sizes that do not divide, wrong options, an autoencoder without a scaling of its own
+            where that is asked for, or `out` holds something else or other latents.
         MissingModelError: the autoencoder or text encoder is not to be had.
         DataError: `dataset` is not a data set, or was changed after it was prepared.
         StorageError: the disk is full or may not be written, or finished latents are damaged.
@@ -102,6 +106,8 @@ def encode(
     source = Dataset.open(dataset)
     device = resolve_device(options.device)
     loaded = load_autoencoder(autoencoder, device)
+    if options.scaling == "model":
+        model_scaling(loaded)  # refuses before anything is made
     shape = loaded.module.latent_shape(source.manifest.image_size)
     counts = {name: min(source.manifest.counts[name], options.limit or 1 << 62) for name in source.splits}
     shard_size = options.shard_size or _automatic_shard_size(shape, options.flips)
@@ -194,12 +200,13 @@ class _Job:
         )
 
     def _plan(self, shard_size: int) -> dict[str, Any]:
-        """Everything that decides the bytes of the shards."""
+        """Everything that decides the bytes of the shards, and how they are scaled."""
         return {
             "latents_format_version": LATENTS_FORMAT_VERSION,
             "autoencoder": self.loaded.fingerprint,
             "dataset": self.dataset.manifest.fingerprint,
             "dtype": self.options.dtype,
+            "scaling": self.options.scaling,
             "flips": self.options.flips,
             "shard_size": shard_size,
             "counts": self.counts,
@@ -233,6 +240,7 @@ class _Job:
         return state
 
     def _refuse_other(self, old: dict[str, Any], new: dict[str, Any]) -> None:
+        old = {"scaling": "measured", **old}  # from before there was a choice
         different = [name for name in new if old.get(name) != new[name]]
         if different:
             told = "; ".join(
@@ -263,20 +271,32 @@ class _Job:
             name: write_records(self.out, name, splits[name].frame.iloc[:count])
             for name, count in self.counts.items()
         }
-        measured_on = SCALING_SPLIT if SCALING_SPLIT in self.counts else next(iter(self.counts))
-        sums = [state.sums[shard.name] for shard in self.shards if shard.split == measured_on]
+        scaling, measured_on = self._scaling(state)
         return LatentIndex(
             sample_shape=self.shape,
-            scaling=measured_scaling(sums),
+            scaling=scaling,
             labels=self.dataset.manifest.labels,
             image_size=self.dataset.manifest.image_size,
             flips=self.options.flips,
             autoencoder=self.loaded.reference(),
             dataset_fingerprint=self.dataset.manifest.fingerprint,
-            transform={"plan": state.plan, "stored_dtype": "float16", "scaling_split": measured_on},
+            transform={
+                "plan": state.plan,
+                "stored_dtype": "float16",
+                "scaling": self.options.scaling,
+                "scaling_split": measured_on,
+            },
             shards={name: self._files_of(name, state) for name in self.counts},
             records=records,
         )
+
+    def _scaling(self, state: EncodingState) -> tuple[LatentScaling, str | None]:
+        """The scaling chosen, and the split it was measured on."""
+        if self.options.scaling == "model":
+            return model_scaling(self.loaded), None
+        measured_on = SCALING_SPLIT if SCALING_SPLIT in self.counts else next(iter(self.counts))
+        sums = [state.sums[shard.name] for shard in self.shards if shard.split == measured_on]
+        return measured_scaling(sums), measured_on
 
     def _files_of(self, split: str, state: EncodingState) -> tuple[StoredFile, ...]:
         return tuple(state.files[shard.name] for shard in self.shards if shard.split == split)

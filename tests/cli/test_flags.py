@@ -29,6 +29,7 @@ FLAGS = {
         "--autoencoder",
         "--out",
         "--flips",
+        "--scaling",
         "--text-encoder",
         "--limit",
         "--shard-size",
