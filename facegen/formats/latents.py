@@ -56,7 +56,8 @@ class LatentIndex:
 
     `sample_shape` is (C, h, w); `scaling` was measured on `scaling_split` with the posterior's variance
     included, or is the autoencoder's own (`transform["scaling"]`: measured or model); `autoencoder` is its
-    reference (source, kind, fingerprint); `transform` is what else decides the numbers. `shards` and `records` are per split.
+    reference (source, kind, fingerprint); `transform` is what else decides the numbers. `shards`
+    and `records` are per split.
     """
 
     sample_shape: tuple[int, ...]
