@@ -1,4 +1,4 @@
-"""One class of several, such as an age group or an expression."""
+"""One class of several, such as an age group, or a yes/no attribute as two classes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
-from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.errors import UsageError, did_you_mean
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.vocabulary.classes import attribute_classes, class_numbers, classes_of
 from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 class Config(KindConfig):
     kind: Literal["class_label"] = "class_label"
-    column: str | None = None  # default: the only class column the data has
+    column: str | None = None  # or an attribute X: Not_X, X; default: the only class column the data has
     dim: int = Field(256, ge=1)
     dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its class
 
@@ -30,25 +31,21 @@ def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ClassLabel
     Raises:
         UsageError: the data has no classes, not that column, or several and none is named.
     """
-    columns = ", ".join(labels.classes)
-    if not labels.classes:
+    if config.column is None and not labels.classes:
+        instead = "--set conditioner.kind=none"
+        if labels.attributes:
+            instead = f"An attribute makes two classes: --set conditioner.column={labels.attributes[0]}"
         raise UsageError(
-            "Conditioner 'class_label' needs data with classes, and this data has none.",
-            hint="--set conditioner.kind=attributes where it has those, otherwise conditioner.kind=none.",
+            "Conditioner 'class_label' needs data with classes, and this data has none.", hint=instead
         )
     if config.column is None and len(labels.classes) > 1:
         raise UsageError(
-            f"The data has several class columns: {columns}. Name one.",
+            f"The data has several class columns: {', '.join(labels.classes)}. Name one.",
             hint=f"--set conditioner.column={next(iter(labels.classes))}",
         )
     column = next(iter(labels.classes)) if config.column is None else config.column
-    if column not in labels.classes:
-        raise UsageError(
-            f"conditioner.column: the data has no class column '{column}'."
-            f"{did_you_mean(column, labels.classes)}",
-            hint=f"It has: {columns}.",
-        )
-    return ClassLabelConditioner(column, labels.classes[column], dim=config.dim, dropout=config.dropout)
+    classes = classes_of(labels, column, "conditioner.column")
+    return ClassLabelConditioner(column, classes, dim=config.dim, dropout=config.dropout)
 
 
 class ClassLabelConditioner(nn.Module):
@@ -58,6 +55,7 @@ class ClassLabelConditioner(nn.Module):
         super().__init__()
         self.column = column
         self.classes = classes
+        self.is_attribute = classes == attribute_classes(column)
         self.dropout = dropout
         self.spec = ConditioningSpec(vector_dim=dim)
         self.embedding = nn.Embedding(len(classes) + 1, dim)
@@ -68,18 +66,7 @@ class ClassLabelConditioner(nn.Module):
         Raises:
             DataError: no such column, or a class the model does not know.
         """
-        if self.column not in frame.columns:
-            raise DataError(f"The data has no class column '{self.column}', which the conditioner needs.")
-        values = frame[self.column]
-        unknown = sorted({str(value) for value in values.dropna()} - set(self.classes))
-        if unknown:
-            raise DataError(
-                f"Column '{self.column}' has classes the model does not know: {', '.join(unknown)}.",
-                hint=f"It knows: {', '.join(self.classes)}.",
-            )
-        numbers = {name: number for number, name in enumerate(self.classes)}
-        # NaN, None and <NA> are no class's name, and so fall to the null class.
-        return torch.tensor([numbers.get(value, len(self.classes)) for value in values], dtype=torch.int64)
+        return class_numbers(frame, self.column, self.classes)
 
     def null_inputs(self, count: int) -> Tensor:
         return torch.full((count,), len(self.classes), dtype=torch.int64)
@@ -90,7 +77,9 @@ class ClassLabelConditioner(nn.Module):
         return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
 
     def read(self, prompt: str) -> PromptReading:
-        """The classes that `prompt` names; a negated class is not understood, since there is no opposite."""
+        """The classes that `prompt` names; a negated one is not understood, unless it is an attribute."""
+        if self.is_attribute:
+            return read_prompt(prompt, LabelSchema(attributes=(self.column,)))
         return read_prompt(prompt, LabelSchema(classes={self.column: self.classes}))
 
     def inputs_from(self, reading: PromptReading) -> Tensor:
@@ -99,7 +88,11 @@ class ClassLabelConditioner(nn.Module):
         Raises:
             UsageError: an unknown class, several at once, or one asked away.
         """
-        names = list(dict.fromkeys(label.removeprefix(f"{self.column}=") for label in reading.labels))
+        labels = dict(reading.labels)
+        if self.is_attribute and labels.get(self.column) == -1:  # "not smiling"
+            labels = {**labels, self.classes[0]: 1.0}
+            del labels[self.column]
+        names = list(dict.fromkeys(label.removeprefix(f"{self.column}=") for label in labels))
         known = f"Classes of '{self.column}': {', '.join(self.classes)}."
         for name in names:
             if name not in self.classes:
@@ -108,7 +101,7 @@ class ClassLabelConditioner(nn.Module):
                 )
         if len(names) > 1:
             raise UsageError(f"Ask for one class at a time, not for {' and '.join(names)}.", hint=known)
-        if any(value != 1 for value in reading.labels.values()):
+        if any(value != 1 for value in labels.values()):
             raise UsageError(f"Class '{names[0]}' can be asked for, but not asked away.", hint=known)
         return torch.tensor([self.classes.index(names[0])]) if names else self.null_inputs(1)
 

@@ -73,3 +73,33 @@ def test_dropout_gives_the_null_class_at_its_rate() -> None:
     )
     assert set(dropped.tolist()) == {0, 3}
     assert abs((dropped == 3).float().mean() - 0.3) < 0.01
+
+
+def smiling(**options) -> class_label.ClassLabelConditioner:
+    config = class_label.Config(column="Smiling", dim=8, **options)
+    return class_label.build(config, LabelSchema(attributes=("Smiling", "Male"), classes=CLASSES), SAMPLE)
+
+
+def test_an_attribute_is_two_classes_and_unknown_is_the_null_class() -> None:
+    conditioner = smiling()
+    assert conditioner.classes == ("Not_Smiling", "Smiling")
+    frame = pd.DataFrame({"Smiling": pd.array([1, 0, None], dtype="Int8")})
+    assert conditioner.inputs(frame).tolist() == [1, 0, 2]
+    assert conditioner.null_inputs(1).tolist() == [2]
+
+
+def test_an_attribute_is_asked_for_by_class_name_or_in_words() -> None:
+    conditioner = smiling()
+    for name, number in (("Smiling", 1), ("Not_Smiling", 0)):
+        assert conditioner.inputs_from(PromptReading({name: 1.0})).tolist() == [number]
+    assert conditioner.inputs_from(PromptReading({"Smiling": -1.0})).tolist() == [0]
+    assert conditioner.inputs_from(conditioner.read("a smiling face")).tolist() == [1]
+    assert conditioner.inputs_from(conditioner.read("not smiling")).tolist() == [0]
+    assert conditioner.inputs_from(conditioner.read("a face")).tolist() == [2]
+    with pytest.raises(UsageError, match=r"no class 'Smiling_'.*Did you mean 'Smiling'"):
+        conditioner.inputs_from(PromptReading({"Smiling_": 1.0}))
+
+
+def test_without_class_columns_the_remedy_names_an_attribute() -> None:
+    with pytest.raises(UsageError, match=r"this data has none[\s\S]*conditioner.column=Smiling"):
+        class_label.build(class_label.Config(), LabelSchema(attributes=("Smiling",)), SAMPLE)
