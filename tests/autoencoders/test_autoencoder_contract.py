@@ -25,6 +25,14 @@ KINDS: dict[str, dict[str, Any]] = {
         "num_encoder_blocks": [1, 1],
         "num_decoder_blocks": [1, 1],
     },
+    "vae_gan": {
+        "kind": "vae_gan",
+        "image_size": 16,
+        "latent_dim": 12,
+        "widths": [8, 16],
+        "encoder_blocks": 1,
+        "num_heads": 2,
+    },
 }
 LATENT_SHAPES = {  # of images of 16 pixels
     "identity": (3, 16, 16),
@@ -33,6 +41,7 @@ LATENT_SHAPES = {  # of images of 16 pixels
     "compact-f8": (3, 2, 2),
     "kl": (4, 4, 4),
     "tiny": (4, 8, 8),
+    "vae_gan": (12,),
 }
 
 

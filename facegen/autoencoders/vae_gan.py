@@ -1,0 +1,97 @@
+"""A variational autoencoder between a square image and one latent vector, to be trained with a GAN loss.
+
+Kingma & Welling 2014 (arXiv:1312.6114) with the adversarial training of Larsen et al. 2016
+(arXiv:1512.09300, VAE-GAN), which is the task `adversarial_autoencoding`; its discriminator and its
+class centres are the task's, not the autoencoder's.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.nn.vector_autoencoder import VectorDecoder, VectorEncoder
+from facegen.types import LatentMoments
+
+LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of diffusers' DiagonalGaussianDistribution
+
+
+class Config(KindConfig):
+    kind: Literal["vae_gan"] = "vae_gan"
+    image_size: int = Field(64, ge=4)
+    latent_dim: int = Field(256, ge=1)
+    widths: tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...] = Field(
+        (32, 64, 128, 256), min_length=1
+    )  # channels per level, fine to coarse; the first is at half the image's size, each further one halves
+    encoder_blocks: int = Field(0, ge=0)  # residual blocks per level beside the one that halves
+    decoder_blocks: int = Field(1, ge=0)
+    num_heads: int = Field(4, ge=1)  # of self-attention in the encoder
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> Config:
+        factor = 2 ** len(self.widths)
+        if self.image_size % factor:
+            raise ValueError(
+                f"{len(self.widths)} widths halve the image as often: image_size must divide by {factor}"
+            )
+        if any(width % self.num_heads for width in self.widths):
+            raise ValueError(f"every width must divide by num_heads {self.num_heads}")
+        return self
+
+
+class VaeGan(nn.Module):
+    """`encode` (B, 3, H, H) in [-1, 1] -> moments (B, D); `decode` the other way."""
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        latent_dim: int,
+        widths: tuple[int, ...],
+        encoder_blocks: int,
+        decoder_blocks: int,
+        num_heads: int,
+    ) -> None:
+        super().__init__()
+        self.image_size, self.latent_dim = image_size, latent_dim
+        self.encoder = VectorEncoder(image_size, widths, encoder_blocks, num_heads, 2 * latent_dim)
+        self.decoder = VectorDecoder(image_size, widths, decoder_blocks, latent_dim)
+
+    def latent_shape(self, image_size: int) -> tuple[int, ...]:
+        """`(D,)`.
+
+        Raises:
+            UsageError: images of another size than it was built for.
+        """
+        if image_size != self.image_size:
+            raise UsageError(
+                f"This autoencoder takes images of {self.image_size} pixels a side, not {image_size}.",
+                hint=f"Prepare the data set with --size {self.image_size}, or train one with "
+                f"--set autoencoder.image_size={image_size}.",
+            )
+        return (self.latent_dim,)
+
+    def encode(self, images: Tensor) -> LatentMoments:
+        """Images (B, 3, H, H) in [-1, 1] -> moments (B, D)."""
+        mean, log_variance = self.encoder(images).chunk(2, dim=1)
+        return LatentMoments(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Unscaled latents (B, D) -> images (B, 3, H, H), about [-1, 1]."""
+        return self.decoder(latents)
+
+
+def build(config: Config) -> VaeGan:
+    """A vae_gan autoencoder with fresh weights."""
+    return VaeGan(
+        image_size=config.image_size,
+        latent_dim=config.latent_dim,
+        widths=config.widths,
+        encoder_blocks=config.encoder_blocks,
+        decoder_blocks=config.decoder_blocks,
+        num_heads=config.num_heads,
+    )
