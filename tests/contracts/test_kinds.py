@@ -67,7 +67,10 @@ DENOISERS = {
         "norm_num_groups": 4,
         "gradient_checkpointing": True,
     },
+    "vector_mlp": {"kind": "vector_mlp", "width": 32, "depth": 2},
 }
+SAMPLES = {"vector_mlp": SampleSpec((24,))}  # all others take SAMPLE
+POOLS_TOKENS = ["vector_mlp"]  # where there is no vector
 NEEDS_TOKENS = ["attribute_unet-cross-attention"]
 IGNORES_VECTOR = ["unet2d_condition-cross-attention"]
 READS_TOKENS = [name for name in DENOISERS if "cross" in name or "context" in name]
@@ -85,7 +88,7 @@ CONDITIONERS = {
 def build_denoiser(name: str, spec: ConditioningSpec) -> nn.Module:
     torch.manual_seed(0)
     config = kind_config("denoisers", DENOISERS[name])
-    return load_kind("denoisers", config.kind).build(config, SAMPLE, spec)
+    return load_kind("denoisers", config.kind).build(config, SAMPLES.get(name, SAMPLE), spec)
 
 
 def spec_for(name: str) -> ConditioningSpec:
@@ -111,9 +114,12 @@ def perturbed(module: nn.Module) -> nn.Module:
 
 
 @pytest.fixture
-def batch() -> tuple[torch.Tensor, torch.Tensor]:
+def batch(request: pytest.FixtureRequest) -> tuple[torch.Tensor, torch.Tensor]:
+    """Samples of the shape that the test's denoiser takes, and timesteps."""
+    parameters = request.node.callspec.params
+    sample = SAMPLES.get(parameters.get("denoiser_name", parameters["name"]), SAMPLE)
     torch.manual_seed(2)
-    return torch.randn(BATCH, *SAMPLE.shape), torch.tensor([0.0, 333.3, 1000.0])
+    return torch.randn(BATCH, *sample.shape), torch.tensor([0.0, 333.3, 1000.0])
 
 
 def test_every_denoiser_kind_is_under_contract() -> None:
@@ -311,7 +317,8 @@ def test_conditioners_and_denoisers_fit_or_refuse_in_words(
 ) -> None:
     conditioner = build_conditioner(name)
     reads_tokens, has_tokens = denoiser_name in READS_TOKENS, conditioner.spec.token_dim is not None
-    unread = has_tokens and conditioner.spec.vector_dim is None and not reads_tokens
+    tokens_alone = has_tokens and conditioner.spec.vector_dim is None
+    unread = tokens_alone and not reads_tokens and denoiser_name not in POOLS_TOKENS
     missed = reads_tokens and not has_tokens and (name != "none" or denoiser_name in NEEDS_TOKENS)
     if unread or missed:
         with pytest.raises(UsageError, match="tokens"):

@@ -1,0 +1,125 @@
+"""Residual MLP over vectors: every block's norm is scaled, shifted and gated by time and condition.
+
+The adaptive norm of Peebles & Xie 2023 (DiT, adaLN-zero) on the residual MLP of Li et al. 2024
+(arXiv:2406.11838, section 3.3).
+
+Letters: B batch, D entries of the sample, W width, L condition tokens, E features of a token.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import UsageError
+from facegen.nn.blocks import modulate, zeroed
+from facegen.nn.embeddings import TimestepEmbedding
+from facegen.types import Conditioning, ConditioningSpec, SampleSpec
+
+
+class Config(KindConfig):
+    """A conditioner's vector enters the adaptive norm; of tokens alone, their mean does."""
+
+    kind: Literal["vector_mlp"] = "vector_mlp"
+    width: int = Field(512, ge=8)
+    depth: int = Field(6, ge=1)
+    mlp_ratio: float = Field(2.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> VectorMlp:
+    """A randomly initialised MLP for `sample`, told what `conditioning` offers.
+
+    Raises:
+        UsageError: the sample is not a vector.
+    """
+    if len(sample.shape) != 1:
+        raise UsageError(
+            f"Denoiser 'vector_mlp' needs samples that are vectors (D,), not {sample.shape}.",
+            hint="Encode with an autoencoder that gives vectors (vae_gan), or use denoiser unet or dit.",
+        )
+    return VectorMlp(
+        sample_dim=sample.shape[0],
+        width=config.width,
+        depth=config.depth,
+        hidden_dim=max(8, round(config.width * config.mlp_ratio)),
+        dropout=config.dropout,
+        vector_dim=conditioning.vector_dim,
+        token_dim=conditioning.token_dim if conditioning.vector_dim is None else None,
+    )
+
+
+class VectorMlp(nn.Module):
+    """x_t (B, D), timestep (B,) in [0, 1000], Conditioning -> (B, D). Zero at initialisation."""
+
+    def __init__(
+        self,
+        *,
+        sample_dim: int,
+        width: int,
+        depth: int,
+        hidden_dim: int,
+        dropout: float,
+        vector_dim: int | None,
+        token_dim: int | None,
+    ) -> None:
+        super().__init__()
+        self.time = TimestepEmbedding(width)
+        self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
+        self.tokens_in = None
+        if token_dim is not None:
+            # Text encoders differ in scale by orders of magnitude.
+            self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
+        self.sample_in = nn.Linear(sample_dim, width)
+        self.blocks = nn.ModuleList(Block(width, hidden_dim, dropout) for _ in range(depth))
+        self.norm_out = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation_out = zeroed(nn.Linear(width, 2 * width))
+        self.sample_out = zeroed(nn.Linear(width, sample_dim))
+
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        embedding = F.silu(self.time(timestep) + self._condition(conditioning))  # (B, W)
+        x = self.sample_in(x_t)
+        for block in self.blocks:
+            x = block(x, embedding)
+        shift, scale = self.modulation_out(embedding).chunk(2, dim=1)
+        return self.sample_out(modulate(self.norm_out(x), shift, scale))
+
+    def _condition(self, conditioning: Conditioning) -> Tensor | float:
+        if self.vector_in is not None:
+            if conditioning.vector is None:
+                raise ValueError("this denoiser was built for a conditioning vector, and got none")
+            return self.vector_in(conditioning.vector)
+        if self.tokens_in is not None:
+            if conditioning.tokens is None:
+                raise ValueError("this denoiser was built for condition tokens, and got none")
+            return _mean_token(self.tokens_in(conditioning.tokens), conditioning.token_mask)
+        return 0.0
+
+
+class Block(nn.Module):
+    """x (B, W), embedding (B, W) -> x plus a gated MLP of its modulated norm; starts as the identity."""
+
+    def __init__(self, width: int, hidden_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = zeroed(nn.Linear(width, 3 * width))
+        self.up = nn.Linear(width, hidden_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.down = nn.Linear(hidden_dim, width)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift, scale, gate = self.modulation(embedding).chunk(3, dim=1)
+        hidden = F.silu(self.up(modulate(self.norm(x), shift, scale)))
+        return x + gate * self.down(self.dropout(hidden))
+
+
+def _mean_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean over the visible tokens (B, L, W) -> (B, W); zeros where none is visible."""
+    if mask is None:
+        return tokens.mean(1)
+    visible = mask[:, :, None].to(tokens.dtype)
+    return (tokens * visible).sum(1) / visible.sum(1).clamp(min=1)
