@@ -35,6 +35,10 @@ WEIGHTS_FILE = "model.safetensors"
 DIFFUSERS_WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
 GREY = "identity-grey"
 IDENTITIES = ("identity", GREY)
+AUTOENCODER_AT = {
+    "autoencoding": "",
+    "adversarial_autoencoding": "autoencoder.",
+}  # task -> its weights' prefix
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WAYS = (
     "Give 'identity' or 'identity-grey', a run of 'facegen train', a folder with a diffusers AutoencoderKL "
@@ -134,12 +138,18 @@ def _from_folder(folder: Path) -> Built:
 
 def _from_checkpoint(path: Path) -> Built:
     checkpoint = load_checkpoint(path)
-    if checkpoint.info.task != "autoencoding":
+    prefix = AUTOENCODER_AT.get(checkpoint.info.task)
+    if prefix is None:
         raise UsageError(
             f"'{path}' is a run of task '{checkpoint.info.task}', not an autoencoder.",
             hint="Train one: facegen train --preset celeba-autoencoder --data DATASET --run RUN",
         )
-    return _build(checkpoint.info.recipe["autoencoder"], checkpoint.weights("ema"), str(checkpoint.folder))
+    weights = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in checkpoint.weights("ema").items()
+        if name.startswith(prefix)
+    }
+    return _build(checkpoint.info.recipe["autoencoder"], weights, str(checkpoint.folder))
 
 
 def _from_our_folder(folder: Path) -> Built:

@@ -16,7 +16,7 @@ def peak_signal_to_noise(a: Tensor, b: Tensor) -> Tensor:
 
 
 def mean_image_psnr(images: Tensor) -> float:
-    """PSNR in dB of answering every image of uint8 (N, 3, H, W) with their mean: what no model at all gets."""
+    """PSNR in dB of answering each of uint8 (N, 3, H, W) with their mean: what no model at all gets."""
     mean_image = images.double().mean(0, keepdim=True).round().expand_as(images)
     return peak_signal_to_noise(images, mean_image).mean().item()
 

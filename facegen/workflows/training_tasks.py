@@ -11,6 +11,7 @@ from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
 from facegen.training.checkpointing import ModelCard
+from facegen.workflows._wire_adversarial_autoencoding import wire_adversarial_autoencoding
 from facegen.workflows._wire_denoising import wire_denoising
 from facegen.workflows._wired import WiredTask, blank_info, open_dataset
 from facegen.workflows.previews import reconstruction_preview
@@ -27,6 +28,7 @@ def wire_task(recipe: Recipe) -> WiredTask:
     wirings = {
         "denoising": wire_denoising,
         "autoencoding": _wire_autoencoding,
+        "adversarial_autoencoding": wire_adversarial_autoencoding,
         "attribute_classification": _wire_classification,
     }
     kind = recipe.task["kind"]

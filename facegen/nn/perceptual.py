@@ -1,0 +1,154 @@
+"""Distance of two images in the early feature maps of a network (Johnson et al. 2016, arXiv:1603.08155).
+
+Letters: B batch, C channels, H/W rows and columns of a map.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from facegen.nn.classifier import MultiLabelResNet
+
+VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RANDOM_SEED = 2103_10571  # fixed: the random network is the same in every run
+SMALLEST_ACTIVATION = 1e-3  # keeps a map that is nearly all zeros from counting without bound
+
+
+class PerceptualDistance(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1], target and other -> distance (B,), gradients to the other alone.
+
+    Per map the mean absolute difference over the target's own mean absolute activation, so that a network
+    of any scale weighs the same; the mean over maps. Images are averaged over `downscale`^2 pixels first.
+    """
+
+    def __init__(self, features: nn.Module, downscale: int = 1) -> None:
+        super().__init__()
+        self.features = features.eval().requires_grad_(False)
+        self.downscale = downscale
+
+    def forward(self, target: Tensor, other: Tensor) -> Tensor:
+        with torch.no_grad():
+            wanted = self._maps(target)
+        distances = [
+            (a - b).abs().flatten(1).mean(1).float()
+            / a.abs().flatten(1).mean(1).float().clamp_min(SMALLEST_ACTIVATION)
+            for a, b in zip(wanted, self._maps(other), strict=True)
+        ]
+        return torch.stack(distances).mean(0)
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        if self.downscale > 1:
+            images = F.avg_pool2d(images, self.downscale)
+        return self.features(images)
+
+
+class Vgg16Features(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] -> the maps named in `layers` ("relu1_2": block 1, convolution 2).
+
+    Simonyan & Zisserman 2015 (arXiv:1409.1556), cut after the deepest map asked for. Parameter names are
+    torchvision's. Fresh weights are drawn from a fixed seed: random features serve as well, at no download
+    (Liu et al. 2021, arXiv:2103.10571).
+
+    Raises:
+        ValueError: no layers, or one that VGG-16 does not have.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        super().__init__()
+        names = vgg16_layers()
+        unknown = [layer for layer in layers if layer not in names]
+        if unknown or not layers:
+            raise ValueError(f"VGG-16 has the layers {', '.join(names)}, not {', '.join(unknown) or 'none'}")
+        self.taken = frozenset(names[layer] for layer in layers)
+        modules: list[nn.Module] = []
+        previous = 3
+        for block in VGG16_BLOCKS:
+            for width in block:
+                modules += [nn.Conv2d(previous, width, 3, padding=1), nn.ReLU()]
+                previous = width
+            modules.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*modules[: max(self.taken) + 1])
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self._draw_weights()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = ((images + 1) / 2 - self.mean) / self.std
+        maps = []
+        for index, layer in enumerate(self.features):
+            x = layer(x)
+            if index in self.taken:
+                maps.append(x)
+        return maps
+
+    @torch.no_grad()
+    def _draw_weights(self) -> None:
+        generator = Generator().manual_seed(RANDOM_SEED)
+        for layer in self.features:
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+                nn.init.zeros_(layer.bias) if layer.bias is not None else None
+
+
+def vgg16_layers() -> dict[str, int]:
+    """Names of VGG-16's maps ("relu1_1" ... "relu5_3") and their place among torchvision's `features`."""
+    names, position = {}, 0
+    for number, block in enumerate(VGG16_BLOCKS, start=1):
+        for convolution in range(1, len(block) + 1):
+            names[f"relu{number}_{convolution}"] = position + 1
+            position += 2
+        position += 1  # the pooling
+    return names
+
+
+def load_vgg16(features: Vgg16Features, state: Mapping[str, Tensor]) -> None:
+    """Give the network the weights of a torchvision state dict, whose deeper layers are left out.
+
+    Raises:
+        ValueError: a weight is missing or of another shape; says which.
+    """
+    wanted = features.state_dict()
+    for name, tensor in wanted.items():
+        if name not in state:
+            raise ValueError(f"'{name}' is missing")
+        if state[name].shape != tensor.shape:
+            raise ValueError(f"'{name}' is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
+    features.load_state_dict({name: state[name].float() for name in wanted})
+
+
+class ClassifierFeatures(nn.Module):
+    """Images (B, 3, H, W) in [-1, 1] -> the maps after the blocks named in `layers` ("block1" first).
+
+    Raises:
+        ValueError: no layers, or a block that the classifier does not have.
+    """
+
+    def __init__(self, network: MultiLabelResNet, layers: Sequence[str]) -> None:
+        super().__init__()
+        num_blocks = len(network.stages)
+        numbers = [int(match[1]) if (match := re.fullmatch(r"block(\d+)", name)) else 0 for name in layers]
+        if not numbers or not all(1 <= number <= num_blocks for number in numbers):
+            raise ValueError(
+                f"this classifier has the layers block1 to block{num_blocks}, not {list(layers)}"
+            )
+        self.stem = network.stem
+        self.stages = nn.Sequential(*list(network.stages)[: max(numbers)])
+        self.taken = frozenset(numbers)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        x = self.stem(images)
+        maps = []
+        for number, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            if number in self.taken:
+                maps.append(x)
+        return maps

@@ -1,0 +1,272 @@
+"""Training a VAE-GAN: reconstruction, then KL, then classes in the latent space, then a discriminator.
+
+Kingma & Welling 2014 (VAE), Larsen et al. 2016 (arXiv:1512.09300, VAE-GAN), Wen et al. 2016 (centre loss).
+The step is simultaneous: the generator's adversarial loss sees a discriminator with detached weights, the
+discriminator's loss detached reconstructions, so that one backward pass gives each its own gradient.
+
+Letters: B batch, H pixels a side, D latent entries, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Generator, Tensor, nn
+
+from facegen.config.kinds import KindConfig, load_kind
+from facegen.config.recipe import DataConfig
+from facegen.errors import DataError
+from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.images import to_uint8, to_unit
+from facegen.nn.class_head import ClassHead
+from facegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
+from facegen.nn.perceptual import PerceptualDistance
+from facegen.protocols import Batch
+from facegen.tasks._phases import Phases
+from facegen.tasks._reconstruction import (
+    VALIDATION_BATCH_IMAGES,
+    mean_image_psnr,
+    peak_signal_to_noise,
+    reconstruction_verdict,
+)
+from facegen.vocabulary.classes import class_numbers, classes_of
+
+CLASSIFIER_PREFIX = "classifier:"
+
+
+class PerceptualConfig(BaseModel):
+    """The network that images are compared through. None of its weights enter the checkpoint.
+
+    `random_vgg16` needs no file. `weights` of `vgg16` is a file of torchvision's (.pth, .safetensors) or a
+    hub name; without it torch's own cache is looked into. `classifier:RUN` is a facegen attribute classifier.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    network: str = "random_vgg16"
+    weights: str | None = None
+    layers: tuple[str, ...] | None = None  # None: the default ones of the network
+    downscale: Literal[1, 2, 4] = 1  # pixels a side averaged first, which divides the cost by their square
+
+    @model_validator(mode="after")
+    def _network_known(self) -> PerceptualConfig:
+        known = ("none", "vgg16", "random_vgg16")
+        if self.network not in known and not self.network.startswith(CLASSIFIER_PREFIX):
+            raise ValueError(f"network is one of {', '.join(known)} or {CLASSIFIER_PREFIX}RUN")
+        if self.weights is not None and self.network != "vgg16":
+            raise ValueError("weights belong to the network 'vgg16'")
+        return self
+
+
+class Config(KindConfig):
+    """Each weight is that of its loss once its phase's ramp is through; `ramp` is a share of the run."""
+
+    kind: Literal["adversarial_autoencoding"] = "adversarial_autoencoding"
+    class_column: str | None = None  # a class column or a yes/no attribute; None: no class losses
+    phases: Phases = Phases()
+    ramp: float = Field(0.1, ge=0, le=1)
+    l1_weight: float = Field(1.0, ge=0)
+    mse_weight: float = Field(1.0, ge=0)
+    perceptual_weight: float = Field(0.1, ge=0)
+    kl_weight: float = Field(1e-3, ge=0)
+    classifier_weight: float = Field(0.02, ge=0)
+    centre_weight: float = Field(0.01, ge=0)
+    adversarial_weight: float = Field(0.02, ge=0)
+    r1_weight: float = Field(1.0, ge=0)
+    perceptual: PerceptualConfig = PerceptualConfig()
+    discriminator_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
+    validation_images: int = Field(256, ge=1)
+
+    def weights_at(self, done: float) -> dict[str, float]:
+        """Weight of every loss that counts at `done`, the share of the run in [0, 1)."""
+        begun = {name: self.phases.strength(name, done, self.ramp) for name in Phases.model_fields}
+        weights = {
+            "reconstruction": 1.0,
+            "perceptual": self.perceptual_weight,
+            "kl": self.kl_weight * begun["kl"],
+            "classifier": self.classifier_weight * begun["classes"],
+            "centre": self.centre_weight * begun["classes"],
+            "adversarial": self.adversarial_weight * begun["adversarial"],
+            "discriminator": float(begun["adversarial"] > 0),  # no ramp: it may be ahead of the generator
+            "gradient_penalty": self.r1_weight / 2 * float(begun["adversarial"] > 0),
+        }
+        return {name: weight for name, weight in weights.items() if weight > 0}
+
+
+class AdversarialAutoencodingTask:
+    """`PhasedTask` whose module is `ModuleDict(autoencoder, discriminator, class_head)`.
+
+    `perceptual` is the frozen distance or None. Without a class column there is no class head.
+
+    Raises:
+        UsageError: images of a size the autoencoder does not take, or no such class column.
+        DataError: a split that is missing or empty.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        autoencoder_config: KindConfig,
+        data: DataConfig,
+        perceptual: PerceptualDistance | None,
+    ) -> None:
+        self.config, self.autoencoder_config, self.perceptual = config, autoencoder_config, perceptual
+        self.flip = data.flip
+        self.train = dataset.split(data.train_split)
+        self.validation = dataset.split(data.validation_split)
+        self.num_examples = min(len(self.train), data.limit or len(self.train))
+        self.classes: tuple[str, ...] = ()
+        if config.class_column is not None:
+            labels = dataset.manifest.labels
+            self.classes = classes_of(labels, config.class_column, "task.class_column")
+        self._numbers = self._class_numbers(self.train)[: self.num_examples]
+        self._held_out = self._class_numbers(self.validation)[: config.validation_images]
+        self._known_share = float((self._numbers < len(self.classes)).float().mean())
+        if self.classes and self._known_share == 0:
+            raise DataError(
+                f"No training image has a known class in column '{config.class_column}'.",
+                hint="Name another with --set task.class_column=..., or none: --set task.class_column=null",
+            )
+        with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
+            self.latent_shape = self._build_autoencoder().latent_shape(dataset.manifest.image_size)
+
+    def phase_at(self, done: float) -> str:
+        """Name of the phase at `done`, the share of the run in [0, 1)."""
+        return self.config.phases.at(done)
+
+    def build_module(self) -> nn.Module:
+        """Autoencoder, discriminator and class head with fresh weights."""
+        module = nn.ModuleDict(
+            {
+                "autoencoder": self._build_autoencoder(),
+                "discriminator": Discriminator(self.config.discriminator_widths),
+            }
+        )
+        if self.classes:
+            module["class_head"] = ClassHead(len(self.classes), self.latent_shape[0])
+        return module
+
+    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+        """`images` uint8 (B, 3, H, H), mirrored at random where asked, `noise` (B, D), `classes` (B,)."""
+        images = self.train.images(indices)
+        if self.flip:
+            mirrored = torch.rand(len(indices), generator=generator) < 0.5
+            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
+        noise = torch.randn(len(indices), *self.latent_shape, generator=generator)
+        return {"images": images, "noise": noise, "classes": self._numbers[indices]}
+
+    def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """`loss` and the parts that count at `batch["done"]`, each before its weight."""
+        parts: Any = module
+        weights = self.config.weights_at(float(batch["done"][0]))
+        x = to_unit(batch["images"])
+        moments = parts["autoencoder"].encode(x)
+        y = parts["autoencoder"].decode(moments.sample(batch["noise"]))
+        losses = self._image_losses(x, y)
+        if "kl" in weights:
+            losses["kl"] = _kl(moments.mean.float(), moments.log_variance.float())
+        if self.classes and {"classifier", "centre"} & weights.keys():
+            # A constant divisor, not the batch's own count of known classes: micro-batches add up exactly.
+            pair = parts["class_head"].losses(moments.mean, batch["classes"])
+            losses["classifier"], losses["centre"] = (each.mean() / self._known_share for each in pair)
+        if "discriminator" in weights:
+            discriminator = parts["discriminator"]
+            losses["adversarial"] = generator_loss(discriminator, y)
+            losses["discriminator"], losses["gradient_penalty"] = discriminator_loss(discriminator, x, y)
+        total = [weights[name] * value for name, value in losses.items() if name in weights]
+        return {"loss": torch.stack(total).sum(), **losses}
+
+    @torch.inference_mode()
+    def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
+        """Held-out reconstructions from the posterior's mean: `psnr` in dB, the mean image's, the losses;
+        and how often the latent classifier is right, beside always the commonest class.
+
+        "loss" is the reconstruction and perceptual part with its full weight, which no phase changes.
+        """
+        parts: Any = module
+        count = min(self.config.validation_images, len(self.validation))
+        images = self.validation.images(torch.arange(count))
+        sums: dict[str, float] = {}
+        psnrs, answers = [], []
+        was_training = module.training
+        module.eval()
+        for chunk in images.split(VALIDATION_BATCH_IMAGES):
+            x = to_unit(chunk.to(device))
+            moments = parts["autoencoder"].encode(x)
+            y = parts["autoencoder"].decode(moments.mean)
+            losses = self._image_losses(x, y)
+            losses["kl"] = _kl(moments.mean.float(), moments.log_variance.float())
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(chunk)
+            psnrs.append(peak_signal_to_noise(chunk, to_uint8(y).cpu()))
+            if self.classes:
+                answers.append(parts["class_head"](moments.mean).argmax(1).cpu())
+        module.train(was_training)
+        means = {name: total / count for name, total in sums.items()}
+        loss = means["reconstruction"] + self.config.perceptual_weight * means.get("perceptual", 0.0)
+        psnr, floor = torch.cat(psnrs).mean().item(), mean_image_psnr(images)
+        scores = self._class_scores(torch.cat(answers)) if answers else {}
+        verdict = " ".join([reconstruction_verdict(psnr, floor, count), *_told(scores)])
+        return {
+            "loss": loss,
+            **means,
+            "psnr": psnr,
+            "mean_image_psnr": floor,
+            **scores,
+            "verdict": verdict,
+        }
+
+    def _image_losses(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+        error, config = y.float() - x, self.config
+        l1, mse = error.abs().mean(), error.square().mean()
+        losses = {"reconstruction": config.l1_weight * l1 + config.mse_weight * mse}
+        if self.perceptual is not None and config.perceptual_weight > 0:
+            losses["perceptual"] = self.perceptual.to(x.device)(x, y).mean()
+        return losses
+
+    def _build_autoencoder(self) -> Any:
+        return load_kind("autoencoders", self.autoencoder_config.kind).build(self.autoencoder_config)
+
+    def _class_numbers(self, split: DatasetSplit) -> Tensor:
+        """(N,) int64; all of them 0, which counts as unknown, where there are no classes."""
+        column = self.config.class_column
+        if column is None:
+            return torch.zeros(len(split), dtype=torch.int64)
+        return class_numbers(split.frame, column, self.classes)
+
+    def _class_scores(self, answers: Tensor) -> dict[str, float]:
+        """Share of the held-out images of known class that the latent classifier tells right."""
+        known = self._held_out < len(self.classes)
+        truth = self._held_out[known]
+        if not len(truth):
+            return {}
+        majority = torch.bincount(truth).max().item() / len(truth)
+        accuracy = (answers[known] == truth).double().mean().item()
+        return {"class_accuracy": accuracy, "class_majority": majority}
+
+
+def build(
+    config: Config,
+    *,
+    dataset: Dataset,
+    autoencoder_config: KindConfig,
+    data: DataConfig,
+    perceptual: PerceptualDistance | None,
+) -> AdversarialAutoencodingTask:
+    """The task of training the VAE-GAN whose autoencoder `autoencoder_config` describes on `dataset`."""
+    return AdversarialAutoencodingTask(config, dataset, autoencoder_config, data, perceptual)
+
+
+def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) || N(0, 1)) in nats, a mean over images and latent entries."""
+    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+
+
+def _told(scores: dict[str, float]) -> list[str]:
+    if not scores:
+        return []
+    accuracy, majority = scores["class_accuracy"], scores["class_majority"]
+    return [f"Class told from the latent in {accuracy:.1%} (always the commonest: {majority:.1%})."]
