@@ -98,6 +98,18 @@ FLAGS = {
         "--device",
     }
     | TALK,
+    "eval metric": {
+        "run",
+        "--metric",
+        "--num-samples",
+        "--reference",
+        "--split",
+        "--seed",
+        "--guidance",
+        "--steps",
+        "--device",
+    }
+    | TALK,
     "presets list": {"--json"},
     "presets show": {"name"},
     "version": {"--json"},

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from facegen.cli.evaluate import attributes, fid
+from facegen.cli.evaluate import attributes, fid, metric
 from facegen.cli.options import described
 
 ABOUT = (
     "Score a generator: how close to real faces, how often as asked.",
     "Reports of a run are also kept in RUN/evaluations.",
 )
-SUBCOMMANDS = (fid, attributes)
+SUBCOMMANDS = (fid, attributes, metric)
 
 
 def register(app: typer.Typer) -> None:
