@@ -1,0 +1,74 @@
+"""The sixth system of examples/: a denoiser and a metric from outside the package, by its README."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.command_lines import commands_in, parse_command_line
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "sixth_system"
+SMALLER = {"--count 2000": "--count 24 --splits 0.5,0.5,0 --workers 1", "--num-samples 64": "--num-samples 4"}
+RUNNER = """
+import shlex, sys
+from facegen.cli.app import app
+for line in sys.argv[1:]:
+    app(shlex.split(line)[1:], standalone_mode=False)
+"""
+
+
+def commands() -> list[str]:
+    """The README's `facegen` lines, made small."""
+    lines = commands_in((EXAMPLE / "README.md").read_text("utf-8"))
+    for large, small in SMALLER.items():
+        assert any(large in line for line in lines), large
+        lines = [line.replace(large, small) for line in lines]
+    return [line + " --size smoke" if line.startswith("facegen train") else line for line in lines]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which another process, with nothing but PYTHONPATH, ran the README's commands."""
+    folder = tmp_path_factory.mktemp("outside")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    environment = {**os.environ, "PYTHONPATH": "examples"}
+    result = subprocess.run(
+        [sys.executable, "-c", RUNNER, *commands()],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    (folder / "stdout.txt").write_text(result.stdout, "utf-8")
+    return folder
+
+
+def test_the_readme_goes_through_train_sample_and_eval() -> None:
+    words = [parse_command_line(line)[0] for line in commands()]
+    assert words == ["prepare", "train", "sample", "eval metric"]
+    assert "export PYTHONPATH=examples" in (EXAMPLE / "README.md").read_text("utf-8")
+
+
+def test_a_denoiser_from_outside_is_trained_and_sampled(made: Path) -> None:
+    recipe = (made / "run" / "recipe.yaml").read_text("utf-8")
+    assert "kind: sixth_system.networks:TinyConvNet" in recipe
+    assert len(list((made / "faces").glob("seed-*.png"))) == 8
+
+
+def test_a_metric_from_outside_judges_and_is_kept(made: Path) -> None:
+    (path,) = (made / "run" / "evaluations").glob("metric-ColourDistance-*.json")
+    report = json.loads(path.read_text("utf-8"))
+    assert report["metric"] == "sixth_system.metrics:ColourDistance"
+    assert report["generated"]["colour_distance"] > report["real"]["colour_distance"] >= 0
+    assert "colour_distance" in (made / "stdout.txt").read_text("utf-8")
+
+
+def test_nothing_of_the_sixth_system_is_in_the_package() -> None:
+    for path in (ROOT / "facegen").rglob("*.py"):
+        assert "sixth_system." not in path.read_text("utf-8"), path
