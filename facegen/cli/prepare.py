@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from facegen.workflows.prepare import PrepareSummary
 
 ABOUT = (
-    "Make a data set from a folder or archive of faces, or draw one.",
+    "Make a data set from a folder, archive or hub data set of faces, or draw one.",
     "Images are cropped, resized, rid of duplicates and split; labels become captions too. Stopped anywhere,"
     " the same command goes on where it stood.",
 )
-IMAGES, RECORDS = "Images", "Which images, which split"
+IMAGES, RECORDS, HUB = "Images", "Which images, which split", "Kind hub"
 MAX_LISTED = 12
 
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
             "facegen prepare celeba CelebA --out data/celeba --size 64",
             "facegen prepare utkface UTKFace.tar.gz --out data/utk --splits 0.8,0.1,0.1",
             "facegen prepare image-folder photos --out data/mine --size 128 --limit 5000",
+            "facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile",
         ),
     )(prepare)
 
@@ -39,12 +40,17 @@ def prepare(
     kind: Annotated[
         str,
         typer.Argument(
-            help="celeba, utkface, image-folder or avatars.", autocompletion=dataset_kinds, show_default=False
+            help="celeba, celeba-hq, utkface, image-folder, hub or avatars.",
+            autocompletion=dataset_kinds,
+            show_default=False,
         ),
     ],
     source: Annotated[
         Path | None,
-        typer.Argument(help="Folder or archive to read; none for avatars.", show_default=False),
+        typer.Argument(
+            help="Folder or archive to read; for hub ORG/NAME or a folder of parquet; none for avatars.",
+            show_default=False,
+        ),
     ] = None,
     *,
     out: Annotated[Path, typer.Option(help="Folder for the data set.", show_default=False)],
@@ -82,6 +88,21 @@ def prepare(
     max_reject_share: Annotated[
         float, typer.Option(help="Fail if more than this share is unusable.", rich_help_panel=RECORDS)
     ] = 0.5,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="What columns are: a label's name (class:NAME for a class), image, caption, identity, split,"
+            " id; none leaves out.",
+            metavar="NAME=COLUMN,...",
+            rich_help_panel=HUB,
+        ),
+    ] = None,
+    subset: Annotated[
+        str | None, typer.Option(help="Which one, if it has several.", rich_help_panel=HUB)
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch, tag or commit on the hub.", rich_help_panel=HUB)
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; left out: one a core.", rich_help_panel=HARDWARE)
     ] = None,
@@ -104,6 +125,9 @@ def prepare(
         max_reject_share=max_reject_share,
         strict=strict,
         count=count,
+        columns=read_columns(columns),
+        subset=subset,
+        revision=revision,
     )
     summary = run_prepare(kind, source, out, options, make_progress(quiet=quiet))
     if as_json:
@@ -130,6 +154,28 @@ def read_splits(text: str | None) -> tuple[float, float, float] | None:
             hint="Example: --splits 0.8,0.1,0.1",
         ) from error
     return train, validation, test
+
+
+def read_columns(text: str | None) -> dict[str, str] | None:
+    """ "Smiling=attr_smile,none=notes" as column -> name.
+
+    Raises:
+        UsageError: a part without "=", or a column named twice.
+    """
+    from facegen.errors import UsageError
+
+    if text is None:
+        return None
+    columns: dict[str, str] = {}
+    for part in text.split(","):
+        name, separator, column = (word.strip() for word in part.partition("="))
+        if not (name and separator and column) or column in columns:
+            raise UsageError(
+                f"--columns takes NAME=COLUMN,... with each column once, not '{text}'.",
+                hint="Example: --columns image=photo,Smiling=attr_smile,race=label,none=notes",
+            )
+        columns[column] = name
+    return columns
 
 
 def _print_summary(summary: PrepareSummary) -> None:

@@ -28,6 +28,8 @@ from facegen.workflows._prepare_splits import assign_splits, check_fractions
 
 _FILE_BYTES = 256 << 20
 _SMALLEST_SIZE = 8
+HUB_OPTIONS = ("revision", "subset", "columns")
+ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *HUB_OPTIONS)  # each to the kinds that know it
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class PrepareOptions:
     `crop` is "auto" (the kind's first) or one of the kind's own; `limit` keeps that many images, chosen
     evenly by hash; `splits` are shares of train, validation and test; images whose square is under
     `min_side` pixels are left out; more than `max_reject_share` left out is an error; `strict` makes one
-    of rows without images, and of images without rows.
+    of rows without images, and of images without rows. `revision`, `subset` and `columns` are for the kind
+    hub (`facegen.datasets.hub.Config`).
     """
 
     size: int = 64
@@ -50,6 +53,9 @@ class PrepareOptions:
     max_reject_share: float = 0.5
     strict: bool = False
     count: int | None = None
+    revision: str | None = None
+    subset: str | None = None
+    columns: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,14 @@ def prepare(
     _check_options(options)
     adapter = _adapter(kind, options)
     crop = _crop_name(kind, adapter, options.crop)
-    settings = _settings(kind, source, crop, options)
+    remote = source is not None and getattr(adapter, "is_remote", _never)(source)
+    settings = _settings(kind, source, crop, options, remote=remote)
     finished = _finished(out, settings)
     if finished is not None:
         progress.say(f"'{out}' is finished already, with these settings.")
         return _summary(out, finished, started, already_done=True)
+    if source is not None and not remote and not source.exists():
+        raise DataError(f"'{source}' does not exist.")
     records = _records(adapter, source, options, progress)
     plan = _Plan(kind, adapter, records, settings, adapter.crops[crop], source, options)
     with open_work(out) as work:
@@ -151,6 +160,11 @@ def _check_options(options: PrepareOptions) -> None:
         check_fractions(options.splits)
 
 
+def _never(source: Path) -> bool:
+    """What an adapter without `is_remote` answers: its sources are places on this disk."""
+    return False
+
+
 def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
     module = load_kind("datasets", kind)
     known = module.Config.model_fields
@@ -158,7 +172,10 @@ def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
         raise UsageError(
             f"--count is for kinds that draw; '{kind}' reads.", hint="Use --limit to read fewer."
         )
-    wanted = {"count": options.count, "seed": options.seed, "size": options.size, "strict": options.strict}
+    for name in HUB_OPTIONS:
+        if getattr(options, name) is not None and name not in known:
+            raise UsageError(f"--{name} is for the kind hub; '{kind}' has no use for it.")
+    wanted = {name: getattr(options, name) for name in ADAPTER_OPTIONS}
     section = {name: value for name, value in wanted.items() if name in known and value is not None}
     config = kind_config("datasets", {"kind": kind, **section})
     return module.build(config)
@@ -175,11 +192,15 @@ def _crop_name(kind: str, adapter: DatasetAdapter, crop: str) -> str:
     return crop
 
 
-def _settings(kind: str, source: Path | None, crop: str, options: PrepareOptions) -> dict[str, Any]:
+def _settings(
+    kind: str, source: Path | None, crop: str, options: PrepareOptions, *, remote: bool
+) -> dict[str, Any]:
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
+    name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
+    hub = {option: getattr(options, option) for option in HUB_OPTIONS}
     return {
         "kind": kind,
-        "source": None if source is None else Path(os.path.abspath(source)).name,
+        "source": name,
         "size": options.size,
         "crop": crop,
         "limit": options.limit,
@@ -187,6 +208,7 @@ def _settings(kind: str, source: Path | None, crop: str, options: PrepareOptions
         "seed": options.seed,
         "min_side": options.min_side,
         "count": options.count,
+        **{option: value for option, value in hub.items() if value is not None},
     }
 
 
@@ -212,8 +234,6 @@ def _finished(out: Path, settings: dict[str, Any]) -> DatasetManifest | None:
 def _records(
     adapter: DatasetAdapter, source: Path | None, options: PrepareOptions, progress: Progress
 ) -> list[DatasetRecord]:
-    if source is not None and not source.exists():
-        raise DataError(f"'{source}' does not exist.")
     records = list(adapter.records(source, progress))
     parquet_schema(adapter.labels, _extras(records))  # refuses clashing names before any work
     if options.limit is not None and options.limit < len(records):

@@ -21,6 +21,9 @@ FLAGS = {
         "--seed",
         "--strict",
         "--max-reject-share",
+        "--columns",
+        "--subset",
+        "--revision",
         "--workers",
     }
     | TALK,
@@ -31,6 +34,7 @@ FLAGS = {
         "--flips",
         "--scaling",
         "--text-encoder",
+        "--image-encoder",
         "--limit",
         "--shard-size",
         "--batch-size",

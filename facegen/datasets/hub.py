@@ -1,0 +1,219 @@
+"""Image data sets in parquet: ORG/NAME on the Hugging Face hub, or a folder of such files.
+
+data/train-00000-of-00002.parquet     what the `datasets` library writes, and `facegen prepare` too
+SUBSET/SPLIT/0000.parquet             the copies that the hub makes of data sets in other formats
+README.md                             its YAML head may name subsets, splits and classes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from facegen.config.kinds import KindConfig
+from facegen.datasets._hub_columns import (
+    ColumnPlan,
+    is_plain,
+    label_reader,
+    plan_columns,
+    readme_features,
+)
+from facegen.datasets._hub_files import ParquetSet, is_hub_name, open_folder, open_hub
+from facegen.datasets._hub_parts import PartFile, choose_files, first_files
+from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema, stored_features
+from facegen.errors import DataError, UsageError
+from facegen.protocols import Progress
+from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+
+
+class Config(KindConfig):
+    """`columns` is column -> what it becomes: a label's name ("class:race" for a class), "image", "caption",
+    "identity", "split", "id" or "none". `limit` is how many images will be used at most, so that no more
+    files are fetched than hold as many."""
+
+    kind: Literal["hub"] = "hub"
+    revision: str | None = None
+    subset: str | None = None
+    columns: dict[str, str] | None = None
+    limit: int | None = None
+
+
+class Hub:
+    """`DatasetAdapter` of parquet files with pictures in them."""
+
+    default_splits = (0.8, 0.1, 0.1)
+    required_splits = ()
+    loads_on_cpu = False
+    medium = "photo"
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
+        self.licence: str | None = None
+        self.labels = LabelSchema()
+        self.notes: list[str] = []
+        self.rejects: list[DatasetReject] = []
+
+    def is_remote(self, source: Path) -> bool:
+        """Whether `source` is a name on the hub and not a place on this disk."""
+        return is_hub_name(source)
+
+    def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
+        """Fetch what is needed, show what the columns were taken for, and read the rows.
+
+        Raises:
+            MissingModelError: offline and not cached, no such data set, or access refused.
+            UsageError: no source, an unknown subset, or columns that are not there.
+            DataError: no parquet files, no pictures, or files that do not fit together.
+            StorageError: a file arrives damaged again and again, or the disk is full.
+        """
+        if source is None:
+            raise UsageError(
+                "'hub' needs a data set's name or a folder of parquet files.",
+                hint="facegen prepare hub ORG/NAME --out DIR",
+            )
+        if self.is_remote(source):
+            parquet = open_hub(source.as_posix(), self.config.revision)
+        elif self.config.revision is not None:
+            raise UsageError("--revision is for data sets on the hub.", hint=f"'{source}' is a local path.")
+        else:
+            parquet = open_folder(source)
+        self._tell(parquet, progress)
+        yield from self._read(parquet, progress)
+
+    def _tell(self, parquet: ParquetSet, progress: Progress) -> None:
+        licence = parquet.card.get("license")
+        self.licence = ", ".join(map(str, licence)) if isinstance(licence, list) else licence
+        if parquet.commit is not None:
+            self.notes.append(f"{parquet.title} of the hub, commit {parquet.commit}.")
+        if parquet.from_cache:
+            progress.warn(
+                f"The hub does not answer; '{parquet.title}' is read from its cache, which may lack files."
+            )
+
+    def _read(self, parquet: ParquetSet, progress: Progress) -> Iterator[DatasetRecord]:
+        parts = choose_files(parquet, self.config.subset)
+        paths: dict[str, Path] = {}
+        plan, schema = self._first_look(parquet, parts, paths, progress)
+        self._fetch_rest(parquet, parts, paths, progress)
+        there = [part for part in parts if part.file.name in paths]
+        labels = _all_labels(schema, plan.roles["image"], [paths[part.file.name] for part in there])
+        features = self._features(parquet, schema)
+        final = plan_columns(schema, labels, features, self.config.columns or {})
+        if final.lines() != plan.lines():
+            _show(final, "Columns, after a look at all files", progress)
+        self.labels = LabelSchema(tuple(final.attributes), dict(final.class_values))
+        yield from _records(parquet, there, paths, labels, final)
+
+    def _first_look(
+        self, parquet: ParquetSet, parts: list[PartFile], paths: dict[str, Path], progress: Progress
+    ) -> tuple[ColumnPlan, pa.Schema]:
+        """Fetch one file and show what its columns are, before the others are fetched."""
+        first = first_files(parts)[0].file
+        with progress.stage(f"{_verb(parquet)} {first.name}"):
+            path = paths[first.name] = first.fetch()
+        schema, _ = read_schema(path)
+        labels = read_columns(path, _plain_columns(schema))
+        features = self._features(parquet, schema)
+        plan = plan_columns(schema, labels, features, self.config.columns or {})
+        _show(plan, f"Columns of '{parquet.title}'", progress)
+        return plan, schema
+
+    def _features(self, parquet: ParquetSet, schema: pa.Schema) -> dict[str, Any]:
+        return {**readme_features(parquet.card, self.config.subset), **stored_features(schema)}
+
+    def _fetch_rest(
+        self, parquet: ParquetSet, parts: list[PartFile], paths: dict[str, Path], progress: Progress
+    ) -> None:
+        """Fetch every file, or with a limit as many as hold enough images."""
+        order = first_files(parts) if self.config.limit else parts
+        splits = len({part.split for part in parts})
+        total = sum(part.file.size_bytes for part in parts)
+        rows = fetched = 0
+        with progress.stage(f"{_verb(parquet)} {parquet.title}", total=len(parts)) as task:
+            for number, part in enumerate(order):
+                if self.config.limit and number >= splits and rows >= self.config.limit:
+                    break
+                path = paths.get(part.file.name) or part.file.fetch()
+                paths[part.file.name] = path
+                rows += read_schema(path)[1]
+                fetched += part.file.size_bytes
+                size = f"{fetched / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+                task.advance(1, **({"size": size} if total else {}))
+        if len(paths) < len(parts):
+            self.notes.append(
+                f"{len(paths)} of {len(parts)} files were read: enough for --limit {self.config.limit}."
+            )
+
+
+def build(config: Config) -> Hub:
+    return Hub(config)
+
+
+def _show(plan: ColumnPlan, title: str, progress: Progress) -> None:
+    lines = "\n".join(f"  {line}" for line in plan.lines())
+    progress.say(f"{title} (change with --columns NAME=COLUMN,...; none=COLUMN leaves out):\n{lines}")
+
+
+def _plain_columns(schema: pa.Schema) -> list[str]:
+    return [field.name for field in schema if is_plain(field.type)]
+
+
+def _all_labels(schema: pa.Schema, image: str, paths: list[Path]) -> pa.Table:
+    """Every column but the pictures, of all files, and the pictures' own file names as `image.path`."""
+    kind = schema.field(image).type
+    has_path = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+    columns = _plain_columns(schema) + ([f"{image}.path"] if has_path else [])
+    tables = []
+    for path in paths:
+        if image not in read_schema(path)[0].names:
+            raise DataError(f"'{path.name}' has no column '{image}', which other files of the set have.")
+        tables.append(read_columns(path, columns))
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise DataError(
+            f"The files' columns do not fit together: {error}.", hint="Choose some of them with --subset."
+        ) from error
+
+
+def _records(
+    parquet: ParquetSet, parts: list[PartFile], paths: Mapping[str, Path], labels: pa.Table, plan: ColumnPlan
+) -> Iterator[DatasetRecord]:
+    image = plan.roles["image"]
+    ids = _ids(labels, plan)
+    reader = ImageReader(image)
+    labels_of = label_reader(plan)
+    version = f"@{parquet.commit[:7]}" if parquet.commit else ""
+    start = 0
+    for part in parts:
+        path = paths[part.file.name]
+        count = read_schema(path)[1]
+        values = {name: labels[name].slice(start, count).to_pylist() for name in plan.columns()}
+        for row in range(count):
+            yield DatasetRecord(
+                id=ids[start + row] if ids else f"{part.file.name.removesuffix('.parquet')}:{row}",
+                load=partial(reader.load, path, row),
+                location=f"{parquet.title}{version}/{part.file.name}:{row}",
+                **labels_of(values, row, part.split),
+            )
+        start += count
+
+
+def _ids(labels: pa.Table, plan: ColumnPlan) -> list[str] | None:
+    """The data's own ids: a column of them, else the pictures' file names if each has another."""
+    if "id" in plan.roles:
+        return [str(value) for value in labels[plan.roles["id"]].to_pylist()]
+    if plan.roles["image"] not in labels.column_names:
+        return None
+    names = [(cell or {}).get("path") for cell in labels[plan.roles["image"]].to_pylist()]
+    known = [name for name in names if name]
+    return known if len(set(known)) == len(names) else None
+
+
+def _verb(parquet: ParquetSet) -> str:
+    return "reading" if parquet.commit is None else "fetching"
