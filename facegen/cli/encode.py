@@ -68,6 +68,13 @@ def encode(
             rich_help_panel=WHAT,
         ),
     ] = None,
+    image_encoder: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep what this encoder sees in each image: CLIP or DINOv2 (folder or hub), classifier:RUN.",
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="At most this many images per split.", min=1, rich_help_panel=WHAT)
     ] = None,
@@ -103,6 +110,7 @@ def encode(
         dtype=dtype.value,
         scaling=scaling.value,
         text_encoder=text_encoder,
+        image_encoder=image_encoder,
         device=device,
         limit=limit,
         dry_run=dry_run,

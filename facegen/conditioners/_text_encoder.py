@@ -52,7 +52,7 @@ def load_text_encoder(name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKE
         MissingModelError: not there and not to be had; says how to fetch it.
         DataError: there, but not a complete text encoder in safetensors.
     """
-    folder = _folder_of(name_or_folder)
+    folder = model_folder(name_or_folder, "text encoder")
     guard_torchvision()
     from transformers import AutoConfig, AutoTokenizer
 
@@ -127,8 +127,12 @@ def _max_positions(config: Any) -> int | None:
     return getattr(config, "max_position_embeddings", None)
 
 
-def _folder_of(name_or_folder: str) -> Path:
-    """The local folder, or the hub's snapshot of it: cached, else fetched."""
+def model_folder(name_or_folder: str, what: str) -> Path:
+    """The local folder of a `what`, or the hub's snapshot of it: cached, else fetched.
+
+    Raises:
+        MissingModelError: neither; says how to fetch it.
+    """
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
@@ -150,10 +154,10 @@ def _folder_of(name_or_folder: str) -> Path:
         raise
     except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
         raise MissingModelError(
-            f"The text encoder '{name_or_folder}' is not on this machine and could not be fetched "
+            f"The {what} '{name_or_folder}' is not on this machine and could not be fetched "
             f"({type(error).__name__}).",
             hint=f"With a network: hf download {name_or_folder}\n"
-            "Without: copy the model's folder here (config.json, tokenizer files, model.safetensors) and "
+            "Without: copy the model's folder here (config.json, model.safetensors, a tokenizer's files) and "
             "give its path in place of the name: --set conditioner.encoder=FOLDER",
         ) from error
     return Path(path)

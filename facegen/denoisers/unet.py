@@ -46,6 +46,7 @@ class Config(KindConfig):
     cross_attention_levels: list[int] = Field(default_factory=list)
     num_heads: int = Field(4, ge=1)
     norm: NormKind = "group"
+    attention_norm: Literal["feature", "layer"] = "feature"  # before attention: as `norm`, or layer norm
     activation: ActivationKind = "silu"
     dropout: float = Field(0.0, ge=0, lt=1)
     gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
@@ -80,6 +81,7 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
         cross_attention_levels=frozenset(config.cross_attention_levels if conditioning.token_dim else ()),
         num_heads=config.num_heads,
         norm=config.norm,
+        attention_norm="layer" if config.attention_norm == "layer" else config.norm,
         act=config.activation,
         dropout=config.dropout,
         recompute=config.gradient_checkpointing,
@@ -132,6 +134,7 @@ class StagePlan:
     cross_attention_levels: frozenset[int]
     num_heads: int
     norm: NormKind
+    attention_norm: NormKind | Literal["layer"]
     act: ActivationKind
     dropout: float
     recompute: bool
@@ -151,7 +154,7 @@ class StagePlan:
         attention = SpatialAttention(
             channels,
             self.num_heads,
-            norm=self.norm,
+            norm=self.attention_norm,
             self_attention=level in self.self_attention_levels,
             context_dim=self.token_dim if level in self.cross_attention_levels else None,
         )

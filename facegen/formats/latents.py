@@ -6,6 +6,7 @@
     LATENTS/records-train.parquet               the labels, row by row as in the shards
     LATENTS/autoencoder/                        the autoencoder, unless it is found by its hub name
     LATENTS/text_embeddings-1a2b3c4d.safetensors   unique captions' `tokens` and `mask`, where asked for
+    LATENTS/image_features-1a2b3c4d.safetensors    `features` of every image, split by split, where asked for
 
 Letters: N images, B batch, C channels, h/w latent cells.
 """
@@ -13,7 +14,6 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
+from facegen.formats.tensor_maps import map_safetensors
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
 
 LATENTS_FORMAT_VERSION = 1
@@ -36,8 +37,6 @@ INDEX_FILE = "index.json"
 AUTOENCODER_FOLDER = "autoencoder"
 MOMENTS = ("mean", "log_variance")
 FLIPPED = "_flipped"
-
-_DTYPES = {"F16": np.float16, "BOOL": np.bool_}
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ class LatentIndex:
     records: dict[str, StoredFile]
     text_encoder: str | None = None
     text_embeddings: StoredFile | None = None
+    image_encoder: str | None = None
+    image_features: StoredFile | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,11 +104,13 @@ class LatentIndex:
             "records": {name: vars(file) for name, file in self.records.items()},
             "text_encoder": self.text_encoder,
             "text_embeddings": None if self.text_embeddings is None else vars(self.text_embeddings),
+            "image_encoder": self.image_encoder,
+            "image_features": None if self.image_features is None else vars(self.image_features),
         }
 
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> LatentIndex:
-        scaling, text = data["scaling"], data["text_embeddings"]
+        scaling, text, images = data["scaling"], data["text_embeddings"], data.get("image_features")
         return LatentIndex(
             sample_shape=tuple(data["sample_shape"]),
             scaling=LatentScaling(tuple(scaling["shift"]), tuple(scaling["scale"])),
@@ -121,6 +124,8 @@ class LatentIndex:
             records={name: StoredFile(**file) for name, file in data["records"].items()},
             text_encoder=data["text_encoder"],
             text_embeddings=None if text is None else StoredFile(**text),
+            image_encoder=data.get("image_encoder"),
+            image_features=None if images is None else StoredFile(**images),
         )
 
 
@@ -132,6 +137,21 @@ class TextEmbeddings:
     captions: list[str]
     tokens: Tensor
     mask: Tensor
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What a frozen image encoder sees in every record: `features` (N, D) float16, row by row as `ids` (N).
+
+    `mean` and `std` (D) were measured on the training split; `fingerprint` is of the encoder's weights.
+    """
+
+    encoder: str
+    fingerprint: str
+    ids: list[str]
+    features: Tensor
+    mean: list[float]
+    std: list[float]
 
 
 class LatentStore:
@@ -171,7 +191,7 @@ class LatentStore:
         index = self.index
         files = [file for shards in index.shards.values() for file in shards]
         files += index.records.values()
-        return files if index.text_embeddings is None else [*files, index.text_embeddings]
+        return files + [file for file in (index.text_embeddings, index.image_features) if file is not None]
 
     @property
     def autoencoder_folder(self) -> Path | None:
@@ -204,6 +224,17 @@ class LatentStore:
         tensors, metadata = map_safetensors(self.folder / stored.name)
         captions = json.loads(metadata["captions"])
         return TextEmbeddings(encoder, captions, tensors["tokens"], tensors["mask"])
+
+    @cached_property
+    def image_features(self) -> ImageFeatures | None:
+        """The frozen image encoder's features of all records, memory-mapped; None if none were asked for."""
+        stored, encoder = self.index.image_features, self.index.image_encoder
+        if stored is None or encoder is None:
+            return None
+        tensors, metadata = map_safetensors(self.folder / stored.name)
+        ids = [record for name in self.index.records for record in self.split(name).frame["id"]]
+        mean, std = (json.loads(metadata[name]) for name in ("mean", "std"))
+        return ImageFeatures(encoder, metadata["fingerprint"], ids, tensors["features"], mean, std)
 
 
 class LatentSplit:
@@ -274,33 +305,6 @@ class LatentSplit:
         return [map_safetensors(self._folder / shard.name)[0] for shard in self._index.shards[self.name]]
 
 
-def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors of a safetensors file as views of one memory map, and its metadata.
-
-    The map is private, so nothing written to a tensor reaches the file. float16 and bool only.
-
-    Raises:
-        StorageError: missing, truncated or not safetensors.
-    """
-    try:
-        data = np.memmap(path, mode="c")
-        (header_bytes,) = struct.unpack("<Q", data[:8].tobytes())
-        header = json.loads(data[8 : 8 + header_bytes].tobytes())
-        metadata = header.pop("__metadata__", {})
-        body = data[8 + header_bytes :]
-        tensors = {name: _view(body, entry) for name, entry in header.items()}
-    except (OSError, ValueError, KeyError, struct.error) as error:
-        raise StorageError(
-            f"'{path}' is missing or damaged: {error}.", hint="Encode the data set again."
-        ) from error
-    return tensors, metadata
-
-
-def _view(body: np.ndarray, entry: dict[str, Any]) -> Tensor:
-    start, stop = entry["data_offsets"]
-    return torch.from_numpy(body[start:stop].view(_DTYPES[entry["dtype"]]).reshape(entry["shape"]))
-
-
 def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
     """Compare a file's size, and with `content` its sha256, with what was recorded.
 
@@ -354,6 +358,22 @@ def write_text_embeddings(folder: Path, table: TextEmbeddings) -> StoredFile:
     metadata = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
     tensors = {"tokens": table.tokens.half().contiguous(), "mask": table.mask.contiguous()}
     return write_tensors(folder, name, tensors, metadata)
+
+
+def write_image_features(folder: Path, table: ImageFeatures) -> StoredFile:
+    """Write the table to a file named after its encoder; its rows are those of the record tables in turn.
+
+    Raises:
+        StorageError: the disk is full or may not be written.
+    """
+    name = f"image_features-{sha256_of(table.encoder.encode())[:8]}.safetensors"
+    metadata = {
+        "encoder": table.encoder,
+        "fingerprint": table.fingerprint,
+        "mean": json.dumps(table.mean),
+        "std": json.dumps(table.std),
+    }
+    return write_tensors(folder, name, {"features": table.features.half().contiguous()}, metadata)
 
 
 def write_index(folder: Path, index: LatentIndex) -> None:

@@ -14,7 +14,7 @@ from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.diffusion.process import build_process
 from facegen.errors import UsageError
-from facegen.formats.latents import TextEmbeddings
+from facegen.formats.latents import ImageFeatures, TextEmbeddings
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner
 from facegen.tasks._sample_sources import PixelSamples, Samples, latent_samples
@@ -40,6 +40,7 @@ class _Diffused:
     autoencoder_folder: Path | None
     fingerprint: str | None
     texts: TextEmbeddings | None = None
+    features: ImageFeatures | None = None
 
 
 def wire_denoising(recipe: Recipe) -> WiredTask:
@@ -106,6 +107,7 @@ def _latents(recipe: Recipe) -> _Diffused:
         autoencoder_folder=latents.autoencoder_folder,
         fingerprint=index.fingerprint,
         texts=latents.text_embeddings,
+        features=latents.image_features,
     )
 
 
@@ -148,6 +150,8 @@ def _build_conditioner(recipe: Recipe, diffused: _Diffused, sample: SampleSpec) 
     table = diffused.texts
     if table is not None and table.encoder == getattr(conditioner, "encoder_name", None):
         conditioner.attach_table(table.captions, table.tokens, table.mask)
+    if hasattr(conditioner, "attach_features"):
+        conditioner.attach_features(diffused.features)
     return conditioner
 
 

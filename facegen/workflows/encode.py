@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
-from facegen.errors import DataError, UsageError
+from facegen.errors import UsageError
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import storage_errors
 from facegen.formats.latents import (
@@ -22,13 +22,12 @@ from facegen.formats.latents import (
     LatentIndex,
     LatentStore,
     StoredFile,
-    TextEmbeddings,
     write_index,
     write_records,
-    write_text_embeddings,
 )
 from facegen.protocols import Progress
 from facegen.types import LatentScaling
+from facegen.workflows._encoded_tables import EncodedTables
 from facegen.workflows._latent_scaling import ScalingChoice, measured_scaling, model_scaling
 from facegen.workflows._latent_shards import (
     STATE_FILE,
@@ -49,8 +48,8 @@ MEASURED_BATCHES = 3  # of a dry run, after one to warm up
 class EncodeOptions:
     """`flips` encodes mirror images too; `shard_size` is images per file (None: about 256 MiB);
     `dtype` is what the encoder computes in; `scaling` is measured on the training split, or the model's
-    own; `limit` is images per split; `text_encoder` caches the embeddings of the unique captions; without
-    `resume` an existing folder of latents is made anew."""
+    own; `limit` is images per split; `text_encoder` caches the embeddings of the unique captions,
+    `image_encoder` what it sees in every image; without `resume` existing latents are made anew."""
 
     batch_size: int = 32
     flips: bool = False
@@ -58,6 +57,7 @@ class EncodeOptions:
     dtype: Literal["float32", "bfloat16"] = "float32"
     scaling: ScalingChoice = "measured"
     text_encoder: str | None = None
+    image_encoder: str | None = None
     device: str = "auto"
     limit: int | None = None
     dry_run: bool = False
@@ -157,7 +157,8 @@ class _Job:
         plan = self._plan(shard_size)
         state = self._prepare_folder(plan, progress)
         finished = self._finished_index()
-        if finished is not None and self._texts_are_there(finished):
+        tables = self._tables()
+        if finished is not None and tables.are_in(finished):
             progress.say(f"'{self.out}' already holds these latents; nothing to do.")
             return self._summary(finished, 0, time.perf_counter() - started)
         with progress.stage("Checking the data set"):
@@ -167,13 +168,11 @@ class _Job:
             index = self._encode(state, progress, todo)
         else:
             todo, index = 0, finished
-        index = self._with_texts(index, progress)
+        index = tables.added_to(index, self._scaling_split, progress)
         write_index(self.out, index)
         with storage_errors(self.out):
             (self.out / STATE_FILE).unlink(missing_ok=True)
-            for path in self.out.glob("text_embeddings-*.safetensors"):
-                if index.text_embeddings is None or path.name != index.text_embeddings.name:
-                    path.unlink()  # of another text encoder
+        tables.remove_others(index)
         return self._summary(index, todo, time.perf_counter() - started)
 
     def estimate(self) -> EncodeSummary:
@@ -255,6 +254,14 @@ class _Job:
     def _finished_index(self) -> LatentIndex | None:
         return LatentStore.open(self.out).index if (self.out / INDEX_FILE).is_file() else None
 
+    @property
+    def _scaling_split(self) -> str:
+        return SCALING_SPLIT if SCALING_SPLIT in self.counts else next(iter(self.counts))
+
+    def _tables(self) -> EncodedTables:
+        wanted = self.options.text_encoder, self.options.image_encoder
+        return EncodedTables(self.out, self.dataset, self.counts, self.device, *wanted)
+
     def _encoder(self) -> ShardEncoder:
         dtype = getattr(torch, self.options.dtype)
         return ShardEncoder(
@@ -294,43 +301,12 @@ class _Job:
         """The scaling chosen, and the split it was measured on."""
         if self.options.scaling == "model":
             return model_scaling(self.loaded), None
-        measured_on = SCALING_SPLIT if SCALING_SPLIT in self.counts else next(iter(self.counts))
+        measured_on = self._scaling_split
         sums = [state.sums[shard.name] for shard in self.shards if shard.split == measured_on]
         return measured_scaling(sums), measured_on
 
     def _files_of(self, split: str, state: EncodingState) -> tuple[StoredFile, ...]:
         return tuple(state.files[shard.name] for shard in self.shards if shard.split == split)
-
-    def _texts_are_there(self, index: LatentIndex) -> bool:
-        wanted = self.options.text_encoder
-        return wanted is None or index.text_encoder == wanted
-
-    def _with_texts(self, index: LatentIndex, progress: Progress) -> LatentIndex:
-        """`index` with the embeddings of the unique captions, the empty one included."""
-        name = self.options.text_encoder
-        if name is None:
-            return index
-        from facegen.conditioners._text_encoder import embed_captions, load_text_encoder
-
-        encoder = load_text_encoder(name).to(self.device)
-        captions = self._unique_captions()
-        with progress.stage("Embedding captions", total=len(captions)) as bar:
-            tokens, mask = embed_captions(captions, encoder, advance=bar.advance)
-        table = TextEmbeddings(name, captions, tokens, mask)
-        return replace(index, text_encoder=name, text_embeddings=write_text_embeddings(self.out, table))
-
-    def _unique_captions(self) -> list[str]:
-        unique = {"": None}  # insertion order: the same on every run
-        for name, count in self.counts.items():
-            frame = self.dataset.split(name).frame.iloc[:count]
-            for caption, captions in zip(frame["caption"], frame["captions"], strict=True):
-                many = [] if captions is None else list(captions)
-                unique.update(dict.fromkeys(many or ([caption] if isinstance(caption, str) else [])))
-        if len(unique) == 1:
-            raise DataError(
-                "This data set has no captions to embed.", hint="Encode it without a text encoder."
-            )
-        return list(unique)
 
     def _summary(self, index: LatentIndex, encoded: int, seconds: float) -> EncodeSummary:
         store = LatentStore(self.out, index)
@@ -361,6 +337,7 @@ def _remove_latents(folder: Path) -> None:
         "latents-*.safetensors",
         "records-*.parquet",
         "text_embeddings-*",
+        "image_features-*",
         ".*.tmp",
     ]
     with storage_errors(folder):

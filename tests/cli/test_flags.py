@@ -35,6 +35,7 @@ FLAGS = {
         "--scaling",
         "--text-encoder",
         "--image-encoder",
+        "--image-encoder",
         "--limit",
         "--shard-size",
         "--batch-size",

@@ -1,0 +1,169 @@
+"""Frozen image encoders: CLIP and DINOv2 from transformers by hub name or folder, or a facegen classifier.
+
+Weights are read from safetensors only and no code of the model's folder is ever run.
+
+Letters: B images, H/W pixels, S pixels a side that the encoder takes, D features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.compat import guard_torchvision
+from facegen.conditioners._text_encoder import model_folder
+from facegen.errors import DataError, FacegenError, UsageError
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.files import sha256_of
+from facegen.formats.images import to_unit
+from facegen.nn.classifier import MultiLabelResNet
+
+CLASSIFIER_PREFIX = "classifier:"
+CLASSIFIER_TASK = "attribute_classification"
+KNOWN = "a CLIP or DINOv2 model (hub name or folder), or classifier:RUN"
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FIXED_ROWS = 8  # images a call, always, so that an image's features do not depend on its neighbours
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """uint8 (B, 3, H, W) -> features (B, D). Not a module, so that it never enters a state_dict.
+
+    `fingerprint` changes with the weights and with what is done to the image before them.
+    """
+
+    name: str
+    fingerprint: str
+    dim: int
+    extract: Callable[[Tensor], Tensor]
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """Features (B, D) float16 on the CPU.
+
+        Raises:
+            UsageError: a classifier of another image size.
+            DataError: features that float16 cannot hold.
+        """
+        parts = []
+        for start in range(0, len(images), FIXED_ROWS):
+            rows = torch.arange(start, start + FIXED_ROWS).clamp(max=len(images) - 1)
+            parts.append(self.extract(images[rows])[: len(images) - start].cpu())
+        features = torch.cat(parts).half()
+        if not bool(features.isfinite().all()):
+            raise DataError(f"The image encoder '{self.name}' gives features that float16 cannot hold.")
+        return features.clone()  # made outside inference mode's rules
+
+
+def load_image_encoder(name: str, device: str | torch.device = "cpu") -> ImageEncoder:
+    """The encoder `name`: a hub name or folder of CLIP or DINOv2, or "classifier:RUN" trained by facegen.
+
+    CLIP gives its projected image embedding, DINOv2 its class token, a classifier the features before its
+    last layer.
+
+    Raises:
+        MissingModelError: not there and not to be had; says how to fetch it.
+        DataError: there, but not a complete model in safetensors.
+        UsageError: a model or run of another kind.
+    """
+    if name.startswith(CLASSIFIER_PREFIX):
+        return _classifier(name, torch.device(device))
+    return _transformer(name, torch.device(device))
+
+
+def _classifier(name: str, device: torch.device) -> ImageEncoder:
+    run = Path(name.removeprefix(CLASSIFIER_PREFIX)).expanduser()
+    checkpoint = load_checkpoint(run)
+    info = checkpoint.info
+    size = info.image_size
+    if info.task != CLASSIFIER_TASK or size is None:
+        raise UsageError(
+            f"'{run}' is a run of kind '{info.task}', and an attribute classifier is needed.",
+            hint="Train one: facegen train --preset attribute-classifier --data DATASET --run RUN",
+        )
+    weights, task = checkpoint.weights("ema"), info.recipe["task"]
+    network = MultiLabelResNet(len(weights["head.weight"]), size, task["widths"], task["blocks_per_stage"])
+    network.load_state_dict(weights)
+    network.to(device).eval().requires_grad_(False)
+
+    def extract(images: Tensor) -> Tensor:
+        if images.shape[-2:] != (size, size):
+            raise UsageError(
+                f"The classifier '{run}' was trained on {size} pixels, and these images have "
+                f"{images.shape[-1]}.",
+                hint=f"Train one on a data set prepared with --size {images.shape[-1]}.",
+            )
+        return network.features(to_unit(images.to(device)))
+
+    digest = info.files["ema.safetensors" if checkpoint.has_ema else "model.safetensors"]
+    return ImageEncoder(name, digest, network.num_features, extract)
+
+
+def _transformer(name: str, device: torch.device) -> ImageEncoder:
+    folder = model_folder(name, "image encoder")
+    guard_torchvision()
+    from transformers import AutoConfig
+
+    config = _loaded(name, AutoConfig.from_pretrained, folder)
+    model = _loaded(name, _model_class(name, config).from_pretrained, folder, use_safetensors=True)
+    model = model.to(device).eval().requires_grad_(False)
+    is_clip = config.model_type.startswith("clip")
+    side, mean, std = _preparation(folder, model.config, is_clip=is_clip)
+    shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+
+    def extract(images: Tensor) -> Tensor:
+        x = images.to(device).float() / 255
+        x = F.interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
+        answer = model(pixel_values=(x - shift) / scale)  # (B, 3, S, S)
+        return (answer.image_embeds if is_clip else answer.pooler_output).float()
+
+    dim = model.config.projection_dim if is_clip else model.config.hidden_size
+    files = [sha256_of(path) for path in sorted(folder.glob("*.safetensors"))]
+    fingerprint = sha256_of(json.dumps([files, side, mean, std]).encode())
+    return ImageEncoder(name, fingerprint, dim, extract)
+
+
+def _loaded(name: str, load: Callable[..., Any], folder: Path, **options: Any) -> Any:
+    try:
+        return load(folder, local_files_only=True, trust_remote_code=False, **options)
+    except FacegenError:  # a signal's
+        raise
+    except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
+        raise DataError(
+            f"'{name}' is not an image encoder facegen can load: {error}",
+            hint="Needed are config.json and model.safetensors of a CLIP or DINOv2 model.",
+        ) from error
+
+
+def _model_class(name: str, config: Any) -> Any:
+    from transformers import CLIPVisionModelWithProjection, Dinov2Model
+
+    if config.model_type in ("clip", "clip_vision_model"):
+        return CLIPVisionModelWithProjection
+    if config.model_type == "dinov2":
+        return Dinov2Model
+    raise UsageError(f"'{name}' is a '{config.model_type}' model; an image encoder is {KNOWN}.")
+
+
+def _preparation(
+    folder: Path, config: Any, *, is_clip: bool
+) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Side in pixels, mean and deviation of the colours: as the preprocessor says, or usual in the family."""
+    path = folder / "preprocessor_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    crop = told.get("crop_size")
+    side = crop.get("height") if isinstance(crop, dict) else crop
+    mean, std = (CLIP_MEAN, CLIP_STD) if is_clip else (IMAGENET_MEAN, IMAGENET_STD)
+    return (
+        side or config.image_size,
+        tuple(told.get("image_mean", mean)),
+        tuple(told.get("image_std", std)),
+    )

@@ -1,0 +1,180 @@
+"""A vector from a frozen image encoder's features of the picture, read from a table by record id.
+
+`facegen encode --image-encoder NAME` writes the table beside the latents. Mirrored latents keep the
+features of the image as it was.
+
+Letters: N or B rows, D features, E width of the condition vector.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from facegen.conditioners._image_encoder import ImageEncoder, load_image_encoder
+from facegen.conditioners._pictures import (
+    dropped_rows,
+    marked_rows,
+    null_rows,
+    read_no_words,
+    refuse_labels,
+)
+from facegen.config.kinds import KindConfig
+from facegen.errors import DataError
+from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facegen.formats.latents import ImageFeatures
+
+FINGERPRINT_BYTES = 32  # of a sha256
+
+
+class Config(KindConfig):
+    kind: Literal["image_features"] = "image_features"
+    encoder: str  # hub name or folder of a CLIP or DINOv2 model, or classifier:RUN
+    feature_dim: int = Field(
+        512, ge=1
+    )  # what the encoder gives: 512 CLIP ViT-B/32, 768 CLIP ViT-L/14, DINOv2-B
+    dim: int = Field(512, ge=1)
+    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its features
+
+
+def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ImageFeatureConditioner:
+    """A conditioner on `config.encoder`'s features; labels are ignored. Only photos need the encoder."""
+    return ImageFeatureConditioner(
+        config.encoder, feature_dim=config.feature_dim, dim=config.dim, dropout=config.dropout
+    )
+
+
+class ImageFeatureConditioner(nn.Module):
+    """Features (B, D) float16 to a vector (B, E); rows of NaN to a learned one.
+
+    Features are standardised by what was measured on the training split. That and the encoder's
+    fingerprint are part of the state_dict, so that a photo is later seen by the same encoder.
+    """
+
+    shift: Tensor
+    scale: Tensor
+    encoder_sha256: Tensor
+
+    def __init__(self, encoder: str, *, feature_dim: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder_name = encoder
+        self.feature_dim = feature_dim
+        self.dropout = dropout
+        self.spec = ConditioningSpec(vector_dim=dim)
+        self.project = nn.Linear(feature_dim, dim)
+        self.null = nn.Parameter(torch.randn(dim))
+        self.register_buffer("shift", torch.zeros(feature_dim))
+        self.register_buffer("scale", torch.ones(feature_dim))
+        self.register_buffer("encoder_sha256", torch.zeros(FINGERPRINT_BYTES, dtype=torch.uint8))
+        self._rows: dict[str, int] = {}
+        self._features = torch.zeros(0, feature_dim, dtype=torch.float16)  # memory-mapped, so not a buffer
+
+    @cached_property
+    def encoder(self) -> ImageEncoder:
+        """The frozen encoder, loaded at first use, and the same that the model was trained with.
+
+        Raises:
+            MissingModelError: not there, and not to be had.
+            DataError: another one of that name.
+        """
+        encoder = load_image_encoder(self.encoder_name)
+        expected = bytes(self.encoder_sha256.tolist()).hex()
+        if encoder.fingerprint != expected:
+            raise DataError(
+                f"Image encoder '{self.encoder_name}' is not the one this model was trained with: its "
+                f"fingerprint is {encoder.fingerprint[:12]}, expected {expected[:12]}.",
+                hint="Restore that encoder, or encode again and train on the new features.",
+            )
+        return encoder
+
+    def attach_features(self, table: ImageFeatures | None) -> None:
+        """Take over the table of the latents.
+
+        Raises:
+            DataError: there is none, it is another encoder's, or of another width.
+        """
+        if table is None:
+            raise DataError(
+                "Conditioner 'image_features' needs latents with image features, and these have none.",
+                hint="Add them: facegen encode DATASET --autoencoder NAME_OR_PATH --out LATENTS "
+                f"--image-encoder {self.encoder_name}",
+            )
+        if table.encoder != self.encoder_name:
+            raise DataError(
+                f"These latents have the features of '{table.encoder}', not of '{self.encoder_name}'.",
+                hint=f"--set conditioner.encoder={table.encoder}",
+            )
+        width = table.features.shape[1]
+        if width != self.feature_dim:
+            raise DataError(
+                f"'{table.encoder}' gives {width} features, and conditioner.feature_dim is "
+                f"{self.feature_dim}.",
+                hint=f"--set conditioner.feature_dim={width}",
+            )
+        self._rows = {record: row for row, record in enumerate(table.ids)}
+        self._features = table.features
+        self.shift.copy_(torch.tensor(table.mean))
+        self.scale.copy_(1 / torch.tensor(table.std).clamp(min=1e-6))
+        self.encoder_sha256.copy_(torch.tensor(list(bytes.fromhex(table.fingerprint)), dtype=torch.uint8))
+
+    def inputs(self, frame: pd.DataFrame) -> Tensor:
+        """(N, D) float16: the features of the records of `frame`, by their `id`.
+
+        Raises:
+            DataError: the table lacks a record.
+        """
+        ids: Sequence[str] = frame["id"].tolist()
+        missing = [record for record in ids if record not in self._rows]
+        if missing:
+            raise DataError(
+                f"{len(missing)} of {len(ids)} records have no image features, '{missing[0]}' for one.",
+                hint="Ask for the pictures of a data set instead: --data DATASET",
+            )
+        return self._features[torch.tensor([self._rows[record] for record in ids], dtype=torch.int64)]
+
+    def inputs_of_images(self, images: Tensor) -> Tensor:
+        """(B, D) float16 of uint8 images (B, 3, H, W).
+
+        Raises:
+            MissingModelError, DataError: the encoder is not to be had, or is another one.
+        """
+        return self.encoder(images)
+
+    def null_inputs(self, count: int) -> Tensor:
+        """(count, D) of NaN, which stands for no picture."""
+        return null_rows(count, (self.feature_dim,), torch.float16)
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Hide the features of a share of the samples."""
+        return dropped_rows(inputs, self.dropout, generator)
+
+    def read(self, prompt: str) -> PromptReading:
+        """Nothing, of nothing.
+
+        Raises:
+            UsageError: words, which this model does not understand.
+        """
+        return read_no_words(prompt)
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """One row without a picture.
+
+        Raises:
+            UsageError: labels were asked for.
+        """
+        refuse_labels(reading)
+        return self.null_inputs(1)
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        marked = marked_rows(inputs)
+        features = (inputs.nan_to_num().float() - self.shift) * self.scale
+        return Conditioning(vector=torch.where(marked[:, None], self.null, self.project(features)))
