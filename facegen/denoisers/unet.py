@@ -1,7 +1,7 @@
 """U-Net over latents or pixels: residual blocks with time everywhere, attention where it is asked for.
 
 Ho et al. 2020 with the adaptive norms of Dhariwal & Nichol 2021 and the cross-attention of Rombach et
-al. 2022. Level 0 is full resolution; each further level halves it.
+al. 2022. Level 0 is full resolution, of patches where there are any; each further level halves it.
 
 Letters: B batch, C channels, H/W rows and columns, L condition tokens, D features, E embedding.
 """
@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from facegen.config.kinds import KindConfig
@@ -39,6 +40,7 @@ class Config(KindConfig):
     """
 
     kind: Literal["unet"] = "unet"
+    patch_size: int = Field(1, ge=1)  # square patches become channels: cheap pixels (Hoogeboom et al. 2023)
     base_channels: int = Field(64, ge=2)
     channel_multipliers: list[int] = Field(default_factory=lambda: [1, 2, 4], min_length=1)
     num_res_blocks: int = Field(2, ge=1)
@@ -87,16 +89,26 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
         recompute=config.gradient_checkpointing,
         token_dim=conditioning.token_dim,
     )
-    return UNet(sample.shape[0], config.num_res_blocks, plan, vector_dim=conditioning.vector_dim)
+    return UNet(
+        sample.shape[0],
+        config.num_res_blocks,
+        plan,
+        patch_size=config.patch_size,
+        vector_dim=conditioning.vector_dim,
+    )
 
 
 def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
     if len(sample.shape) != 3:
-        raise UsageError(f"Denoiser 'unet' needs samples (C, H, W), not {sample.shape}.")
+        raise UsageError(
+            f"Denoiser 'unet' needs samples (C, H, W), not {sample.shape}.",
+            hint="For vectors: --set denoiser.kind=vector_mlp",
+        )
     num_levels = len(config.channel_multipliers)
     _, height, width = sample.shape
-    _check_size(height, width, num_levels)
-    if config.norm == "instance" and (height * width) // 4 ** (num_levels - 1) == 1:
+    _check_size(height, width, config.patch_size, num_levels)
+    cells = (height * width) // (config.patch_size**2 * 4 ** (num_levels - 1))
+    if config.norm == "instance" and cells == 1:
         raise UsageError(
             f"denoiser.norm 'instance' leaves nothing of the single cell that {height}x{width} has at "
             f"level {num_levels - 1}.",
@@ -115,11 +127,12 @@ def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -
         )
 
 
-def _check_size(height: int, width: int, num_levels: int) -> None:
-    factor = 2 ** (num_levels - 1)
+def _check_size(height: int, width: int, patch_size: int, num_levels: int) -> None:
+    factor = patch_size * 2 ** (num_levels - 1)
     if height % factor or width % factor:
+        patches = f" and patches of {patch_size}" if patch_size > 1 else ""
         raise UsageError(
-            f"A U-Net of {num_levels} levels needs height and width divisible by {factor}, "
+            f"A U-Net of {num_levels} levels{patches} needs height and width divisible by {factor}, "
             f"not {height}x{width}.",
             hint="Use fewer denoiser.channel_multipliers, or another image size.",
         )
@@ -164,13 +177,20 @@ class StagePlan:
 class UNet(nn.Module):
     """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
 
-    Any H and W divisible by 2^(levels - 1), the size it was built for or another.
+    Any H and W divisible by patch_size * 2^(levels - 1), the size it was built for or another.
     """
 
     def __init__(
-        self, sample_channels: int, num_res_blocks: int, plan: StagePlan, *, vector_dim: int | None
+        self,
+        sample_channels: int,
+        num_res_blocks: int,
+        plan: StagePlan,
+        *,
+        patch_size: int,
+        vector_dim: int | None,
     ) -> None:
         super().__init__()
+        self.patch_size = patch_size
         self.num_levels = len(plan.level_channels)
         base, bottom = plan.level_channels[0], self.num_levels - 1
         self.time = TimestepEmbedding(plan.embedding_dim)
@@ -181,7 +201,8 @@ class UNet(nn.Module):
         if plan.token_dim is not None and plan.cross_attention_levels:
             self.tokens_norm = nn.LayerNorm(plan.token_dim)
 
-        self.conv_in = nn.Conv2d(sample_channels, base, 3, padding=1)
+        patch_channels = sample_channels * patch_size**2
+        self.conv_in = nn.Conv2d(patch_channels, base, 3, padding=1)
         skips, channels = [base], base
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
         for level, level_channels in enumerate(plan.level_channels):
@@ -206,13 +227,13 @@ class UNet(nn.Module):
                 self.upsample.append(Upsample(channels))
         self.norm_out = feature_norm(plan.norm, channels)
         self.activation_out = activation(plan.act)
-        self.conv_out = zeroed(nn.Conv2d(channels, sample_channels, 3, padding=1))
+        self.conv_out = zeroed(nn.Conv2d(channels, patch_channels, 3, padding=1))
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        _check_size(x_t.shape[2], x_t.shape[3], self.num_levels)
+        _check_size(x_t.shape[2], x_t.shape[3], self.patch_size, self.num_levels)
         embedding = self._embedding(timestep, conditioning)
         context, mask = self._context(conditioning)
-        x = self.conv_in(x_t)
+        x = self.conv_in(F.pixel_unshuffle(x_t, self.patch_size))
         skips = [x]
         for level, stages in enumerate(self.down):
             for stage in _each(stages):
@@ -228,7 +249,7 @@ class UNet(nn.Module):
                 x = stage(torch.cat([x, skips.pop()], dim=1), embedding, context, mask)
             if index < len(self.upsample):
                 x = self.upsample[index](x)
-        return self.conv_out(self.activation_out(self.norm_out(x)))
+        return F.pixel_shuffle(self.conv_out(self.activation_out(self.norm_out(x))), self.patch_size)
 
     def _embedding(self, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         embedding = self.time(timestep)

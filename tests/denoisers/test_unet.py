@@ -64,6 +64,24 @@ def test_recomputing_changes_neither_output_nor_gradients() -> None:
         assert torch.allclose(plain, recomputed, rtol=1e-4, atol=1e-5)
 
 
+def test_patches_become_channels_and_pixels_again() -> None:
+    network = randomised(unet.build(small(patch_size=2), SAMPLE, ConditioningSpec()))
+    assert isinstance(network, unet.UNet)
+    seen: list[torch.Size] = []
+    network.conv_in.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape))
+    x, timestep = torch.randn(2, 3, 16, 16), torch.rand(2)
+    assert network(x, timestep, Conditioning()).shape == x.shape
+    assert seen == [(2, 12, 8, 8)]
+    with pytest.raises(UsageError, match="3 levels and patches of 8 needs .* divisible by 32, not 16x16"):
+        unet.build(small(patch_size=8), SAMPLE, ConditioningSpec())
+
+
+def test_vectors_are_refused_naming_the_network_for_them() -> None:
+    with pytest.raises(UsageError, match=r"needs samples \(C, H, W\), not \(256,\)") as refused:
+        unet.build(small(), SampleSpec((256,)), ConditioningSpec())
+    assert "--set denoiser.kind=vector_mlp" in str(refused.value)
+
+
 def test_time_reaches_every_residual_block() -> None:
     network = randomised(unet.build(small(), SAMPLE, ConditioningSpec()))
     blocks = [module for module in network.modules() if isinstance(module, unet.ResidualBlock)]
