@@ -44,8 +44,8 @@ class Augmentation:
     def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [-1, 1], changed as `parameters` (B, 8) say; zeros change not one bit.
 
-        Mirrored, then turned, zoomed and shifted in one resampling (bicubic; what comes in from outside is
-        the mirrored edge), then contrast, saturation and brightness, and clamped to [-1, 1].
+        Mirrored, then turned (counter-clockwise), zoomed and shifted in one resampling (bicubic; what comes
+        in from outside is the mirrored edge), then contrast, saturation and brightness, and clamped.
         """
         mirrored = parameters[:, 0] > 0.5
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)

@@ -64,6 +64,17 @@ def test_recomputing_changes_neither_output_nor_gradients() -> None:
         assert torch.allclose(plain, recomputed, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("recompute", [False, True])
+def test_gradient_checkpointing_runs_each_block_once_more_in_the_backward_pass(recompute: bool) -> None:
+    network = unet.build(small(gradient_checkpointing=recompute), SAMPLE, ConditioningSpec())
+    calls: list[nn.Module] = []
+    for module in network.modules():
+        if isinstance(module, unet.ResidualBlock):
+            module.register_forward_hook(lambda block, args, output: calls.append(block))
+    network(torch.randn(2, 3, 16, 16), torch.rand(2), Conditioning()).sum().backward()
+    assert len(calls) == (2 if recompute else 1) * len(set(calls))
+
+
 def test_patches_become_channels_and_pixels_again() -> None:
     network = randomised(unet.build(small(patch_size=2), SAMPLE, ConditioningSpec()))
     assert isinstance(network, unet.UNet)
@@ -72,7 +83,7 @@ def test_patches_become_channels_and_pixels_again() -> None:
     x, timestep = torch.randn(2, 3, 16, 16), torch.rand(2)
     assert network(x, timestep, Conditioning()).shape == x.shape
     assert seen == [(2, 12, 8, 8)]
-    with pytest.raises(UsageError, match="3 levels and patches of 8 needs .* divisible by 32, not 16x16"):
+    with pytest.raises(UsageError, match=r"3 levels and patches of 8 needs .* by 32, not 16x16"):
         unet.build(small(patch_size=8), SAMPLE, ConditioningSpec())
 
 
