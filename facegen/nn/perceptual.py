@@ -73,7 +73,7 @@ class Vgg16Features(nn.Module):
         previous = 3
         for block in VGG16_BLOCKS:
             for width in block:
-                modules += [nn.Conv2d(previous, width, 3, padding=1), nn.ReLU()]
+                modules += [nn.utils.skip_init(nn.Conv2d, previous, width, 3, padding=1), nn.ReLU()]
                 previous = width
             modules.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*modules[: max(self.taken) + 1])
@@ -96,7 +96,8 @@ class Vgg16Features(nn.Module):
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
-                nn.init.zeros_(layer.bias) if layer.bias is not None else None
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
 
 
 def vgg16_layers() -> dict[str, int]:
