@@ -113,3 +113,13 @@ def test_an_unknown_preset_names_the_nearest() -> None:
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(Exception, match="frozen"):
         compose("avatars").training.seed = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("size", ["full", "smoke"])
+def test_a_preset_written_to_a_file_is_a_config_file(size: str, tmp_path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(preset_text("avatars"), encoding="utf-8")
+    recipe = compose(config_file=config, size=size)
+    assert recipe.model_dump(exclude={"preset"}) == compose("avatars", size=size).model_dump(
+        exclude={"preset"}
+    )
