@@ -70,7 +70,7 @@ def test_gradient_checkpointing_runs_each_block_once_more_in_the_backward_pass(r
     calls: list[nn.Module] = []
     for module in network.modules():
         if isinstance(module, unet.ResidualBlock):
-            module.register_forward_hook(lambda block, args, output: calls.append(block))
+            module.register_forward_pre_hook(lambda block, args: calls.append(block))
     network(torch.randn(2, 3, 16, 16), torch.rand(2), Conditioning()).sum().backward()
     assert len(calls) == (2 if recompute else 1) * len(set(calls))
 
