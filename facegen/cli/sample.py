@@ -38,6 +38,9 @@ def register(app: typer.Typer) -> None:
             'facegen sample runs/celeba --attributes "Smiling=1,Eyeglasses=0" --count 64',
             "facegen sample runs/utkface --class female --guidance 2 --sampler ddim",
             'facegen sample runs/celeba --prompt "an old man" --negative "a hat" --seed 7',
+            'facegen sample runs/utkface --blend "Asian:0.5,White:0.5"',
+            "facegen sample runs/vector --like me.jpg --count 8",
+            "facegen sample runs/vector --between me.jpg you.jpg --frames 9",
         ),
     )(sample)
 
@@ -59,11 +62,37 @@ def sample(
     class_name: Annotated[
         str | None, typer.Option("--class", help="A class of the data set.", rich_help_panel=REQUEST)
     ] = None,
+    blend: Annotated[
+        str | None,
+        typer.Option(help="A mix: NAME:WEIGHT,NAME:WEIGHT of classes or wishes.", rich_help_panel=REQUEST),
+    ] = None,
+    like: Annotated[
+        list[Path] | None,
+        typer.Option(help="A photo to vary; may be given several times.", rich_help_panel=REQUEST),
+    ] = None,
+    between: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(help="Two photos to walk between.", rich_help_panel=REQUEST),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="Pictures of a walk; left out: 9.", min=2, rich_help_panel=REQUEST),
+    ] = None,
+    crop: Annotated[
+        str,
+        typer.Option(
+            help="How photos are cut: center, face (aligned CelebA), none, or SHARE,X,Y.",
+            rich_help_panel=REQUEST,
+        ),
+    ] = "center",
     negative: Annotated[
         str | None,
         typer.Option(help="What guidance steers away from, in words.", rich_help_panel=REQUEST),
     ] = None,
-    count: Annotated[int, typer.Option(help="How many images.", min=1)] = 16,
+    count: Annotated[
+        int | None,
+        typer.Option(help="Images; left out: 16, 8 of each photo, or 4 walks between two.", min=1),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the first image.", min=0)] = 0,
     out: Annotated[
         Path | None, typer.Option(help="New folder; left out: samples/0001, samples/0002, ...")
@@ -99,6 +128,11 @@ def sample(
         prompt=prompt,
         attributes=attributes,
         class_name=class_name,
+        blend=blend,
+        like=tuple(like or ()),
+        between=between,
+        frames=frames,
+        crop=crop,
         negative=negative,
         guidance=guidance,
         sampler=sampler,
@@ -125,6 +159,7 @@ def _print_summary(summary: SampleSummary) -> None:
         {
             "Images": f"{len(summary.paths)} in {summary.grid.parent}",
             "Grid": summary.grid,
+            "Blend": summary.strip,
             "Understood": "; ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)
             or None,
             "Not understood": ", ".join(f"'{words}'" for words in reading.not_understood) or None,

@@ -3,26 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+from facegen.conditioners._pictures import ASK_WITH_PICTURES
 from facegen.errors import UsageError
 from facegen.protocols import Progress
 from facegen.types import LabelSchema, PromptReading
 from facegen.vocabulary.prompts import read_attributes
-from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.generator import FaceGenerator, check_blend_weights
 
+DEFAULT_FRAMES = 9
 TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves
-    "attributes": ("prompt", "attributes", "negative"),
-    "class_label": ("prompt", "class", "negative"),
-    "text": ("prompt", "negative"),
+    "attributes": ("prompt", "attributes", "negative", "blend"),
+    "class_label": ("prompt", "class", "negative", "blend"),
+    "text": ("prompt", "negative", "blend"),
+    "semantic_encoder": ("like", "between"),
+    "image_features": ("like", "between"),
     "none": (),
 }
 INSTEAD = {
     "attributes": 'Use --prompt "a smiling woman" or --attributes "Smiling=1,Eyeglasses=0".',
     "class_label": "Use --class NAME.",
     "text": "Use --prompt.",
+    "semantic_encoder": ASK_WITH_PICTURES,
+    "image_features": ASK_WITH_PICTURES,
     "none": "Sample it without a request, or train with a conditioner such as 'attributes'.",
 }
-NAMES = {"attributes": "attributes", "class_label": "classes", "text": "free text", "none": "no condition"}
+NAMES = {
+    "attributes": "attributes",
+    "class_label": "classes",
+    "text": "free text",
+    "semantic_encoder": "pictures",
+    "image_features": "pictures",
+    "none": "no condition",
+}
+BLEND_EXAMPLE = 'Such as --blend "Asian:0.5,White:0.5".'
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What to draw, as it was asked; `count` None leaves the number to what is asked."""
+
+    prompt: str | None = None
+    attributes: str | None = None
+    class_name: str | None = None
+    blend: str | None = None
+    like: tuple[Path, ...] = ()
+    between: tuple[Path, Path] | None = None
+    frames: int | None = None
+    crop: str = "center"
+    seed: int = 0
+    count: int | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of each walk."""
+        return DEFAULT_FRAMES if self.frames is None else self.frames
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: says what excludes what.
+        """
+        words = [
+            name
+            for name, value in (
+                ("--prompt", self.prompt),
+                ("--attributes", self.attributes),
+                ("--class", self.class_name),
+            )
+            if value is not None
+        ]
+        others = [("--blend", self.blend), ("--like", self.like), ("--between", self.between)]
+        ways = [name for name, value in others if value]
+        if len(ways) > 1 or (ways and words):
+            raise UsageError(f"{' and '.join([*ways, *words])} exclude each other; ask in one way.")
+        if self.frames is not None and self.between is None:
+            raise UsageError("--frames counts the pictures of --between A B, which is not given.")
+        if self.num_frames < 2:
+            raise UsageError(f"--frames must be at least 2, not {self.frames}.")
 
 
 def read_request(
@@ -83,6 +144,38 @@ def check_takes(generator: FaceGenerator, option: str) -> None:
         )
 
 
+def parse_blend(text: str, progress: Progress) -> dict[str, float]:
+    """Terms and weights of "Asian:0.5,White:0.5", scaled to sum to 1, which is said.
+
+    Raises:
+        UsageError: written otherwise, a term twice, fewer than two, or weights that are no mix.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        term, separator, number = (piece.strip() for piece in part.rpartition(":"))
+        try:
+            weight = float(number)
+        except ValueError:
+            term = ""
+            weight = 0.0
+        if not separator or not term:
+            raise UsageError(
+                f"--blend takes NAME:WEIGHT,NAME:WEIGHT, not '{part.strip()}'.", hint=BLEND_EXAMPLE
+            )
+        if term in weights:
+            raise UsageError(f"--blend names '{term}' twice.", hint=BLEND_EXAMPLE)
+        weights[term] = weight
+    if len(weights) < 2:
+        raise UsageError("--blend mixes at least two.", hint=BLEND_EXAMPLE)
+    check_blend_weights(weights)
+    total = sum(weights.values())
+    scaled = {term: weight / total for term, weight in weights.items()}
+    if abs(total - 1) > 1e-6:
+        told = ", ".join(f"{term} {weight:.3g}" for term, weight in scaled.items())
+        progress.say(f"The weights sum to {total:g} and are scaled: {told}.")
+    return scaled
+
+
 def request_text(labels: Mapping[str, float]) -> str:
     """Labels as words, such as "Smiling, no Eyeglasses"."""
     return ", ".join(name if value > 0 else f"no {name}" for name, value in labels.items())
@@ -93,12 +186,18 @@ def _read_prompt(generator: FaceGenerator, prompt: str, progress: Progress) -> P
     left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
     if left_over and not reading.labels:
         raise UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=_known(generator))
+    say_reading(generator, reading, progress)
+    return reading
+
+
+def say_reading(generator: FaceGenerator, reading: PromptReading, progress: Progress) -> None:
+    """Tell what was understood, and warn about what was not."""
     if reading.understood:
         understood = ", ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)
         progress.say(f"Understood: {understood}.")
-    if left_over:
+    if reading.not_understood:
+        left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
         progress.warn(f"Not understood and left out: {left_over}. {_known(generator)}")
-    return reading
 
 
 def _known(generator: FaceGenerator) -> str:

@@ -6,9 +6,9 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,15 @@ from facegen.formats.checkpoint import Weights
 from facegen.formats.files import fsync_folder, storage_errors
 from facegen.formats.images import encode_png, image_grid, pil_to_png
 from facegen.protocols import Progress
-from facegen.types import PromptReading
-from facegen.workflows._request import read_negative, read_request, request_text
+from facegen.types import Blend, PromptReading
+from facegen.workflows._request import SampleRequest, read_negative
+from facegen.workflows._sampling_plan import IMAGES, Plan, Strip, plan_of
 from facegen.workflows.generator import FaceGenerator
 
 SETTINGS_KEY = "facegen"  # of the PNG's text entry
 SETTINGS_FORMAT_VERSION = 1
 GRID_NAME = "grid.png"
-GRID_IMAGES = 64  # more would not be looked at
+STRIP_NAME = "blend.png"
 GRID_CELL_PIXELS = 128
 
 
@@ -40,19 +41,27 @@ GRID_CELL_PIXELS = 128
 class SampleOptions:
     """What to ask for and how; None takes the recipe's own setting.
 
-    `attributes` is a list such as "Smiling=1,Eyeglasses=0". Image i has seed `seed + i`. Without `out`,
-    the first free `samples/0001`, `samples/0002`, ... is used.
+    `attributes` is a list such as "Smiling=1,Eyeglasses=0"; `blend` one such as "Asian:0.5,White:0.5". `like`
+    are photos to vary, `between` two to walk between in `frames` pictures; `crop` is how photos are cut
+    ("center", "face", "none" or "SHARE,X,Y"). Image i has seed `seed + i`. `count` is of images, of
+    variations of each photo, or of walks; None is 16, 8 or 4. Without `out`, the first free
+    `samples/0001`, `samples/0002`, ... is used.
     """
 
     prompt: str | None = None
     attributes: str | None = None
     class_name: str | None = None
+    blend: str | None = None
+    like: tuple[Path, ...] = ()
+    between: tuple[Path, Path] | None = None
+    frames: int | None = None
+    crop: str = "center"
     negative: str | None = None
     guidance: float | None = None
     sampler: str | None = None
     steps: int | None = None
     seed: int = 0
-    count: int = 16
+    count: int | None = None
     out: Path | None = None
     batch_size: int | None = None
     device: str = "auto"
@@ -61,17 +70,19 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """Where the images and their grid are, how the request was read, and the settings they carry."""
+    """Where the images, their grid and a blend's strip are, how the request was read, and the settings."""
 
     paths: tuple[Path, ...]
     grid: Path
     reading: PromptReading
     settings: dict[str, Any]
+    strip: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
             "paths": [str(path) for path in self.paths],
             "grid": str(self.grid),
+            "strip": None if self.strip is None else str(self.strip),
             "understood": [list(pair) for pair in self.reading.understood],
             "not_understood": list(self.reading.not_understood),
             "settings": self.settings,
@@ -79,33 +90,40 @@ class SampleSummary:
 
 
 def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
-    """Generate `options.count` faces into a new folder: `seed-00000042.png`, ..., and `grid.png`.
+    """Generate faces into a new folder: `seed-00000042.png`, ..., and `grid.png`.
 
-    Every PNG carries its settings as JSON in the text entry "facegen". The folder appears whole or not
-    at all.
+    A blend also gets `blend.png`: a row a seed, from each part alone to the mix, one noise along a row. Walks
+    between photos are `seed-00000042-frame-000.png`, .... Every PNG carries its settings as JSON in the text
+    entry "facegen". The folder appears whole or not at all.
 
     Raises:
         UsageError: an option out of range, a request this model cannot be asked, or output in the way.
+        DataError: a photo that cannot be read.
         MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
     """
     _check(options)
+    request = SampleRequest(**{each.name: getattr(options, each.name) for each in fields(SampleRequest)})
+    request.check()
     out = _free_folder(options.out)
     generator = FaceGenerator.load(run, options.device, options.weights)
     settings = sampling_settings(generator.recipe.sampling, options)
-    reading = read_request(
-        generator,
-        progress,
-        prompt=options.prompt,
-        attributes=options.attributes,
-        class_name=options.class_name,
-    )
-    inputs, negative = generator.inputs_for(reading, options.count), None
+    plan = plan_of(generator, request, progress)
+    negative = None
     if options.negative is not None:
-        negative = _negative_inputs(generator, settings, options, progress)
-    described = _describe(generator, settings, options, reading)
+        negative = _negative_row(generator, settings, options.negative, progress)
+    described = _describe(generator, settings, options, plan)
     with _whole_folder(out) as folder:
-        names = _write_images(folder, generator, inputs, negative, settings, options, described, progress)
-    return SampleSummary(tuple(out / name for name in names), out / GRID_NAME, reading, described)
+        studio = _Studio(generator, settings, negative, options.batch_size)
+        _write_images(folder, studio, plan, described, progress)
+        if plan.strip is not None:
+            _write_strip(folder, studio, plan.strip, described, progress)
+    return SampleSummary(
+        tuple(out / face.name for face in plan.faces),
+        out / GRID_NAME,
+        plan.reading,
+        described,
+        None if plan.strip is None else out / STRIP_NAME,
+    )
 
 
 def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> SamplingConfig:
@@ -126,27 +144,27 @@ def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> Sampl
 
 
 def _check(options: SampleOptions) -> None:
-    if options.count < 1:
+    if options.count is not None and options.count < 1:
         raise UsageError(f"--count must be at least 1, not {options.count}.")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError(f"--batch-size must be at least 1, not {options.batch_size}.")
-    if not 0 <= options.seed <= 2**63 - options.count:
+    if not 0 <= options.seed <= 2**63 - (options.count or IMAGES):
         raise UsageError(f"--seed must be from 0 to 2^63 - count, not {options.seed}.")
 
 
-def _negative_inputs(
-    generator: FaceGenerator, settings: SamplingConfig, options: SampleOptions, progress: Progress
+def _negative_row(
+    generator: FaceGenerator, settings: SamplingConfig, negative: str, progress: Progress
 ) -> Tensor:
-    reading = read_negative(generator, options.negative or "", progress)
+    reading = read_negative(generator, negative, progress)
     if settings.guidance_scale == 1:
         raise UsageError(
             "--negative acts through guidance, which is off at scale 1.", hint="Add --guidance 2, say."
         )
-    return generator.inputs_for(reading, options.count)
+    return generator.inputs_for(reading)
 
 
 def _describe(
-    generator: FaceGenerator, settings: SamplingConfig, options: SampleOptions, reading: PromptReading
+    generator: FaceGenerator, settings: SamplingConfig, options: SampleOptions, plan: Plan
 ) -> dict[str, Any]:
     return {
         "format_version": SETTINGS_FORMAT_VERSION,
@@ -154,57 +172,83 @@ def _describe(
         "model_sha256": generator.weights_sha256,
         "step": generator.step,
         "weights": options.weights,
-        "prompt": options.prompt,
-        "labels": reading.labels,
+        "prompt": None,
+        "labels": {},
+        **plan.told,
         "negative": options.negative,
         **settings.model_dump(mode="json"),
         "seed": options.seed,
-        "count": options.count,
+        "count": len(plan.faces),
         "device": str(generator.device),
     }
 
 
+@dataclass(frozen=True)
+class _Studio:
+    """Draws with one model and one way of sampling; `negative` is one row (1, ...) or None."""
+
+    generator: FaceGenerator
+    settings: SamplingConfig
+    negative: Tensor | None
+    batch_size: int | None
+
+    def draw(
+        self, inputs: Tensor | Blend, seeds: Sequence[int], title: str, progress: Progress
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Number of the first and uint8 (B, 3, H, W), batch by batch."""
+        size = self.batch_size or self.generator.default_batch_size
+        num_batches = math.ceil(len(inputs) / size)
+        with progress.stage(title, total=num_batches * self.settings.steps) as bar:
+            for start in range(0, len(inputs), size):
+                part = inputs[start : start + size]
+                negative = self.negative
+                if negative is not None:
+                    negative = negative.expand(len(part), *negative.shape[1:])
+                yield (
+                    start,
+                    self.generator.generate(
+                        part,
+                        seeds[start : start + size],
+                        self.settings,
+                        negative,
+                        size,
+                        on_step=lambda step: bar.advance(),
+                    ),
+                )
+
+
 def _write_images(
-    folder: Path,
-    generator: FaceGenerator,
-    inputs: Tensor,
-    negative: Tensor | None,
-    settings: SamplingConfig,
-    options: SampleOptions,
-    described: dict[str, Any],
-    progress: Progress,
-) -> list[str]:
-    """Write every image as its batch is done, then the grid; returns the images' names."""
-    size = options.batch_size or generator.default_batch_size
-    seeds = range(options.seed, options.seed + options.count)
-    names, shown = [f"seed-{seed:08d}.png" for seed in seeds], []
-    num_batches = math.ceil(options.count / size)
-    with progress.stage("Sampling", total=num_batches * settings.steps) as bar:
-        for start in range(0, options.count, size):
-            rows = slice(start, start + size)
-            images = generator.generate(
-                inputs[rows],
-                seeds[rows],
-                settings,
-                None if negative is None else negative[rows],
-                size,
-                on_step=lambda step: bar.advance(),
-            )
-            for name, seed, image in zip(names[rows], seeds[rows], images, strict=True):
-                text = json.dumps({**described, "seed": seed}, ensure_ascii=False)
-                (folder / name).write_bytes(encode_png(image, {SETTINGS_KEY: text}))
-            shown.append(images[: max(0, GRID_IMAGES - start)])
-    grid = _grid(torch.cat(shown), options.prompt or request_text(described["labels"]), seeds)
-    (folder / GRID_NAME).write_bytes(
-        pil_to_png(grid, {SETTINGS_KEY: json.dumps(described, ensure_ascii=False)})
-    )
-    return names
+    folder: Path, studio: _Studio, plan: Plan, described: dict[str, Any], progress: Progress
+) -> None:
+    """Write every image as its batch is done, then the grid."""
+    wanted = {cell.show for cell in plan.cells if isinstance(cell.show, int)}
+    shown: dict[int, Tensor] = {}
+    seeds = [face.seed for face in plan.faces]
+    for start, images in studio.draw(plan.inputs, seeds, "Sampling", progress):
+        for number, image in enumerate(images, start):
+            face = plan.faces[number]
+            text = json.dumps({**described, **face.facts, "seed": face.seed}, ensure_ascii=False)
+            (folder / face.name).write_bytes(encode_png(image, {SETTINGS_KEY: text}))
+            if number in wanted:
+                shown[number] = image
+    tiles = [shown[cell.show] if isinstance(cell.show, int) else cell.show.image for cell in plan.cells]
+    captions = [cell.caption for cell in plan.cells]
+    _write_grid(folder / GRID_NAME, torch.stack(tiles), captions, plan.columns, described)
 
 
-def _grid(images: Tensor, request: str, seeds: range) -> Any:
-    captions = [f"{request}\nseed {seed}".strip() for seed in seeds[: len(images)]]
-    columns = min(8, math.ceil(len(images) ** 0.5))
-    return image_grid(images, columns, captions, scale=max(1, GRID_CELL_PIXELS // images.shape[-1]))
+def _write_strip(
+    folder: Path, studio: _Studio, strip: Strip, described: dict[str, Any], progress: Progress
+) -> None:
+    parts = studio.draw(strip.inputs, strip.seeds, "Blend strip", progress)
+    images = torch.cat([images for _, images in parts])
+    _write_grid(folder / STRIP_NAME, images, strip.captions, strip.columns, described)
+
+
+def _write_grid(
+    path: Path, images: Tensor, captions: Sequence[str], columns: int, described: dict[str, Any]
+) -> None:
+    grid = image_grid(images, columns, captions, scale=max(1, GRID_CELL_PIXELS // images.shape[-1]))
+    path.write_bytes(pil_to_png(grid, {SETTINGS_KEY: json.dumps(described, ensure_ascii=False)}))
 
 
 def _free_folder(out: Path | None) -> Path:

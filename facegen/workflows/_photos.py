@@ -1,0 +1,76 @@
+"""Photos that a model of pictures is asked with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegen.config.kinds import kind_config, load_kind
+from facegen.errors import DataError, UsageError
+from facegen.formats.files import sha256_of
+from facegen.formats.images import crop_square, decode_image, resize_square
+from facegen.types import CropBox
+
+CENTER = "center"
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as the model sees it: uint8 (3, H, W), and which file it was."""
+
+    name: str
+    sha256: str
+    image: Tensor
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What the settings of an image say about it."""
+        return {"file": self.name, "sha256": self.sha256}
+
+
+def read_photo(path: Path, crop: str, size: int) -> Photo:
+    """Decode `path` upright, cut a square and resize it to `size`, as `facegen prepare` does.
+
+    Raises:
+        DataError: no such file, or not a picture that can be read.
+        UsageError: there is no such crop.
+    """
+    box = crop_box(crop)
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"The photo '{path}' cannot be read: {error.strerror}.") from error
+    try:
+        square = resize_square(crop_square(decode_image(data), box), size)
+    except DataError as error:
+        raise DataError(f"The photo '{path}' cannot be used: {error}.") from error
+    image = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
+    return Photo(Path(path).name, sha256_of(data), image)
+
+
+def crop_box(crop: str) -> CropBox | None:
+    """What `crop` means: a name that `facegen prepare` knows too, or "SHARE,X,Y".
+
+    Raises:
+        UsageError: neither.
+    """
+    adapter = load_kind("datasets", "celeba").build(kind_config("datasets", {"kind": "celeba"}))
+    named: dict[str, CropBox | None] = {**adapter.crops, "none": None}
+    if crop in named:
+        return named[crop]
+    try:
+        share, x, y = (float(part) for part in crop.split(","))
+    except ValueError:
+        share, x, y = 0.0, 0.0, 0.0
+    if not (0 < share <= 1 and 0 <= x <= 1 and 0 <= y <= 1):
+        raise UsageError(
+            f"--crop '{crop}' is not a crop.",
+            hint=f"Crops: {', '.join(named)} (face: of aligned CelebA photos), or SHARE,X,Y: the side as a "
+            "share of the shorter side, and the centre as shares of width and height, such as 0.6,0.5,0.4.",
+        )
+    return share, x, y
