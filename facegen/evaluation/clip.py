@@ -1,0 +1,158 @@
+"""Any CLIP of transformers as a judge: images and captions in one space.
+
+Weights are read from safetensors only and no code of the model's folder is ever run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.compat import guard_torchvision
+from facegen.errors import DataError, FacegenError, MissingModelError
+from facegen.formats.files import sha256_of
+from facegen.formats.images import to_pil
+
+FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
+FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
+ETAG_TIMEOUT_SECONDS = 5
+OFFLINE_CHOICES = (
+    "Without: copy such a model's folder here (config.json, preprocessor_config.json, tokenizer files, "
+    "model.safetensors) and give it: --clip FOLDER. Or count how often the attributes asked for came true, "
+    "which needs no download: facegen eval attributes RUN --classifier CLASSIFIER"
+)
+
+
+@dataclass(frozen=True)
+class ClipModel:
+    """A frozen CLIP (or a model of its interface, such as SigLIP) with its tokenizer and preprocessing.
+
+    `fingerprint` changes with the weights and with how images are brought to the network's size.
+    """
+
+    name: str
+    fingerprint: str
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+    max_tokens: int
+
+    @torch.inference_mode()
+    def image_features(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> embeddings (B, D) float32 on the CPU."""
+        pictures = [to_pil(image) for image in images]
+        pixels = self.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
+        return _pooled(self.model.get_image_features(pixel_values=pixels.to(self.model.device)))
+
+    @torch.inference_mode()
+    def text_features(self, captions: Sequence[str]) -> Tensor:
+        """Captions -> embeddings (B, D) float32 on the CPU; what is over `max_tokens` is cut off."""
+        tokens = self.tokenizer(
+            list(captions),
+            padding="max_length",  # as CLIP and SigLIP were trained; CLIP masks it causally
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        ).to(self.model.device)
+        return _pooled(self.model.get_text_features(**tokens))
+
+    def num_cut(self, captions: Sequence[str]) -> int:
+        """How many of the captions are longer than the model reads."""
+        ids = self.tokenizer(list(captions))["input_ids"]
+        return sum(len(row) > self.max_tokens for row in ids)
+
+
+def load_clip(name_or_folder: str, device: torch.device) -> ClipModel:
+    """A CLIP from a local folder, the hub's cache, or the hub.
+
+    Raises:
+        MissingModelError: not there and not to be had; says how to fetch it.
+        DataError: there, but not a complete CLIP in safetensors.
+    """
+    folder = _folder_of(name_or_folder)
+    guard_torchvision()
+    from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+
+    def load(what: Callable[..., Any], **options: Any) -> Any:
+        try:
+            return what(folder, local_files_only=True, trust_remote_code=False, **options)
+        except FacegenError:  # a signal's
+            raise
+        except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
+            raise DataError(
+                f"'{name_or_folder}' is not a CLIP facegen can load: {error}",
+                hint="Needed are config.json, preprocessor_config.json, the tokenizer's files and "
+                "model.safetensors of a model that transformers knows without code of its own.",
+            ) from error
+
+    config = load(AutoConfig.from_pretrained)
+    if not hasattr(config, "text_config") or not hasattr(config, "vision_config"):
+        raise DataError(
+            f"'{name_or_folder}' is a {config.model_type}, not a CLIP: it must embed images and texts.",
+            hint="Give one such as openai/clip-vit-base-patch32.",
+        )
+    # torchvision's resizing would differ from the published one, and may be broken beside a CPU torch
+    processor = load(AutoImageProcessor.from_pretrained, backend="pil")
+    tokenizer = load(AutoTokenizer.from_pretrained)
+    model, report = load(AutoModel.from_pretrained, use_safetensors=True, output_loading_info=True)
+    missing = [key for key in report["missing_keys"] if "position_ids" not in key]
+    if missing or not hasattr(model, "get_image_features"):
+        lacks = f"lacks {len(missing)} weights, '{missing[0]}' for one" if missing else "embeds no images"
+        raise DataError(f"'{name_or_folder}' {lacks}.", hint="Fetch it again, or name another CLIP.")
+    positions = getattr(config.text_config, "max_position_embeddings", None) or tokenizer.model_max_length
+    settings = hashlib.sha256(processor.to_json_string().encode()).hexdigest()
+    return ClipModel(
+        name=name_or_folder,
+        fingerprint=f"{config.model_type}:{_weights_digest(folder)[:16]}:pil-{settings[:8]}",
+        model=model.to(device).eval().requires_grad_(False),
+        tokenizer=tokenizer,
+        image_processor=processor,
+        max_tokens=min(int(tokenizer.model_max_length), int(positions)),
+    )
+
+
+def _pooled(output: Any) -> Tensor:
+    """The embeddings: the output itself before transformers 5.1, a field of it since."""
+    return (output if isinstance(output, Tensor) else output.pooler_output).float().cpu()
+
+
+def _weights_digest(folder: Path) -> str:
+    files = sorted(folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
+
+
+def _folder_of(name_or_folder: str) -> Path:
+    """The local folder, or the hub's snapshot of it: cached, else fetched."""
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") != 1:
+        raise MissingModelError(
+            f"There is no folder '{name_or_folder}'.",
+            hint="Give an existing folder with a CLIP, or a hub name such as openai/clip-vit-base-patch32.\n"
+            "With a network: hf download openai/clip-vit-base-patch32\n" + OFFLINE_CHOICES,
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        path = snapshot_download(
+            name_or_folder,
+            allow_patterns=FILES_NEEDED,
+            ignore_patterns=FILES_NOT_NEEDED,
+            etag_timeout=ETAG_TIMEOUT_SECONDS,
+        )
+    except FacegenError:  # a signal's
+        raise
+    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
+        raise MissingModelError(
+            f"The CLIP '{name_or_folder}' is not on this machine and could not be fetched "
+            f"({type(error).__name__}).",
+            hint=f"With a network: hf download {name_or_folder}\n{OFFLINE_CHOICES}",
+        ) from error
+    return Path(path)

@@ -1,0 +1,115 @@
+"""CLIP score: how well images fit their captions (Hessel et al. 2021, arXiv:2104.08718)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from facegen.config.kinds import KindConfig
+from facegen.errors import DataError
+from facegen.metrics._bootstrap import ratio_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ImageFunction = Callable[[Tensor], Tensor]
+"""uint8 (B, 3, H, W) -> image embeddings (B, D)."""
+TextFunction = Callable[[Sequence[str]], Tensor]
+"""B captions -> text embeddings (B, D) of the same space."""
+
+
+class Config(KindConfig):
+    kind: Literal["clip_score"] = "clip_score"
+    bootstrap_resamples: int = Field(default=1000, ge=100)
+    bootstrap_seed: int = Field(default=0, ge=0)
+
+
+def build(config: Config, *, image_features: ImageFunction, text_features: TextFunction) -> ClipScore:
+    """The score of the images to come under one CLIP model."""
+    return ClipScore(config, image_features, text_features)
+
+
+class ClipScore:
+    """`Metric` over images and the captions they were made for: 100 * max(cosine, 0) for each."""
+
+    def __init__(self, config: Config, image_features: ImageFunction, text_features: TextFunction) -> None:
+        self._config, self._image_features, self._text_features = config, image_features, text_features
+        self._embedded: dict[str, Tensor] = {}
+        self._captions: list[str] = []
+        self._images: list[Tensor] = []  # unit embeddings (B, D)
+
+    def update(self, images: Tensor, records: pd.DataFrame) -> np.ndarray:
+        """Add uint8 images (B, 3, H, W) with the column `caption`; returns their scores (B,).
+
+        Raises:
+            DataError: an image without a caption.
+        """
+        if "caption" not in records.columns or bool(records["caption"].isna().to_numpy().any()):
+            raise DataError("A CLIP score needs a caption for every image.")
+        captions = [str(caption) for caption in records["caption"]]
+        unseen = [caption for caption in dict.fromkeys(captions) if caption not in self._embedded]
+        if unseen:
+            self._embedded |= dict(zip(unseen, _unit(self._text_features(unseen)), strict=True))
+        text = torch.stack([self._embedded[caption] for caption in captions])
+        embedded = _unit(self._image_features(images))
+        self._captions += captions
+        self._images.append(embedded)
+        return _scores(embedded, text)
+
+    def compute(self) -> dict[str, Any]:
+        """`{"score", "low", "high", "num_samples", "chance", "prompts"}`: the mean with its 95 % bootstrap
+        interval over images, what the images score with each other's captions (None where all have the
+        same), and for each prompt, worst first, `{"prompt", "score", "num_samples"}`.
+
+        Raises:
+            DataError: there were no images.
+        """
+        if not self._images:
+            raise DataError("There are no images to judge.")
+        images = torch.cat(self._images)
+        scores = _scores(images, torch.stack([self._embedded[caption] for caption in self._captions]))
+        low, high = ratio_interval(
+            scores,
+            np.ones(len(scores)),
+            num_resamples=self._config.bootstrap_resamples,
+            seed=self._config.bootstrap_seed,
+        )
+        rows_of: dict[str, list[int]] = {}
+        for row, caption in enumerate(self._captions):
+            rows_of.setdefault(caption, []).append(row)
+        prompts = [
+            {"prompt": prompt, "score": float(scores[rows].mean()), "num_samples": len(rows)}
+            for prompt, rows in rows_of.items()
+        ]
+        return {
+            "score": float(scores.mean()),
+            "low": low,
+            "high": high,
+            "num_samples": len(scores),
+            "chance": self._chance(images),
+            "prompts": sorted(prompts, key=lambda prompt: prompt["score"]),
+        }
+
+    def _chance(self, images: Tensor) -> float | None:
+        """The mean score with the caption that stands half a list away in order of captions."""
+        order = sorted(range(len(images)), key=lambda row: self._captions[row])
+        half = len(order) // 2
+        pairs = list(zip(order, order[half:] + order[:half], strict=True))
+        pairs = [(row, other) for row, other in pairs if self._captions[row] != self._captions[other]]
+        if not pairs:
+            return None
+        text = torch.stack([self._embedded[self._captions[other]] for _, other in pairs])
+        return float(_scores(images[[row for row, _ in pairs]], text).mean())
+
+
+def _scores(images: Tensor, text: Tensor) -> np.ndarray:
+    return (100 * (images * text).sum(1).clamp_min(0)).cpu().numpy()
+
+
+def _unit(features: Tensor) -> Tensor:
+    return torch.nn.functional.normalize(features.double(), dim=1)
