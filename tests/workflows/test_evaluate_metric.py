@@ -94,6 +94,8 @@ def judge(place: SimpleNamespace, name: str = "Brightness", **options: Any) -> M
 
 def test_images_come_with_the_labels_they_were_asked_with(place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FaceGenerator, "generate", drawer())
+    for module in ("requested_faces", "evaluate_metric"):
+        monkeypatch.setattr(f"facegen.workflows.{module}.BATCH_IMAGES", 8)
     report = judge(place)
     assert report.generated["red"]["asked"] > report.generated["red"]["not"] + 60
     assert report.real is not None
