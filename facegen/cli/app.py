@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from facegen import __version__
-from facegen.cli import demo, encode, evaluate, prepare, presets, sample, train, version
+from facegen.cli import compare, demo, encode, evaluate, label, prepare, presets, sample, train, version
 from facegen.cli.options import described
 from facegen.errors import FacegenError, StorageError
 
@@ -35,7 +35,7 @@ ABOUT = (
     "From a folder of faces to a trained, sampled and judged generator.",
     "Start with the demo; 'facegen COMMAND --help' has options and examples.",
 )
-ORDER = ("demo", "prepare", "encode", "train", "sample", "eval", "presets", "version")
+ORDER = ("demo", "prepare", "label", "encode", "train", "sample", "eval", "compare", "presets", "version")
 
 
 class FacegenGroup(TyperGroup):
@@ -83,7 +83,7 @@ app = typer.Typer(
         "facegen eval attributes run --classifier runs/judge",
     ),
 )
-for command in (demo, prepare, encode, train, sample, evaluate, presets, version):
+for command in (demo, prepare, label, encode, train, sample, evaluate, compare, presets, version):
     command.register(app)
 
 

@@ -14,17 +14,18 @@ from facegen.errors import StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.images import to_unit
 from facegen.nn.classifier import MultiLabelResNet
-from facegen.tasks.attribute_classification import build_network, classified_attributes
+from facegen.tasks.attribute_classification import build_network, classified_labels
 
 TASK_KIND = "attribute_classification"
 
 
 @dataclass(frozen=True)
 class FaceClassifier:
-    """Tells `attributes` of images of `image_size` pixels a side.
+    """Tells `attributes`, or the classes of `class_column`, of images of `image_size` pixels a side.
 
-    `held_out` holds its validation scores by attribute (see `multilabel_scores`); `fingerprint` is the
-    sha256 of its weights.
+    A classifier of classes has no `attributes` but `classes`, in the order of its outputs. `held_out` holds
+    its validation scores by attribute or class (see `multilabel_scores`); `fingerprint` is the sha256 of its
+    weights; `accuracy` its mean share of right answers on held-out images, where that is known.
     """
 
     network: MultiLabelResNet
@@ -33,10 +34,13 @@ class FaceClassifier:
     fingerprint: str
     held_out: dict[str, dict[str, Any]]
     device: torch.device
+    class_column: str | None = None
+    classes: tuple[str, ...] = ()
+    accuracy: float | None = None
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) -> logits (B, A) on the CPU; positive means yes.
+        """uint8 (B, 3, H, W) -> logits (B, A) or (B, classes) on the CPU; positive means yes.
 
         Raises:
             UsageError: images of another size than it was trained on.
@@ -82,15 +86,19 @@ def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
     if info.image_size is None:
         raise StorageError(f"The checkpoint '{checkpoint.folder}' does not say its image size.")
     config = kind_config("tasks", info.recipe["task"])
-    attributes = classified_attributes(config, info.labels)
-    network = build_network(config, len(attributes), info.image_size)
+    outputs = classified_labels(config, info.labels)
+    by_class = config.class_column is not None
+    network = build_network(config, len(outputs), info.image_size)
     network.load_state_dict(checkpoint.weights("ema"))
     name = "ema.safetensors" if checkpoint.has_ema else "model.safetensors"
     return FaceClassifier(
         network=network.to(device).eval().requires_grad_(False),
-        attributes=attributes,
+        attributes=() if by_class else outputs,
+        classes=outputs if by_class else (),
+        class_column=config.class_column,
         image_size=info.image_size,
         fingerprint=info.files[name],
-        held_out=info.metrics.get("attributes", {}),
+        held_out=info.metrics.get("classes" if by_class else "attributes", {}),
+        accuracy=info.metrics.get("accuracy"),
         device=device,
     )

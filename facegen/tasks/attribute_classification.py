@@ -1,4 +1,7 @@
-"""Training a network that tells which attributes a face has: one yes/no answer per attribute."""
+"""Training a network that tells which attributes a face has, or which class it is of.
+
+One yes/no answer per attribute; or one per class of `class_column`, of which the surest is taken.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from facegen.formats.images import to_unit
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
+from facegen.tasks._class_scores import class_scores, class_targets, class_verdict
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
@@ -29,6 +33,7 @@ VALIDATION_BATCH_IMAGES = 256
 class Config(KindConfig):
     kind: Literal["attribute_classification"] = "attribute_classification"
     attributes: tuple[str, ...] | None = None  # None: every attribute of the data set
+    class_column: str | None = None  # the classes of this column instead of attributes
     widths: tuple[int, ...] = Field((24, 48, 96, 192), min_length=1)
     blocks_per_stage: int = Field(1, ge=1)
     balance: Literal["none", "inverse_frequency"] = "none"
@@ -48,11 +53,35 @@ def build(
     """The task over a split to train on (its first `limit` images) and one to score on.
 
     Raises:
-        UsageError: `attributes` names one the data set does not have.
-        DataError: no attributes, an empty split, or no known label.
+        UsageError: `attributes` or `class_column` names what the data set does not have.
+        DataError: no attributes, a single class, an empty split, or no known label.
     """
-    attributes = classified_attributes(config, labels)
-    return AttributeClassification(config, attributes, image_size, train, validation, flip=flip, limit=limit)
+    outputs = classified_labels(config, labels)
+    return AttributeClassification(config, outputs, image_size, train, validation, flip=flip, limit=limit)
+
+
+def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:
+    """What the network's outputs stand for: attributes, or the classes of `class_column`.
+
+    Raises:
+        UsageError: an attribute or class column that `labels` does not have, or both asked for.
+        DataError: no attributes, or fewer than two classes.
+    """
+    column = config.class_column
+    if column is None:
+        return classified_attributes(config, labels)
+    if config.attributes is not None:
+        raise UsageError("task.attributes and task.class_column exclude each other: leave one out.")
+    if column not in labels.classes:
+        raise UsageError(
+            f"task.class_column names '{column}', which the data set does not have."
+            f"{did_you_mean(column, labels.classes)}",
+            hint=f"Its class columns: {', '.join(labels.classes) or 'none'}. "
+            "Choose one with --set task.class_column=NAME.",
+        )
+    if len(labels.classes[column]) < 2:
+        raise DataError(f"'{column}' has a single class, so there is nothing to tell apart.")
+    return labels.classes[column]
 
 
 def classified_attributes(config: Config, labels: LabelSchema) -> tuple[str, ...]:
@@ -95,7 +124,10 @@ def attribute_targets(frame: pd.DataFrame, attributes: tuple[str, ...]) -> Tenso
 
 
 class AttributeClassification:
-    """`TrainingTask` that minimises binary cross-entropy over the known labels."""
+    """`TrainingTask` that minimises binary cross-entropy over the known labels.
+
+    `attributes` is what the outputs stand for: attributes, or the classes of `config.class_column`.
+    """
 
     def __init__(
         self,
@@ -120,14 +152,21 @@ class AttributeClassification:
                     hint="Prepare the data set again with other --splits, or name another split with "
                     "--set data.train_split=... or data.validation_split=...",
                 )
-        self._targets = attribute_targets(train.frame, attributes)[:limit]
-        self._held_out = attribute_targets(validation.frame, attributes)
+        self._targets = self._targets_of(train.frame)[:limit]
+        self._held_out = self._targets_of(validation.frame)
         self.num_examples = len(self._targets)
         known = ~torch.isnan(self._targets)
         self._known_share = float(known.float().mean())
         if self._known_share == 0 or bool(torch.isnan(self._held_out).all()):
-            raise DataError("Every attribute is unknown in the training or the validation split.")
+            what = "class" if config.class_column else "attribute"
+            raise DataError(f"Every {what} is unknown in the training or the validation split.")
         self._rates = _positive_rates(self._targets)
+
+    def _targets_of(self, frame: pd.DataFrame) -> Tensor:
+        """(N, A) float32: 1 yes, 0 no, NaN unknown."""
+        if self.config.class_column is None:
+            return attribute_targets(frame, self.attributes)
+        return class_targets(frame[self.config.class_column], self.attributes)
 
     def build_module(self) -> nn.Module:
         network = build_network(self.config, len(self.attributes), self.image_size)
@@ -169,15 +208,29 @@ class AttributeClassification:
         losses = F.binary_cross_entropy_with_logits(
             logits, torch.nan_to_num(self._held_out), reduction="none"
         )
+        loss = float(losses[known].mean())
+        if self.config.class_column is not None:
+            return self._class_result(logits, loss)
         scores = multilabel_scores(logits, self._held_out, self.attributes)
         return {
-            "loss": float(losses[known].mean()),
+            "loss": loss,
             "accuracy": mean_of(scores, "accuracy"),
             "balanced_accuracy": mean_of(scores, "balanced_accuracy"),
             "auc": mean_of(scores, "auc"),
             "attributes": scores,
             "better_than_trivial": _beats_majority(scores),
             "verdict": verdict(scores, len(logits)),
+        }
+
+    def _class_result(self, logits: Tensor, loss: float) -> dict[str, Any]:
+        column = self.config.class_column
+        assert column is not None
+        scores = class_scores(logits, self._held_out, self.attributes)
+        return {
+            "loss": loss,
+            **scores,
+            "better_than_trivial": scores["accuracy"] > scores["majority"],
+            "verdict": class_verdict(scores, column, len(logits)),
         }
 
 

@@ -27,6 +27,15 @@ FLAGS = {
         "--workers",
     }
     | TALK,
+    "label": {
+        "dataset",
+        "--classifier",
+        "--out",
+        "--min-confidence",
+        "--attributes",
+        "--device",
+    }
+    | TALK,
     "encode": {
         "dataset",
         "--autoencoder",
