@@ -1,9 +1,10 @@
-"""Features and statistics of real images, computed once and kept between evaluations.
+"""Features and statistics of images, computed once and kept between evaluations.
 
     $FACEGEN_CACHE (else $XDG_CACHE_HOME/facegen, else ~/.cache/facegen)/features/<key>.safetensors
 
-The key is a hash of everything that the content depends on: the data set's fingerprint, the split, which
-images, and the extractor's fingerprint. Deleting the folder costs time and nothing else.
+The key is a hash of everything that the content depends on: the extractor's fingerprint, and for real images
+the data set's, the split and the rows; for a folder the hash of its files; for a run its weights, settings,
+conditions, seeds and the code that draws. Deleting the folder costs time and nothing else.
 """
 
 from __future__ import annotations
@@ -51,5 +52,5 @@ def cached_tensors(
     try:
         atomic_write(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     except (StorageError, OSError) as error:
-        progress.warn(f"Reference features are not kept for next time: {error}")
+        progress.warn(f"Features are not kept for next time: {error}")
     return tensors

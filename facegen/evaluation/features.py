@@ -29,6 +29,7 @@ class FeatureExtractor:
 
     `fingerprint` changes with the network, its weights and its resizing: scores with different ones
     cannot be compared. `image_size` is the only size it takes, or None where it resizes itself.
+    `class_weights` (K, D) turn features into class logits, where the network tells one class of many.
     """
 
     name: str
@@ -36,6 +37,7 @@ class FeatureExtractor:
     image_size: int | None
     extract: Callable[[Tensor], Tensor]
     default_batch_size: int = 32
+    class_weights: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode():
@@ -128,6 +130,7 @@ def load_extractor(
         fingerprint=f"{network.registered}:{network.layer}:{sha256_of(path)[:16]}:{network.resize}",
         image_size=None,
         extract=lambda images: module(images.to(device))[0],
+        class_weights=module.fc.weight.detach().cpu() if name == "inception" else None,
     )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.formats.images import decode_image
 
+LOSSY_FORMATS = ("jpeg", "webp", "mpo")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
@@ -78,13 +83,51 @@ class FolderImages:
                 )
         return torch.stack(images)
 
+    def stored(self, indices: Tensor) -> StoredImages:
+        """The hash of the files at `indices` and how their pixels are kept.
+
+        Raises:
+            DataError: an unreadable file.
+        """
+        digest, formats = hashlib.sha256(), set()
+        for index in indices.tolist():
+            data = _read(self.files[index])
+            digest.update(hashlib.sha256(data).digest())
+            formats.add(_header(self.files[index], data)[0])
+        return StoredImages(digest.hexdigest(), tuple(sorted(formats)))
+
     @staticmethod
     def _decode(path: Path) -> Tensor:
+        data = _read(path)
+        mode = _header(path, data)[1]
+        if mode != "RGB":
+            raise DataError(
+                f"'{path}' is not an RGB image of 8 bits a channel (its mode is '{mode}'); turning it into "
+                "one would decide part of the score.",
+                hint="Convert the folder first, for example: magick mogrify -type TrueColor -depth 8 "
+                f"-alpha off -define png:color-type=2 '{path.parent}'/*{path.suffix}",
+            )
         try:
-            pixels = np.array(decode_image(path.read_bytes()))
-        except (DataError, OSError) as error:
+            pixels = np.array(decode_image(data))
+        except DataError as error:
             raise DataError(f"'{path}': {error}") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+@dataclass(frozen=True)
+class StoredImages:
+    """Files as they are on disk: the hash of all of them in order, and their formats ("jpeg", "png", ...)."""
+
+    sha256: str
+    formats: tuple[str, ...]
+
+    @property
+    def compression(self) -> str:
+        """ "lossless", "lossy" or "mixed": lossy files move features, so scores of the two do not compare."""
+        lossy = {name for name in self.formats if name in LOSSY_FORMATS}
+        if not lossy:
+            return "lossless"
+        return "lossy" if lossy == set(self.formats) else "mixed"
 
 
 def chosen_indices(available: int, count: int | None, seed: int) -> Tensor:
@@ -103,6 +146,22 @@ def batches(source: ImageSource, indices: Tensor, batch_size: int) -> Iterator[T
 def _is_sample(path: Path) -> bool:
     hidden_or_grid = path.name.startswith((".", "grid"))
     return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not hidden_or_grid
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read: {error.strerror}.") from error
+
+
+def _header(path: Path, data: bytes) -> tuple[str, str]:
+    """Format in lower case and Pillow's mode, from the first bytes alone."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return str(image.format).lower(), image.mode
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError(f"'{path}' is not an image that can be read: {error}.") from error
 
 
 def _by(size: torch.Size) -> str:

@@ -6,41 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from facegen.evaluation.honesty import RealFloor
-
 REPORT_FORMAT_VERSION = 1
-
-
-@dataclass(frozen=True)
-class FidReport:
-    """A Fréchet distance and what it stands beside.
-
-    `floor` is what real images score at the same count. `ceiling` is what real images score after the
-    run's autoencoder, which its generator can hardly beat: `{"score", "num_samples"}`. Either is None
-    where it could not be measured.
-    """
-
-    score: float
-    num_samples: int
-    num_reference: int
-    num_features: int
-    features: str
-    features_fingerprint: str
-    subject: str
-    subject_kind: str
-    reference: str
-    reference_fingerprint: str
-    split: str
-    floor: RealFloor | None
-    ceiling: dict[str, float | int] | None
-    remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float
-    saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return _plain({"format_version": REPORT_FORMAT_VERSION, "metric": "fid", **asdict(self)})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from facegen.evaluation.feature_cache import cached_tensors
 from facegen.evaluation.features import FeatureExtractor
 from facegen.evaluation.image_sources import batches, chosen_indices
 from facegen.formats.dataset import Dataset
+from facegen.metrics._features import ReferenceFeatures
 from facegen.metrics.fid import FeatureStatistics
 from facegen.protocols import Progress
 
@@ -75,6 +76,33 @@ def real_statistics(
 
     kept = cached_tensors({"what": "statistics", **real.key(extractor)}, compute, progress)
     return FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
+
+
+def real_reference(
+    real: RealImages, extractor: FeatureExtractor, batch_size: int, progress: Progress
+) -> ReferenceFeatures:
+    """The Gaussian of real images' features and the features themselves, from the cache where they are.
+
+    Of a large set (over `MAX_CACHED_FEATURES` images) all count for the Gaussian, and that many drawn
+    features are kept.
+    """
+    if len(real.indices) <= MAX_CACHED_FEATURES:
+        statistics = real_statistics(real, extractor, batch_size, progress)
+        return ReferenceFeatures(statistics, real_features(real, extractor, batch_size, progress))
+
+    def compute() -> dict[str, Tensor]:
+        features = real_features(real, extractor, batch_size, progress)
+        statistics = FeatureStatistics.of(features)
+        return {
+            "mean": statistics.mean,
+            "root": statistics.root,
+            "num_samples": torch.tensor(statistics.num_samples),
+            "features": features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)],
+        }
+
+    kept = cached_tensors({"what": "reference", **real.key(extractor)}, compute, progress)
+    statistics = FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
+    return ReferenceFeatures(statistics, kept["features"])
 
 
 def collect_features(

@@ -2,53 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
+import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.errors import DataError
+from facegen.metrics._features import FeatureFunction, FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, FrechetEstimate, frechet_estimate
 from facegen.metrics._gaussian import FeatureStatistics, frechet_distance
 
-if TYPE_CHECKING:
-    import pandas as pd
+__all__ = [
+    "Config",
+    "FeatureStatistics",
+    "FrechetDistance",
+    "FrechetEstimate",
+    "build",
+    "frechet_distance",
+    "frechet_estimate",
+]
 
-__all__ = ["Config", "FeatureStatistics", "FrechetDistance", "build", "frechet_distance"]
-
-FeatureFunction = Callable[[Tensor], Tensor]
-"""uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""
+CUSTOMARY_SAMPLES = 10_000
+WIDE_FEATURES = 512  # above, a point of the fit takes seconds
 
 
 class Config(KindConfig):
     kind: Literal["fid"] = "fid"
+    extrapolation_seed: int = Field(default=0, ge=0)
 
 
-def build(config: Config, *, features: FeatureFunction, reference: FeatureStatistics) -> FrechetDistance:
-    """The distance of the images to come from the Gaussian `reference`, seen through `features`."""
-    return FrechetDistance(features, reference)
+def build(config: Config, *, features: FeatureFunction, reference: ReferenceFeatures) -> FrechetDistance:
+    """The distance of the images to come from `reference`, seen through `features`."""
+    return FrechetDistance(config, features, reference)
 
 
-class FrechetDistance:
-    """`Metric` that collects features and compares them with the reference's once asked."""
+class FrechetDistance(FeatureMetric):
+    """`fid`, and `fid_infinity`, extrapolated to infinitely many generated images, where there are enough."""
 
-    def __init__(self, features: FeatureFunction, reference: FeatureStatistics) -> None:
-        self._features, self._reference = features, reference
-        self._collected: list[Tensor] = []
+    why_so_many = "a Fréchet distance, which compares covariances of hundreds of features"
 
-    def update(self, images: Tensor, records: pd.DataFrame | None = None) -> None:
-        """Add uint8 images (B, 3, H, W); their labels do not matter here."""
-        self._collected.append(self._features(images))
+    def __init__(self, config: Config, features: FeatureFunction, reference: ReferenceFeatures) -> None:
+        super().__init__(features)
+        self._config, self._reference = config, reference
 
-    def compute(self) -> dict[str, Any]:
-        """`{"fid": distance, "num_samples": N}`.
+    def values(self, features: Tensor) -> dict[str, float]:
+        return {"fid": frechet_distance(FeatureStatistics.of(features), self._reference.statistics)}
 
-        Raises:
-            DataError: fewer than two images.
-        """
-        num_samples = sum(len(part) for part in self._collected)
-        if num_samples < 2:
-            raise DataError(f"A Fréchet distance needs at least 2 images, and there are {num_samples}.")
-        statistics = FeatureStatistics.of(torch.cat(self._collected))
-        return {"fid": frechet_distance(statistics, self._reference), "num_samples": num_samples}
+    def judge(self, features: Tensor) -> dict[str, Score]:
+        statistics, reference = FeatureStatistics.of(features), self._reference
+        found = frechet_estimate(statistics, features, reference.statistics, reference.features)
+        about = "the distance between the distributions behind both sets"
+        if not found.unbiased:
+            about = "the distance at this number of images, its bias included"
+        scores = {
+            "fid": Score(
+                found.value, "lower", found.estimate, found.low, found.high, found.standard_error, about
+            )
+        }
+        limit = extrapolate(features, reference.statistics, self._config.extrapolation_seed)
+        if limit is not None:
+            scores["fid_infinity"] = Score(
+                limit,
+                "lower",
+                found.estimate,
+                found.low,
+                found.high,
+                found.standard_error,
+                "the distance between the distributions behind both sets",
+            )
+        return scores
+
+    def remarks(self, num_samples: int, num_features: int) -> list[str]:
+        remarks = []
+        if num_samples <= num_features:
+            remarks.append(
+                f"{num_samples:,} samples for {num_features:,} features: the covariance is rank-deficient, "
+                "the score biased upwards. Compare only scores with the same number of samples."
+            )
+        elif num_samples < CUSTOMARY_SAMPLES:
+            remarks.append(
+                f"{num_samples:,} samples: the score is biased upwards beside one from {CUSTOMARY_SAMPLES:,}."
+            )
+        enough = SAMPLES_PER_FEATURE * num_features
+        if num_samples < enough:
+            remarks.append(
+                f"The interval is that of the score at this count, and nothing is extrapolated to infinitely "
+                f"many images: {num_features:,} features want at least {enough:,}."
+            )
+        num_reference = self._reference.statistics.num_samples
+        if num_reference <= num_features:
+            remarks.append(f"The reference has only {num_reference:,} images for {num_features:,} features.")
+        elif num_reference < enough <= num_samples:
+            remarks.append(
+                f"The interval is that of the score at this count: the reference has {num_reference:,} "
+                f"images; taking its bias off needs {enough:,}."
+            )
+        return remarks
+
+
+METRIC = FrechetDistance
+
+
+def extrapolate(features: Tensor, reference: FeatureStatistics, seed: int) -> float | None:
+    """The distance for infinitely many images, by a line through distances of growing parts of `features`.
+
+    Fitted in 1/N, N from half of all images (twice as many as features at least) to all (Chong & Forsyth
+    2020, arXiv:1911.07023); None below four images a feature. The reference is taken as it is.
+    """
+    count, width = features.shape
+    if count < SAMPLES_PER_FEATURE * width:
+        return None
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    sizes = np.linspace(max(2 * width, count // 4), count, 15 if width <= WIDE_FEATURES else 6).astype(int)
+    distances = [
+        frechet_distance(FeatureStatistics.of(features[order[:size]]), reference) for size in sizes.tolist()
+    ]
+    _, limit = np.polyfit(1 / sizes, distances, 1)
+    return float(limit)

@@ -23,7 +23,8 @@ from facegen.workflows._demo_folders import DemoFolders
 from facegen.workflows.demo_report import write_demo_report
 
 if TYPE_CHECKING:
-    from facegen.evaluation.scores import AttributeReport, FidReport
+    from facegen.evaluation.distribution_report import DistributionReport
+    from facegen.evaluation.scores import AttributeReport
     from facegen.workflows._demo_speed import Speed
 
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
@@ -192,7 +193,7 @@ def _draw_pictures(folders: DemoFolders, options: DemoOptions) -> Path:
 
 def _score(
     folders: DemoFolders, options: DemoOptions, progress: Progress
-) -> tuple[AttributeReport, FidReport]:
+) -> tuple[AttributeReport, DistributionReport]:
     from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
     from facegen.workflows.evaluate_fid import FidOptions, evaluate_fid
 

@@ -10,7 +10,8 @@ from facegen.visuals.curves import Interval, interval_chart, line_chart, read_se
 from facegen.visuals.report import Chart, Commands, Figure, Headline, Report, Section, Table, write_report
 
 if TYPE_CHECKING:
-    from facegen.evaluation.scores import AttributeReport, FidReport
+    from facegen.evaluation.distribution_report import DistributionReport
+    from facegen.evaluation.scores import AttributeReport
     from facegen.workflows._demo_folders import DemoFolders
 
 SUMMARY = (
@@ -25,7 +26,7 @@ LICENCE = (
 
 
 def write_demo_report(
-    folders: DemoFolders, attributes: AttributeReport, fid: FidReport, seconds: dict[str, float]
+    folders: DemoFolders, attributes: AttributeReport, fid: DistributionReport, seconds: dict[str, float]
 ) -> Path:
     """Write `OUT/report.html` and return its path."""
     recipe = RunDirectory(folders.run).recipe()
@@ -53,7 +54,10 @@ def write_demo_report(
     return write_report(report, folders.out / "report.html")
 
 
-def _headlines(attributes: AttributeReport, fid: FidReport, seconds: dict[str, float]) -> list[Headline]:
+def _headlines(
+    attributes: AttributeReport, fid: DistributionReport, seconds: dict[str, float]
+) -> list[Headline]:
+    floor = fid.main.floor
     return [
         Headline(
             "of everything asked for came true",
@@ -76,7 +80,7 @@ def _headlines(attributes: AttributeReport, fid: FidReport, seconds: dict[str, f
             "Fréchet distance",
             f"{fid.score:.3g}",
             "to the real pictures, in that classifier's features; lower is better",
-            f"real against real: {fid.floor.score:.3g}" if fid.floor else "",
+            f"real against real: {floor:.3g}" if floor is not None else "",
         ),
         Headline("minutes", f"{sum(seconds.values()) / 60:.1f}", "from nothing to this page"),
     ]
@@ -136,12 +140,13 @@ def _agreement(attributes: AttributeReport) -> list[Any]:
     return blocks
 
 
-def _closeness(fid: FidReport) -> list[Any]:
-    rows: list[tuple[str, object, object]] = [("generated", fid.score, fid.num_samples)]
-    if fid.floor:
-        rows.append((f"real, {fid.floor.method}", fid.floor.score, fid.floor.num_samples))
-    if fid.ceiling:
-        rows.append(("real, after the autoencoder", fid.ceiling["score"], fid.ceiling["num_samples"]))
+def _closeness(fid: DistributionReport) -> list[Any]:
+    row = fid.main
+    rows: list[tuple[str, object, object]] = [("generated", row.value, fid.num_samples)]
+    if fid.floor and row.floor is not None:
+        rows.append((f"real, {fid.floor['method']}", row.floor, fid.floor["num_samples"]))
+    if fid.ceiling and row.ceiling is not None:
+        rows.append(("real, after the autoencoder", row.ceiling, fid.ceiling["num_samples"]))
     return [
         "The Fréchet distance compares means and covariances of features. Its size depends on the "
         "network and on the number of pictures, so it is only worth something beside what real pictures "

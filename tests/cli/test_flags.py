@@ -6,6 +6,19 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
+FEATURES = {"--features", "--weights"}
+DISTRIBUTION = {
+    "subject",
+    "--reference",
+    "--num-samples",
+    "--split",
+    "--seed",
+    "--guidance",
+    "--steps",
+    "--sweep",
+    "--batch-size",
+    "--device",
+}
 FLAGS = {
     "demo": {"--out", "--minutes", "--seed", "--size"} | TALK,
     "prepare": {
@@ -43,7 +56,6 @@ FLAGS = {
         "--flips",
         "--scaling",
         "--text-encoder",
-        "--image-encoder",
         "--image-encoder",
         "--limit",
         "--shard-size",
@@ -88,25 +100,18 @@ FLAGS = {
         "--device",
     }
     | TALK,
-    "eval fid": {
-        "subject",
-        "--reference",
-        "--features",
-        "--weights",
-        "--num-samples",
-        "--split",
-        "--seed",
-        "--guidance",
-        "--steps",
-        "--batch-size",
-        "--device",
-    }
-    | TALK,
+    **{
+        f"eval {name}": DISTRIBUTION | FEATURES | TALK
+        for name in ("all", "fid", "kid", "precision-recall", "inception-score")
+    },
+    "eval fd-dinov2": DISTRIBUTION | TALK,
+    "compare": {"a", "b", "--score", "--json"},
     "eval attributes": {
         "run",
         "--classifier",
         "--num-samples",
         "--data",
+        "--reference",
         "--split",
         "--attributes",
         "--min-asked",

@@ -10,24 +10,23 @@ from typing import Any
 import pytest
 import torch
 
-from facegen.errors import DataError
 from facegen.evaluation.feature_cache import cache_folder
 from facegen.evaluation.features import FeatureExtractor
-from facegen.evaluation.honesty import check_sample_count, real_floor, remarks_on
-from facegen.evaluation.statistics import RealImages, real_features, real_statistics
+from facegen.evaluation.honesty import real_floor
+from facegen.evaluation.statistics import RealImages, real_features, real_reference, real_statistics
 from facegen.formats.dataset import Dataset
-from facegen.metrics.fid import FeatureStatistics, frechet_distance
+from facegen.metrics.fid import frechet_distance
 from facegen.progress import SilentProgress
 
 Make = Callable[..., Dataset]
 
 
 def floor_of(dataset: Dataset, extractor: FeatureExtractor, num_samples: int) -> Any:
-    statistics = real_statistics(RealImages(dataset, "train"), extractor, 16, SilentProgress())
+    reference = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress())
     return real_floor(
         dataset,
         "train",
-        statistics,
+        reference,
         extractor,
         num_samples=num_samples,
         seed=0,
@@ -100,29 +99,43 @@ def test_floor_comes_from_held_out_images_where_there_are_enough(
 ):
     dataset = make_dataset({"train": 80, "validation": 10, "test": 30})
     floor = floor_of(dataset, extractor, 30)
-    train = extractor(dataset.split("train").images(range(80)))
     test = extractor(dataset.split("test").images(range(30)))
-    expected = frechet_distance(FeatureStatistics.of(test), FeatureStatistics.of(train))
-    assert floor.score == pytest.approx(expected, rel=1e-9)
-    assert (floor.method, floor.num_samples, floor.num_reference) == ("held-out", 30, 80)
+    torch.testing.assert_close(floor.features, test)
+    assert floor.to_json() == {"method": "held-out", "num_samples": 30, "num_reference": 80}
 
 
 def test_floor_comes_from_disjoint_halves_otherwise(make_dataset: Make, extractor: FeatureExtractor):
     floor = floor_of(make_dataset({"train": 80}), extractor, 30)
-    assert (floor.method, floor.num_samples, floor.num_reference) == ("halves", 30, 50)
-    assert floor.score > 0
+    assert floor.to_json() == {"method": "halves", "num_samples": 30, "num_reference": 50}
+    assert not {tuple(row) for row in floor.features.tolist()} & {
+        tuple(row) for row in floor.reference.features.tolist()
+    }
 
 
 def test_no_floor_is_claimed_from_a_handful_of_images(make_dataset: Make, extractor: FeatureExtractor):
     assert floor_of(make_dataset({"train": 20}), extractor, 20) is None
 
 
-def test_too_few_samples_are_counted_and_explained():
-    with pytest.raises(DataError, match=r"7 images are too few.*at least 16"):
-        check_sample_count(7, "'samples'")
+def test_a_large_reference_keeps_all_in_its_gaussian_and_some_features(
+    make_dataset: Make, extractor: FeatureExtractor, counter: Any, monkeypatch: pytest.MonkeyPatch
+):
+    dataset = make_dataset({"train": 60})
+    whole = real_statistics(RealImages(dataset, "train"), extractor, 16, SilentProgress())
+    seen = counter.seen
+    monkeypatch.setattr("facegen.evaluation.statistics.MAX_CACHED_FEATURES", 25)
+    for _ in range(2):
+        reference = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress())
+        assert len(reference.features) == 25
+        assert reference.statistics.num_samples == 60
+        assert frechet_distance(reference.statistics, whole) == pytest.approx(0, abs=1e-9)
+    assert counter.seen == seen + 60
 
 
-def test_remarks_name_rank_deficiency_and_fall_silent_for_ample_samples():
-    assert "rank-deficient" in remarks_on(500, 50_000, 2048)[0]
-    assert "reference has only" in remarks_on(50_000, 500, 2048)[0]
-    assert remarks_on(50_000, 50_000, 2048) == []
+def test_a_cache_of_another_version_is_not_read(
+    make_dataset: Make, extractor: FeatureExtractor, counter: Any, monkeypatch: pytest.MonkeyPatch
+):
+    real = RealImages(make_dataset({"train": 40}), "train")
+    real_features(real, extractor, 16, SilentProgress())
+    monkeypatch.setattr("facegen.evaluation.feature_cache.CACHE_FORMAT_VERSION", 0)
+    real_features(real, extractor, 16, SilentProgress())
+    assert counter.seen == 80

@@ -7,6 +7,7 @@ import torch
 
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError
+from facegen.metrics._features import ReferenceFeatures
 from facegen.metrics.fid import Config, FeatureStatistics, build, frechet_distance
 
 
@@ -84,7 +85,7 @@ def test_non_finite_features_are_refused():
 
 
 def test_metric_collects_batches():
-    reference = FeatureStatistics.of(features(50, 3, 2))
+    reference = ReferenceFeatures.of(features(50, 3, 2))
     images = torch.randint(
         0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -95,11 +96,14 @@ def test_metric_collects_batches():
     metric = build(Config(), features=mean_color, reference=reference)
     for part in images.split(7):
         metric.update(part)
-    at_once = frechet_distance(FeatureStatistics.of(mean_color(images)), reference)
-    assert metric.compute() == {"fid": pytest.approx(at_once), "num_samples": 40}
+    found = metric.compute()
+    at_once = frechet_distance(FeatureStatistics.of(mean_color(images)), reference.statistics)
+    assert found["num_samples"] == 40
+    assert found["fid"]["value"] == pytest.approx(at_once)
+    assert found["fid"]["low"] < found["fid"]["estimate"] < found["fid"]["high"]
 
 
 def test_metric_without_images_says_so():
-    metric = build(Config(), features=lambda x: x, reference=FeatureStatistics.of(features(50, 3, 2)))
-    with pytest.raises(DataError, match="at least 2 images"):
+    metric = build(Config(), features=lambda x: x, reference=ReferenceFeatures.of(features(50, 3, 2)))
+    with pytest.raises(DataError, match=r"0 images are too few.*at least 16"):
         metric.compute()

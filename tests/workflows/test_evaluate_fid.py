@@ -59,9 +59,9 @@ def test_held_out_images_score_the_floor_and_noise_far_above_it(place, tmp_path:
     noise = torch.randint(0, 256, (100, 3, 16, 16), dtype=torch.uint8)
     good = evaluate_fid(held_out, place.data.folder, options(place))
     bad = evaluate_fid(save_images(noise, tmp_path / "noise"), place.data.folder, options(place))
-    assert good.floor.method == "held-out"
-    assert good.score == pytest.approx(good.floor.score, rel=1e-3)
-    assert bad.score > 10 * bad.floor.score
+    assert good.floor["method"] == "held-out"
+    assert good.score == pytest.approx(good.main.floor, rel=1e-3)
+    assert bad.score > 10 * bad.main.floor
     assert any("biased" in remark for remark in good.remarks)
 
 
@@ -69,10 +69,10 @@ def test_a_run_that_draws_what_its_labels_say_comes_near_the_floor(place, monkey
     untrained = evaluate_fid(place.run, place.data.folder, options(place, num_samples=96, steps=2))
     monkeypatch.setattr(FaceGenerator, "generate", drawer())
     perfect = evaluate_fid(place.run, place.data.folder, options(place, num_samples=96))
-    assert perfect.score < 3 * perfect.floor.score
+    assert perfect.score < 3 * perfect.main.floor
     assert untrained.score > 10 * perfect.score
     assert perfect.ceiling["num_samples"] == 96
-    assert perfect.ceiling["score"] < 3 * perfect.floor.score, "the identity autoencoder loses nothing"
+    assert perfect.main.ceiling < 3 * perfect.main.floor, "the identity autoencoder loses nothing"
 
 
 def test_a_runs_report_is_kept_beside_it_with_its_settings(place: SimpleNamespace):
@@ -81,12 +81,12 @@ def test_a_runs_report_is_kept_beside_it_with_its_settings(place: SimpleNamespac
     )
     saved = json.loads(report.saved_to.read_text())
     assert report.saved_to.parent == place.run / "evaluations"
-    assert saved["score"] == report.score
+    assert saved["scores"]["fid"]["value"] == report.score
     assert saved["settings"]["steps"] == 3
     assert saved["settings"]["guidance_scale"] == 1.0
     assert saved["settings"]["seed"] == 4
     assert saved["floor"]["num_samples"] == 20
-    assert saved["features_fingerprint"].startswith("classifier:")
+    assert saved["fingerprint"]["features"].startswith("classifier:")
 
 
 def test_too_few_images_are_refused_with_their_number(place: SimpleNamespace, tmp_path: Path):

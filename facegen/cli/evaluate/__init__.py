@@ -4,14 +4,36 @@ from __future__ import annotations
 
 import typer
 
-from facegen.cli.evaluate import attributes, fid, metric
+from facegen.cli.evaluate import (
+    attributes,
+    clip_score,
+    everything,
+    fd_dinov2,
+    fid,
+    inception_score,
+    kid,
+    memorization,
+    metric,
+    precision_recall,
+)
 from facegen.cli.options import described
 
 ABOUT = (
     "Score a generator: how close to real faces, how often as asked.",
     "Reports of a run are also kept in RUN/evaluations.",
 )
-SUBCOMMANDS = (fid, attributes, metric)
+SUBCOMMANDS = (
+    everything,
+    fid,
+    kid,
+    precision_recall,
+    inception_score,
+    fd_dinov2,
+    attributes,
+    clip_score,
+    metric,
+    memorization,
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,118 @@
+"""What the metrics over features share: a score with its interval, the reference, collecting features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError
+from facegen.metrics._gaussian import FeatureStatistics
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FeatureFunction = Callable[[Tensor], Tensor]
+"""uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""
+
+Z95 = 1.959963984540054  # the standard normal's 97.5 % point
+
+
+@dataclass(frozen=True)
+class Score:
+    """A published score, and what is known about what it estimates.
+
+    `value` is what the metric's authors print. `estimate` is the best guess of the quantity behind it, and
+    `low` to `high` its 95 % interval; `interval_of` says in words what that quantity is. `spread` is the
+    standard deviation over subsets or splits that is customarily printed. None is "not known".
+    """
+
+    value: float
+    better: Literal["lower", "higher"]
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    standard_error: float | None = None
+    interval_of: str = ""
+    spread: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """Real images: the Gaussian of all of them, and features (M, D) of all or of a drawn part."""
+
+    statistics: FeatureStatistics
+    features: Tensor
+
+    @staticmethod
+    def of(features: Tensor) -> ReferenceFeatures:
+        """All of `features` (M, D), M at least 2."""
+        return ReferenceFeatures(FeatureStatistics.of(features), features)
+
+
+class FeatureMetric(ABC):
+    """`Metric` that collects features of images and judges them together once asked.
+
+    `min_samples` images are needed at least, because of `why_so_many`; `depends_on_count` says that scores of
+    different numbers of images cannot be compared.
+    """
+
+    min_samples: ClassVar[int] = 16
+    why_so_many: ClassVar[str]
+    depends_on_count: ClassVar[bool] = True
+
+    def __init__(self, features: FeatureFunction) -> None:
+        self._features = features
+        self._collected: list[Tensor] = []
+
+    def update(self, images: Tensor, records: pd.DataFrame | None = None) -> None:
+        """Add uint8 images (B, 3, H, W); their labels do not matter here."""
+        self._collected.append(self._features(images))
+
+    def compute(self) -> dict[str, Any]:
+        """`{"num_samples": N, <name>: Score as plain data, ...}`.
+
+        Raises:
+            DataError: fewer images than `min_samples`.
+        """
+        count = sum(len(part) for part in self._collected)
+        self.check_count(count, "There")
+        scores = self.judge(torch.cat(self._collected))
+        return {"num_samples": count, **{name: score.to_json() for name, score in scores.items()}}
+
+    @classmethod
+    def check_count(cls, count: int, what: str) -> None:
+        """Refuse too few images.
+
+        Raises:
+            DataError: fewer than `min_samples`; says why they are needed.
+        """
+        if count < cls.min_samples:
+            raise DataError(
+                f"{what}: {count} images are too few for {cls.why_so_many}; at least {cls.min_samples} are "
+                "needed.",
+                hint="Give more images, or ask for more with --num-samples.",
+            )
+
+    @abstractmethod
+    def values(self, features: Tensor) -> dict[str, float]:
+        """The published values of features (N, D) alone, by name, without their intervals."""
+
+    @abstractmethod
+    def judge(self, features: Tensor) -> dict[str, Score]:
+        """Scores of features (N, D) of all images, by name, the main one first."""
+
+    def settings(self, num_samples: int) -> dict[str, Any]:
+        """What else the value depends on; part of the report's fingerprint."""
+        return {}
+
+    def remarks(self, num_samples: int, num_features: int) -> list[str]:
+        """Sentences on what the counts do to the scores; empty where they are ample."""
+        return []

@@ -1,0 +1,131 @@
+"""Precision and recall of generated images over k-nearest-neighbour manifolds (Kynkäänniemi et al. 2019,
+arXiv:1904.06991), with density and coverage (Naeem et al. 2020, arXiv:2002.09797)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from facegen.config.kinds import KindConfig
+from facegen.metrics._features import Z95, FeatureFunction, FeatureMetric, ReferenceFeatures, Score
+
+CHUNK = 10_000  # torch-fidelity's
+
+
+class Config(KindConfig):
+    """`neighbours` span the balls of precision and recall, `coverage_neighbours` those of the other two."""
+
+    kind: Literal["precision_recall"] = "precision_recall"
+    neighbours: int = Field(default=3, ge=1)
+    coverage_neighbours: int = Field(default=5, ge=1)
+
+
+def build(config: Config, *, features: FeatureFunction, reference: ReferenceFeatures) -> PrecisionRecall:
+    """Precision and recall of the images to come against `reference`, seen through `features`."""
+    return PrecisionRecall(config, features, reference.features)
+
+
+class PrecisionRecall(FeatureMetric):
+    """`precision`: share of generated images among the real ones; `recall`: share of real ones among the
+    generated. `density`: how many real neighbourhoods a generated image is in, over k; `coverage`: share of
+    real neighbourhoods that hold a generated image.
+
+    The intervals are over images, the neighbourhoods held as they are.
+    """
+
+    why_so_many = "precision and recall, which are made of nearest neighbours"
+
+    def __init__(self, config: Config, features: FeatureFunction, reference: Tensor) -> None:
+        super().__init__(features)
+        self._config, self._reference = config, reference
+        self._radii: Tensor | None = None
+
+    def values(self, features: Tensor) -> dict[str, float]:
+        return {name: float(found.double().mean()) for name, found in self._found(features).items()}
+
+    def judge(self, features: Tensor) -> dict[str, Score]:
+        found = self._found(features)
+        scores = {
+            name: share_score(found[name], _ABOUT[name]) for name in ("precision", "recall", "coverage")
+        }
+        inside = found["density"].double()
+        value, error = float(inside.mean()), float(inside.std()) / len(inside) ** 0.5
+        low, high = max(0.0, value - Z95 * error), value + Z95 * error
+        scores["density"] = Score(value, "higher", value, low, high, error, _ABOUT["density"])
+        return scores
+
+    def settings(self, num_samples: int) -> dict[str, Any]:
+        return {
+            "neighbours": self._config.neighbours,
+            "coverage_neighbours": self._config.coverage_neighbours,
+            "num_real": len(self._reference),
+        }
+
+    def remarks(self, num_samples: int, num_features: int) -> list[str]:
+        count = len(self._reference)
+        if max(count, num_samples) <= 2 * min(count, num_samples):
+            return []
+        return [
+            f"Precision and recall: {num_samples:,} images against {count:,} real ones; the larger set has "
+            "the tighter neighbourhoods, so compare at equal counts only."
+        ]
+
+    def _found(self, features: Tensor) -> dict[str, Tensor]:
+        """Per image what is averaged: precision and density (N,), recall and coverage (M,)."""
+        config, real = self._config, self._reference
+        if self._radii is None:
+            self._radii = radii(real, (config.neighbours, config.coverage_neighbours))
+        real_balls, wide_balls = self._radii.unbind(1)
+        [own_balls] = radii(features, (config.neighbours,)).unbind(1)
+        precision, density = [], []
+        covered = torch.zeros(len(real), dtype=torch.bool)
+        for part in features.split(CHUNK):
+            distances = _distances(part, real)
+            precision.append((distances <= real_balls).any(1))
+            within = distances <= wide_balls
+            density.append(within.sum(1) / config.coverage_neighbours)
+            covered |= within.any(0)
+        recall = [(_distances(part, features) <= own_balls).any(1) for part in real.split(CHUNK)]
+        return {
+            "precision": torch.cat(precision),
+            "recall": torch.cat(recall),
+            "coverage": covered,
+            "density": torch.cat(density),
+        }
+
+
+METRIC = PrecisionRecall
+
+
+_ABOUT = {
+    "precision": "the share of generated images among these real ones",
+    "recall": "the share of real images among these generated ones",
+    "coverage": "the share of real neighbourhoods that hold one of these generated images",
+    "density": "the mean number of real neighbourhoods around a generated image, over k",
+}
+
+
+def radii(features: Tensor, neighbours: tuple[int, ...]) -> Tensor:
+    """Distances (N, len(neighbours)) of each feature to its k-th neighbours, itself not counted."""
+    rows = []
+    for part in features.split(CHUNK):
+        nearest = _distances(part, features).topk(max(neighbours) + 1, largest=False).values
+        rows.append(nearest[:, list(neighbours)])
+    return torch.cat(rows)
+
+
+def share_score(hits: Tensor, about: str) -> Score:
+    """The share of `hits` (N,) bool with Wilson's 95 % interval."""
+    count, share = len(hits), float(hits.double().mean())
+    scale = 1 + Z95**2 / count
+    middle = (share + Z95**2 / (2 * count)) / scale
+    width = Z95 / scale * (share * (1 - share) / count + Z95**2 / (4 * count**2)) ** 0.5
+    low, high = max(0.0, middle - width), min(1.0, middle + width)
+    return Score(share, "higher", share, low, high, width / Z95, about)
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cat([torch.cdist(x, part) for part in y.split(CHUNK)], 1)

@@ -1,0 +1,186 @@
+"""KID, Inception score and precision/recall against torch-fidelity, and how sure each says it is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from facegen.compat import guard_torchvision
+from facegen.config.kinds import load_kind
+from facegen.errors import DataError
+from facegen.metrics import inception_score, kid, precision_recall
+from facegen.metrics._features import ReferenceFeatures
+from facegen.metrics.inception_score import student_95
+from facegen.metrics.kid import kernel_estimate
+from facegen.metrics.precision_recall import share_score
+
+FEATURE_KINDS = ("fid", "kid", "inception_score", "precision_recall")
+
+
+def draw(count: int, width: int, seed: int, shift: float = 0.0) -> torch.Tensor:
+    """ReLU features, as networks give them."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.randn(width, width, generator=torch.Generator().manual_seed(0)) / width**0.5
+    return torch.relu(torch.randn(count, width, generator=generator) @ mixing + shift)
+
+
+def never(images: torch.Tensor) -> torch.Tensor:
+    raise AssertionError("no images are looked at here")
+
+
+def kernel_distance(reference: torch.Tensor, **settings: int) -> kid.KernelDistance:
+    return kid.build(kid.Config(**settings), features=never, reference=ReferenceFeatures.of(reference))
+
+
+def neighbourhoods(reference: torch.Tensor) -> precision_recall.PrecisionRecall:
+    config = precision_recall.Config()
+    return precision_recall.build(config, features=never, reference=ReferenceFeatures.of(reference))
+
+
+@pytest.mark.parametrize(("n", "m", "size"), [(300, 200, 100), (150, 150, 150), (1200, 1100, 1000)])
+def test_kid_is_torch_fidelitys_on_the_same_subsets(n: int, m: int, size: int) -> None:
+    guard_torchvision()
+    from torch_fidelity.metric_kid import kid_features_to_metric
+
+    ours, theirs = draw(n, 48, 1, 0.1), draw(m, 48, 2)
+    expected = kid_features_to_metric(
+        ours, theirs, kid_subsets=5, kid_subset_size=size, rng_seed=2020, verbose=False
+    )
+    score = kernel_distance(theirs, subsets=5, subset_size=size).judge(ours)["kid"]
+    assert score.value == pytest.approx(expected["kernel_inception_distance_mean"], rel=1e-6)
+    assert score.spread == pytest.approx(expected["kernel_inception_distance_std"], rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("splits", [1, 3, 10])
+def test_inception_score_is_torch_fidelitys(splits: int) -> None:
+    guard_torchvision()
+    from torch_fidelity.metric_isc import isc_features_to_metric
+
+    features, weights = draw(205, 32, 1), torch.randn(20, 32, generator=torch.Generator().manual_seed(4))
+    expected = isc_features_to_metric(features @ weights.T, splits)
+    config = inception_score.Config(splits=splits)
+    score = inception_score.build(config, features=never, class_weights=weights).judge(features)
+    found = score["inception_score"]
+    assert found.value == pytest.approx(expected["inception_score_mean"], rel=1e-9)
+    assert found.spread == pytest.approx(expected["inception_score_std"], rel=1e-9)
+    assert (found.low is None) == (splits == 1)
+
+
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_precision_and_recall_are_torch_fidelitys(in_parts: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard_torchvision()
+    from torch_fidelity.metric_prc import prc_features_to_metric
+
+    if in_parts:
+        monkeypatch.setattr("facegen.metrics.precision_recall.CHUNK", 64)
+    ours, theirs = draw(300, 24, 1, 0.3), draw(250, 24, 2)
+    expected = prc_features_to_metric(ours, theirs, verbose=False)
+    found = neighbourhoods(theirs).judge(ours)
+    assert found["precision"].value == pytest.approx(expected["precision"], rel=1e-6)
+    assert found["recall"].value == pytest.approx(expected["recall"], rel=1e-6)
+
+
+def test_density_and_coverage_follow_their_definition() -> None:
+    real, fake = draw(40, 4, 1), draw(30, 4, 2, 0.2)
+    to_real = torch.cdist(real, real).sort(1).values[:, 5]
+    inside = torch.cdist(fake, real) <= to_real
+    found = neighbourhoods(real).judge(fake)
+    assert found["density"].value == pytest.approx(float(inside.sum() / (5 * len(fake))))
+    assert found["coverage"].value == pytest.approx(float(inside.any(0).float().mean()))
+
+
+def test_copies_of_real_images_are_precise_and_one_image_covers_little() -> None:
+    real = draw(100, 8, 1)
+    copies = neighbourhoods(real).values(real)
+    assert copies["precision"] == copies["recall"] == copies["coverage"] == 1
+    collapsed = neighbourhoods(real).values(real[:1].repeat(50, 1) + 1e-4 * torch.rand(50, 8))
+    assert collapsed["precision"] == 1
+    assert collapsed["recall"] < 0.1
+    assert collapsed["coverage"] < 0.3
+
+
+def test_kid_estimate_is_the_u_statistic_over_all_pairs() -> None:
+    x, y = draw(30, 6, 1, 0.2).double(), draw(25, 6, 2).double()
+    kernel = lambda a, b: (a @ b.T / 6 + 1) ** 3  # noqa: E731
+    xx, yy = kernel(x, x), kernel(y, y)
+    expected = (
+        (xx.sum() - xx.trace()) / (30 * 29) + (yy.sum() - yy.trace()) / (25 * 24) - 2 * kernel(x, y).mean()
+    )
+    assert kernel_estimate(x.float(), y.float())[0] == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_kid_interval_covers_the_known_distance() -> None:
+    """Of 400 draws of 60 and 80 Gaussian features; the truth from 100,000 pairs."""
+    width, draws, hits = 6, 400, 0
+    shift = torch.full((width,), 0.4)
+    generator = torch.Generator().manual_seed(3)
+    many = torch.randn(200_000, width, generator=generator, dtype=torch.float64)
+
+    def mean_kernel(a: torch.Tensor, b: torch.Tensor) -> float:
+        return float(((many[:100_000] + a) * (many[100_000:] + b)).sum(1).div(width).add(1).pow(3).mean())
+
+    zero = torch.zeros(width)
+    truth = mean_kernel(zero, zero) + mean_kernel(shift, shift) - 2 * mean_kernel(zero, shift)
+    for _ in range(draws):
+        x = torch.randn(60, width, generator=generator)
+        y = torch.randn(80, width, generator=generator) + shift
+        estimate, error = kernel_estimate(x, y)
+        hits += abs(estimate - truth) <= 1.96 * error
+    assert 0.92 <= hits / draws <= 0.98
+
+
+def test_wilsons_interval_is_as_tabled_and_never_leaves_the_unit() -> None:
+    score = share_score(torch.tensor([True] * 8 + [False] * 2), "")
+    assert (score.low, score.high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    nothing = share_score(torch.zeros(20, dtype=torch.bool), "")
+    assert nothing.low == 0
+    assert nothing.high == pytest.approx(0.1611, abs=1e-4)
+
+
+@pytest.mark.parametrize(("degrees", "expected"), [(4, 2.7764), (9, 2.2622), (29, 2.0452)])
+def test_students_points_are_as_tabled(degrees: int, expected: float) -> None:
+    assert student_95(degrees) == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize("kind", FEATURE_KINDS)
+def test_too_few_images_are_refused_with_number_and_reason(kind: str) -> None:
+    module = load_kind("metrics", kind)
+    with pytest.raises(DataError, match=r"5 images are too few for .*at least \d+ are needed"):
+        module.METRIC.check_count(5, "'folder'")
+
+
+@pytest.mark.parametrize("kind", FEATURE_KINDS)
+def test_collected_images_are_judged_as_at_once(kind: str) -> None:
+    images = torch.randint(
+        0, 256, (64, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
+
+    def colours(batch: torch.Tensor) -> torch.Tensor:
+        return batch.float().mean(dim=(2, 3)) / 255
+
+    module = load_kind("metrics", kind)
+    wired = {"reference": ReferenceFeatures.of(draw(80, 3, 2))}
+    if kind == "inception_score":
+        wired = {"class_weights": torch.randn(4, 3, generator=torch.Generator().manual_seed(0))}
+    metric = module.build(module.Config(kind=kind), features=colours, **wired)
+    for part in images.split(17):
+        metric.update(part)
+    found = metric.compute()
+    at_once = metric.judge(colours(images))
+    assert found.pop("num_samples") == 64
+    assert {name: score["value"] for name, score in found.items()} == pytest.approx(
+        {name: score.value for name, score in at_once.items()}
+    )
+    for score in at_once.values():
+        assert math.isfinite(score.value)
+        assert score.low <= score.estimate <= score.high
+        assert score.interval_of
+
+
+def test_fewer_images_than_a_kid_subset_are_told() -> None:
+    metric = kernel_distance(draw(200, 4, 1))
+    assert "subsets of 50" in metric.remarks(50, 4)[0]
+    assert metric.settings(50)["kid_subset_size"] == 50
+    assert not kernel_distance(draw(2000, 4, 1)).remarks(2000, 4)
