@@ -11,11 +11,14 @@ from support.tiny_dataset import write_dataset
 from support.training_parts import denoising_recipe, write_latents
 from torch import Tensor
 
+from facegen.autoencoders import load_autoencoder
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
+from facegen.nn.augmentation import Augmentation
+from facegen.tasks._sample_sources import PixelSamples
 from facegen.training.data_order import batch_indices, generator_for
 from facegen.workflows.generator import FaceGenerator
 from facegen.workflows.train import train
@@ -94,7 +97,13 @@ def test_validation_is_never_augmented(dataset: Path) -> None:
     recipe = pixel_recipe(dataset, CLASSES, tell_model=True, **AUGMENTATION)
     task: Any = wire_task(recipe).task
     validation = Dataset.open(dataset).split("validation")
-    kept = to_unit(validation.images(torch.arange(len(validation))))
+    indices = torch.arange(len(validation))
+    kept = to_unit(validation.images(indices))
+    assert recipe.data.augmentation is not None
+    colour = load_autoencoder("identity").module
+    even_so = PixelSamples(validation, colour, augmentation=Augmentation(recipe.data.augmentation))
+    assert torch.equal(even_so.held_out(indices, torch.Generator()), kept)
+    assert not torch.equal(even_so.draw(indices, torch.Generator()).x0, kept)
     for image in task._validation["x0"]:
         assert any(torch.equal(image, other) for other in kept)
     assert task._validation.keys() == {"x0", "noise", "inputs"}
