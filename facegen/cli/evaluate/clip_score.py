@@ -20,7 +20,7 @@ ABOUT = (
 )
 EXAMPLES = (
     "facegen eval clip-score run --clip openai/clip-vit-base-patch32",
-    'facegen eval clip-score my_images --clip clip_folder --prompt "a smiling man"',
+    'facegen eval clip-score my_images --clip my_clip --prompt "a man"',
 )
 WORST_PROMPTS = 10
 
