@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import write_celeba
+from support.celeba_source import write_celeba
 from support.sd_autoencoder import sd_autoencoder  # noqa: F401
 from support.tiny_dataset import write_dataset
 from typer.testing import CliRunner, Result

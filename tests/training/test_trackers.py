@@ -30,7 +30,7 @@ def logged(run: Path) -> list[dict[str, Any]]:
     from wandb.proto.wandb_internal_pb2 import Record
 
     (path,) = run.glob("wandb/offline-run-*/run-*.wandb")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:  # W&B's own process writes it, and may lag behind
         records = [Record.FromString(data) for data in leveldb_records(path.read_bytes())]
         if records and records[-1].WhichOneof("record_type") == "exit":
