@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+MAX_NUMBERS = 16  # listed one by one
+
 
 class Summary(Protocol):
     """What every workflow returns."""
@@ -63,7 +65,9 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 
 
 def numbers_text(values: Sequence[float]) -> str:
-    """Numbers with four significant digits, separated by commas."""
+    """Numbers with four significant digits, separated by commas; of many, the smallest and the largest."""
+    if len(values) > MAX_NUMBERS:
+        return f"{cell_text(min(values))} to {cell_text(max(values))} ({len(values)} numbers)"
     return ", ".join(cell_text(value) for value in values)
 
 
