@@ -87,17 +87,20 @@ class ImageFeatureConditioner(nn.Module):
             DataError: another one of that name.
         """
         encoder = load_image_encoder(self.encoder_name)
-        expected = bytes(self.encoder_sha256.tolist()).hex()
-        if encoder.fingerprint != expected:
-            raise DataError(
-                f"Image encoder '{self.encoder_name}' is not the one this model was trained with: its "
-                f"fingerprint is {encoder.fingerprint[:12]}, expected {expected[:12]}.",
-                hint="Restore that encoder, or encode again and train on the new features.",
-            )
+        self._check_fingerprint(encoder.fingerprint)
         return encoder
 
+    def _check_fingerprint(self, fingerprint: str) -> None:
+        expected = bytes(self.encoder_sha256.tolist()).hex()
+        if fingerprint != expected:
+            raise DataError(
+                f"Image encoder '{self.encoder_name}' is not the one this model was trained with: its "
+                f"fingerprint is {fingerprint[:12]}, expected {expected[:12]}.",
+                hint="Restore that encoder, or encode again and train on the new features.",
+            )
+
     def attach_features(self, table: ImageFeatures | None) -> None:
-        """Take over the table of the latents.
+        """Take over the table of the latents, and before training its statistics.
 
         Raises:
             DataError: there is none, it is another encoder's, or of another width.
@@ -122,6 +125,9 @@ class ImageFeatureConditioner(nn.Module):
             )
         self._rows = {record: row for row, record in enumerate(table.ids)}
         self._features = table.features
+        if bool(self.encoder_sha256.any()):  # trained already: the statistics stay as they were
+            self._check_fingerprint(table.fingerprint)
+            return
         self.shift.copy_(torch.tensor(table.mean))
         self.scale.copy_(1 / torch.tensor(table.std).clamp(min=1e-6))
         self.encoder_sha256.copy_(torch.tensor(list(bytes.fromhex(table.fingerprint)), dtype=torch.uint8))

@@ -17,7 +17,8 @@ class AttributeReport:
     for the real images that the requests were taken from, and for those after the run's autoencoder; the
     last two are None where there are no such images. `attributes` lists each attribute once, with its
     rates beside the classifier's held-out accuracy. `weakest` names those present least often when asked
-    for, among the ones asked for at least `min_asked` times.
+    for, among the ones asked for at least `min_asked` times. `kept` is, of models asked with pictures, how
+    often each attribute of the picture came back, beside chance (`evaluation.kept_attributes`).
     """
 
     num_samples: int
@@ -34,6 +35,7 @@ class AttributeReport:
     data: str | None
     settings: dict[str, Any]
     seconds: float
+    kept: dict[str, dict[str, Any]] | None = None
     grid: Path | None = None
     saved_to: Path | None = None
 

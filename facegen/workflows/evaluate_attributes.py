@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.classifier import FaceClassifier, load_classifier
+from facegen.evaluation.kept_attributes import kept_attributes
 from facegen.evaluation.scores import AttributeReport, attribute_table, weakest_attributes
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
@@ -30,10 +31,10 @@ from facegen.workflows.requested_faces import (
     evaluation_path,
     generated_batches,
     generator_facts,
-    open_records,
     real_images,
     reconstructions,
-    records_of_run,
+    request_records,
+    requested_inputs,
     sampling_settings,
     save_report,
 )
@@ -84,6 +85,9 @@ def evaluate_attributes(
 ) -> AttributeReport:
     """Draw faces for label rows of held-out records, or for one fixed request, and count what came true.
 
+    A model of pictures is asked with the records' pictures; their labels are what should come true, and the
+    report says how often that would happen by chance.
+
     Writes the report to `RUN/evaluations/attributes-*.json` and a grid beside it.
 
     Raises:
@@ -122,6 +126,7 @@ def evaluate_attributes(
         data=None if requests.records is None else str(requests.records.source),
         settings=generator_facts(generator, settings, options.seed),
         seconds=round(time.monotonic() - started, 2),
+        kept=_kept(judge, requests.frame, seen) if generator.takes_pictures else None,
         grid=_write_grid(run, images, seen, requests.frame, judge.attributes),
     )
     return replace(report, saved_to=save_report(run, "attributes", report.to_json()))
@@ -141,22 +146,20 @@ def _requests(
 ) -> _Requests:
     if options.attributes is not None:
         return _fixed_requests(generator, judge, options, progress)
-    records = (
-        records_of_run(generator, options.split)
-        if options.data is None
-        else open_records(options.data, options.split)
-    )
+    records = request_records(generator, options.data, options.split)
     if len(records.frame) == 0:
         raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
     rows = drawn_rows(len(records.frame), options.num_samples, options.seed)
     frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
-    asked = [name for name in generator.labels.attributes if name in frame.columns]
+    # A picture shows more than the labels that the run's own data happen to have.
+    known = judge.attributes if generator.takes_pictures else generator.labels.attributes
+    asked = [name for name in known if name in frame.columns]
     if not set(asked) & set(judge.attributes):
         raise DataError(
             f"The classifier knows none of the attributes of '{records.source}'.",
             hint=f"It knows: {', '.join(judge.attributes)}.",
         )
-    return _Requests(generator.conditioner.inputs(frame), frame[asked], rows, records)
+    return _Requests(requested_inputs(generator, records, rows), frame[asked], rows, records)
 
 
 def _fixed_requests(
@@ -225,6 +228,14 @@ def _judge_records(
         real = of("Judging the real images", lambda rows: real_images(records, rows))
     after = of("Judging reconstructions", lambda rows: reconstructions(generator, records, rows))
     return real, after
+
+
+def _kept(judge: FaceClassifier, labels: pd.DataFrame, seen: Tensor) -> dict[str, dict[str, Any]]:
+    """How often samples keep the labels of the pictures they were asked with, beside chance."""
+    names = [name for name in judge.attributes if name in labels.columns]
+    columns = [judge.attributes.index(name) for name in names]
+    values = labels[names].astype("Float64").to_numpy(float, na_value=float("nan"))
+    return kept_attributes(values, seen[:, columns].numpy(), names)
 
 
 def _metric(judge: FaceClassifier) -> AttributeAgreement:

@@ -26,8 +26,8 @@ from facegen.workflows.requested_faces import (
     drawn_rows,
     generated_batches,
     generator_facts,
-    open_records,
-    records_of_run,
+    request_records,
+    requested_inputs,
     sampling_settings,
 )
 from facegen.workflows.sample import SETTINGS_KEY
@@ -117,13 +117,12 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)
         frame = pd.DataFrame({"caption": [selection.prompt] * count})
     else:
-        split = selection.split
-        records = open_records(selection.data, split) if selection.data else records_of_run(generator, split)
+        records = request_records(generator, selection.data, selection.split)
         rows = drawn_rows(len(records.frame), count, selection.seed)
         frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
-        inputs = generator.conditioner.inputs(frame)
+        inputs = requested_inputs(generator, records, rows)
         if records.dataset is not None:
-            real = partial(batches, records.dataset.split(split), rows)
+            real = partial(batches, records.dataset.split(records.split), rows)
 
     def draw(batch_size: int) -> Iterator[Tensor]:
         for _, images in generated_batches(generator, inputs, settings, seed=selection.seed):

@@ -17,12 +17,14 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import write_json
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
+from facegen.protocols import SampleConditioner
 from facegen.workflows.generator import FaceGenerator
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BATCH_IMAGES = 64
+HELD_OUT = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,64 @@ def records_of_run(generator: FaceGenerator, split: str) -> LabelledRecords:
             hint="Name a prepared data set or latents with --data DIR.",
         )
     return open_records(Path(path), split)
+
+
+def request_records(generator: FaceGenerator, data: Path | None, split: str) -> LabelledRecords:
+    """The records that requests come from: of `data`, or of what the run was trained with.
+
+    A model of pictures is not asked with those it was trained on: where `split` is the training split, it is
+    asked with the validation or test split.
+
+    Raises:
+        UsageError: the run's own data are not there any more.
+        DataError: no such data, no such split, or no held-out pictures.
+    """
+
+    def of(name: str) -> LabelledRecords:
+        return records_of_run(generator, name) if data is None else open_records(data, name)
+
+    records = of(split)
+    if not generator.takes_pictures or split != generator.recipe.data.train_split:
+        return records
+    store = records.dataset or records.latents
+    assert store is not None
+    counts = store.manifest.counts if isinstance(store, Dataset) else store.index.counts
+    for name in HELD_OUT:
+        if counts.get(name):
+            return of(name)
+    raise DataError(
+        f"'{records.source}' has no held-out pictures to ask this model with.",
+        hint="Prepare the data again with --splits, or name other data.",
+    )
+
+
+def requested_inputs(generator: FaceGenerator, records: LabelledRecords, rows: Tensor) -> Tensor:
+    """Condition inputs (N, ...) for `rows` of the records: of their labels, or of their pictures.
+
+    Raises:
+        DataError: the records' images are of another size, or they lack what the condition comes from.
+    """
+    conditioner: Any = generator.conditioner
+    frame = records.frame.iloc[rows.tolist()]
+    if not generator.takes_pictures:
+        return conditioner.inputs(frame)
+    if records.dataset is not None:
+        size = records.dataset.manifest.image_size
+        if size != generator.image_size:
+            raise DataError(
+                f"The run was trained on pictures of {generator.image_size} pixels, and "
+                f"'{records.source}' has {size}.",
+                hint=f"Prepare the data with --size {generator.image_size}.",
+            )
+        return torch.cat(
+            [generator.inputs_of_images(real_images(records, part)) for part in rows.split(BATCH_IMAGES)]
+        )
+    assert records.latents is not None
+    if isinstance(conditioner, SampleConditioner):
+        means = records.latents.split(records.split).gather(rows).mean
+        return conditioner.inputs_of(generator.scaling.apply(means))
+    conditioner.attach_features(records.latents.image_features)
+    return conditioner.inputs(frame)
 
 
 def drawn_rows(available: int, count: int, seed: int) -> Tensor:

@@ -24,7 +24,10 @@ UNET = {
 
 
 def tiny_recipe(conditioner="attributes", denoiser=None, **sections):
-    condition = {"kind": conditioner} | ({} if conditioner == "none" else {"dim": 32})
+    if isinstance(conditioner, str):
+        condition = {"kind": conditioner} | ({} if conditioner == "none" else {"dim": 32})
+    else:
+        condition = conditioner
     return parse_recipe(
         {
             "task": {"kind": "denoising"},

@@ -38,7 +38,9 @@ def attributes(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Data set or latents the requests come from; left out: what the run was trained on."
+            "--data",
+            "--reference",
+            help="Data set or latents the requests come from; left out: what the run was trained on.",
         ),
     ] = None,
     split: Annotated[str, typer.Option(help="Split the requests come from.")] = "validation",
@@ -105,8 +107,26 @@ def _print_attributes(report: AttributeReport) -> None:
         ("attribute", "asked for", "came true", "asked against", "stayed away", "classifier right"),
         [_attribute_row(name, row) for name, row in report.attributes.items()],
     )
+    kept = report.kept or {}
+    print_table(
+        "Kept from the picture asked with",
+        ("attribute", "kept", "95 % interval", "by chance", "above chance by", "95 % interval"),
+        [
+            (
+                name,
+                percent(row["agreement"]),
+                interval(row["agreement_low"], row["agreement_high"]),
+                percent(row["chance"]),
+                percent(row["margin"]),
+                interval(row["margin_low"], row["margin_high"]),
+            )
+            for name, row in kept.items()
+        ],
+    )
+    above = sum(row["margin_low"] > 0 for row in kept.values())
     print_facts(
         {
+            "Kept": f"{above} of {len(kept)} attributes more often than by chance" if kept else None,
             "Classifier": f"right in {percent(report.classifier_accuracy) or 'unknown'} of held-out faces",
             "Weakest": ", ".join(report.weakest) or None,
             "Grid": report.grid,
