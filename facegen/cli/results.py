@@ -26,8 +26,13 @@ def print_json(summary: Summary) -> None:
     sys.stdout.write("\n")
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table on stdout; numbers are right-aligned, None is a dash. Nothing is printed for no rows."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, style: str = ""
+) -> None:
+    """Print a table on stdout; numbers are right-aligned, None is a dash. Nothing is printed for no rows.
+
+    `style` is one of rich, such as "dim", for all rows.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -40,7 +45,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
         numeric = all(row[index] is None or is_number(row[index]) for row in rows)
         table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=numeric)
     for row in rows:
-        table.add_row(*(Text(cell_text(value)) for value in row))
+        table.add_row(*(Text(cell_text(value)) for value in row), style=style)
     _print_rich(Text(title, style="bold"), table)
 
 

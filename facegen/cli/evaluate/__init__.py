@@ -15,6 +15,8 @@ from facegen.cli.evaluate import (
     memorization,
     metric,
     precision_recall,
+    reconstruction,
+    subgroups,
 )
 from facegen.cli.options import described
 
@@ -33,6 +35,8 @@ SUBCOMMANDS = (
     clip_score,
     metric,
     memorization,
+    reconstruction,
+    subgroups,
 )
 
 
