@@ -147,6 +147,7 @@ class SamplingConfig(Section):
     steps: int = Field(default=20, ge=1)
     guidance_scale: float = Field(default=1.0, ge=0)
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # of noise level, 0 clean .. 1 pure noise
+    clip_x0: float | None = Field(default=None, gt=0)  # bound of estimates of x0: 1 for pixels
 
 
 class Recipe(Section):

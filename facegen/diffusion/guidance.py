@@ -1,4 +1,4 @@
-"""Classifier-free guidance as a denoiser: samplers never see it."""
+"""Classifier-free guidance and clipping as denoisers: samplers never see them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,20 @@ def guided_denoiser(
         return process.prediction(output, x_t, timestep)
 
     return denoise
+
+
+def clipped_denoiser(denoise: BoundDenoiser, process: Process, bound: float) -> BoundDenoiser:
+    """Keep estimates of x0 within `[-bound, bound]`, with the eps that then explains x_t.
+
+    Where a schedule leaves next to no signal, as squared cosine does at its noisy end, dividing by alpha
+    blows the error of a predicted eps up by thousands; Ho et al. 2020 clip pixels to 1 for that reason.
+    """
+
+    def denoise_within(x_t: Tensor, timestep: Tensor) -> Prediction:
+        x0 = denoise(x_t, timestep).x0.clamp(-bound, bound)
+        return Prediction(x0=x0, eps=process.eps_of(x0, x_t, timestep))
+
+    return denoise_within
 
 
 def _both(

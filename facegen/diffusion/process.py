@@ -78,6 +78,11 @@ class Process:
             return Prediction(x0=x_t - sigma * output, eps=x_t + alpha * output)
         return Prediction(x0=alpha * x_t - sigma * output, eps=sigma * x_t + alpha * output)
 
+    def eps_of(self, x0: Tensor, x_t: Tensor, timestep: Tensor) -> Tensor:
+        """Return the noise (B, *S) that makes `x_t` of `x0`; sigma must not be 0."""
+        alpha, sigma = self._columns(timestep, x_t)
+        return (x_t - alpha * x0) / sigma
+
     def loss_weight(self, timestep: Tensor) -> Tensor:
         """Return the weight (B,) float32 of each sample's squared error: 1, or min-SNR-gamma."""
         alpha, sigma = self.alpha_sigma(timestep.float())

@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
-from facegen.diffusion.guidance import guided_denoiser
+from facegen.diffusion.guidance import clipped_denoiser, guided_denoiser
 from facegen.diffusion.process import Process, build_process
 from facegen.errors import DataError, StorageError, UsageError, did_you_mean
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
@@ -234,6 +234,8 @@ class FaceGenerator:
             settings.guidance_scale,
             settings.guidance_interval,
         )
+        if settings.clip_x0 is not None:
+            denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
         generators = [Generator().manual_seed(seed) for seed in seeds]
 
         def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order

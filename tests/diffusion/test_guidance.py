@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.guidance import TWO_PASSES_FROM, guided_denoiser
+from facegen.diffusion.guidance import TWO_PASSES_FROM, clipped_denoiser, guided_denoiser
 from facegen.diffusion.process import build_process
+from facegen.samplers.ddim import Config as DdimConfig
+from facegen.samplers.ddim import build as build_ddim
 from facegen.types import Conditioning
 
 PROCESS = build_process(DiffusionConfig())
@@ -64,3 +66,30 @@ def test_large_batches_on_a_cpu_take_two_passes_with_the_same_result():
     extra, calls = guide(3.0, count=TWO_PASSES_FROM)
     assert calls == [TWO_PASSES_FROM, TWO_PASSES_FROM]
     torch.testing.assert_close(extra, torch.full((TWO_PASSES_FROM, 3), 2.5))
+
+
+def test_clipping_bounds_x0_and_keeps_the_state_explained():
+    process = build_process(DiffusionConfig(parameterisation="x0"))
+    denoiser = guided_denoiser(lambda x_t, t, _: 3 * x_t, process, Conditioning(), Conditioning(), 1.0)
+    x_t, timestep = torch.linspace(-1, 1, 8).view(4, 2), torch.full((4,), 300.0)
+    clipped = clipped_denoiser(denoiser, process, 1.0)(x_t, timestep)
+    assert torch.equal(clipped.x0, (3 * x_t).clamp(-1, 1))
+    torch.testing.assert_close(process.add_noise(clipped.x0, clipped.eps, timestep), x_t)
+
+
+def test_clipping_keeps_squared_cosine_from_blowing_up_where_eps_is_a_little_wrong():
+    """Data N(0, 0.5²); the network is the exact answer times 1.01."""
+    process = build_process(DiffusionConfig(schedule="squared_cosine"))
+
+    def network(x_t, timestep, _):
+        alpha, sigma = (value.view(-1, 1) for value in process.alpha_sigma(timestep))
+        return 1.01 * sigma * x_t / (0.25 * alpha**2 + sigma**2)
+
+    denoiser = guided_denoiser(network, process, Conditioning(), Conditioning(), 1.0)
+    noise = torch.randn(256, 8, generator=torch.Generator().manual_seed(0))
+    stds = []
+    for each in (denoiser, clipped_denoiser(denoiser, process, 2.0)):
+        *_, last = build_ddim(DdimConfig()).trajectory(each, noise, 50, process, lambda index: noise)
+        stds.append(last.x0.std().item())
+    assert stds[0] > 1.5
+    assert stds[1] == pytest.approx(0.5, abs=0.1)
