@@ -220,6 +220,8 @@ def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Ma
 
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:
+    if not _unique(values):
+        return False
     words = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
     if role == "caption":
         return words
