@@ -22,7 +22,7 @@ ABOUT = (
 EXAMPLES = (
     "facegen eval reconstruction runs/ae data/celeba",
     "facegen eval reconstruction runs/ae data/celeba --distance classifier:judge",
-    "facegen eval reconstruction stabilityai/sd-vae-ft-mse data/celeba --out vae.json",
+    "facegen eval reconstruction vae_folder data/celeba --out vae.json",
 )
 
 
