@@ -1,4 +1,4 @@
-"""The table of what the five systems do: every line is shown by a test that exists or a command that parses."""
+"""The table of what five systems do: every line is shown by a test that exists or a command that parses."""
 
 from __future__ import annotations
 
