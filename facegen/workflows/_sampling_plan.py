@@ -128,7 +128,9 @@ def _blended(generator: FaceGenerator, request: SampleRequest, text: str, progre
         Blend.of_rows(rows, columns.repeat(len(seeds), 1)),
         tuple(seed for seed in seeds for _ in columns),
         tuple(
-            f"{shares_text(list(weights), row)}\nseed {seed}" for seed in seeds for row in columns.tolist()
+            "\n".join([*shares(list(weights), row), f"seed {seed}"])
+            for seed in seeds
+            for row in columns.tolist()
         ),
         len(columns),
     )
@@ -137,7 +139,7 @@ def _blended(generator: FaceGenerator, request: SampleRequest, text: str, progre
         tuple(pair for reading in readings.values() for pair in reading.understood),
         tuple(word for reading in readings.values() for word in reading.not_understood),
     )
-    words = shares_text(list(weights), list(weights.values()))
+    words = ", ".join(shares(list(weights), list(weights.values())))
     return _plain(inputs, request.seed, words, reading, {"blend": weights}, strip)
 
 
@@ -156,11 +158,9 @@ def strip_weights(weights: Sequence[float]) -> Tensor:
     return torch.stack([*pure, *pairs, mix])
 
 
-def shares_text(terms: Sequence[str], weights: Sequence[float]) -> str:
-    """Such as "Asian 25 %, White 75 %"."""
-    return ", ".join(
-        f"{term} {100 * weight:.0f} %" for term, weight in zip(terms, weights, strict=True) if weight
-    )
+def shares(terms: Sequence[str], weights: Sequence[float]) -> list[str]:
+    """Such as "Asian 25 %" and "White 75 %"; parts without weight are left out."""
+    return [f"{term} {100 * weight:.0f} %" for term, weight in zip(terms, weights, strict=True) if weight]
 
 
 def _variations(generator: FaceGenerator, request: SampleRequest) -> Plan:
