@@ -45,13 +45,15 @@ Sweep = Annotated[
 ]
 
 
-def distribution_command(metrics: Sequence[str] | None) -> Callable[..., None]:
+def distribution_command(
+    metrics: Sequence[str] | None, default_features: str = "inception"
+) -> Callable[..., None]:
     """A command that scores by `metrics`; None: by all that the features allow."""
 
     def command(
         subject: Subject,
         reference: Reference,
-        features: Features = "inception",
+        features: Features = default_features,
         weights: Weights = None,
         num_samples: NumSamples = None,
         split: Split = "train",

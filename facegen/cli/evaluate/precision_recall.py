@@ -19,5 +19,5 @@ EXAMPLES = (
 
 
 def register(group: typer.Typer) -> None:
-    command = distribution_command(("precision_recall",))
+    command = distribution_command(("precision_recall",), "vgg16")  # as published
     group.command("precision-recall", **described(ABOUT, *EXAMPLES))(command)
