@@ -7,6 +7,7 @@ from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
 FEATURES = {"--features", "--weights"}
+DRAWN = {"--seed", "--guidance", "--steps", "--batch-size", "--device"}
 DISTRIBUTION = {
     "subject",
     "--reference",
@@ -121,6 +122,48 @@ FLAGS = {
         "--steps",
         "--device",
     }
+    | TALK,
+    "eval clip-score": {"subject", "--clip", "--prompt", "--num-samples", "--data", "--split"} | DRAWN | TALK,
+    "eval reconstruction": {
+        "autoencoder",
+        "dataset",
+        "--distance",
+        "--lpips-weights",
+        "--vgg16-weights",
+        "--split",
+        "--num-samples",
+        "--worst-images",
+        "--out",
+        "--seed",
+        "--batch-size",
+        "--device",
+    }
+    | FEATURES
+    | TALK,
+    "eval memorization": {
+        "subject",
+        "--train",
+        "--nominal-rate",
+        "--num-samples",
+        "--split",
+        "--shown-pairs",
+        "--out",
+    }
+    | DRAWN
+    | FEATURES
+    | TALK,
+    "eval subgroups": {
+        "subject",
+        "--classifier",
+        "--reference",
+        "--num-samples",
+        "--data",
+        "--split",
+        "--reference-split",
+        "--small-below",
+    }
+    | DRAWN
+    | FEATURES
     | TALK,
     "eval metric": {
         "run",
