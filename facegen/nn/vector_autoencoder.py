@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ class ResidualDown(nn.Module):
 
 
 class ResidualUp(nn.Module):
-    """(B, in, H, H) -> (B, out, 2 H, 2 H): a transposed convolution beside a repeated skip."""
+    """(B, in, H, H) -> (B, out, 2 H, 2 H): a transposed convolution beside an interpolated skip."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -46,14 +47,15 @@ class ResidualUp(nn.Module):
         self.branch = nn.Sequential(
             feature_norm("group", in_channels),
             nn.SiLU(),
-            nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1),
+            smooth_upsampling(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)),
             feature_norm("group", out_channels),
             nn.SiLU(),
             zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self.skip(x), scale_factor=2.0, mode="nearest") + self.branch(x)
+        skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return skip + self.branch(x)
 
 
 class VectorEncoder(nn.Module):
@@ -98,10 +100,23 @@ class VectorDecoder(nn.Module):
         layers += [
             feature_norm("group", widths[0]),
             nn.SiLU(),
-            nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1),
+            smooth_upsampling(nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1)),
         ]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, vectors: Tensor) -> Tensor:
         cells = self.head(vectors).unflatten(1, (-1, self.cells, self.cells))  # (B, C, h, h)
         return self.layers(cells)
+
+
+@torch.no_grad()
+def smooth_upsampling(layer: nn.ConvTranspose2d) -> nn.ConvTranspose2d:
+    """The layer (kernel 4, stride 2), set to mix channels by its random weights and interpolate bilinearly.
+
+    Independent weights for neighbouring pixels would start as a checkerboard that has to be unlearned
+    (Aitken et al. 2017, arXiv:1707.02937).
+    """
+    profile = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    mix = layer.weight[:, :, :1, :1].clone()  # (in, out, 1, 1)
+    layer.weight.copy_(2 * mix * profile[:, None] * profile)  # x 2: the variance that random taps would give
+    return layer
