@@ -1,0 +1,69 @@
+"""What columns of a hub data set mean, and which split a file belongs to."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from facegen.datasets._hub_columns import class_names, plan_columns, readme_features
+from facegen.datasets._hub_parts import split_of
+
+LABELS = {"names": ["Asian", "Black", "White"], "_type": "ClassLabel"}
+FEATURES = {"image": {"_type": "Image"}, "label": LABELS}
+
+
+def test_columns_are_told_apart_by_type_and_values() -> None:
+    columns = {
+        "photo": pa.array([b"x"] * 4),
+        "yes": [True, None, False, True],
+        "sign": [1, -1, -1, 1],
+        "race": ["A", "B", "A", " "],
+        "label": [3, 5, 3, 5],
+        "score": [0.0, 1.0, 1.0, 0.5],
+        "count": [0, 1, 2, 2],
+        "url": ["a", "b", "c", "d"],
+        "vector": [[1.0], [2.0], [3.0], [4.0]],
+        "nothing": pa.array([None] * 4, pa.string()),
+        "identity": pa.array([None] * 4, pa.string()),
+    }
+    table = pa.table(columns)
+    labels = table.drop_columns(["photo", "vector"])
+    plan = plan_columns(table.schema, labels, {}, {})
+    assert plan.roles == {"image": "photo"}
+    assert plan.attributes == {"yes": "yes", "sign": "sign"}
+    assert plan.class_values == {"race": ("A", "B"), "label": ("3", "5")}
+    assert set(plan.extras) == {"score", "count", "url"}
+    assert set(plan.left_out) == {"vector", "nothing", "identity"}
+    assert plan_columns(table.schema, labels, {}, {"count": "kind"}).extras["kind"] == "count"
+    forced = plan_columns(table.schema, labels, {}, {"count": "class:kind", "yes": "class:glad"})
+    assert forced.class_values == {**plan.class_values, "kind": ("0", "1", "2"), "glad": ("False", "True")}
+
+
+def test_class_names_come_from_the_schema_or_the_readme() -> None:
+    assert class_names(LABELS) == ("Asian", "Black", "White")
+    card = {
+        "dataset_info": {
+            "features": [
+                {"name": "image", "dtype": "image"},
+                {"name": "label", "dtype": {"class_label": {"names": {"0": "cat", "1": "dog"}}}},
+            ]
+        }
+    }
+    assert class_names(readme_features(card, None)["label"]) == ("cat", "dog")
+    assert class_names({"_type": "Value", "dtype": "int64"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("data/train-00000-of-00002.parquet", "train"),
+        ("data/val-00000-of-00001.parquet", "validation"),
+        ("default/partial-train/0000.parquet", "train"),
+        ("valid.parquet", "validation"),
+        ("test/part.0.parquet", "test"),
+        ("data/faces.parquet", None),
+        ("constraint/a.parquet", None),
+    ],
+)
+def test_splits_are_read_from_file_names(name: str, split: str | None) -> None:
+    assert split_of(name) == split
