@@ -7,6 +7,7 @@ import typer
 from facegen.cli.evaluate import (
     attributes,
     clip_score,
+    control,
     everything,
     fd_dinov2,
     fid,
@@ -32,6 +33,7 @@ SUBCOMMANDS = (
     inception_score,
     fd_dinov2,
     attributes,
+    control,
     clip_score,
     metric,
     memorization,

@@ -1,0 +1,70 @@
+"""The control matrix as a heat map: what was toggled by what was seen to change."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+COLOUR_MAP = "cividis"  # even in lightness and the same to the colour-blind (Nuñez et al. 2018)
+CELL_INCHES = 0.36
+MARGIN_INCHES = 2.6
+MOST_CELLS_WITH_NUMBERS = 30
+DARK = 0.55  # below this share of the colour scale, numbers are white
+
+
+def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[str], title: str) -> bytes:
+    """A PNG of the rows of `evaluation.control.control_matrix`, columns in the order of `answers`.
+
+    A cell is the share of pairs in which the answer changed; on the outlined diagonal, from no to yes as
+    asked. Crossed out are answers that the request itself had to give up. Columns of toggled attributes come
+    first, so that the diagonal is one.
+
+    Raises:
+        ValueError: no rows.
+    """
+    if not rows:
+        raise ValueError("a heat map needs at least one row")
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+
+    toggled = [row["attribute"] for row in rows]
+    columns = [*toggled, *(name for name in answers if name not in toggled)]
+    shares = np.array([[_share(row, name) for name in columns] for row in rows])
+    height, width = shares.shape
+    inches = (width * CELL_INCHES + MARGIN_INCHES + 0.8, height * CELL_INCHES + MARGIN_INCHES)
+    figure = Figure(figsize=inches, dpi=130, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(np.ma.masked_invalid(shares), cmap=COLOUR_MAP, vmin=0, vmax=1)
+    for row, column in np.ndindex(height, width):
+        share = shares[row, column]
+        if np.isnan(share):
+            axes.text(column, row, "×", ha="center", va="center", color="#8d99ae", fontsize=9)
+        elif width <= MOST_CELLS_WITH_NUMBERS:
+            colour = "white" if share < DARK else "black"
+            axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
+    for index in range(height):
+        axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, ec="#d1495b", lw=1.6))
+    axes.set_xticks(range(width), [_words(name) for name in columns], rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(height), [_words(name) for name in toggled], fontsize=8)
+    axes.set_xlabel("answer that changed")
+    axes.set_ylabel("toggled from no to yes")
+    axes.set_title(title, fontsize=9, loc="left")
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of pairs: as asked (outlined), else leakage", fontsize=8)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _share(row: Mapping[str, Any], name: str) -> float:
+    if name == row["attribute"]:
+        return row["hit"]["share"]
+    cell = row["leakage"][name]
+    return float("nan") if cell is None else cell["share"]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,296 @@
+"""`facegen eval control`: toggle one attribute of a request, at the same noise, and see what else changes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.evaluation.classifier import FaceClassifier, load_classifier
+from facegen.evaluation.control import ControlMatrix, classifier_limits, control_matrix
+from facegen.evaluation.report_json import report_json
+from facegen.evaluation.toggles import toggle_requests
+from facegen.formats.files import atomic_write
+from facegen.formats.images import image_grid, pil_to_png
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.visuals.control_heat_map import control_heat_map_png
+from facegen.workflows.devices import resolve_device
+from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.requested_faces import (
+    drawn_rows,
+    evaluation_path,
+    generator_facts,
+    request_records,
+    sampling_settings,
+    save_report,
+)
+
+Base = Literal["labels", "open"]
+FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
+
+
+@dataclass(frozen=True)
+class ControlOptions:
+    """What is toggled and how faces are drawn.
+
+    `attributes` None are all that the generator can be asked for and the classifier can tell; `num_samples`
+    are the pairs of each. The rest of a request are the labels of records ("labels"), from `split` of `data`
+    (None: what the run was trained on), or left open ("open"). `guidance` and `steps` None are the run's own.
+    The first `grid_pairs` of each attribute go into a picture.
+    """
+
+    attributes: tuple[str, ...] | None = None
+    num_samples: int = 64
+    base: Base = "labels"
+    data: Path | None = None
+    split: str = "validation"
+    guidance: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    grid_pairs: int = 4
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ControlReport:
+    """The control matrix with what it takes to read it.
+
+    `rows`, `hit` and `leakage` are those of `evaluation.control.control_matrix`; `hit_chance` and
+    `leakage_chance` the means over rows and cells of what redrawing every face would give.
+    `classifier_limits` says by attribute what the classifier's own errors make of a perfect generator
+    (`classifier_hit` and `classifier_leakage` in the mean). `no_effect_shown` names what asking for is not
+    shown to make more frequent.
+    """
+
+    num_samples: int
+    num_images: int
+    base: Base
+    answers: tuple[str, ...]
+    rows: tuple[dict[str, Any], ...]
+    hit: dict[str, float]
+    hit_chance: float
+    leakage: dict[str, float] | None
+    leakage_chance: float | None
+    classifier_limits: dict[str, dict[str, float | None]]
+    classifier_hit: float | None
+    classifier_leakage: float | None
+    no_effect_shown: tuple[str, ...]
+    remarks: tuple[str, ...]
+    classifier: str
+    classifier_fingerprint: str
+    run: str
+    data: str | None
+    settings: dict[str, Any]
+    seconds: float
+    heat_map: Path | None = None
+    grid: Path | None = None
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("control", self)
+
+
+def evaluate_control(
+    run: Path | str,
+    classifier: Path | str,
+    options: ControlOptions | None = None,
+    progress: Progress | None = None,
+) -> ControlReport:
+    """Draw pairs of faces whose requests differ in one attribute, and count which answers change.
+
+    Writes the report to `RUN/evaluations/control-*.json`, a heat map and a grid of pairs beside it.
+
+    Raises:
+        UsageError: a run that is not asked by attributes, an attribute that it or the classifier does not
+            know, another image size than the classifier's.
+        DataError: no label rows, or nothing that both know.
+        MissingModelError: no checkpoint in the run or the classifier.
+    """
+    options, progress = options or ControlOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    run = Path(run)
+    if options.num_samples < 1:
+        raise UsageError(f"{options.num_samples} pairs; at least 1 is needed.")
+    device = resolve_device(options.device)
+    generator = FaceGenerator.load(run, device)
+    judge = load_classifier(Path(classifier), device)
+    names = _names_asked(generator, run)
+    toggled = _toggled(names, judge, options.attributes)
+    if generator.image_size != judge.image_size:
+        raise UsageError(
+            f"The classifier '{classifier}' was trained on {judge.image_size} pixels, and this run draws "
+            f"{generator.image_size}.",
+            hint=f"Train a classifier on a data set prepared with --size {generator.image_size}.",
+        )
+    base, source = _base_requests(generator, names, options)
+    settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+
+    def draw(requests: Tensor, seeds: Sequence[int]) -> Tensor:
+        return generator.generate(_inputs(generator, names, requests), list(seeds), settings)
+
+    toggles = [toggle_requests(base, names, name, options.num_samples) for name in toggled]
+    total = 2 * len(toggles) * options.num_samples
+    with progress.stage("Drawing and judging pairs of faces", total=total) as bar:
+        matrix = control_matrix(
+            toggles,
+            judge.attributes,
+            range(options.seed, options.seed + options.num_samples),
+            draw,
+            lambda images: judge.logits(images) > 0,
+            keep_pairs=options.grid_pairs,
+            advance=bar.advance,
+        )
+    report = _report(matrix, judge, options)
+    report = replace(
+        report,
+        classifier=str(classifier),
+        run=str(run),
+        data=source,
+        settings=generator_facts(generator, settings, options.seed),
+        seconds=round(time.monotonic() - started, 2),
+        heat_map=_write_heat_map(run, report),
+        grid=_write_pairs(run, matrix),
+    )
+    return replace(report, saved_to=save_report(run, "control", report.to_json()))
+
+
+def _names_asked(generator: FaceGenerator, run: Path) -> tuple[str, ...]:
+    names = tuple(getattr(generator.conditioner, "attributes", ()))
+    if not names:
+        kind = generator.recipe.section("conditioner").kind
+        raise UsageError(
+            f"'{run}' is conditioned on '{kind}', and only attributes can be toggled one by one.",
+            hint="Give a run with conditioner.kind=attributes, such as one of --preset celeba-attributes.",
+        )
+    return names
+
+
+def _toggled(
+    names: tuple[str, ...], judge: FaceClassifier, wanted: tuple[str, ...] | None
+) -> tuple[str, ...]:
+    both = tuple(name for name in names if name in judge.attributes)
+    if not both:
+        raise DataError(
+            "The classifier knows none of the attributes that this run can be asked for.",
+            hint=f"The run: {', '.join(names)}. The classifier: {', '.join(judge.attributes) or 'none'}.",
+        )
+    if wanted is not None and not wanted:
+        raise UsageError("No attribute is named to be toggled.", hint=f"Both know: {', '.join(both)}.")
+    for name in wanted or ():
+        if name not in both:
+            who = "run cannot be asked for" if name not in names else "classifier cannot tell"
+            raise UsageError(
+                f"The {who} '{name}'.{did_you_mean(name, both)}", hint=f"Both know: {', '.join(both)}."
+            )
+    return both if wanted is None else tuple(dict.fromkeys(wanted))
+
+
+def _base_requests(
+    generator: FaceGenerator, names: tuple[str, ...], options: ControlOptions
+) -> tuple[Tensor, str | None]:
+    """Requests (R, A) int8 that attributes are toggled in, and the path they come from."""
+    if options.base == "open":
+        return torch.zeros(options.num_samples, len(names), dtype=torch.int8), None
+    records = request_records(generator, options.data, options.split)
+    if len(records.frame) == 0:
+        raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
+    missing = [name for name in names if name not in records.frame.columns]
+    if missing:
+        raise DataError(
+            f"'{records.source}' has no column {', '.join(missing)}, which this run is asked with.",
+            hint="Name the data of the run with --data, or leave the rest of each request open: --base open",
+        )
+    order = drawn_rows(len(records.frame), len(records.frame), options.seed).tolist()
+    labels = records.frame.iloc[order][list(names)].astype("Int8")
+    signed = (2 * labels - 1).fillna(0).to_numpy(dtype="int8")
+    return torch.from_numpy(signed.copy()), str(records.source)
+
+
+def _inputs(generator: FaceGenerator, names: tuple[str, ...], requests: Tensor) -> Tensor:
+    import pandas as pd
+
+    values = pd.DataFrame(requests.numpy(), columns=list(names)).astype("Int8")
+    return generator.conditioner.inputs((values + 1).floordiv(2).mask(values == 0))
+
+
+def _report(matrix: ControlMatrix, judge: FaceClassifier, options: ControlOptions) -> ControlReport:
+    limits = {name: classifier_limits(judge.held_out, name) for name in judge.attributes}
+    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell is not None]
+    return ControlReport(
+        num_samples=options.num_samples,
+        num_images=matrix.num_images,
+        base=options.base,
+        answers=judge.attributes,
+        rows=matrix.rows,
+        hit=matrix.hit,
+        hit_chance=_mean([row["chance"] for row in matrix.rows]) or 0.0,
+        leakage=matrix.leakage,
+        leakage_chance=_mean([cell["chance"] for _, cell in cells]),
+        classifier_limits=limits,
+        classifier_hit=_mean([limits[row["attribute"]]["hit"] for row in matrix.rows]),
+        classifier_leakage=_mean([limits[name]["leakage"] for name, _ in cells]),
+        no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
+        remarks=tuple(_remarks(matrix, options)),
+        classifier="",
+        classifier_fingerprint=judge.fingerprint,
+        run="",
+        data=None,
+        settings={},
+        seconds=0.0,
+    )
+
+
+def _remarks(matrix: ControlMatrix, options: ControlOptions) -> list[str]:
+    remarks = []
+    if options.num_samples < FEWEST_PAIRS:
+        remarks.append(
+            f"{options.num_samples} pairs an attribute say little about one of them: ask for more with "
+            "--num-samples."
+        )
+    if any(row["gave_way"] for row in matrix.rows):
+        remarks.append(
+            "What a toggled attribute rules out or in (other hair colours, hair under a hat) was asked for "
+            "accordingly; in those pairs it is no leakage."
+        )
+    return remarks
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _write_heat_map(run: Path, report: ControlReport) -> Path:
+    leaked = "–" if report.leakage is None else f"{100 * report.leakage['share']:.1f} %"
+    title = (
+        f"Came true: {100 * report.hit['share']:.1f} %. Leakage: {leaked}. "
+        f"{report.num_samples} pairs each, in %"
+    )
+    path = evaluation_path(run, "control", "png")
+    atomic_write(path, control_heat_map_png(report.rows, report.answers, title))
+    return path
+
+
+def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
+    """A row an attribute: the first pairs, without and with it."""
+    num_pairs = matrix.picture_hits.shape[1]
+    if num_pairs == 0:
+        return None
+    captions = []
+    for row, hits in zip(matrix.rows, matrix.picture_hits.tolist(), strict=True):
+        name = row["attribute"].replace("_", " ")
+        for hit in hits:
+            captions += [f"no {name}", name if hit else f"missed: {name}"]
+    images = matrix.pictures.flatten(0, 2)
+    grid = image_grid(images, 2 * num_pairs, captions, scale=max(1, 96 // images.shape[-1]))
+    path = evaluation_path(run, "control-pairs", "png")
+    atomic_write(path, pil_to_png(grid))
+    return path
