@@ -18,15 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.compat import guard_torchvision
-from facegen.conditioners._text_encoder import model_folder
-from facegen.errors import DataError, FacegenError, UsageError
+from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
+from facegen.formats.model_folders import model_folder, pretrained_loader
 from facegen.nn.classifier import MultiLabelResNet
 
 CLASSIFIER_PREFIX = "classifier:"
 CLASSIFIER_TASK = "attribute_classification"
+WITHOUT_NETWORK = "Without: copy the model's folder here and give its path, or take classifier:RUN."
 KNOWN = "a CLIP or DINOv2 model (hub name or folder), or classifier:RUN"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -108,12 +109,13 @@ def _classifier(name: str, device: torch.device) -> ImageEncoder:
 
 
 def _transformer(name: str, device: torch.device) -> ImageEncoder:
-    folder = model_folder(name, "image encoder")
+    folder = model_folder(name, "image encoder", WITHOUT_NETWORK)
     guard_torchvision()
     from transformers import AutoConfig
 
-    config = _loaded(name, AutoConfig.from_pretrained, folder)
-    model = _loaded(name, _model_class(name, config).from_pretrained, folder, use_safetensors=True)
+    load = pretrained_loader(name, folder, "image encoder", "config.json and model.safetensors")
+    config = load(AutoConfig.from_pretrained)
+    model = load(_model_class(name, config).from_pretrained, use_safetensors=True)
     model = model.to(device).eval().requires_grad_(False)
     is_clip = config.model_type.startswith("clip")
     side, mean, std = _preparation(folder, model.config, is_clip=is_clip)
@@ -129,18 +131,6 @@ def _transformer(name: str, device: torch.device) -> ImageEncoder:
     files = [sha256_of(path) for path in sorted(folder.glob("*.safetensors"))]
     fingerprint = sha256_of(json.dumps([files, side, mean, std]).encode())
     return ImageEncoder(name, fingerprint, dim, extract)
-
-
-def _loaded(name: str, load: Callable[..., Any], folder: Path, **options: Any) -> Any:
-    try:
-        return load(folder, local_files_only=True, trust_remote_code=False, **options)
-    except FacegenError:  # a signal's
-        raise
-    except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
-        raise DataError(
-            f"'{name}' is not an image encoder facegen can load: {error}",
-            hint="Needed are config.json and model.safetensors of a CLIP or DINOv2 model.",
-        ) from error
 
 
 def _model_class(name: str, config: Any) -> Any:

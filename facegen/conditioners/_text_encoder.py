@@ -8,19 +8,20 @@ Letters: U captions, L tokens, D features.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from facegen.compat import guard_torchvision
-from facegen.errors import DataError, FacegenError, MissingModelError
+from facegen.errors import DataError
+from facegen.formats.model_folders import model_folder, pretrained_loader
 
 DEFAULT_MAX_TOKENS = 77  # CLIP's context
-FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
-FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
-ETAG_TIMEOUT_SECONDS = 5
+WITHOUT_NETWORK = (
+    "Without: copy the model's folder here (config.json, model.safetensors, a tokenizer's files) and "
+    "give its path in place of the name: --set conditioner.encoder=FOLDER"
+)
 OPTIONAL_WEIGHTS = ("pooler.", "position_ids")  # absent from many checkpoints, and not used here
 
 
@@ -52,22 +53,12 @@ def load_text_encoder(name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKE
         MissingModelError: not there and not to be had; says how to fetch it.
         DataError: there, but not a complete text encoder in safetensors.
     """
-    folder = model_folder(name_or_folder, "text encoder")
+    folder = model_folder(name_or_folder, "text encoder", WITHOUT_NETWORK)
     guard_torchvision()
     from transformers import AutoConfig, AutoTokenizer
 
-    def load(what: Callable[..., Any], **options: Any) -> Any:
-        try:
-            return what(folder, local_files_only=True, trust_remote_code=False, **options)
-        except FacegenError:  # a signal's
-            raise
-        except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
-            raise DataError(
-                f"'{name_or_folder}' is not a text encoder facegen can load: {error}",
-                hint="Needed are config.json, the tokenizer's files and model.safetensors of a model that "
-                "transformers knows without code of its own.",
-            ) from error
-
+    needed = "config.json, the tokenizer's files and model.safetensors"
+    load = pretrained_loader(name_or_folder, folder, "text encoder", needed)
     config = load(AutoConfig.from_pretrained)
     tokenizer = load(AutoTokenizer.from_pretrained)
     model, report = load(_model_class(config).from_pretrained, use_safetensors=True, output_loading_info=True)
@@ -125,39 +116,3 @@ def _model_class(config: Any) -> Any:
 
 def _max_positions(config: Any) -> int | None:
     return getattr(config, "max_position_embeddings", None)
-
-
-def model_folder(name_or_folder: str, what: str) -> Path:
-    """The local folder of a `what`, or the hub's snapshot of it: cached, else fetched.
-
-    Raises:
-        MissingModelError: neither; says how to fetch it.
-    """
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") > 1:
-        raise MissingModelError(
-            f"There is no folder '{name_or_folder}'.",
-            hint="Give an existing model folder, or a hub name such as openai/clip-vit-large-patch14.",
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = snapshot_download(
-            name_or_folder,
-            allow_patterns=FILES_NEEDED,
-            ignore_patterns=FILES_NOT_NEEDED,
-            etag_timeout=ETAG_TIMEOUT_SECONDS,
-        )
-    except FacegenError:  # a signal's
-        raise
-    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
-        raise MissingModelError(
-            f"The {what} '{name_or_folder}' is not on this machine and could not be fetched "
-            f"({type(error).__name__}).",
-            hint=f"With a network: hf download {name_or_folder}\n"
-            "Without: copy the model's folder here (config.json, model.safetensors, a tokenizer's files) and "
-            "give its path in place of the name: --set conditioner.encoder=FOLDER",
-        ) from error
-    return Path(path)

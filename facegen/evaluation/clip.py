@@ -6,7 +6,7 @@ Weights are read from safetensors only and no code of the model's folder is ever
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,11 @@ import torch
 from torch import Tensor
 
 from facegen.compat import guard_torchvision
-from facegen.errors import DataError, FacegenError, MissingModelError
+from facegen.errors import DataError
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_pil
+from facegen.formats.model_folders import model_folder, pretrained_loader
 
-FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
-FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
-ETAG_TIMEOUT_SECONDS = 5
 OFFLINE_CHOICES = (
     "Without: copy such a model's folder here (config.json, preprocessor_config.json, tokenizer files, "
     "model.safetensors) and give it: --clip FOLDER. Or count how often the attributes asked for came true, "
@@ -75,22 +73,12 @@ def load_clip(name_or_folder: str, device: torch.device) -> ClipModel:
         MissingModelError: not there and not to be had; says how to fetch it.
         DataError: there, but not a complete CLIP in safetensors.
     """
-    folder = _folder_of(name_or_folder)
+    folder = model_folder(name_or_folder, "CLIP", OFFLINE_CHOICES)
     guard_torchvision()
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
-    def load(what: Callable[..., Any], **options: Any) -> Any:
-        try:
-            return what(folder, local_files_only=True, trust_remote_code=False, **options)
-        except FacegenError:  # a signal's
-            raise
-        except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
-            raise DataError(
-                f"'{name_or_folder}' is not a CLIP facegen can load: {error}",
-                hint="Needed are config.json, preprocessor_config.json, the tokenizer's files and "
-                "model.safetensors of a model that transformers knows without code of its own.",
-            ) from error
-
+    needed = "config.json, preprocessor_config.json, the tokenizer's files and model.safetensors"
+    load = pretrained_loader(name_or_folder, folder, "CLIP", needed)
     config = load(AutoConfig.from_pretrained)
     if not hasattr(config, "text_config") or not hasattr(config, "vision_config"):
         raise DataError(
@@ -125,34 +113,3 @@ def _pooled(output: Any) -> Tensor:
 def _weights_digest(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors"))
     return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()
-
-
-def _folder_of(name_or_folder: str) -> Path:
-    """The local folder, or the hub's snapshot of it: cached, else fetched."""
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.is_absolute() or name_or_folder.startswith((".", "~")) or name_or_folder.count("/") != 1:
-        raise MissingModelError(
-            f"There is no folder '{name_or_folder}'.",
-            hint="Give an existing folder with a CLIP, or a hub name such as openai/clip-vit-base-patch32.\n"
-            "With a network: hf download openai/clip-vit-base-patch32\n" + OFFLINE_CHOICES,
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        path = snapshot_download(
-            name_or_folder,
-            allow_patterns=FILES_NEEDED,
-            ignore_patterns=FILES_NOT_NEEDED,
-            etag_timeout=ETAG_TIMEOUT_SECONDS,
-        )
-    except FacegenError:  # a signal's
-        raise
-    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
-        raise MissingModelError(
-            f"The CLIP '{name_or_folder}' is not on this machine and could not be fetched "
-            f"({type(error).__name__}).",
-            hint=f"With a network: hf download {name_or_folder}\n{OFFLINE_CHOICES}",
-        ) from error
-    return Path(path)

@@ -125,7 +125,7 @@ def test_what_is_no_image_encoder_is_refused(tmp_path):
     with pytest.raises(UsageError, match="'clip_text_model' model; an image encoder is"):
         load_image_encoder(str(text))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="not an image encoder facegen can load"):
+    with pytest.raises(DataError, match="cannot be loaded as image encoder"):
         load_image_encoder(str(tmp_path / "empty"))
     with pytest.raises(MissingModelError, match="no folder"):
         load_image_encoder(str(tmp_path / "nowhere"))

@@ -129,7 +129,7 @@ def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_p
     shutil.copytree(tiny_text_encoder, pickled)
     (pickled / "model.safetensors").unlink()
     torch.save({}, pickled / "pytorch_model.bin")
-    with pytest.raises(DataError, match="not a text encoder facegen can load"):
+    with pytest.raises(DataError, match="cannot be loaded as text encoder"):
         load_text_encoder(str(pickled))
 
     foreign = tmp_path / "foreign"
@@ -142,7 +142,7 @@ def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_p
     (foreign / "config.json").write_text(json.dumps(settings), encoding="utf-8")
     sung = tmp_path / "sung"
     (foreign / "canary.py").write_text(f"open({str(sung)!r}, 'w')", encoding="utf-8")
-    with pytest.raises(DataError, match="not a text encoder facegen can load"):
+    with pytest.raises(DataError, match="cannot be loaded as text encoder"):
         load_text_encoder(str(foreign))
     assert not sung.exists()
 
@@ -157,7 +157,7 @@ def test_damaged_files_are_refused_in_words(damage: str, tiny_text_encoder, tmp_
     else:
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-7])
-    with pytest.raises(DataError, match="not a text encoder facegen can load"):
+    with pytest.raises(DataError, match="cannot be loaded as text encoder"):
         load_text_encoder(str(folder))
 
 

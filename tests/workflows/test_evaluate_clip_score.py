@@ -121,7 +121,7 @@ def test_images_without_captions_are_refused_with_the_way_out(place: SimpleNames
 
 
 def test_a_folder_that_is_not_a_clip_is_refused(place: SimpleNamespace, tmp_path: Path):
-    with pytest.raises(DataError, match="not a CLIP"):
+    with pytest.raises(DataError, match="as CLIP"):
         evaluate_clip_score(place.folder, str(tmp_path), ClipScoreOptions(device="cpu"))
 
 
