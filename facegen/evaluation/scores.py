@@ -62,11 +62,22 @@ def attribute_table(
     reconstructed: dict[str, Any] | None,
     held_out: dict[str, dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
-    """Each asked-for attribute with its hit rates, and what the classifier gets right elsewhere."""
+    """Each asked-for attribute with its hit rates, and what the classifier gets right elsewhere.
+
+    With what was asked for as the truth: `accuracy` is the share of right answers both ways, `recall` of the
+    faces asked to have it those that have it, `precision` of the faces that have it those asked to. Where the
+    requests came from real images, `*_on_real` is the same of these: the classifier's own error, which no
+    generator can be expected to beat. None where nothing was asked or seen.
+    """
     return {
         name: {
             **both_ways,
+            "accuracy": _accuracy(generated, name),
+            "precision": _precision(generated, name),
+            "recall": _recall(generated, name),
             "accuracy_on_real": _accuracy(real, name),
+            "precision_on_real": _precision(real, name),
+            "recall_on_real": _recall(real, name),
             "accuracy_on_reconstructions": _accuracy(reconstructed, name),
             "classifier_accuracy": held_out.get(name, {}).get("accuracy"),
         }
@@ -90,8 +101,28 @@ def _accuracy(result: dict[str, Any] | None, name: str) -> float | None:
     """Share of right answers for one attribute, both ways together."""
     if result is None or name not in result["attributes"]:
         return None
-    ways = [way for way in result["attributes"][name].values() if way["num_asked"]]
-    return sum(way["hit_rate"] * way["num_asked"] for way in ways) / sum(way["num_asked"] for way in ways)
+    ways = result["attributes"][name].values()
+    return sum(map(_hits, ways)) / sum(way["num_asked"] for way in ways)
+
+
+def _recall(result: dict[str, Any] | None, name: str) -> float | None:
+    """Of the faces asked to have the attribute, the share that has it."""
+    if result is None or name not in result["attributes"]:
+        return None
+    return result["attributes"][name]["asked_yes"]["hit_rate"]
+
+
+def _precision(result: dict[str, Any] | None, name: str) -> float | None:
+    """Of the faces that have the attribute, the share that was asked to, where it was asked either way."""
+    if result is None or name not in result["attributes"]:
+        return None
+    asked_yes, asked_no = (result["attributes"][name][way] for way in ("asked_yes", "asked_no"))
+    right, wrong = _hits(asked_yes), asked_no["num_asked"] - _hits(asked_no)
+    return right / (right + wrong) if right + wrong else None
+
+
+def _hits(way: dict[str, Any]) -> int:
+    return round((way["hit_rate"] or 0.0) * way["num_asked"])
 
 
 def _plain(value: Any) -> Any:

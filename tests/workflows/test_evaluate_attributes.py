@@ -58,6 +58,27 @@ def test_an_attribute_always_drawn_wrong_is_counted_and_named(place, monkeypatch
     assert report.weakest[0] == "Eyeglasses"
 
 
+def test_precision_and_recall_take_the_request_for_the_truth(place, monkeypatch: pytest.MonkeyPatch):
+    honest = drawer()
+
+    def everybody_smiles(self, inputs, *rest, **options):
+        wished = inputs.clone()
+        wished[:, ATTRIBUTES.index("Smiling")] = 1
+        return honest(self, wished, *rest, **options)
+
+    monkeypatch.setattr(FaceGenerator, "generate", everybody_smiles)
+    report = evaluate_attributes(place.run, place.judge, options(place))
+    smiling, male = report.attributes["Smiling"], report.attributes["Male"]
+    share = smiling["asked_yes"]["num_asked"] / 100
+    assert smiling["recall"] > 0.95
+    assert smiling["precision"] == pytest.approx(share, abs=0.05), "all smile, and so many were asked to"
+    assert smiling["accuracy"] == pytest.approx(share, abs=0.05)
+    assert min(male["recall"], male["precision"], male["accuracy"]) > 0.95
+    assert min(smiling["recall_on_real"], smiling["precision_on_real"]) > 0.95, (
+        "the classifier is not to blame"
+    )
+
+
 def test_a_fixed_request_is_counted_per_attribute(place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(FaceGenerator, "generate", drawer(flip=("Smiling",)))
     report = evaluate_attributes(
@@ -68,6 +89,10 @@ def test_a_fixed_request_is_counted_per_attribute(place, monkeypatch: pytest.Mon
     assert report.attributes["Smiling"]["asked_no"]["hit_rate"] == pytest.approx(0, abs=0.05)
     assert report.generated["whole_request"]["share"] == pytest.approx(0, abs=0.05)
     assert report.real is None
+    assert report.attributes["Male"]["precision_on_real"] is None
+    assert report.attributes["Male"]["precision"] == 1, "nobody was asked not to"
+    assert report.attributes["Smiling"]["recall"] is None
+    assert report.attributes["Smiling"]["precision"] == 0
     assert report.request == "Male=1,Smiling=0"
 
 

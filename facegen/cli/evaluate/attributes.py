@@ -104,7 +104,17 @@ def _print_attributes(report: AttributeReport) -> None:
     )
     print_table(
         "By attribute",
-        ("attribute", "asked for", "came true", "asked against", "stayed away", "classifier right"),
+        (
+            "attribute",
+            "asked for",
+            "recall",
+            "asked against",
+            "stayed away",
+            "precision",
+            "accuracy",
+            "real faces",
+            "classifier right",
+        ),
         [_attribute_row(name, row) for name, row in report.attributes.items()],
     )
     kept = report.kept or {}
@@ -142,8 +152,11 @@ def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
     return (
         name,
         yes["num_asked"],
-        percent(yes["hit_rate"]) if yes["num_asked"] else None,
+        percent(row["recall"]),
         no["num_asked"],
-        percent(no["hit_rate"]) if no["num_asked"] else None,
+        percent(no["hit_rate"]),
+        percent(row["precision"]),
+        percent(row["accuracy"]),
+        percent(row["accuracy_on_real"]),
         percent(row["classifier_accuracy"]),
     )
