@@ -31,8 +31,8 @@ class ControlMatrix:
     """What toggling did; see `control_matrix`.
 
     `rows` has one entry a toggled attribute, `hit` and `leakage` the mean of all; `pictures` are the first
-    pairs of each, uint8 (T, K, 2, 3, H, W), off before on, and `picture_hits` (T, K) bool which of them came
-    out as asked.
+    pairs of each, uint8 (T, K, 2, 3, H, W), off before on, and `picture_answers` (T, K, 2) bool whether the
+    toggled attribute was seen in them.
     """
 
     rows: tuple[dict[str, Any], ...]
@@ -40,7 +40,7 @@ class ControlMatrix:
     leakage: dict[str, float] | None
     num_images: int
     pictures: Tensor = field(repr=False)
-    picture_hits: Tensor = field(repr=False)
+    picture_answers: Tensor = field(repr=False)
 
 
 def control_matrix(
@@ -78,23 +78,23 @@ def control_matrix(
         raise ValueError("a control matrix needs toggles with as many pairs as seeds")
     requests = torch.stack([torch.stack((toggle.off, toggle.on)) for toggle in toggles])  # (T, 2, P, A)
     played = _play(requests, seeds, draw, answer, min(keep_pairs, len(seeds)), advance)
-    rows, hits, changes, counts = [], [], [], []
+    rows, told, changes, counts = [], [], [], []
     for toggle, (off, on) in zip(toggles, played.seen, strict=True):
         same = _asked_the_same(toggle, answers)
         toggled = list(answers).index(toggle.name)
-        hits.append(~off[:, toggled] & on[:, toggled])
+        told.append(np.stack([off[:, toggled], on[:, toggled]], axis=1))
         changes.append(((off != on) & same).sum(1))
         counts.append(same.sum(1))
         rows.append(_row(toggle, answers, off, on, same))
     pairs = np.full(len(seeds), len(toggles))
-    hit = np.stack(hits)
+    seen = np.stack(told)  # (T, P, 2)
     return ControlMatrix(
         rows=tuple(rows),
-        hit=_pooled(hit.sum(0), pairs) or {},
+        hit=_pooled((~seen[..., 0] & seen[..., 1]).sum(0), pairs) or {},
         leakage=_pooled(np.sum(changes, axis=0), np.sum(counts, axis=0)),
         num_images=played.num_images,
         pictures=played.pictures,
-        picture_hits=torch.from_numpy(hit[:, : played.pictures.shape[1]]),
+        picture_answers=torch.from_numpy(seen[:, : played.pictures.shape[1]]),
     )
 
 

@@ -11,7 +11,6 @@ import numpy as np
 COLOUR_MAP = "cividis"  # even in lightness and the same to the colour-blind (Nuñez et al. 2018)
 CELL_INCHES = 0.36
 MARGIN_INCHES = 2.6
-MOST_CELLS_WITH_NUMBERS = 30
 DARK = 0.55  # below this share of the colour scale, numbers are white
 
 
@@ -42,20 +41,20 @@ def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[st
         share = shares[row, column]
         if np.isnan(share):
             axes.text(column, row, "×", ha="center", va="center", color="#8d99ae", fontsize=9)
-        elif width <= MOST_CELLS_WITH_NUMBERS:
+        elif share > 0:  # nothing changed is dark enough, and the rest is found sooner
             colour = "white" if share < DARK else "black"
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
     for index in range(height):
         axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, ec="#d1495b", lw=1.6))
     axes.set_xticks(range(width), [_words(name) for name in columns], rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(height), [_words(name) for name in toggled], fontsize=8)
-    axes.set_xlabel("answer that changed")
+    axes.set_xlabel("answer that changed (outlined: as asked; else leakage)")
     axes.set_ylabel("toggled from no to yes")
     axes.set_title(title, fontsize=9, loc="left")
-    bar = figure.colorbar(image, ax=axes, shrink=0.8)
-    bar.set_label("share of pairs: as asked (outlined), else leakage", fontsize=8)
+    bar = axes.inset_axes((1 + 0.5 / width, 0, 0.5 / width, 1))  # as high as the cells are
+    figure.colorbar(image, cax=bar).set_label("share of pairs", fontsize=8)
     stream = io.BytesIO()
-    figure.savefig(stream, format="png")
+    figure.savefig(stream, format="png", bbox_inches="tight")
     return stream.getvalue()
 
 

@@ -281,14 +281,17 @@ def _write_heat_map(run: Path, report: ControlReport) -> Path:
 
 def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
     """A row an attribute: the first pairs, without and with it."""
-    num_pairs = matrix.picture_hits.shape[1]
+    num_pairs = matrix.picture_answers.shape[1]
     if num_pairs == 0:
         return None
     captions = []
-    for row, hits in zip(matrix.rows, matrix.picture_hits.tolist(), strict=True):
+    for row, answers in zip(matrix.rows, matrix.picture_answers.tolist(), strict=True):
         name = row["attribute"].replace("_", " ")
-        for hit in hits:
-            captions += [f"no {name}", name if hit else f"missed: {name}"]
+        for before, after in answers:
+            captions += [
+                f"unwanted: {name}" if before else f"no {name}",
+                name if after else f"missed: {name}",
+            ]
     images = matrix.pictures.flatten(0, 2)
     grid = image_grid(images, 2 * num_pairs, captions, scale=max(1, 96 // images.shape[-1]))
     path = evaluation_path(run, "control-pairs", "png")

@@ -219,6 +219,19 @@ def test_leakage_stands_in_the_cell_it_went_into():
     assert (low, high) == (pytest.approx(0.15, abs=0.01), pytest.approx(0.85, abs=0.01)), "Wilson, 2 of 4"
 
 
+def test_what_an_attribute_takes_away_is_leakage_too():
+    def thinning(requests: Tensor, seeds: Sequence[int]) -> Tensor:  # everybody is chubby who does not smile
+        images = pixels(requests, seeds)
+        images[requests[:, 0] != 1, 0, 0, 2] = 255
+        return images
+
+    smiling, young, chubby = small_matrix(thinning).rows
+    assert smiling["leakage"]["Chubby"]["share"] == 1
+    assert smiling["leakage"]["Young"]["share"] == 0
+    assert young["mean_leakage"] == 0
+    assert chubby["hit"]["share"] == 0, "it was there without being asked for"
+
+
 def test_an_attribute_drawn_the_wrong_way_round_is_reversed_not_hit():
     def inverted(requests: Tensor, seeds: Sequence[int]) -> Tensor:
         return pixels(torch.cat([-requests[:, :1], requests[:, 1:]], dim=1), seeds)
@@ -252,7 +265,7 @@ def test_kept_pictures_are_the_first_pairs_off_before_on():
     assert matrix.pictures[:, :, 0, 0, 0, :3].sum() == 0
     assert read(matrix.pictures[:, 1, 1]).tolist() == torch.eye(3).bool().tolist()
     assert matrix.pictures[0, :, :, 0, 1, 0].tolist() == [[0, 0], [1, 1]]
-    assert matrix.picture_hits.all()
+    assert matrix.picture_answers.tolist() == [[[False, True]] * 2] * 3
 
 
 def test_the_effect_of_nothing_has_an_interval_around_zero_and_hits_never_touch_certainty():

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from evaluation_parts import ATTRIBUTES, drawer, train_judge, write_shapes
 from generator_parts import save_run
 from PIL import Image
@@ -29,7 +30,7 @@ def options(place: SimpleNamespace, **changes) -> AttributeOptions:
 
 
 def test_the_judge_knows_its_held_out_accuracy(place: SimpleNamespace):
-    judge = load_classifier(place.judge, "cpu")
+    judge = load_classifier(place.judge, torch.device("cpu"))
     assert judge.attributes == ATTRIBUTES
     assert min(scores["accuracy"] for scores in judge.held_out.values()) > 0.95
 
@@ -38,13 +39,16 @@ def test_a_generator_that_draws_what_is_asked_gets_everything(place, monkeypatch
     monkeypatch.setattr(FaceGenerator, "generate", drawer())
     report = evaluate_attributes(place.run, place.judge, options(place))
     assert report.share_all > 0.95
+    assert report.share_present is not None
     assert report.share_present > 0.95
+    assert report.real is not None
     assert report.real["all"]["share"] > 0.95
     assert report.reconstructed == report.real, "the identity autoencoder changes nothing"
     row = report.attributes["Smiling"]
     assert row["asked_yes"]["num_asked"] + row["asked_no"]["num_asked"] == 100
     assert row["accuracy_on_real"] > 0.95
     assert row["classifier_accuracy"] > 0.95
+    assert report.classifier_accuracy is not None
     assert report.classifier_accuracy > 0.95
 
 
