@@ -15,7 +15,19 @@ import typer
 from typer.core import TyperGroup
 
 from facegen import __version__
-from facegen.cli import compare, demo, encode, evaluate, label, prepare, presets, sample, train, version
+from facegen.cli import (
+    compare,
+    demo,
+    encode,
+    evaluate,
+    label,
+    prepare,
+    presets,
+    report,
+    sample,
+    train,
+    version,
+)
 from facegen.cli.options import described
 from facegen.errors import FacegenError, StorageError
 
@@ -35,7 +47,19 @@ ABOUT = (
     "From a folder of faces to a trained, sampled and judged generator.",
     "Start with the demo; 'facegen COMMAND --help' has options and examples.",
 )
-ORDER = ("demo", "prepare", "label", "encode", "train", "sample", "eval", "compare", "presets", "version")
+ORDER = (
+    "demo",
+    "prepare",
+    "label",
+    "encode",
+    "train",
+    "sample",
+    "eval",
+    "compare",
+    "report",
+    "presets",
+    "version",
+)
 
 
 class FacegenGroup(TyperGroup):
@@ -83,7 +107,7 @@ app = typer.Typer(
         "facegen eval attributes run --classifier runs/judge",
     ),
 )
-for command in (demo, prepare, label, encode, train, sample, evaluate, compare, presets, version):
+for command in (demo, prepare, label, encode, train, sample, evaluate, compare, report, presets, version):
     command.register(app)
 
 

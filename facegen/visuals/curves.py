@@ -14,7 +14,7 @@ from pathlib import Path
 
 NUM_COLOURS = 6  # --series-1 .. --series-6 of report.css
 WIDTH, HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 56
 MAX_POINTS = 400
 ROWS_WIDTH, ROW_HEIGHT, NAME_WIDTH, VALUE_WIDTH = 520, 26, 176, 96  # narrow, so that a phone can show it
 
@@ -191,7 +191,7 @@ def _log_ticks(low: float, high: float) -> list[float]:
 
 
 def _x_tick(value: float, x: float) -> str:
-    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{_number(value)}</text>'
+    return f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 22}" text-anchor="middle">{_number(value)}</text>'
 
 
 def _y_tick(value: float, y: float) -> str:
@@ -211,11 +211,18 @@ def _colour(index: int) -> str:
 
 def _legend(lines: Sequence[Series], y_label: str) -> str:
     names = [
-        f'<span><i style="background: {_colour(index)}"></i>{escape(line.name)}</span>'
+        f'<span><i style="{_swatch(line, index)}"></i>{escape(line.name)}</span>'
         for index, line in enumerate(lines)
     ]
     axis = [f"<span>{escape(y_label)}</span>"] if y_label else []
     return f'<div class="legend">{"".join(axis + names)}</div>'
+
+
+def _swatch(line: Series, index: int) -> str:
+    colour = _colour(index)
+    if not line.reference:
+        return f"background: {colour}"
+    return f"background: repeating-linear-gradient(90deg, {colour} 0 5px, transparent 5px 9px)"
 
 
 def _svg(width: int, height: int, parts: Sequence[str], alt: str, css_class: str = "chart") -> str:

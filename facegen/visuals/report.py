@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from importlib.resources import files
@@ -19,6 +19,8 @@ from PIL import Image
 from facegen.formats.files import atomic_write
 
 NO_BREAK = "\u00a0"
+WORD_JOINER = "\u2060"  # keeps the two ends of an interval on one line
+LONG_CELL = 28  # characters beyond which a table's cell keeps a readable width on a phone
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -38,13 +40,15 @@ class Headline:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture with its caption, embedded as PNG or JPEG. `width_pixels` is the shown width at most."""
+    """A picture with its caption, embedded as PNG or JPEG. `width_pixels` is the shown width at most;
+    below `min_width_pixels` it is scrolled instead of shrunk, so that the words in it stay readable."""
 
     image: Image.Image | Path | bytes
     caption: str = ""
     title: str = ""
     alt: str = ""
     width_pixels: int | None = None
+    min_width_pixels: int | None = None
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,16 @@ class Chart:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of texts or numbers; numbers are right-aligned, floats shown with four significant digits."""
+    """Rows of texts or numbers; numbers are right-aligned, floats shown with four significant digits.
+
+    The row numbers in `dimmed` are greyed out: what nobody should lean on.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
     title: str = ""
     caption: str = ""
+    dimmed: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,30 @@ class Commands:
     title: str = ""
 
 
-Block = Figure | Chart | Table | Commands | str
+@dataclass(frozen=True)
+class Facts:
+    """Names and values as a small card: what it takes to read the numbers beside it. None is left out."""
+
+    values: Mapping[str, object]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Blocks behind a closed fold within a section."""
+
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Blocks side by side where the page is wide enough."""
+
+    blocks: Sequence[Block]
+
+
+Block = Figure | Chart | Table | Commands | Facts | Fold | Columns | str
 """What a section is made of; a string is a paragraph."""
 
 
@@ -87,7 +118,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """A whole page. `settings` and `environment` become folded tables at the end."""
+    """A whole page. `settings` and `environment` become folded tables at the end.
+
+    `contents` puts links to the sections on top.
+    """
 
     title: str
     summary: str
@@ -97,6 +131,7 @@ class Report:
     environment: Mapping[str, object] = field(default_factory=dict)
     next_steps: Sequence[Block] = ()
     footer: str = ""
+    contents: bool = False
 
 
 def write_report(report: Report, path: Path) -> Path:
@@ -119,7 +154,8 @@ def render_report(report: Report) -> str:
             rows = [(key, value) for key, value in values.items()]
             sections.append(Section(title, [Table(("name", "value"), rows)], collapsed=True))
     style = (files("facegen.visuals") / "report.css").read_text(encoding="utf-8")
-    body = "\n".join(_section(section) for section in sections)
+    body = "\n".join(_section(section, number) for number, section in enumerate(sections))
+    contents = _contents(sections) if report.contents else ""
     footer = f"<footer>{escape(report.footer)}</footer>" if report.footer else ""
     return f"""<!doctype html>
 <html lang="en">
@@ -139,6 +175,7 @@ def render_report(report: Report) -> str:
 {_paragraphs(report.summary, "lead")}
 </header>
 {_headlines(report.headlines)}
+{contents}
 {body}
 </main>
 {footer}
@@ -161,18 +198,32 @@ def _headline(headline: Headline) -> str:
         ("meaning", headline.meaning),
         ("target", headline.target),
     ]
-    inner = "".join(
-        f'<p class="{name}">{escape(text.replace(" %", NO_BREAK + "%"))}</p>' for name, text in parts if text
-    )
+    inner = "".join(f'<p class="{name}">{escape(_unbroken(text))}</p>' for name, text in parts if text)
     return f'<div class="headline">{inner}</div>'
 
 
-def _section(section: Section) -> str:
-    blocks = "\n".join(_block(block) for block in section.blocks)
+def _unbroken(text: str) -> str:
+    return text.replace(" %", f"{NO_BREAK}%").replace("–", f"{WORD_JOINER}–{WORD_JOINER}")
+
+
+def _contents(sections: Sequence[Section]) -> str:
+    links = "".join(
+        f'<a href="#part-{number}">{escape(section.title)}</a>'
+        for number, section in enumerate(sections)
+        if not section.collapsed
+    )
+    return f'<nav aria-label="On this page">{links}</nav>'
+
+
+def _section(section: Section, number: int) -> str:
     title = escape(section.title)
     if section.collapsed:
-        return f"<details><summary>{title}</summary>\n{blocks}\n</details>"
-    return f"<section>\n<h2>{title}</h2>\n{blocks}\n</section>"
+        return f"<details><summary>{title}</summary>\n{_blocks(section.blocks)}\n</details>"
+    return f'<section id="part-{number}">\n<h2>{title}</h2>\n{_blocks(section.blocks)}\n</section>'
+
+
+def _blocks(blocks: Sequence[Block]) -> str:
+    return "\n".join(_block(block) for block in blocks)
 
 
 def _block(block: Block) -> str:
@@ -188,6 +239,22 @@ def _block(block: Block) -> str:
         case Commands():
             lines = escape("\n".join(block.lines))
             return f'{_title(block.title)}<pre tabindex="0"><code>{lines}</code></pre>'
+        case Facts():
+            return _facts(block)
+        case Fold():
+            title = escape(block.title)
+            return f'<details class="fold"><summary>{title}</summary>\n{_blocks(block.blocks)}\n</details>'
+        case Columns():
+            return f'<div class="columns">{_blocks(block.blocks)}</div>'
+
+
+def _facts(facts: Facts) -> str:
+    inner = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd></div>"
+        for name, value in facts.values.items()
+        if value is not None
+    )
+    return f'<div class="facts">{_title(facts.title)}<dl>{inner}</dl></div>'
 
 
 def _paragraphs(text: str, css_class: str = "") -> str:
@@ -212,9 +279,10 @@ def _figure(figure: Figure) -> str:
     shown = figure.width_pixels or width
     alt = escape(figure.alt or figure.title or figure.caption)
     source = f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+    least = f"; min-width: {figure.min_width_pixels}px" if figure.min_width_pixels else ""
     picture = (
         f'<div class="scroll"><img src="{source}" alt="{alt}" width="{width}" height="{height}" '
-        f'style="width: min(100%, {shown}px)"></div>'
+        f'style="width: min(100%, {shown}px){least}"></div>'
     )
     return f"<figure>{_title(figure.title)}{picture}{_caption(figure.caption)}</figure>"
 
@@ -235,10 +303,10 @@ def _table(table: Table) -> str:
     ]
     head = "".join(_cell("th", column, right) for column, right in zip(table.columns, numeric, strict=True))
     body = "\n".join(
-        "<tr>"
+        ('<tr class="dim">' if index in table.dimmed else "<tr>")
         + "".join(_cell("td", value, right) for value, right in zip(row, numeric, strict=True))
         + "</tr>"
-        for row in table.rows
+        for index, row in enumerate(table.rows)
     )
     return (
         f'<figure>{_title(table.title)}<div class="scroll" tabindex="0"><table>'
@@ -247,8 +315,10 @@ def _table(table: Table) -> str:
 
 
 def _cell(tag: str, value: object, right: bool) -> str:
-    attribute = ' class="number"' if right else ""
-    return f"<{tag}{attribute}>{escape(_text(value))}</{tag}>"
+    text = _text(value)
+    kind = "number" if right else "words" if len(text) > LONG_CELL else ""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<{tag}{attribute}>{escape(text)}</{tag}>"
 
 
 def _is_number(value: object) -> bool:

@@ -292,6 +292,7 @@ class _Job:
                 "stored_dtype": "float16",
                 "scaling": self.options.scaling,
                 "scaling_split": measured_on,
+                "source": {"kind": self.dataset.manifest.kind, **self.dataset.manifest.source},
             },
             shards={name: self._files_of(name, state) for name in self.counts},
             records=records,

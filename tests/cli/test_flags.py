@@ -107,6 +107,7 @@ FLAGS = {
     },
     "eval fd-dinov2": DISTRIBUTION | TALK,
     "compare": {"a", "b", "--score", "--json"},
+    "report": {"run", "--out", "--json"},
     "eval attributes": {
         "run",
         "--classifier",
