@@ -124,6 +124,22 @@ FLAGS = {
         "--device",
     }
     | TALK,
+    "eval control": {
+        "run",
+        "--classifier",
+        "--attributes",
+        "--num-samples",
+        "--base",
+        "--data",
+        "--reference",
+        "--split",
+        "--grid-pairs",
+        "--seed",
+        "--guidance",
+        "--steps",
+        "--device",
+    }
+    | TALK,
     "eval clip-score": {"subject", "--clip", "--prompt", "--num-samples", "--data", "--split"} | DRAWN | TALK,
     "eval reconstruction": {
         "autoencoder",
