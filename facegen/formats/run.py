@@ -5,7 +5,8 @@ RUN/
   environment.json   versions and hardware of the process that started the run
   metrics.jsonl      one JSON object per line, each with its "step"
   run.lock           held (flock) while a process trains here; names its host and PID
-  checkpoints/ samples/ capsules/ tensorboard/
+  checkpoints/ samples/ capsules/ tensorboard/ evaluations/
+  report.html README.md   written by `facegen report`
 """
 
 from __future__ import annotations

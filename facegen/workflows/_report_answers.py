@@ -128,30 +128,18 @@ def _kept(kept: dict[str, dict[str, Any]] | None) -> list[Block]:
 def control(evaluation: Evaluation) -> list[Block]:
     """What one changed wish changes, as the heat map, as rows and as pairs of faces."""
     data = evaluation.data
-    columns = (
-        "wish changed",
-        "hit",
-        "95 % interval",
-        "redrawn",
-        "judge’s limit",
-        "leakage",
-        "leaks most into",
-    )
+    columns = ("wish changed", "hit", "95 % interval", "redrawn", "judge’s limit", "leakage", "leaks into")
     caption = (
         "Redrawn: hits of a generator that draws another face each time. Judge’s limit: what the "
         "classifier’s own errors would leave of a perfect generator’s hits. Leakage: of all other answers, "
         "how many changed."
     )
     rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
-    ineffective = [readable(name) for name in data["no_effect_shown"]]
+    ineffective = ", ".join(map(readable, data["no_effect_shown"]))
     return [
         "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
         f"change, and does anything else? {control_verdict(data)}",
-        *(
-            [f"Asking has no effect shown beyond chance for: {', '.join(ineffective)}."]
-            if ineffective
-            else []
-        ),
+        *([f"Asking has no effect shown beyond chance for: {ineffective}."] if ineffective else []),
         *picture(
             evaluation.kept("heat_map"),
             "Rows: the wish that changed. Columns: what the judge saw change.",
