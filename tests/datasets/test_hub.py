@@ -64,6 +64,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, server.url)
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
         monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # whatever the surroundings say
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         yield server
 
@@ -221,7 +222,12 @@ def test_the_command_line_reads_from_hf_endpoint(tmp_path: Path) -> None:
         words = [*["-m", "facegen", "prepare", "hub"], REPO, "--out", str(tmp_path / "out"), "--size", "16"]
         result = subprocess.run(
             [sys.executable, *words, "--columns", "Smiling=attr_smile,race=label", "--json"],
-            env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": str(tmp_path / "cache")},
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "0",
+                "HF_ENDPOINT": hub.url,
+                "HF_HUB_CACHE": str(tmp_path / "cache"),
+            },
             capture_output=True,
             text=True,
         )

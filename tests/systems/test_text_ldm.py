@@ -168,7 +168,7 @@ def test_faces_are_judged_by_fid_and_attribute_consistency(data: Path, trained: 
         "--run", folders["judge"], "--device", "cpu")  # fmt: skip
     fid = run("eval", "fid", f"{trained}", "--reference", folders["data"], "--features",
               f"classifier:{folders['judge']}", "--num-samples", "16", "--device", "cpu")  # fmt: skip
-    assert json.loads(fid.stdout)["score"] >= 0
+    assert json.loads(fid.stdout)["scores"]["fid"]["value"] >= 0
     agreement = run("eval", "attributes", f"{trained}", "--classifier", folders["judge"], "--data",
                     folders["data"], "--num-samples", "16", "--device", "cpu")  # fmt: skip
     assert json.loads(agreement.stdout)["num_samples"] == 16

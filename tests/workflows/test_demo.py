@@ -39,7 +39,7 @@ def test_the_report_needs_nothing_but_itself(finished: tuple[DemoSummary, Silent
 def test_scores_are_in_the_summary_and_in_the_report(finished: tuple[DemoSummary, SilentProgress]) -> None:
     summary = finished[0]
     assert 0 <= summary.attributes["share_all"] <= 1
-    assert summary.fid["score"] > 0
+    assert summary.fid["scores"]["fid"]["value"] > 0
     page = html.unescape(summary.report.read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
     assert f"{100 * summary.attributes['share_all']:.1f} %" in page
 
