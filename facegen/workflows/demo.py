@@ -195,7 +195,7 @@ def _score(
     folders: DemoFolders, options: DemoOptions, progress: Progress
 ) -> tuple[AttributeReport, DistributionReport]:
     from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
-    from facegen.workflows.evaluate_fid import FidOptions, evaluate_fid
+    from facegen.workflows.evaluate_distribution import DistributionOptions, evaluate_distribution
 
     count = 16 if options.size == "smoke" else options.num_scored
     attributes = evaluate_attributes(
@@ -204,10 +204,8 @@ def _score(
         AttributeOptions(num_samples=count, seed=options.seed, data=folders.dataset),
         progress,
     )
-    fid = evaluate_fid(
-        folders.run,
-        folders.dataset,
-        FidOptions(features=f"classifier:{folders.classifier}", num_samples=count, seed=options.seed),
-        progress,
+    judged_by = DistributionOptions(
+        features=f"classifier:{folders.classifier}", num_samples=count, seed=options.seed
     )
+    fid = evaluate_distribution(folders.run, folders.dataset, ("fid",), judged_by, progress)
     return attributes, fid

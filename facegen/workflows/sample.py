@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ GRID_CELL_PIXELS = 128
 
 
 @dataclass(frozen=True)
-class SampleOptions:
+class SampleOptions(SampleRequest):
     """What to ask for and how; None takes the recipe's own setting.
 
     `attributes` is a list such as "Smiling=1,Eyeglasses=0"; `blend` one such as "Asian:0.5,White:0.5". `like`
@@ -48,20 +48,10 @@ class SampleOptions:
     `samples/0001`, `samples/0002`, ... is used.
     """
 
-    prompt: str | None = None
-    attributes: str | None = None
-    class_name: str | None = None
-    blend: str | None = None
-    like: tuple[Path, ...] = ()
-    between: tuple[Path, Path] | None = None
-    frames: int | None = None
-    crop: str = "center"
     negative: str | None = None
     guidance: float | None = None
     sampler: str | None = None
     steps: int | None = None
-    seed: int = 0
-    count: int | None = None
     out: Path | None = None
     batch_size: int | None = None
     device: str = "auto"
@@ -102,12 +92,11 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
         MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
     """
     _check(options)
-    request = SampleRequest(**{each.name: getattr(options, each.name) for each in fields(SampleRequest)})
-    request.check()
+    options.check()
     out = _free_folder(options.out)
     generator = FaceGenerator.load(run, options.device, options.weights)
     settings = sampling_settings(generator.recipe.sampling, options)
-    plan = plan_of(generator, request, progress)
+    plan = plan_of(generator, options, progress)
     negative = None
     if options.negative is not None:
         negative = _negative_row(generator, settings, options.negative, progress)

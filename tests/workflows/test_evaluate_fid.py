@@ -14,7 +14,7 @@ from PIL import Image
 
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.formats.images import encode_png
-from facegen.workflows.evaluate_fid import FidOptions, evaluate_fid
+from facegen.workflows.evaluate_distribution import DistributionOptions, evaluate_distribution
 from facegen.workflows.generator import FaceGenerator
 
 
@@ -31,8 +31,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     return SimpleNamespace(data=dataset, features=f"classifier:{judge}", run=save_run(folder))
 
 
-def options(place: SimpleNamespace, **changes) -> FidOptions:
-    return FidOptions(**{"features": place.features, "device": "cpu", **changes})
+def evaluate_fid(subject: Path, reference: Path, options: DistributionOptions, progress=None):
+    return evaluate_distribution(subject, reference, ("fid",), options, progress)
+
+
+def options(place: SimpleNamespace, **changes) -> DistributionOptions:
+    return DistributionOptions(**{"features": place.features, "device": "cpu", **changes})
 
 
 def save_images(images: torch.Tensor, folder: Path) -> Path:

@@ -20,7 +20,8 @@ from facegen.formats.images import encode_png
 from facegen.progress import SilentProgress
 from facegen.workflows.encode import EncodeOptions, encode
 from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
-from facegen.workflows.evaluate_fid import FidOptions, evaluate_fid
+from facegen.workflows.evaluate_distribution import DistributionOptions, evaluate_distribution
+from facegen.workflows.evaluate_reconstruction import ReconstructionOptions, evaluate_reconstruction
 from facegen.workflows.sample import SampleOptions, sample
 from facegen.workflows.train import train
 
@@ -60,6 +61,14 @@ class Pieces:
         run = self.folder / "runs" / preset
         if not run.exists():
             train(self.recipe(preset), run, device="cpu")
+        return run
+
+    def judge(self, size: int) -> Path:
+        """An attribute classifier for images of `size` pixels."""
+        run = self.folder / "judges" / str(size)
+        if not run.exists():
+            changes = [f"data.path={self.dataset(size)}"]
+            train(compose("attribute-classifier", overrides=changes, size="smoke"), run, device="cpu")
         return run
 
     def recipe(self, preset: str) -> Recipe:
@@ -109,11 +118,11 @@ def judge_generator(preset: str, run: Path, pieces: Pieces, tmp_path: Path) -> N
     summary = sample(run, options, SilentProgress())
     assert len(summary.paths) == 2
     size = SIZES.get(preset, 64)
-    judge = pieces.run("attribute-classifier") if size == 64 else None
-    if judge is not None:
-        options = FidOptions(features=f"classifier:{judge}", num_samples=16, split="train", device="cpu")
-        report = evaluate_fid(run, pieces.dataset(size), options, SilentProgress())
-        assert report.score > 0
+    scoring = DistributionOptions(
+        features=f"classifier:{pieces.judge(size)}", num_samples=16, split="train", device="cpu"
+    )
+    report = evaluate_distribution(run, pieces.dataset(size), ("fid",), scoring, SilentProgress())
+    assert report.score > 0
 
 
 def request(preset: str, pieces: Pieces) -> dict[str, Any]:
@@ -135,12 +144,14 @@ def judge_autoencoder(preset: str, run: Path, pieces: Pieces, tmp_path: Path) ->
     latent = loaded.module.latent_shape(64)
     encode(pieces.dataset(64), run, tmp_path / "latents", EncodeOptions(device="cpu"), SilentProgress())
     assert loaded.module.decode(torch.zeros(1, *latent)).shape == (1, 3, 64, 64)
+    report = evaluate_reconstruction(run, pieces.dataset(64), ReconstructionOptions(device="cpu"))
+    assert report.num_samples == COUNTS["validation"]
 
 
 def judge_classifier(preset: str, run: Path, pieces: Pieces, tmp_path: Path) -> None:
     metrics = load_checkpoint(run).info.metrics
     assert 0 <= metrics["accuracy"] <= 1
-    if preset == "attribute-classifier":
+    if pieces.recipe(preset).task["class_column"] is None:
         options = AttributeOptions(num_samples=4, data=pieces.dataset(64), grid_images=2, device="cpu")
         report = evaluate_attributes(pieces.run("celeba-attributes"), run, options, SilentProgress())
         assert report.num_samples == 4
