@@ -21,6 +21,7 @@ from facegen.cli import (
     encode,
     evaluate,
     label,
+    plot,
     prepare,
     presets,
     report,
@@ -57,6 +58,7 @@ ORDER = (
     "eval",
     "compare",
     "report",
+    "plot",
     "presets",
     "version",
 )
@@ -107,7 +109,20 @@ app = typer.Typer(
         "facegen eval attributes run --classifier runs/judge",
     ),
 )
-for command in (demo, prepare, label, encode, train, sample, evaluate, compare, report, presets, version):
+for command in (
+    demo,
+    prepare,
+    label,
+    encode,
+    train,
+    sample,
+    evaluate,
+    compare,
+    report,
+    plot,
+    presets,
+    version,
+):
     command.register(app)
 
 

@@ -6,6 +6,7 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
+FIGURE = {"--out", "--csv", "--show", "--json"}
 FEATURES = {"--features", "--weights"}
 DRAWN = {"--seed", "--guidance", "--steps", "--batch-size", "--device"}
 DISTRIBUTION = {
@@ -108,6 +109,7 @@ FLAGS = {
     "eval fd-dinov2": DISTRIBUTION | TALK,
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},
+    "plot schedule": {"subject"} | FIGURE,
     "eval attributes": {
         "run",
         "--classifier",

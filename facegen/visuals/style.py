@@ -1,0 +1,77 @@
+"""The look that all figures share, and figures as bytes.
+
+Colours can be told apart by the colour-blind: lines and classes after Okabe & Ito (2008), "Color Universal
+Design", what is continuous in cividis (Nuñez et al. 2018, doi:10.1371/journal.pone.0199239).
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+MUTED = "#8d99ae"
+COLOUR_MAP = "cividis"
+FIGURE_DPI = 200
+SUFFIXES = (".png", ".svg", ".pdf")
+_RC: dict[str, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.2,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "facegen",  # the same figure gives the same file
+    "pdf.fonttype": 42,
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure, and the numbers behind it in one table."""
+
+    figure: Figure
+    table: pd.DataFrame | None = None
+
+
+def new_figure(width_inches: float, height_inches: float) -> Figure:
+    """An empty figure in the common style, to be filled by `figure.subplots()` within `in_style()`."""
+    from matplotlib.figure import Figure
+
+    with in_style():
+        return Figure(figsize=(width_inches, height_inches), dpi=FIGURE_DPI)
+
+
+def in_style() -> Any:
+    """A context in which matplotlib draws in the common style: `with in_style(): figure.subplots()`."""
+    import matplotlib
+    from cycler import cycler
+
+    settings: Any = {**_RC, "axes.prop_cycle": cycler(color=COLOURS)}
+    return matplotlib.rc_context(settings)
+
+
+def figure_bytes(figure: Figure, suffix: str, dpi: int = FIGURE_DPI) -> bytes:
+    """The figure as a file of `suffix` ".png", ".svg" or ".pdf", the same bytes each time.
+
+    Raises:
+        ValueError: another suffix.
+    """
+    if suffix not in SUFFIXES:
+        raise ValueError(f"suffix must be one of {', '.join(SUFFIXES)}, not '{suffix}'")
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    stream = io.BytesIO()
+    with in_style():
+        figure.savefig(stream, format=suffix[1:], dpi=dpi, metadata=dates.get(suffix))
+    return stream.getvalue()
