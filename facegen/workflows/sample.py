@@ -27,7 +27,7 @@ from facegen.formats.images import encode_png, image_grid, pil_to_png
 from facegen.protocols import Progress
 from facegen.types import Blend, PromptReading
 from facegen.workflows._request import SampleRequest, read_negative
-from facegen.workflows._sampling_plan import IMAGES, Plan, Strip, plan_of
+from facegen.workflows._sampling_plan import IMAGES, Face, Plan, Strip, plan_of
 from facegen.workflows.generator import FaceGenerator
 
 SETTINGS_KEY = "facegen"  # of the PNG's text entry
@@ -79,6 +79,24 @@ class SampleSummary:
         }
 
 
+@dataclass(frozen=True)
+class AskedSample:
+    """Options as a generator understands them: what to draw, how, and what the pictures tell of it.
+
+    `negative` is one row of condition inputs (1, ...) or None; `described` the settings all pictures share.
+    """
+
+    settings: SamplingConfig
+    plan: Plan
+    negative: Tensor | None
+    described: dict[str, Any]
+
+    def picture_text(self, face: Face) -> dict[str, str]:
+        """The text entries of that picture's PNG: with the model they are enough to draw it again."""
+        told = {**self.described, **face.facts, "seed": face.seed}
+        return {SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
+
+
 def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
     """Generate faces into a new folder: `seed-00000042.png`, ..., and `grid.png`.
 
@@ -91,21 +109,16 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
         DataError: a photo that cannot be read.
         MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
     """
-    _check(options)
-    options.check()
+    check_sampling(options)
     out = _free_folder(options.out)
     generator = FaceGenerator.load(run, options.device, options.weights)
-    settings = sampling_settings(generator.recipe.sampling, options)
-    plan = plan_of(generator, options, progress)
-    negative = None
-    if options.negative is not None:
-        negative = _negative_row(generator, settings, options.negative, progress)
-    described = _describe(generator, settings, options, plan)
+    asked = ask(generator, options, progress)
+    plan, described = asked.plan, asked.described
     with _whole_folder(out) as folder:
-        studio = _Studio(generator, settings, negative, options.batch_size)
-        _write_images(folder, studio, plan, described, progress)
+        artist = _Artist(generator, asked.settings, asked.negative, options.batch_size)
+        _write_images(folder, artist, asked, progress)
         if plan.strip is not None:
-            _write_strip(folder, studio, plan.strip, described, progress)
+            _write_strip(folder, artist, plan.strip, described, progress)
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
         out / GRID_NAME,
@@ -113,6 +126,36 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
         described,
         None if plan.strip is None else out / STRIP_NAME,
     )
+
+
+def check_sampling(options: SampleOptions) -> None:
+    """Refuse options that contradict each other or are out of range, before any model is loaded.
+
+    Raises:
+        UsageError: says which.
+    """
+    if options.count is not None and options.count < 1:
+        raise UsageError(f"--count must be at least 1, not {options.count}.")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch-size must be at least 1, not {options.batch_size}.")
+    if not 0 <= options.seed <= 2**63 - (options.count or IMAGES):
+        raise UsageError(f"--seed must be from 0 to 2^63 - count, not {options.seed}.")
+    options.check()
+
+
+def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) -> AskedSample:
+    """What `options` ask of `generator`.
+
+    Raises:
+        UsageError: an option out of range, or a request this model cannot be asked.
+        DataError: a photo that cannot be read.
+    """
+    settings = sampling_settings(generator.recipe.sampling, options)
+    plan = plan_of(generator, options, progress)
+    negative = None
+    if options.negative is not None:
+        negative = _negative_row(generator, settings, options.negative, progress)
+    return AskedSample(settings, plan, negative, _describe(generator, settings, options, plan))
 
 
 def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> SamplingConfig:
@@ -130,15 +173,6 @@ def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> Sampl
         return SamplingConfig(**data)
     except ValidationError as error:
         raise UsageError(explain(error, SamplingConfig, "sampling")) from error
-
-
-def _check(options: SampleOptions) -> None:
-    if options.count is not None and options.count < 1:
-        raise UsageError(f"--count must be at least 1, not {options.count}.")
-    if options.batch_size is not None and options.batch_size < 1:
-        raise UsageError(f"--batch-size must be at least 1, not {options.batch_size}.")
-    if not 0 <= options.seed <= 2**63 - (options.count or IMAGES):
-        raise UsageError(f"--seed must be from 0 to 2^63 - count, not {options.seed}.")
 
 
 def _negative_row(
@@ -173,7 +207,7 @@ def _describe(
 
 
 @dataclass(frozen=True)
-class _Studio:
+class _Artist:
     """Draws with one model and one way of sampling; `negative` is one row (1, ...) or None."""
 
     generator: FaceGenerator
@@ -206,29 +240,27 @@ class _Studio:
                 )
 
 
-def _write_images(
-    folder: Path, studio: _Studio, plan: Plan, described: dict[str, Any], progress: Progress
-) -> None:
+def _write_images(folder: Path, artist: _Artist, asked: AskedSample, progress: Progress) -> None:
     """Write every image as its batch is done, then the grid."""
+    plan = asked.plan
     wanted = {cell.show for cell in plan.cells if isinstance(cell.show, int)}
     shown: dict[int, Tensor] = {}
     seeds = [face.seed for face in plan.faces]
-    for start, images in studio.draw(plan.inputs, seeds, "Sampling", progress):
+    for start, images in artist.draw(plan.inputs, seeds, "Sampling", progress):
         for number, image in enumerate(images, start):
             face = plan.faces[number]
-            text = json.dumps({**described, **face.facts, "seed": face.seed}, ensure_ascii=False)
-            (folder / face.name).write_bytes(encode_png(image, {SETTINGS_KEY: text}))
+            (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))
             if number in wanted:
                 shown[number] = image
     tiles = [shown[cell.show] if isinstance(cell.show, int) else cell.show.image for cell in plan.cells]
     captions = [cell.caption for cell in plan.cells]
-    _write_grid(folder / GRID_NAME, torch.stack(tiles), captions, plan.columns, described)
+    _write_grid(folder / GRID_NAME, torch.stack(tiles), captions, plan.columns, asked.described)
 
 
 def _write_strip(
-    folder: Path, studio: _Studio, strip: Strip, described: dict[str, Any], progress: Progress
+    folder: Path, artist: _Artist, strip: Strip, described: dict[str, Any], progress: Progress
 ) -> None:
-    parts = studio.draw(strip.inputs, strip.seeds, "Blend strip", progress)
+    parts = artist.draw(strip.inputs, strip.seeds, "Blend strip", progress)
     images = torch.cat([images for _, images in parts])
     _write_grid(folder / STRIP_NAME, images, strip.captions, strip.columns, described)
 
