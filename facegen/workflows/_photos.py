@@ -21,16 +21,20 @@ CENTER = "center"
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as the model sees it: uint8 (3, H, W), and which file it was."""
+    """A photo as the model sees it: uint8 (3, H, W), and which file it was; `path` as it was typed."""
 
-    name: str
+    path: Path
     sha256: str
     image: Tensor
 
     @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
     def told(self) -> dict[str, Any]:
         """What the settings of an image say about it."""
-        return {"file": self.name, "sha256": self.sha256}
+        return {"file": self.name, "path": self.path.as_posix(), "sha256": self.sha256}
 
 
 def read_photo(path: Path, crop: str, size: int) -> Photo:
@@ -50,7 +54,7 @@ def read_photo(path: Path, crop: str, size: int) -> Photo:
     except DataError as error:
         raise DataError(f"The photo '{path}' cannot be used: {error}.") from error
     image = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
-    return Photo(Path(path).name, sha256_of(data), image)
+    return Photo(Path(path), sha256_of(data), image)
 
 
 def crop_box(crop: str) -> CropBox | None:

@@ -6,8 +6,9 @@ Letters: N images, K parts of a blend, C columns of a strip.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -80,11 +81,14 @@ def plan_of(generator: FaceGenerator, request: SampleRequest, progress: Progress
         DataError: a photo that cannot be read.
     """
     if request.blend is not None:
-        return _blended(generator, request, request.blend, progress)
+        check_takes(generator, "blend")
+        return plan_of_blend(generator, parse_blend(request.blend, progress), request, progress)
     if request.like:
-        return _variations(generator, request)
+        check_takes(generator, "like")
+        return plan_of_variations(generator, _photos(generator, request.like, request), request)
     if request.between is not None:
-        return _walks(generator, request, *request.between)
+        check_takes(generator, "between")
+        return plan_of_walks(generator, _photos(generator, request.between, request), request)
     reading = read_request(
         generator,
         progress,
@@ -92,10 +96,23 @@ def plan_of(generator: FaceGenerator, request: SampleRequest, progress: Progress
         attributes=request.attributes,
         class_name=request.class_name,
     )
-    count = request.count or IMAGES
+    return plan_of_reading(generator, reading, request)
+
+
+def _photos(generator: FaceGenerator, paths: Sequence[Path], request: SampleRequest) -> list[Photo]:
+    return [read_photo(path, request.crop, generator.image_size) for path in paths]
+
+
+def plan_of_reading(generator: FaceGenerator, reading: PromptReading, request: SampleRequest) -> Plan:
+    """Images that all ask for what was read; of `request` the prompt (for captions), seed and count.
+
+    Raises:
+        UsageError: a label that this model does not know.
+    """
     told = {"prompt": request.prompt, "labels": reading.labels}
     words = request.prompt or request_text(reading.labels)
-    return _plain(generator.inputs_for(reading, count), request.seed, words, reading, told)
+    inputs = generator.inputs_for(reading, request.count or IMAGES)
+    return _plain(inputs, request.seed, words, reading, told)
 
 
 def _plain(
@@ -114,9 +131,15 @@ def _plain(
     return Plan(inputs, faces, cells, columns, reading, told, strip)
 
 
-def _blended(generator: FaceGenerator, request: SampleRequest, text: str, progress: Progress) -> Plan:
-    check_takes(generator, "blend")
-    weights, count = parse_blend(text, progress), request.count or IMAGES
+def plan_of_blend(
+    generator: FaceGenerator, weights: Mapping[str, float], request: SampleRequest, progress: Progress
+) -> Plan:
+    """Images of one mix of terms, and the strip from each part to the mix; of `request` seed and count.
+
+    Raises:
+        UsageError: a term that this model does not know.
+    """
+    count = request.count or IMAGES
     readings = {term: generator.reading_of(term) for term in weights}
     for reading in readings.values():
         say_reading(generator, reading, progress)
@@ -140,7 +163,7 @@ def _blended(generator: FaceGenerator, request: SampleRequest, text: str, progre
         tuple(word for reading in readings.values() for word in reading.not_understood),
     )
     words = ", ".join(shares(list(weights), list(weights.values())))
-    return _plain(inputs, request.seed, words, reading, {"blend": weights}, strip)
+    return _plain(inputs, request.seed, words, reading, {"blend": dict(weights)}, strip)
 
 
 def strip_weights(weights: Sequence[float]) -> Tensor:
@@ -163,10 +186,11 @@ def shares(terms: Sequence[str], weights: Sequence[float]) -> list[str]:
     return [f"{term} {100 * weight:.0f} %" for term, weight in zip(terms, weights, strict=True) if weight]
 
 
-def _variations(generator: FaceGenerator, request: SampleRequest) -> Plan:
-    """The same seeds for every photo, so that photos can be compared column by column."""
-    check_takes(generator, "like")
-    photos = [read_photo(path, request.crop, generator.image_size) for path in request.like]
+def plan_of_variations(generator: FaceGenerator, photos: Sequence[Photo], request: SampleRequest) -> Plan:
+    """Images like each photo, the same seeds for every photo, so that they can be compared column by column.
+
+    Of `request` are used crop, seed and count.
+    """
     count = request.count or VARIATIONS
     rows = generator.inputs_of_images(torch.stack([photo.image for photo in photos]))
     inputs = rows.repeat_interleave(count, 0)
@@ -183,13 +207,12 @@ def _variations(generator: FaceGenerator, request: SampleRequest) -> Plan:
     return Plan(inputs, tuple(faces), tuple(cells), columns, PromptReading({}), told)
 
 
-def _walks(generator: FaceGenerator, request: SampleRequest, first: Any, last: Any) -> Plan:
+def plan_of_walks(generator: FaceGenerator, photos: Sequence[Photo], request: SampleRequest) -> Plan:
     """Frames on the straight line between the conditions of two photos, each walk with one noise.
 
-    Linear, as Preechakul et al. 2022 (arXiv:2111.15640) between their vectors.
+    Linear, as Preechakul et al. 2022 (arXiv:2111.15640) between their vectors. Of `request` are used crop,
+    frames, seed and count.
     """
-    check_takes(generator, "between")
-    photos = [read_photo(path, request.crop, generator.image_size) for path in (first, last)]
     a, b = generator.inputs_of_images(torch.stack([photo.image for photo in photos])).split(1)
     positions = torch.linspace(0, 1, request.num_frames)
     weights = torch.stack([1 - positions, positions], dim=1)
@@ -202,6 +225,10 @@ def _walks(generator: FaceGenerator, request: SampleRequest, first: Any, last: A
             facts = {"position": round(position, 6)}
             faces.append(Face(seed, f"seed-{seed:08d}-frame-{number:03d}.png", facts))
         cells.append(Cell(f"photo\n{photos[1].name}", photos[1]))
-    told = {"between": [photo.told for photo in photos], "crop": request.crop}
+    told = {
+        "between": [photo.told for photo in photos],
+        "crop": request.crop,
+        "frames": request.num_frames,
+    }
     inputs = Blend.of_rows([a, b], weights.repeat(len(seeds), 1))
     return Plan(inputs, tuple(faces), tuple(cells), request.num_frames + 2, PromptReading({}), told)

@@ -56,10 +56,12 @@ class FaceGenerator:
         device: str | torch.device = "cpu",
         weights_sha256: str | None = None,
         step: int | None = None,
+        source: Path | None = None,
     ) -> None:
         """Put a generator together from pieces already on `device`.
 
-        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it.
+        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it;
+        `source` is the run or checkpoint it was loaded from, as it was named.
         """
         parts: Any = module
         self.module = module
@@ -69,7 +71,7 @@ class FaceGenerator:
         self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
         self.image_size = image_size  # height and width of the images in pixels
         self.device = torch.device(device)
-        self.weights_sha256, self.step = weights_sha256, step
+        self.weights_sha256, self.step, self.source = weights_sha256, step, source
         self._rows = rows_for(sample_spec.shape, self.device)
 
     @staticmethod
@@ -108,6 +110,7 @@ class FaceGenerator:
             device=device,
             weights_sha256=info.files[f"{which}.safetensors"],
             step=info.step,
+            source=Path(path),
         )
 
     @property

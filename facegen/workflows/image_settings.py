@@ -31,20 +31,19 @@ def image_settings(
     request: SampleRequest,
     plan: Plan,
     *,
-    run: Path | None,
     negative: str | None = None,
     weights: Weights = "ema",
 ) -> dict[str, Any]:
     """All that the images of `plan` have in common, as JSON: model, request, way of sampling, versions.
 
-    `run` is the model's folder as it was named, `weights` those it was loaded with. `image_entry` and
-    `grid_entry` turn it into what a PNG carries.
+    `weights` are those the generator was loaded with. `image_entry` and `grid_entry` turn it into what a PNG
+    carries.
     """
     return {
         "format_version": SETTINGS_FORMAT_VERSION,
         "facegen_version": facegen.__version__,
         "torch_version": torch.__version__,
-        "run": None if run is None else Path(run).as_posix(),
+        "run": None if generator.source is None else generator.source.as_posix(),
         "model_sha256": generator.weights_sha256,
         "step": generator.step,
         "weights": weights,

@@ -22,6 +22,7 @@ from facegen.formats.run import RECIPE_FILE
 from facegen.protocols import Progress
 from facegen.workflows._request import read_request
 from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.image_settings import SETTINGS_KEY
 from facegen.workflows.requested_faces import (
     drawn_rows,
     generated_batches,
@@ -30,7 +31,6 @@ from facegen.workflows.requested_faces import (
     requested_inputs,
     sampling_settings,
 )
-from facegen.workflows.sample import SETTINGS_KEY
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-import facegen
 from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import Weights
 from facegen.formats.files import fsync_folder, storage_errors
-from facegen.formats.images import encode_png, image_grid, pil_to_png
+from facegen.formats.images import encode_png, pil_to_png
 from facegen.protocols import Progress
-from facegen.types import Blend, PromptReading
+from facegen.types import PromptReading
+from facegen.workflows._drawing import Artist, grid_picture, shown_images, strip_picture
 from facegen.workflows._request import SampleRequest, read_negative
-from facegen.workflows._sampling_plan import IMAGES, Face, Plan, Strip, plan_of
+from facegen.workflows._sampling_plan import IMAGES, Face, Plan, plan_of
 from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.image_settings import grid_entry, image_entry, image_settings
 
-SETTINGS_KEY = "facegen"  # of the PNG's text entry
-SETTINGS_FORMAT_VERSION = 1
 GRID_NAME = "grid.png"
 STRIP_NAME = "blend.png"
-GRID_CELL_PIXELS = 128
 
 
 @dataclass(frozen=True)
@@ -93,8 +88,7 @@ class AskedSample:
 
     def picture_text(self, face: Face) -> dict[str, str]:
         """The text entries of that picture's PNG: with the model they are enough to draw it again."""
-        told = {**self.described, **face.facts, "seed": face.seed}
-        return {SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
+        return image_entry(self.described, face)
 
 
 def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
@@ -115,10 +109,11 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
     asked = ask(generator, options, progress)
     plan, described = asked.plan, asked.described
     with _whole_folder(out) as folder:
-        artist = _Artist(generator, asked.settings, asked.negative, options.batch_size)
+        artist = Artist(generator, asked.settings, asked.negative, options.batch_size)
         _write_images(folder, artist, asked, progress)
         if plan.strip is not None:
-            _write_strip(folder, artist, plan.strip, described, progress)
+            strip = strip_picture(artist, plan.strip, progress)
+            (folder / STRIP_NAME).write_bytes(pil_to_png(strip, grid_entry(described, "strip")))
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
         out / GRID_NAME,
@@ -154,8 +149,11 @@ def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) ->
     plan = plan_of(generator, options, progress)
     negative = None
     if options.negative is not None:
-        negative = _negative_row(generator, settings, options.negative, progress)
-    return AskedSample(settings, plan, negative, _describe(generator, settings, options, plan))
+        negative = negative_row(generator, settings, options.negative, progress)
+    described = image_settings(
+        generator, settings, options, plan, negative=options.negative, weights=options.weights
+    )
+    return AskedSample(settings, plan, negative, described)
 
 
 def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> SamplingConfig:
@@ -175,9 +173,14 @@ def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> Sampl
         raise UsageError(explain(error, SamplingConfig, "sampling")) from error
 
 
-def _negative_row(
+def negative_row(
     generator: FaceGenerator, settings: SamplingConfig, negative: str, progress: Progress
 ) -> Tensor:
+    """The row (1, ...) of condition inputs that guidance leads away from.
+
+    Raises:
+        UsageError: nothing understood, or guidance is off.
+    """
     reading = read_negative(generator, negative, progress)
     if settings.guidance_scale == 1:
         raise UsageError(
@@ -186,64 +189,10 @@ def _negative_row(
     return generator.inputs_for(reading)
 
 
-def _describe(
-    generator: FaceGenerator, settings: SamplingConfig, options: SampleOptions, plan: Plan
-) -> dict[str, Any]:
-    return {
-        "format_version": SETTINGS_FORMAT_VERSION,
-        "facegen_version": facegen.__version__,
-        "model_sha256": generator.weights_sha256,
-        "step": generator.step,
-        "weights": options.weights,
-        "prompt": None,
-        "labels": {},
-        **plan.told,
-        "negative": options.negative,
-        **settings.model_dump(mode="json"),
-        "seed": options.seed,
-        "count": len(plan.faces),
-        "device": str(generator.device),
-    }
-
-
-@dataclass(frozen=True)
-class _Artist:
-    """Draws with one model and one way of sampling; `negative` is one row (1, ...) or None."""
-
-    generator: FaceGenerator
-    settings: SamplingConfig
-    negative: Tensor | None
-    batch_size: int | None
-
-    def draw(
-        self, inputs: Tensor | Blend, seeds: Sequence[int], title: str, progress: Progress
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Number of the first and uint8 (B, 3, H, W), batch by batch."""
-        size = self.batch_size or self.generator.default_batch_size
-        num_batches = math.ceil(len(inputs) / size)
-        with progress.stage(title, total=num_batches * self.settings.steps) as bar:
-            for start in range(0, len(inputs), size):
-                part = inputs[start : start + size]
-                negative = self.negative
-                if negative is not None:
-                    negative = negative.expand(len(part), *negative.shape[1:])
-                yield (
-                    start,
-                    self.generator.generate(
-                        part,
-                        seeds[start : start + size],
-                        self.settings,
-                        negative,
-                        size,
-                        on_step=lambda step: bar.advance(),
-                    ),
-                )
-
-
-def _write_images(folder: Path, artist: _Artist, asked: AskedSample, progress: Progress) -> None:
+def _write_images(folder: Path, artist: Artist, asked: AskedSample, progress: Progress) -> None:
     """Write every image as its batch is done, then the grid."""
     plan = asked.plan
-    wanted = {cell.show for cell in plan.cells if isinstance(cell.show, int)}
+    wanted = shown_images(plan)
     shown: dict[int, Tensor] = {}
     seeds = [face.seed for face in plan.faces]
     for start, images in artist.draw(plan.inputs, seeds, "Sampling", progress):
@@ -252,24 +201,8 @@ def _write_images(folder: Path, artist: _Artist, asked: AskedSample, progress: P
             (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))
             if number in wanted:
                 shown[number] = image
-    tiles = [shown[cell.show] if isinstance(cell.show, int) else cell.show.image for cell in plan.cells]
-    captions = [cell.caption for cell in plan.cells]
-    _write_grid(folder / GRID_NAME, torch.stack(tiles), captions, plan.columns, asked.described)
-
-
-def _write_strip(
-    folder: Path, artist: _Artist, strip: Strip, described: dict[str, Any], progress: Progress
-) -> None:
-    parts = artist.draw(strip.inputs, strip.seeds, "Blend strip", progress)
-    images = torch.cat([images for _, images in parts])
-    _write_grid(folder / STRIP_NAME, images, strip.captions, strip.columns, described)
-
-
-def _write_grid(
-    path: Path, images: Tensor, captions: Sequence[str], columns: int, described: dict[str, Any]
-) -> None:
-    grid = image_grid(images, columns, captions, scale=max(1, GRID_CELL_PIXELS // images.shape[-1]))
-    path.write_bytes(pil_to_png(grid, {SETTINGS_KEY: json.dumps(described, ensure_ascii=False)}))
+    grid = grid_picture(plan, shown)
+    (folder / GRID_NAME).write_bytes(pil_to_png(grid, grid_entry(asked.described)))
 
 
 def _free_folder(out: Path | None) -> Path:
