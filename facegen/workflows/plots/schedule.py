@@ -8,14 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facegen.config.composition import compose, preset_names
-from facegen.config.recipe import Recipe, parse_recipe
 from facegen.diffusion.process import Process, build_process
-from facegen.errors import UsageError, did_you_mean
-from facegen.formats.checkpoint import load_checkpoint
-from facegen.formats.run import RunDirectory
+from facegen.errors import UsageError
 from facegen.visuals.schedule import schedule_plot
 from facegen.workflows.plots.saving import PlotSummary, figure_path, save_plot
+from facegen.workflows.plots.subjects import subject_of
 
 NUM_LEVELS = 500
 NUM_BINS = 50
@@ -30,13 +27,14 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
         MissingModelError, StorageError: the run has no recipe, or it cannot be read.
     """
     path = figure_path(out, subject, "schedule")
-    recipe = _recipe_of(subject)
+    found = subject_of(subject)
+    recipe = found.recipe
     if recipe.task["kind"] != "denoising":
         raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
     process = build_process(recipe.diffusion)
     config = recipe.diffusion
     schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
-    title = f"{Path(subject).name}: {'rectified flow' if process.is_flow else schedule}"
+    title = f"{found.name}: {'rectified flow' if process.is_flow else schedule}"
     return save_plot(schedule_plot(schedule_table(process), title), path, csv=csv)
 
 
@@ -60,17 +58,4 @@ def schedule_table(process: Process) -> pd.DataFrame:
             "density": np.interp(levels.numpy(), middles, counts / counts.mean()),
             "loss_weight": np.where(np.isfinite(weight), weight, np.nan),
         }
-    )
-
-
-def _recipe_of(subject: str) -> Recipe:
-    folder = Path(subject)
-    if folder.exists():
-        run = RunDirectory(folder)
-        return run.recipe() if run.exists else parse_recipe(load_checkpoint(folder).info.recipe)
-    if subject in preset_names():
-        return compose(subject)
-    raise UsageError(
-        f"'{subject}' is neither a run nor a preset.{did_you_mean(subject, preset_names())}",
-        hint="'facegen presets list' has the presets.",
     )
