@@ -17,6 +17,8 @@ class SelfAttention(nn.Module):
     from all; at least one token of every row must be visible.
     """
 
+    is_cross_attention = False  # as diffusers' attention says it
+
     def __init__(self, dim: int, num_heads: int, *, qk_norm: bool = True) -> None:
         super().__init__()
         self.num_heads = num_heads
@@ -39,6 +41,8 @@ class CrossAttention(nn.Module):
 
     A False in `mask` (B, L) hides a context token; a row with none left gets zeros, not NaN.
     """
+
+    is_cross_attention = True
 
     def __init__(self, dim: int, context_dim: int, num_heads: int, *, qk_norm: bool = True) -> None:
         super().__init__()

@@ -27,7 +27,15 @@ from facegen.protocols import (
     SampleConditioner,
     Sampler,
 )
-from facegen.types import Blend, LabelSchema, LatentScaling, PromptReading, SamplerStep, SampleSpec
+from facegen.types import (
+    Blend,
+    Conditioning,
+    LabelSchema,
+    LatentScaling,
+    PromptReading,
+    SamplerStep,
+    SampleSpec,
+)
 from facegen.workflows._fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
 from facegen.workflows.devices import resolve_device
 
@@ -206,6 +214,11 @@ class FaceGenerator:
             settings = settings.model_copy(update={"guidance_scale": guidance_scale})
         return self.generate(inputs, range(seed, seed + count), settings)
 
+    def conditioning(self, inputs: Tensor | Blend) -> Conditioning:
+        """What the denoiser is told for condition `inputs` (B, ...), on this generator's device."""
+        with self._evaluating():
+            return conditioning_of(self.conditioner, inputs, self._rows, self.device)
+
     def trajectory(
         self,
         inputs: Tensor | Blend,
@@ -225,10 +238,7 @@ class FaceGenerator:
         if len(seeds) != len(inputs) or (negative_inputs is not None and len(negative_inputs) != len(inputs)):
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
-        with self._evaluating():
-            condition, null_condition = (
-                conditioning_of(self.conditioner, rows, self._rows, self.device) for rows in (inputs, null)
-            )
+        condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
         denoiser = guided_denoiser(
             FixedRowsDenoiser(self._denoise, self._rows),
             self.process,
