@@ -61,7 +61,7 @@ class DataConfig(Section):
     train_split: str = "train"
     validation_split: str = "validation"
     flip: bool = False  # encoded flips for latents, mirroring for autoencoders and classifiers
-    augmentation: AugmentationConfig | None = None  # for denoisers of pixels, mirroring included
+    augmentation: AugmentationConfig | None = None  # for denoisers of pixels and classifiers
     limit: int | None = Field(default=None, ge=1)
 
 

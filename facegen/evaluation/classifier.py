@@ -13,6 +13,7 @@ from facegen.config.kinds import kind_config
 from facegen.errors import StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.images import to_unit
+from facegen.nn.calibration import Calibration, calibration_of
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.tasks.attribute_classification import build_network, classified_labels
 
@@ -24,11 +25,12 @@ class FaceClassifier:
     """Tells `attributes`, or the classes of `class_column`, of images of `image_size` pixels a side.
 
     A classifier of classes has no `attributes` but `classes`, in the order of its outputs. `held_out` holds
-    its validation scores by attribute or class (see `multilabel_scores`); `fingerprint` is the sha256 of its
+    its validation scores by attribute or class (see `calibrated_scores`); `fingerprint` is the sha256 of its
     weights; `accuracy` its mean share of right answers on held-out images, where that is known.
     """
 
     network: MultiLabelResNet
+    calibration: Calibration
     attributes: tuple[str, ...]
     image_size: int
     fingerprint: str
@@ -38,13 +40,28 @@ class FaceClassifier:
     classes: tuple[str, ...] = ()
     accuracy: float | None = None
 
-    @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) -> logits (B, A) or (B, classes) on the CPU; positive means yes.
+        """uint8 (B, 3, H, W) -> calibrated log likelihood ratios of yes to no, (B, A) or (B, classes).
+
+        Positive means yes, whatever share of the training images had it.
 
         Raises:
             UsageError: images of another size than it was trained on.
         """
+        return self.calibration.evidence(self._plain_logits(images))
+
+    def probabilities(self, images: Tensor) -> Tensor:
+        """uint8 (B, 3, H, W) -> calibrated probabilities of yes (B, A) or (B, classes), on the CPU.
+
+        They hold for images in which yes is as frequent as in the images it was calibrated on.
+
+        Raises:
+            UsageError: images of another size than it was trained on.
+        """
+        return self.calibration.probabilities(self._plain_logits(images))
+
+    @torch.inference_mode()
+    def _plain_logits(self, images: Tensor) -> Tensor:
         return self.network(self._checked(images)).float().cpu()
 
     @torch.inference_mode()
@@ -91,6 +108,7 @@ def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
     network = build_network(config, len(outputs), info.image_size)
     network.load_state_dict(checkpoint.weights("ema"))
     name = "ema.safetensors" if checkpoint.has_ema else "model.safetensors"
+    held_out = info.metrics.get("classes" if by_class else "attributes", {})
     return FaceClassifier(
         network=network.to(device).eval().requires_grad_(False),
         attributes=() if by_class else outputs,
@@ -98,7 +116,8 @@ def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
         class_column=config.class_column,
         image_size=info.image_size,
         fingerprint=info.files[name],
-        held_out=info.metrics.get("classes" if by_class else "attributes", {}),
+        held_out=held_out,
+        calibration=calibration_of(held_out, outputs),
         accuracy=info.metrics.get("accuracy"),
         device=device,
     )

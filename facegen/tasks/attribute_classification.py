@@ -1,10 +1,12 @@
 """Training a network that tells which attributes a face has, or which class it is of.
 
-One yes/no answer per attribute; or one per class of `class_column`, of which the surest is taken.
+One yes/no answer per attribute; or one per class of `class_column`, of which the surest is taken. Both are
+calibrated on the held-out images (`nn/calibration.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,7 +19,10 @@ from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
+from facegen.nn.augmentation import Augmentation
+from facegen.nn.calibration import calibration_error, cross_fitted, fit_calibration
 from facegen.nn.classifier import MultiLabelResNet
+from facegen.nn.image_mixing import erased, mixed, shifted
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
 from facegen.tasks._class_scores import class_scores, class_targets, class_verdict
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CLASS_WEIGHT = 10.0
+GUESSING = 0.5  # balanced accuracy of any answer that does not look at the image
 VALIDATION_BATCH_IMAGES = 256
 
 
@@ -38,6 +44,8 @@ class Config(KindConfig):
     blocks_per_stage: int = Field(1, ge=1)
     balance: Literal["none", "inverse_frequency"] = "none"
     max_shift_pixels: int = Field(0, ge=0)
+    mixup: float = Field(0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
+    erase_probability: float = Field(0.0, ge=0, le=1)
 
 
 def build(
@@ -48,16 +56,19 @@ def build(
     train: DatasetSplit,
     validation: DatasetSplit,
     flip: bool = False,
+    augmentation: Augmentation | None = None,
     limit: int | None = None,
 ) -> AttributeClassification:
-    """The task over a split to train on (its first `limit` images) and one to score on.
+    """The task over a split to train on (its first `limit` images) and one to score and calibrate on.
 
     Raises:
         UsageError: `attributes` or `class_column` names what the data set does not have.
         DataError: no attributes, a single class, an empty split, or no known label.
     """
     outputs = classified_labels(config, labels)
-    return AttributeClassification(config, outputs, image_size, train, validation, flip=flip, limit=limit)
+    return AttributeClassification(
+        config, outputs, image_size, train, validation, flip=flip, augmentation=augmentation, limit=limit
+    )
 
 
 def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:
@@ -138,12 +149,13 @@ class AttributeClassification:
         validation: DatasetSplit,
         *,
         flip: bool = False,
+        augmentation: Augmentation | None = None,
         limit: int | None = None,
     ) -> None:
         self.config = config
         self.attributes = attributes
         self.image_size = image_size
-        self.flip = flip
+        self.flip, self._augmentation = flip, augmentation
         self._train, self._validation = train, validation
         for name, split in (("training", train), ("validation", validation)):
             if len(split.frame) == 0:
@@ -175,23 +187,31 @@ class AttributeClassification:
         return network
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
-        images = self._train.images(indices)
+        """Images (B, 3, H, W) in [-1, 1] and targets (B, A), with all that training does to them."""
+        images, targets = self._train.images(indices), self._targets[indices]
         if self.flip:
             mirrored = torch.rand(len(indices), generator=generator) < 0.5
             images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
         if self.config.max_shift_pixels:
-            images = _shifted(images, self.config.max_shift_pixels, generator)
-        return {"images": images, "targets": self._targets[indices]}
+            images = shifted(images, self.config.max_shift_pixels, generator)
+        images = to_unit(images)
+        if self._augmentation is not None:
+            images = self._augmentation.apply(images, self._augmentation.draw(len(images), generator))
+        if self.config.erase_probability:
+            images = erased(images, self.config.erase_probability, generator)
+        if self.config.mixup:
+            images, targets = mixed(images, targets, self.config.mixup, generator)
+        return {"images": images, "targets": targets}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        logits = module(to_unit(batch["images"])).float()
+        logits = module(batch["images"]).float()
         targets = batch["targets"]
         known = ~torch.isnan(targets)
         targets = torch.nan_to_num(targets)
         losses = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
         if self.config.balance == "inverse_frequency":
             rates = self._rates.to(logits.device)
-            weights = torch.where(targets > 0.5, 0.5 / rates, 0.5 / (1 - rates))
+            weights = targets * (0.5 / rates) + (1 - targets) * (0.5 / (1 - rates))
             losses = losses * weights.clamp(max=MAX_CLASS_WEIGHT)
         # A constant divisor, not the batch's own count of known labels: micro-batches then add up exactly.
         return {"loss": (losses * known).mean() / self._known_share}
@@ -211,21 +231,25 @@ class AttributeClassification:
         loss = float(losses[known].mean())
         if self.config.class_column is not None:
             return self._class_result(logits, loss)
-        scores = multilabel_scores(logits, self._held_out, self.attributes)
+        scores = calibrated_scores(logits, self._held_out, self.attributes)
         return {
             "loss": loss,
             "accuracy": mean_of(scores, "accuracy"),
             "balanced_accuracy": mean_of(scores, "balanced_accuracy"),
             "auc": mean_of(scores, "auc"),
+            "calibration_error": mean_of(scores, "calibration_error"),
             "attributes": scores,
-            "better_than_trivial": _beats_majority(scores),
+            "better_than_trivial": (mean_of(scores, "balanced_accuracy") or 0.0) > GUESSING,
             "verdict": verdict(scores, len(logits)),
         }
 
     def _class_result(self, logits: Tensor, loss: float) -> dict[str, Any]:
         column = self.config.class_column
         assert column is not None
-        scores = class_scores(logits, self._held_out, self.attributes)
+        probabilities, _ = cross_fitted(logits, self._held_out)
+        scores = class_scores(torch.logit(probabilities, eps=1e-7), self._held_out, self.attributes)
+        for name, entry in fit_calibration(logits, self._held_out).entries(self.attributes).items():
+            scores["classes"][name].update(entry)
         return {
             "loss": loss,
             **scores,
@@ -234,37 +258,42 @@ class AttributeClassification:
         }
 
 
+def calibrated_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Scores]:
+    """Scores of calibrated logits (N, A), and the calibration itself, by attribute.
+
+    An answer is yes where the image speaks for yes whatever the base rate (`Calibration.evidence`). So that
+    no image judges what was fitted on it, scores are of cross-fitted answers; `scale`, `offset` and
+    `log_odds` are fitted on all. `calibration_error` is beside `uncalibrated_error`, that of plain logits.
+    """
+    probabilities, evidence = cross_fitted(logits, targets)
+    scores = multilabel_scores(evidence, targets, names)
+    entries = fit_calibration(logits, targets).entries(names)
+    ranks = multilabel_scores(logits, targets, names)
+    for index, name in enumerate(names):
+        scores[name].update(entries[name])
+        scores[name]["auc"] = ranks[name]["auc"]  # of one ranking, not of the folds' five
+        scores[name]["calibration_error"] = calibration_error(probabilities[:, index], targets[:, index])
+        plain = torch.sigmoid(logits[:, index])
+        scores[name]["uncalibrated_error"] = calibration_error(plain, targets[:, index])
+    return scores
+
+
 def verdict(scores: dict[str, Scores], num_images: int) -> str:
-    """One sentence: mean accuracy beside what always giving the commoner answer would score."""
-    accuracy, majority = mean_of(scores, "accuracy"), mean_of(scores, "majority")
-    if accuracy is None or majority is None:
-        raise ValueError("no attribute has a score")
-    known = {name: entry["accuracy"] for name, entry in scores.items() if entry["accuracy"] is not None}
-    worst = min(known, key=lambda name: known[name] or 0.0)
+    """One sentence: mean balanced accuracy beside what guessing scores, and AUC."""
+    balanced, auc = mean_of(scores, "balanced_accuracy"), mean_of(scores, "auc")
+    if balanced is None or auc is None:
+        return f"No attribute has both values among {num_images:,} held-out images, so none can be scored."
+    known = {name: entry["balanced_accuracy"] for name, entry in scores.items()}
+    known = {name: value for name, value in known.items() if value is not None}
+    worst = min(known, key=lambda name: known[name])
     sentence = (
-        f"{accuracy:.1%} of {len(known)} attributes right on {num_images:,} held-out images "
-        f"(always the commoner answer: {majority:.1%}); weakest: {worst} {known[worst]:.1%}."
+        f"Balanced accuracy {balanced:.1%} (guessing: 50 %), AUC {auc:.3f}, mean of {len(known)} attributes "
+        f"on {num_images:,} held-out images; weakest: {worst} {known[worst]:.1%}."
     )
-    return sentence if _beats_majority(scores) else f"No better than always the commoner answer: {sentence}"
-
-
-def _beats_majority(scores: dict[str, Scores]) -> bool:
-    return (mean_of(scores, "accuracy") or 0.0) > (mean_of(scores, "majority") or 0.0)
+    return sentence if balanced > GUESSING else f"No better than guessing: {sentence}"
 
 
 def _positive_rates(targets: Tensor) -> Tensor:
     """Share of yes among the known labels of each column (A,), with one pseudo-count on either side."""
     known = ~torch.isnan(targets)
     return (torch.nan_to_num(targets).sum(0) + 1) / (known.sum(0) + 2)
-
-
-def _shifted(images: Tensor, max_shift: int, generator: Generator) -> Tensor:
-    """Move each image (B, 3, H, W) by up to `max_shift` whole pixels either way, edges repeated."""
-    count, _, height, width = images.shape
-    shifts = torch.randint(-max_shift, max_shift + 1, (2, count, 1), generator=generator)
-    rows = (torch.arange(height) + shifts[0]).clamp(0, height - 1)  # (B, H)
-    columns = (torch.arange(width) + shifts[1]).clamp(0, width - 1)  # (B, W)
-    which = torch.arange(count)
-    return images.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
-    )

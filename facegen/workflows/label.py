@@ -194,25 +194,25 @@ def _judge(
             images = source.split(split)
             parts = []
             for rows in torch.arange(len(images)).split(BATCH_IMAGES):
-                parts.append(judge.logits(images.images(rows)))
+                parts.append(judge.probabilities(images.images(rows)))
                 task.advance(len(rows))
-            logits = torch.cat(parts)
+            probabilities = torch.cat(parts)
             if columns is None:
-                answers[split] = _class_answers(logits, options.min_confidence)
+                answers[split] = _class_answers(probabilities, options.min_confidence)
             else:
-                answers[split] = _attribute_answers(logits[:, columns], options.min_confidence)
+                answers[split] = _attribute_answers(probabilities[:, columns], options.min_confidence)
     return answers
 
 
-def _attribute_answers(logits: Tensor, min_confidence: float) -> _Answers:
-    confidence = torch.sigmoid(logits.abs())
-    value = torch.where(confidence >= min_confidence, (logits > 0).long(), -1)
-    return _Answers(confidence, value, torch.ones(len(logits), dtype=torch.bool))
+def _attribute_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
+    confidence = torch.maximum(probabilities, 1 - probabilities)
+    value = torch.where(confidence >= min_confidence, (probabilities > 0.5).long(), -1)
+    return _Answers(confidence, value, torch.ones(len(probabilities), dtype=torch.bool))
 
 
-def _class_answers(logits: Tensor, min_confidence: float) -> _Answers:
+def _class_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
     # Not shared out among the classes: a face that no class claims has a low confidence in all of them.
-    confidence, value = torch.sigmoid(logits).max(1, keepdim=True)
+    confidence, value = probabilities.max(1, keepdim=True)
     return _Answers(confidence, value, confidence[:, 0] >= min_confidence)
 
 

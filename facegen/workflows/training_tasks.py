@@ -10,11 +10,14 @@ from torch import nn
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
+from facegen.nn.augmentation import Augmentation
 from facegen.training.checkpointing import ModelCard
 from facegen.workflows._wire_adversarial_autoencoding import wire_adversarial_autoencoding
 from facegen.workflows._wire_denoising import wire_denoising
 from facegen.workflows._wired import WiredTask, blank_info, open_dataset
 from facegen.workflows.previews import reconstruction_preview
+
+AUGMENTED = ("denoising", "attribute_classification")
 
 
 def wire_task(recipe: Recipe) -> WiredTask:
@@ -36,9 +39,9 @@ def wire_task(recipe: Recipe) -> WiredTask:
         raise UsageError(
             f"'facegen train' cannot wire the task '{kind}'.", hint=f"It trains: {', '.join(wirings)}."
         )
-    if recipe.data.augmentation is not None and kind != "denoising":
+    if recipe.data.augmentation is not None and kind not in AUGMENTED:
         raise UsageError(
-            f"data.augmentation is for denoisers of pixels; the task '{kind}' has data.flip alone.",
+            f"data.augmentation is for denoisers of pixels and classifiers; '{kind}' has data.flip alone.",
             hint="--set data.augmentation=null --set data.flip=true",
         )
     return wirings[kind](recipe)
@@ -69,6 +72,11 @@ def _wire_autoencoding(recipe: Recipe) -> WiredTask:
 def _wire_classification(recipe: Recipe) -> WiredTask:
     dataset = open_dataset(recipe)
     manifest = dataset.manifest
+    augmentation = recipe.data.augmentation
+    if augmentation is not None and augmentation.tell_model:
+        raise UsageError(
+            "A classifier is not told of augmentation.", hint="--set data.augmentation.tell_model=false"
+        )
     task = load_kind("tasks", "attribute_classification").build(
         recipe.section("task"),
         labels=manifest.labels,
@@ -76,6 +84,7 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         train=dataset.split(recipe.data.train_split),
         validation=dataset.split(recipe.data.validation_split),
         flip=recipe.data.flip,
+        augmentation=None if augmentation is None else Augmentation(augmentation),
         limit=recipe.data.limit,
     )
     info = blank_info(

@@ -107,9 +107,12 @@ FLAGS = {
         for name in ("all", "fid", "kid", "precision-recall", "inception-score")
     },
     "eval fd-dinov2": DISTRIBUTION | TALK,
+    "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},
     "plot schedule": {"subject"} | FIGURE,
+    "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
+    "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {
         "run",
         "--classifier",

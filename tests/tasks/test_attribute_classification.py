@@ -13,7 +13,12 @@ from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
 from facegen.formats.images import to_unit
 from facegen.nn.multilabel_scores import area_under_roc, label_scores, multilabel_scores
-from facegen.tasks.attribute_classification import AttributeClassification, classified_attributes
+from facegen.tasks.attribute_classification import (
+    AttributeClassification,
+    calibrated_scores,
+    classified_attributes,
+    verdict,
+)
 from facegen.types import LabelSchema
 
 ATTRIBUTES = ("Red", "Bright_Left")
@@ -86,7 +91,7 @@ def test_unknown_labels_change_neither_loss_nor_gradient():
     module = task.build_module()
     for p in module.parameters():
         p.data.add_(0.01)
-    logits = module(to_unit(batch["images"]))
+    logits = module(batch["images"])
     known = ~torch.isnan(batch["targets"])
     assert int(known.sum()) == 24
     expected = F.binary_cross_entropy_with_logits(logits[known], batch["targets"][known])
@@ -117,7 +122,7 @@ def test_balancing_weighs_rare_and_common_values_alike():
     module = task.build_module()
     for p in module.parameters():
         p.data.zero_()  # every logit is 0, every term log 2
-    images, targets = data.images(torch.arange(64)), torch.full((64, 2), float("nan"))
+    images, targets = to_unit(data.images(torch.arange(64))), torch.full((64, 2), float("nan"))
     targets[:8, 0] = 1
     rare = float(task.losses(module, {"images": images, "targets": targets})["loss"].detach())
     targets[:, 0] = float("nan")
@@ -133,7 +138,7 @@ def test_augmentation_follows_the_generator_and_moves_whole_images():
     other = task.batch(torch.arange(8), seeded(4))["images"]
     torch.testing.assert_close(first, again)
     assert not torch.equal(first, other)
-    originals = squares(8, 0)._images
+    originals = to_unit(squares(8, 0)._images)
     for image, original in zip(first, originals, strict=True):
         windows = [
             torch.roll(variant, (dy, dx), (1, 2))[:, 3:-3, 3:-3]
@@ -142,6 +147,39 @@ def test_augmentation_follows_the_generator_and_moves_whole_images():
             for dx in range(-3, 4)
         ]
         assert any(torch.equal(image[:, 3:-3, 3:-3], window) for window in windows)
+
+
+def test_the_scores_are_of_calibrated_answers_and_hold_the_calibration():
+    generator = seeded(1)
+    targets = (torch.rand(4000, 2, generator=generator) < torch.tensor([0.5, 0.05])).float()
+    evidence = 2 * (2 * targets - 1) + 2 * torch.randn(4000, 2, generator=generator)
+    prior = torch.logit(targets.mean(0))
+    logits = 3 * (evidence + prior) + 1  # overconfident, and shifted
+    scores = calibrated_scores(logits, targets, ATTRIBUTES)
+    for index, name in enumerate(ATTRIBUTES):
+        entry = scores[name]
+        assert entry["scale"] == pytest.approx(1 / 3, rel=0.1)
+        assert entry["log_odds"] == pytest.approx(float(prior[index]), abs=0.02)
+        assert entry["balanced_accuracy"] == pytest.approx(0.841, abs=0.03)  # Phi(1): what can be had
+        assert entry["calibration_error"] < 0.02
+        assert entry["uncalibrated_error"] > 2 * entry["calibration_error"]
+    assert scores["Bright_Left"]["sensitivity"] > 0.75  # though one in twenty has it
+
+
+def test_a_constant_answer_is_told_to_be_no_better_than_guessing():
+    targets = (torch.rand(200, 2, generator=seeded(2)) < 0.5).float()
+    scores = calibrated_scores(torch.zeros(200, 2), targets, ATTRIBUTES)
+    assert verdict(scores, 200).startswith("No better than guessing")
+
+
+def test_mixed_and_erased_batches_follow_the_generator_and_keep_the_loss_finite():
+    task = task_of(squares(16, 0), mixup=0.4, erase_probability=1.0)
+    first, again = (task.batch(torch.arange(16), seeded(3)) for _ in range(2))
+    torch.testing.assert_close(first["images"], again["images"])
+    assert ((first["targets"] > 0) & (first["targets"] < 1)).any()
+    assert first["images"].abs().max() <= 1
+    module = task.build_module()
+    assert torch.isfinite(task.losses(module, first)["loss"])
 
 
 def test_unknown_attribute_names_its_neighbour():

@@ -84,7 +84,7 @@ def test_a_class_classifier_labels_what_it_is_sure_of_and_lists_the_rest(
 ) -> None:
     source = write_tones(tmp_path / "source", {"train": 30, "test": 12}, faint=6)
     judge = load_classifier(tone_judge, torch.device("cpu"))
-    probabilities = torch.sigmoid(judge.logits(source.split("train").images(range(30))))
+    probabilities = judge.probabilities(source.split("train").images(range(30)))
     threshold = float(probabilities.amax(1).median())
     sure = (probabilities.amax(1) >= threshold).tolist()
     assert 0 < sum(sure) < 30
@@ -137,8 +137,8 @@ def test_attributes_below_the_confidence_stay_unknown(tmp_path: Path) -> None:
     run = train_judge(data, tmp_path / "run")
     judge = load_classifier(run, torch.device("cpu"))
     name = judge.attributes[0]
-    logits = judge.logits(data.split("test").images(range(24)))[:, 0]
-    confidence = torch.sigmoid(logits.abs())
+    probabilities = judge.probabilities(data.split("test").images(range(24)))[:, 0]
+    confidence = torch.maximum(probabilities, 1 - probabilities)
     threshold = float(confidence.median())
     options = LabelOptions(min_confidence=threshold, attributes=(name,))
     summary = label(data.folder, run, tmp_path / "out", options)
@@ -147,7 +147,7 @@ def test_attributes_below_the_confidence_stay_unknown(tmp_path: Path) -> None:
     assert 0 < frame[name].isna().sum() < 24
     assert frame[name].isna().tolist() == (confidence < threshold).tolist()
     known = frame[name].notna()
-    assert frame[name][known].tolist() == (logits > 0).long()[torch.tensor(known.tolist())].tolist()
+    assert frame[name][known].tolist() == (probabilities > 0.5).long()[torch.tensor(known.tolist())].tolist()
     (row,) = summary.labels
     assert row.given + row.unsure == 248
     assert row.agreement is not None

@@ -6,6 +6,7 @@ import typer
 
 from facegen.cli.evaluate import (
     attributes,
+    classifier,
     clip_score,
     control,
     everything,
@@ -39,6 +40,7 @@ SUBCOMMANDS = (
     memorization,
     reconstruction,
     subgroups,
+    classifier,
 )
 
 

@@ -1,0 +1,154 @@
+"""`facegen eval classifier`: how far a classifier can be trusted, on real faces it never saw."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.classifier import FaceClassifier, load_classifier
+from facegen.evaluation.report_json import report_json
+from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.metrics.classification import Config, build
+from facegen.nn.multilabel_scores import mean_of
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.tasks._class_scores import class_targets
+from facegen.tasks.attribute_classification import attribute_targets
+from facegen.workflows.devices import resolve_device
+from facegen.workflows.requested_faces import save_report
+
+BATCH_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class ClassifierOptions:
+    """`splits` are judged together; labels with fewer than `min_positives` faces stay out of the means."""
+
+    splits: tuple[str, ...] = ("test",)
+    min_positives: int = 50
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ClassifierReport:
+    """Scores by label (see `metrics.classification`), and means over those with enough faces.
+
+    `means` has `auc`, `balanced_accuracy`, `accuracy`, `majority` and `calibration_error`, None if no label
+    has enough faces; `num_scored` is over how many labels.
+    """
+
+    labels: dict[str, dict[str, Any]]
+    means: dict[str, float | None]
+    num_scored: int
+    min_positives: int
+    num_images: int
+    splits: tuple[str, ...]
+    classifier: str
+    classifier_fingerprint: str
+    dataset: str
+    dataset_fingerprint: str
+    remarks: tuple[str, ...]
+    seconds: float
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("classifier", self)
+
+
+def evaluate_classifier(
+    classifier: Path | str,
+    dataset: Path | str,
+    options: ClassifierOptions | None = None,
+    progress: Progress | None = None,
+) -> ClassifierReport:
+    """Score a classifier's calibrated answers about the labelled images of `dataset`.
+
+    The report is kept in the classifier's `evaluations`.
+
+    Raises:
+        UsageError: a run of another kind, images of another size, or no splits.
+        DataError: no such split, no images, or none of the classifier's labels in the data set.
+        MissingModelError: the run has no checkpoint.
+    """
+    options, progress = options or ClassifierOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    judge = load_classifier(Path(classifier), resolve_device(options.device))
+    opened = Dataset.open(dataset)
+    if not options.splits:
+        raise UsageError("No splits were named.", hint=f"There are: {', '.join(opened.splits)}.")
+    splits = [opened.split(name) for name in options.splits]
+    if not sum(map(len, splits)):
+        raise DataError(f"'{opened.folder}' has no images in {', '.join(options.splits)}.")
+    names, columns = _common_labels(judge, opened)
+    metric = build(Config(), labels=names)
+    with progress.stage("Judging real faces", total=sum(map(len, splits))) as bar:
+        for split in splits:
+            targets = _targets(judge, split, names)
+            for rows in torch.arange(len(split)).split(BATCH_IMAGES):
+                images = split.images(rows)
+                evidence, probabilities = judge.logits(images), judge.probabilities(images)
+                metric.update(evidence[:, columns], probabilities[:, columns], targets[rows])
+                bar.advance(len(rows))
+    scores = metric.compute()
+    enough = {name: entry for name, entry in scores.items() if entry["num_positive"] >= options.min_positives}
+    keys = ("auc", "balanced_accuracy", "accuracy", "majority", "calibration_error")
+    report = ClassifierReport(
+        labels=scores,
+        means={key: mean_of(enough, key) for key in keys},
+        num_scored=len(enough),
+        min_positives=options.min_positives,
+        num_images=sum(map(len, splits)),
+        splits=options.splits,
+        classifier=str(classifier),
+        classifier_fingerprint=judge.fingerprint,
+        dataset=str(opened.folder),
+        dataset_fingerprint=opened.manifest.fingerprint,
+        remarks=tuple(_remarks(options, judge)),
+        seconds=round(time.monotonic() - started, 2),
+    )
+    return replace(report, saved_to=save_report(Path(classifier), "classifier", report.to_json()))
+
+
+def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, ...], list[int]]:
+    """Labels that both know, and the classifier's outputs for them."""
+    labels = dataset.manifest.labels
+    if judge.class_column is not None:
+        known = judge.classes if judge.class_column in labels.classes else ()
+        return _found(judge.classes, known, dataset)
+    return _found(judge.attributes, labels.attributes, dataset)
+
+
+def _found(
+    outputs: tuple[str, ...], known: tuple[str, ...], dataset: Dataset
+) -> tuple[tuple[str, ...], list[int]]:
+    names = tuple(name for name in outputs if name in known)
+    if not names:
+        raise DataError(
+            f"'{dataset.folder}' has none of the labels that the classifier tells.",
+            hint=f"It tells: {', '.join(outputs)}.",
+        )
+    return names, [outputs.index(name) for name in names]
+
+
+def _targets(judge: FaceClassifier, split: DatasetSplit, names: tuple[str, ...]) -> Tensor:
+    if judge.class_column is not None:
+        return class_targets(split.frame[judge.class_column], names)
+    return attribute_targets(split.frame, names)
+
+
+def _remarks(options: ClassifierOptions, judge: FaceClassifier) -> list[str]:
+    remarks = []
+    if "train" in options.splits:
+        remarks.append("It was trained on images like these if not on these; unseen ones tell more.")
+    if "validation" in options.splits:
+        remarks.append("The validation split chose its checkpoint and calibrated it; test tells more.")
+    if not any("scale" in entry for entry in judge.held_out.values()):
+        remarks.append("It was never calibrated; train it again to have that.")
+    return remarks
