@@ -98,7 +98,7 @@ class Blend:
     def __len__(self) -> int:
         return len(self.weights)
 
-    def __getitem__(self, rows: slice) -> Blend:
+    def __getitem__(self, rows: slice | Tensor) -> Blend:
         return Blend(tuple(part[rows] for part in self.parts), self.weights[rows])
 
     @staticmethod

@@ -139,7 +139,15 @@ def read_image_settings(path: Path) -> ImageSettings:
     Raises:
         DataError: no such file, not a PNG, no settings in it, damaged ones, or of a newer facegen.
     """
-    text = read_png_text(Path(path)).get(SETTINGS_KEY)
+    if not Path(path).is_file():
+        raise DataError(f"'{path}' does not exist.")
+    try:
+        text = read_png_text(Path(path)).get(SETTINGS_KEY)
+    except DataError as error:
+        raise DataError(
+            f"'{path}' is not a PNG that can be read, and no other file carries facegen's settings.",
+            hint="Give the PNG that facegen wrote, not a copy saved in another format.",
+        ) from error
     if text is None:
         raise DataError(
             f"'{path}' carries no settings of facegen: its PNG has no text entry '{SETTINGS_KEY}'.",
@@ -148,7 +156,7 @@ def read_image_settings(path: Path) -> ImageSettings:
         )
     try:
         data = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"The settings in '{path}' are damaged: they are not JSON ({error}).") from error
     _check_version(path, data)
     try:
