@@ -14,6 +14,7 @@ from facegen.config.recipe import SamplingConfig
 from facegen.formats.images import image_grid
 from facegen.protocols import Progress
 from facegen.types import Blend
+from facegen.workflows._noise import Seed
 from facegen.workflows._sampling_plan import Plan, Strip
 from facegen.workflows.generator import FaceGenerator
 
@@ -30,7 +31,7 @@ class Artist:
     batch_size: int | None = None
 
     def draw(
-        self, inputs: Tensor | Blend, seeds: Sequence[int], title: str, progress: Progress
+        self, inputs: Tensor | Blend, seeds: Sequence[Seed], title: str, progress: Progress
     ) -> Iterator[tuple[int, Tensor]]:
         """Number of the first and uint8 (B, 3, H, W), batch by batch."""
         size = self.batch_size or self.generator.default_batch_size

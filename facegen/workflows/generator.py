@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
@@ -37,6 +37,7 @@ from facegen.types import (
     SampleSpec,
 )
 from facegen.workflows._fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
+from facegen.workflows._noise import Seed, noise_source
 from facegen.workflows.devices import resolve_device
 
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
@@ -222,15 +223,15 @@ class FaceGenerator:
     def trajectory(
         self,
         inputs: Tensor | Blend,
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         settings: SamplingConfig,
         negative_inputs: Tensor | None = None,
     ) -> Iterator[SamplerStep]:
         """Walk one batch from noise to samples: condition `inputs` (B, ...), one seed a row.
 
-        Of a `Blend` the conditionings are interpolated. `negative_inputs` (B, ...) take the null condition's
-        place in guidance. The states are on this generator's device and in the denoiser's scaled space;
-        `decode` turns an x0 into images.
+        Of a `Blend` the conditionings are interpolated, of a `SeedBetween` the noise. `negative_inputs`
+        (B, ...) take the null condition's place in guidance. The states are on this generator's device and
+        in the denoiser's scaled space; `decode` turns an x0 into images.
 
         Raises:
             UsageError: seeds or negative inputs are not as many as inputs, or more steps than timesteps.
@@ -249,11 +250,10 @@ class FaceGenerator:
         )
         if settings.clip_x0 is not None:
             denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
-        generators = [Generator().manual_seed(seed) for seed in seeds]
+        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
 
         def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order
-            shape = self.sample_spec.shape
-            return torch.stack([torch.randn(shape, generator=each) for each in generators]).to(self.device)
+            return torch.stack([source() for source in sources]).to(self.device)
 
         sampler = _sampler_of(settings)
         return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
@@ -261,7 +261,7 @@ class FaceGenerator:
     def generate(
         self,
         inputs: Tensor | Blend,
-        seeds: Sequence[int],
+        seeds: Sequence[Seed],
         settings: SamplingConfig,
         negative_inputs: Tensor | None = None,
         batch_size: int | None = None,
@@ -284,6 +284,11 @@ class FaceGenerator:
                     on_step(step)
             images.append(self.decode(x0))
         return torch.cat(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
+
+    def noise(self, seeds: Sequence[Seed]) -> Tensor:
+        """The noise (B, *S) that `trajectory` starts from."""
+        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
+        return torch.stack([source() for source in sources]).to(self.device)
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
