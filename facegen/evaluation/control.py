@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facegen.evaluation.distribution_report import ScoreRow
 from facegen.evaluation.toggles import Toggle
 from facegen.metrics._binomial import NORMAL_QUANTILE_95, wilson_interval
 from facegen.metrics._bootstrap import ratio_interval
@@ -205,8 +206,77 @@ def classifier_limits(held_out: dict[str, dict[str, Any]], name: str) -> dict[st
     """
     scores = held_out.get(name, {})
     accuracy, yes, no = (scores.get(key) for key in ("accuracy", "sensitivity", "specificity"))
+    yes = scores.get("recall", yes)  # of a class: how often it is the likeliest
     return {
         "accuracy": accuracy,
         "hit": None if yes is None or no is None else yes * no,
         "leakage": None if accuracy is None else 2 * accuracy * (1 - accuracy),
     }
+
+
+def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | None]]) -> dict[str, ScoreRow]:
+    """The matrix as scores that can be compared: `hit`, `leakage` and for each toggled name `hit NAME`.
+
+    `floor` is what redrawing every face would give, `ceiling` what the classifier of `limits` (by name, from
+    `classifier_limits`) would grant a perfect generator. Which names were toggled is a setting of the pooled
+    two.
+    """
+    toggled = [row["attribute"] for row in matrix.rows]
+    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell]
+    scores = {
+        "hit": _score(
+            matrix.hit,
+            "higher",
+            "the share of changed wishes that come true",
+            floor=mean_known([row["chance"] for row in matrix.rows]),
+            ceiling=mean_known([limits[name]["hit"] for name in toggled]),
+            settings={"toggled": toggled},
+        )
+    }
+    if matrix.leakage is not None:
+        scores["leakage"] = _score(
+            matrix.leakage,
+            "lower",
+            "the share of other answers that change",
+            floor=mean_known([cell["chance"] for _, cell in cells]),
+            ceiling=mean_known([limits[name]["leakage"] for name, _ in cells]),
+            settings={"toggled": toggled},
+        )
+    for row in matrix.rows:
+        name = row["attribute"]
+        told = f"the share of requests for {name} that come true"
+        beside = {"floor": row["chance"], "ceiling": limits[name]["hit"]}
+        scores[f"hit {name}"] = _score(row["hit"], "higher", told, settings={}, **beside)
+    return scores
+
+
+def _score(
+    found: dict[str, float],
+    better: str,
+    interval_of: str,
+    *,
+    floor: float | None,
+    ceiling: float | None,
+    settings: dict[str, Any],
+) -> ScoreRow:
+    low, high = found["low"], found["high"]
+    return ScoreRow(
+        metric="control",
+        value=found["share"],
+        better=better,
+        estimate=found["share"],
+        low=low,
+        high=high,
+        standard_error=(high - low) / (2 * NORMAL_QUANTILE_95),
+        interval_of=interval_of,
+        spread=None,
+        floor=floor,
+        ceiling=ceiling,
+        settings=settings,
+    )
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are not None; None where there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

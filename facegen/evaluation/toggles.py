@@ -62,6 +62,20 @@ def toggle_requests(base: Tensor, names: Sequence[str], name: str, num_pairs: in
     return Toggle(name, names, off, on)
 
 
+def class_toggle(base: Tensor, names: Sequence[str], name: str, num_pairs: int) -> Toggle:
+    """Pairs that ask for another class of `base` (R, K), or for none, and then for `name`.
+
+    Pair i starts from row i, or where that is of class `name`, from the next one that is not. Third classes
+    are asked the same off and on, the class given up is not; nor is any where the base asks for none.
+    """
+    names, column = tuple(names), tuple(names).index(name)
+    off = base[_rows_without(base, {name: column}, name, num_pairs)].clone().to(torch.int8)
+    off[off[:, column] == YES] = OPEN
+    on = torch.full_like(off, NO)
+    on[:, column] = YES
+    return Toggle(name, names, off, on)
+
+
 def _rows_without(base: Tensor, index: dict[str, int], name: str, num_pairs: int) -> Tensor:
     """Row numbers (P,): i modulo R, or the next row in which `name` is absent and could be seen."""
     away = [index[other] for other in (name, *hiders_of(name)) if other in index]

@@ -99,6 +99,8 @@ def show_evaluations(facts: RunFacts) -> Shown:
 def kind_of(evaluation: Evaluation) -> str:
     """The metric's name, "distribution" for all reports of such scores."""
     data = evaluation.data
+    if evaluation.metric in BUILDERS:
+        return evaluation.metric
     old = {"score", "features", "floor"} <= data.keys()  # of a facegen that knew one score a report
     return DISTRIBUTION if old or {"scores", "fingerprint"} <= data.keys() else evaluation.metric
 

@@ -20,6 +20,10 @@ LINES = {
     "reference": "reference data set",
     "split": "split of the reference",
     "num_samples": "number of images",
+    "classifier": "classifier that judges",
+    "base": "rest of each request",
+    "data": "data set the requests come from",
+    "toggled": "wishes that were toggled",
 }
 
 
@@ -176,7 +180,7 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(data.get("scores"), dict) or not isinstance(data.get("fingerprint"), dict):
         raise DataError(
             f"'{path}' is a report of '{data.get('metric')}' without scores and fingerprint to compare.",
-            hint="Reports of 'facegen eval all', fid, kid, precision-recall and the like can be compared; "
-            "one of an older facegen is to be made anew.",
+            hint="Reports of 'facegen eval all', fid, kid, precision-recall, control and the like can be "
+            "compared; one of an older facegen is to be made anew.",
         )
     return data

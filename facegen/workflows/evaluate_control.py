@@ -1,4 +1,4 @@
-"""`facegen eval control`: toggle one attribute of a request, at the same noise, and see what else changes."""
+"""`facegen eval control`: toggle one wish of a request, at the same noise, and see what else changes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from torch import Tensor
 
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.classifier import FaceClassifier, load_classifier
-from facegen.evaluation.control import ControlMatrix, classifier_limits, control_matrix
+from facegen.evaluation.control import (
+    ControlMatrix,
+    classifier_limits,
+    control_matrix,
+    control_scores,
+    mean_known,
+)
+from facegen.evaluation.distribution_report import ScoreRow
 from facegen.evaluation.report_json import report_json
-from facegen.evaluation.toggles import toggle_requests
+from facegen.evaluation.toggles import class_toggle, toggle_requests
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.visuals.control_heat_map import control_heat_map_png
+from facegen.workflows._control_requests import Askable, askable
 from facegen.workflows.devices import resolve_device
 from facegen.workflows.generator import FaceGenerator
 from facegen.workflows.requested_faces import (
@@ -40,10 +48,10 @@ FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
 class ControlOptions:
     """What is toggled and how faces are drawn.
 
-    `attributes` None are all that the generator can be asked for and the classifier can tell; `num_samples`
-    are the pairs of each. The rest of a request are the labels of records ("labels"), from `split` of `data`
-    (None: what the run was trained on), or left open ("open"). `guidance` and `steps` None are the run's own.
-    The first `grid_pairs` of each attribute go into a picture.
+    `attributes` (or classes) None are all that the generator can be asked for and the classifier can tell;
+    `num_samples` are the pairs of each. The rest of a request are the labels of records ("labels"), from
+    `split` of `data` (None: what the run was trained on), or left open ("open"). `guidance` and `steps` None
+    are the run's own. The first `grid_pairs` of each attribute go into a picture.
     """
 
     attributes: tuple[str, ...] | None = None
@@ -66,12 +74,19 @@ class ControlReport:
     `leakage_chance` the means over rows and cells of what redrawing every face would give.
     `classifier_limits` says by attribute what the classifier's own errors make of a perfect generator
     (`classifier_hit` and `classifier_leakage` in the mean). `no_effect_shown` names what asking for is not
-    shown to make more frequent.
+    shown to make more frequent. `class_column` is the column whose classes were toggled, None for attributes.
+
+    `scores` are those of `evaluation.control.control_scores`; their `floor` is what redrawing every face
+    would give, their `ceiling` what the classifier would grant a perfect generator. `fingerprint` is what two
+    reports must share to be compared.
     """
 
     num_samples: int
     num_images: int
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     base: Base
+    class_column: str | None
     answers: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     hit: dict[str, float]
@@ -122,35 +137,38 @@ def evaluate_control(
     device = resolve_device(options.device)
     generator = FaceGenerator.load(run, device)
     judge = load_classifier(Path(classifier), device)
-    names = _names_asked(generator, run)
-    toggled = _toggled(names, judge, options.attributes)
+    asked = askable(generator, judge, run)
+    toggled = _toggled(asked, options.attributes)
     if generator.image_size != judge.image_size:
         raise UsageError(
             f"The classifier '{classifier}' was trained on {judge.image_size} pixels, and this run draws "
             f"{generator.image_size}.",
             hint=f"Train a classifier on a data set prepared with --size {generator.image_size}.",
         )
-    base, source = _base_requests(generator, names, options)
+    base, source, data = _base_requests(generator, asked, options)
     settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+    conditioner: Any = generator.conditioner
 
     def draw(requests: Tensor, seeds: Sequence[int]) -> Tensor:
-        return generator.generate(_inputs(generator, names, requests), list(seeds), settings)
+        return generator.generate(conditioner.inputs(asked.frame(requests)), list(seeds), settings)
 
-    toggles = [toggle_requests(base, names, name, options.num_samples) for name in toggled]
+    toggle = toggle_requests if asked.class_column is None else class_toggle
+    toggles = [toggle(base, asked.names, name, options.num_samples) for name in toggled]
     total = 2 * len(toggles) * options.num_samples
     with progress.stage("Drawing and judging pairs of faces", total=total) as bar:
         matrix = control_matrix(
             toggles,
-            judge.attributes,
+            asked.known,
             range(options.seed, options.seed + options.num_samples),
             draw,
-            lambda images: judge.logits(images) > 0,
+            asked.answer,
             keep_pairs=options.grid_pairs,
             advance=bar.advance,
         )
-    report = _report(matrix, judge, options)
+    report = _report(matrix, judge, asked, options)
     report = replace(
         report,
+        fingerprint={**report.fingerprint, "data": data},
         classifier=str(classifier),
         run=str(run),
         data=source,
@@ -162,31 +180,13 @@ def evaluate_control(
     return replace(report, saved_to=save_report(run, "control", report.to_json()))
 
 
-def _names_asked(generator: FaceGenerator, run: Path) -> tuple[str, ...]:
-    names = tuple(getattr(generator.conditioner, "attributes", ()))
-    if not names:
-        kind = generator.recipe.section("conditioner").kind
-        raise UsageError(
-            f"'{run}' is conditioned on '{kind}', and only attributes can be toggled one by one.",
-            hint="Give a run with conditioner.kind=attributes, such as one of --preset celeba-attributes.",
-        )
-    return names
-
-
-def _toggled(
-    names: tuple[str, ...], judge: FaceClassifier, wanted: tuple[str, ...] | None
-) -> tuple[str, ...]:
-    both = tuple(name for name in names if name in judge.attributes)
-    if not both:
-        raise DataError(
-            "The classifier knows none of the attributes that this run can be asked for.",
-            hint=f"The run: {', '.join(names)}. The classifier: {', '.join(judge.attributes) or 'none'}.",
-        )
+def _toggled(asked: Askable, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    both = tuple(name for name in asked.names if name in asked.known)
     if wanted is not None and not wanted:
         raise UsageError("No attribute is named to be toggled.", hint=f"Both know: {', '.join(both)}.")
     for name in wanted or ():
         if name not in both:
-            who = "run cannot be asked for" if name not in names else "classifier cannot tell"
+            who = "run cannot be asked for" if name not in asked.names else "classifier cannot tell"
             raise UsageError(
                 f"The {who} '{name}'.{did_you_mean(name, both)}", hint=f"Both know: {', '.join(both)}."
             )
@@ -194,51 +194,46 @@ def _toggled(
 
 
 def _base_requests(
-    generator: FaceGenerator, names: tuple[str, ...], options: ControlOptions
-) -> tuple[Tensor, str | None]:
-    """Requests (R, A) int8 that attributes are toggled in, and the path they come from."""
+    generator: FaceGenerator, asked: Askable, options: ControlOptions
+) -> tuple[Tensor, str | None, str | None]:
+    """Requests (R, A) int8 that are toggled in, the path they come from and the data set's fingerprint."""
     if options.base == "open":
-        return torch.zeros(options.num_samples, len(names), dtype=torch.int8), None
+        return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
     records = request_records(generator, options.data, options.split)
     if len(records.frame) == 0:
         raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
-    missing = [name for name in names if name not in records.frame.columns]
-    if missing:
-        raise DataError(
-            f"'{records.source}' has no column {', '.join(missing)}, which this run is asked with.",
-            hint="Name the data of the run with --data, or leave the rest of each request open: --base open",
-        )
     order = drawn_rows(len(records.frame), len(records.frame), options.seed).tolist()
-    labels = records.frame.iloc[order][list(names)].astype("Int8")
-    signed = (2 * labels - 1).fillna(0).to_numpy(dtype="int8")
-    return torch.from_numpy(signed.copy()), str(records.source)
+    return asked.requests(records.frame.iloc[order]), str(records.source), records.dataset_fingerprint
 
 
-def _inputs(generator: FaceGenerator, names: tuple[str, ...], requests: Tensor) -> Tensor:
-    import pandas as pd
-
-    values = pd.DataFrame(requests.numpy(), columns=list(names)).astype("Int8")
-    return generator.conditioner.inputs((values + 1).floordiv(2).mask(values == 0))
-
-
-def _report(matrix: ControlMatrix, judge: FaceClassifier, options: ControlOptions) -> ControlReport:
-    limits = {name: classifier_limits(judge.held_out, name) for name in judge.attributes}
+def _report(
+    matrix: ControlMatrix, judge: FaceClassifier, asked: Askable, options: ControlOptions
+) -> ControlReport:
+    limits = {name: classifier_limits(judge.held_out, name) for name in asked.known}
     cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell is not None]
     return ControlReport(
         num_samples=options.num_samples,
         num_images=matrix.num_images,
+        scores=control_scores(matrix, limits),
+        fingerprint={
+            "classifier": judge.fingerprint,
+            "image_size": judge.image_size,
+            "base": options.base,
+            "split": None if options.base == "open" else options.split,
+        },
         base=options.base,
-        answers=judge.attributes,
+        class_column=asked.class_column,
+        answers=asked.known,
         rows=matrix.rows,
         hit=matrix.hit,
-        hit_chance=_mean([row["chance"] for row in matrix.rows]) or 0.0,
+        hit_chance=mean_known([row["chance"] for row in matrix.rows]) or 0.0,
         leakage=matrix.leakage,
-        leakage_chance=_mean([cell["chance"] for _, cell in cells]),
+        leakage_chance=mean_known([cell["chance"] for _, cell in cells]),
         classifier_limits=limits,
-        classifier_hit=_mean([limits[row["attribute"]]["hit"] for row in matrix.rows]),
-        classifier_leakage=_mean([limits[name]["leakage"] for name, _ in cells]),
+        classifier_hit=mean_known([limits[row["attribute"]]["hit"] for row in matrix.rows]),
+        classifier_leakage=mean_known([limits[name]["leakage"] for name, _ in cells]),
         no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
-        remarks=tuple(_remarks(matrix, options)),
+        remarks=tuple(_remarks(matrix, asked, options)),
         classifier="",
         classifier_fingerprint=judge.fingerprint,
         run="",
@@ -248,24 +243,24 @@ def _report(matrix: ControlMatrix, judge: FaceClassifier, options: ControlOption
     )
 
 
-def _remarks(matrix: ControlMatrix, options: ControlOptions) -> list[str]:
+def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> list[str]:
     remarks = []
     if options.num_samples < FEWEST_PAIRS:
         remarks.append(
             f"{options.num_samples} pairs an attribute say little about one of them: ask for more with "
             "--num-samples."
         )
-    if any(row["gave_way"] for row in matrix.rows):
+    if asked.class_column is not None:
+        remarks.append(
+            f"Toggled is the class '{asked.class_column}'. The class given up has to change; leakage is into "
+            "third ones."
+        )
+    elif any(row["gave_way"] for row in matrix.rows):
         remarks.append(
             "What a toggled attribute rules out or in (other hair colours, hair under a hat) was asked for "
             "accordingly; in those pairs it is no leakage."
         )
     return remarks
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _write_heat_map(run: Path, report: ControlReport) -> Path:

@@ -37,6 +37,13 @@ class LabelledRecords:
     dataset: Dataset | None = None
     latents: LatentStore | None = None
 
+    @property
+    def dataset_fingerprint(self) -> str | None:
+        """Of the data set that they are from, also where only its latents are here."""
+        if self.dataset is not None:
+            return self.dataset.manifest.fingerprint
+        return None if self.latents is None else self.latents.index.dataset_fingerprint
+
 
 def open_records(source: Path, split: str) -> LabelledRecords:
     """The records of `split` of a prepared data set or of a folder of latents.

@@ -239,7 +239,10 @@ def _control(words: str, settings: dict[str, Any], picture: Path) -> ControlRepo
     return ControlReport(
         num_samples=64,
         num_images=128,
+        scores={},
+        fingerprint={},
         base="labels",
+        class_column=None,
         answers=("Smiling", words),
         rows=(row,),
         hit=_share(0.7),

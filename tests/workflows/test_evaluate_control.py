@@ -7,13 +7,21 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from evaluation_parts import ATTRIBUTES, drawer, train_judge, write_shapes
-from generator_parts import save_run, tiny_recipe
+import torch
+from evaluation_parts import ATTRIBUTES, SIZE, drawer, train_judge, write_shapes
+from generator_parts import LABELS, save_run, tiny_recipe
 from PIL import Image
 from typer.testing import CliRunner
 
 from facegen.cli.app import app
 from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import Dataset
+from facegen.formats.dataset_writer import DatasetWriter
+from facegen.formats.files import sha256_of
+from facegen.formats.images import encode_png
+from facegen.types import LabelSchema
+from facegen.workflows import evaluate_control as workflow
+from facegen.workflows.compare import compare
 from facegen.workflows.evaluate_control import ControlOptions, ControlReport, evaluate_control
 from facegen.workflows.generator import FaceGenerator
 
@@ -122,7 +130,7 @@ def test_what_cannot_be_toggled_is_refused(place: SimpleNamespace, tmp_path: Pat
     with pytest.raises(UsageError, match="--data"):
         control(place, data=None)
     blind = SimpleNamespace(data=place.data, judge=place.judge, run=save_run(tmp_path, tiny_recipe("none")))
-    with pytest.raises(UsageError, match="only attributes can be toggled"):
+    with pytest.raises(UsageError, match="only attributes or classes can be toggled"):
         control(blind)
 
 
@@ -144,3 +152,94 @@ def test_the_command_prints_rates_beside_chance_and_says_where_it_is_kept(place,
     assert "control-pairs-" in result.output
     parsed = json.loads(CliRunner().invoke(app, [*line, "--num-samples", "2", "--json"]).stdout)
     assert len(parsed["rows"]) == 3
+
+
+def test_scores_stand_between_redrawing_and_the_classifiers_limit(place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(FaceGenerator, "generate", drawer())
+    report = control(place)
+    assert list(report.scores) == ["hit", "leakage", *(f"hit {name}" for name in ATTRIBUTES)]
+    for name, row in report.scores.items():
+        assert row.low <= row.value <= row.high, name
+        assert (row.floor < row.value) == (name != "leakage")
+    assert report.scores["hit"].value == report.hit["share"]
+    assert report.scores["hit"].ceiling == pytest.approx(report.classifier_hit)
+    assert report.fingerprint["data"] == place.data.manifest.fingerprint
+
+
+def test_a_run_that_listens_is_told_from_one_that_does_not(place, monkeypatch: pytest.MonkeyPatch):
+    honest = drawer()
+    monkeypatch.setattr(FaceGenerator, "generate", honest)
+    good = control(place).saved_to
+
+    def deaf(self, inputs, *rest, **options):
+        return honest(self, inputs * inputs.new_tensor([1, 0, 1]), *rest, **options)
+
+    monkeypatch.setattr(FaceGenerator, "generate", deaf)
+    bad = control(place).saved_to
+    verdicts = {one.score: one.verdict for one in compare(bad, good).scores}
+    assert verdicts["hit"] == verdicts["hit Eyeglasses"] == "B better"
+    assert verdicts["hit Smiling"] == "no difference shown"
+    some = control(place, attributes=("Smiling",)).saved_to
+    partly = compare(good, some)
+    assert [one.score for one in partly.scores] == ["hit Smiling"]
+    assert set(partly.left_out) == {"hit", "leakage"}, "pooled over other wishes"
+    left_open = control(place, base="open").saved_to
+    with pytest.raises(UsageError, match="rest of each request"):
+        compare(good, left_open)
+
+
+def write_ages(folder: Path) -> Dataset:
+    classes = {"age": LABELS.classes["age"]}
+    writer = DatasetWriter(folder, LabelSchema(classes=classes), {}, {"size": SIZE})
+    rows = []
+    for index in range(20):
+        png = encode_png(torch.full((3, SIZE, SIZE), 10 * index, dtype=torch.uint8))
+        labels = {"id": str(index), "split": "validation", "caption": "", "captions": [""], "identity": None}
+        age = classes["age"][index % 2]
+        rows.append({**labels, "image": png, "sha256": sha256_of(png), "age": age})
+    writer.write_split("validation", rows, len(rows), 1000)
+    writer.finish(rejects=[], kind="shapes", image_size=SIZE)
+    return Dataset.open(folder)
+
+
+def test_classes_are_toggled_by_a_run_that_is_asked_for_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = save_run(tmp_path, tiny_recipe({"kind": "class_label", "column": "age", "dim": 32}))
+    data = write_ages(tmp_path / "ages")
+    judge = SimpleNamespace(
+        attributes=(),
+        classes=("old", "middle", "young"),
+        class_column="age",
+        image_size=SIZE,
+        fingerprint="f" * 64,
+        held_out={},
+        logits=lambda images: torch.nn.functional.one_hot(2 - 2 * images[:, 0, 0, 0].long(), 3).float(),
+    )
+    monkeypatch.setattr(workflow, "load_classifier", lambda path, device: judge)
+
+    def by_class(self, inputs, seeds, settings, *rest, **options):  # class 0 is young, 1 old
+        return inputs.view(-1, 1, 1, 1).expand(-1, 3, SIZE, SIZE).to(torch.uint8)
+
+    monkeypatch.setattr(FaceGenerator, "generate", by_class)
+    report = control(SimpleNamespace(run=run, judge="judge", data=data))
+    assert report.class_column == "age"
+    assert [(row["attribute"], row["hit"]["share"]) for row in report.rows] == [("young", 1.0), ("old", 1.0)]
+    assert report.rows[0]["leakage"]["old"] is None, "the class given up has to change"
+    assert report.rows[0]["leakage"]["middle"]["share"] == 0.0
+    judge.class_column = "race"
+    with pytest.raises(UsageError, match="tells the class 'race'"):
+        control(SimpleNamespace(run=run, judge="judge", data=data))
+
+
+def test_an_attribute_learned_as_two_classes_is_toggled_as_one(place, tmp_path, monkeypatch):
+    run = save_run(tmp_path, tiny_recipe({"kind": "class_label", "column": "Male", "dim": 32}))
+
+    def by_class(self, inputs, seeds, settings, *rest, **options):
+        wanted = torch.zeros(len(inputs), 3)
+        wanted[:, 2] = 2 * inputs - 1
+        return drawer()(self, wanted, seeds, settings)
+
+    monkeypatch.setattr(FaceGenerator, "generate", by_class)
+    report = control(SimpleNamespace(run=run, judge=place.judge, data=place.data))
+    assert [row["attribute"] for row in report.rows] == ["Male"]
+    assert report.rows[0]["hit"]["share"] > 0.9
+    assert report.rows[0]["leakage"]["Smiling"]["share"] < 0.1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facegen.workflows.evaluate_control import ControlReport
 
 ABOUT = (
-    "Toggle one attribute at the same noise: did it change, and what else did?",
+    "Toggle one attribute or class at the same noise: did it change, and what else did?",
     "Pairs of faces are drawn whose requests differ in one attribute, and judged by a classifier trained by"
     " facegen. Gives hit rates, leakage into every other attribute, and a heat map.",
 )
@@ -41,7 +41,7 @@ def control(
         Path, typer.Option(help="A classifier run made by 'facegen train'.", show_default=False)
     ],
     attributes: Annotated[
-        str | None, typer.Option(help="Attributes to toggle, as A,B; left out: all.", show_default=False)
+        str | None, typer.Option(help="Attributes or classes to toggle, as A,B; left out: all.", show_default=False)
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Pairs of faces an attribute.", min=1)] = 64,
     base: Annotated[
