@@ -22,10 +22,10 @@ UPPER_HALF = "▀"
 
 
 def show_picture(path: Path, show: bool | None = None) -> None:
-    """Show the picture file on stdout if the terminal can, or, with `show`, say why not.
+    """Show the picture file on stdout if the terminal can; with `show` in half-blocks at least, False never.
 
     Raises:
-        UsageError: `show` is True and there is no way, or the file is not a picture of pixels.
+        UsageError: `show` is True and the file is not a picture of pixels.
     """
     way = way_of(os.environ, is_terminal=sys.stdout.isatty())
     if show is False or (way is None and not show):
