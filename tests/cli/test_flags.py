@@ -111,6 +111,7 @@ FLAGS = {
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},
     "plot schedule": {"subject"} | FIGURE,
+    "plot attributes": {"dataset", "--split"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {

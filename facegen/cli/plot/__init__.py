@@ -5,13 +5,13 @@ from __future__ import annotations
 import typer
 
 from facegen.cli.options import described
-from facegen.cli.plot import curves, schedule
+from facegen.cli.plot import attributes, curves, schedule
 
 ABOUT = (
     "Draw what a run or a data set has to show.",
     "Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.",
 )
-SUBCOMMANDS = (schedule, curves)
+SUBCOMMANDS = (schedule, curves, attributes)
 
 
 def register(app: typer.Typer) -> None:
