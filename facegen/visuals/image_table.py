@@ -6,6 +6,7 @@ Letters: R rows, C columns, H/W height and width of a picture in pixels.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ SMALLEST_CELL_PIXELS = 128
 GAP_PIXELS = 6
 LETTER_INCHES = 0.075  # width of a letter of a row's label
 LINE_INCHES = 0.16
+TITLE_LETTER_INCHES, TITLE_LINE_INCHES = 0.085, 0.19
+SHORTEST_TITLE = 24  # letters for which a narrow table is widened; longer titles are wrapped
 FONT_SIZE = 8
 
 
@@ -63,7 +66,7 @@ def image_table(
             x = page.left_of(column) + page.cell_width / 2
             page.write(figure, x, page.top - 6, label, ha="center", va="bottom")
         if title:
-            page.write(figure, page.left + 2, 6, title, va="top", fontsize=FONT_SIZE + 1.5)
+            page.write(figure, page.left + 2, 6, page.title, va="top", fontsize=FONT_SIZE + 1.5)
     return figure
 
 
@@ -78,6 +81,7 @@ class _Page:
     cell_width: int
     cell_height: int
     below: int  # what stands under each row of pictures: captions and the gap
+    title: str  # wrapped to the width
 
     def left_of(self, column: int) -> int:
         return self.left + column * (self.cell_width + GAP_PIXELS)
@@ -100,14 +104,21 @@ def _page(
     title: str,
 ) -> _Page:
     caption_lines = max((_lines(text) for line in captions for text in line), default=0)
-    head_lines = max(map(_lines, column_labels), default=0) + (1.5 if title else 0)
+    head_lines = max(map(_lines, column_labels), default=0)
     longest = max((len(line) for label in row_labels for line in label.splitlines()), default=0)
     left = round(FIGURE_DPI * (LETTER_INCHES * longest + 0.08))
-    top = round(FIGURE_DPI * (LINE_INCHES * head_lines + 0.06))
+    title_letters = max(
+        SHORTEST_TITLE, int(columns * (cell_width + GAP_PIXELS) / FIGURE_DPI / TITLE_LETTER_INCHES)
+    )
+    title = "\n".join(line for part in title.splitlines() for line in textwrap.wrap(part, title_letters))
+    title_width = TITLE_LETTER_INCHES * max(map(len, title.splitlines()), default=0)
+    title_height = TITLE_LINE_INCHES * _lines(title) + (0.05 if title else 0)
+    top = round(FIGURE_DPI * (LINE_INCHES * head_lines + title_height + 0.06))
     below = round(FIGURE_DPI * LINE_INCHES * caption_lines) + GAP_PIXELS
-    width = left + columns * (cell_width + GAP_PIXELS) + GAP_PIXELS
+    pictures_width = max(columns * (cell_width + GAP_PIXELS), round(FIGURE_DPI * title_width))
+    width = left + pictures_width + GAP_PIXELS
     height = top + rows * (cell_height + below) + GAP_PIXELS
-    return _Page(width, height, left, top, cell_width, cell_height, below)
+    return _Page(width, height, left, top, cell_width, cell_height, below, title)
 
 
 def _place(figure: Figure, page: _Page, row: int, column: int, image: np.ndarray, caption: str) -> None:

@@ -124,7 +124,7 @@ def evaluate_reconstruction(
     metric = build(Config(), distance=judge.distance if judge else None)
     before, after = [], []
     with progress.stage("Reconstructing", total=len(rows)) as bar:
-        for images, reconstructed in _pairs(loaded, split, rows, options.batch_size, device):
+        for images, reconstructed in reconstructed_pairs(loaded, split, rows, options.batch_size, device):
             metric.update(reconstructed, images)
             if extractor is not None:
                 before.append(extractor(images))
@@ -154,7 +154,7 @@ def evaluate_reconstruction(
         seconds=round(time.monotonic() - started, 2),
     )
     shown = rows[torch.from_numpy(order.copy())]
-    pairs = list(_pairs(loaded, split, shown, options.batch_size, device))
+    pairs = list(reconstructed_pairs(loaded, split, shown, options.batch_size, device))
     return _saved(report, Path(autoencoder), pairs, options.out)
 
 
@@ -187,7 +187,7 @@ def _judges(
     return judge, extractor
 
 
-def _pairs(
+def reconstructed_pairs(
     loaded: LoadedAutoencoder, split: DatasetSplit, rows: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, their reconstructions), both uint8 (B, 3, H, W) on the CPU; from means, without noise."""

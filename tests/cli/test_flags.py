@@ -7,6 +7,9 @@ from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
 FIGURE = {"--out", "--csv", "--show", "--json"}
+ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
+SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
+MOVING = {"--frames", "--fps", "--hold"}
 FEATURES = {"--features", "--weights"}
 DRAWN = {"--seed", "--guidance", "--steps", "--batch-size", "--device"}
 DISTRIBUTION = {
@@ -111,6 +114,18 @@ FLAGS = {
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},
     "plot schedule": {"subject"} | FIGURE,
+    "plot samples": {"subject", "--data"} | ASKED | SAMPLED | FIGURE,
+    "plot denoising": {"run", "--frames"} | ASKED | SAMPLED | FIGURE,
+    "plot animation": {"run", "--walk", "--what", "--easing", "--scale"} | MOVING | ASKED | SAMPLED | FIGURE,
+    "plot reconstructions": {"autoencoder", "dataset", "--split", "--count", "--seed", "--amplify"}
+    | {"--device"}
+    | FIGURE,
+    "plot blend": {"run", "--blend"} | SAMPLED | FIGURE,
+    "plot interpolation": {"run", "--from", "--to", "--between", "--seeds", "--frames"}
+    | ASKED
+    | SAMPLED
+    | FIGURE,
+    "plot timelapse": {"run", "--source"} | MOVING | ASKED | SAMPLED | FIGURE,
     "plot attributes": {"dataset", "--split"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,

@@ -36,3 +36,17 @@ def test_a_short_last_row_leaves_its_places_empty():
 def test_labels_must_be_as_many_as_rows_or_columns(labels):
     with pytest.raises(ValueError, match="1 labels for"):
         image_table(np.ones((2, 3, 8, 8, 3), np.uint8), **labels)
+
+
+def test_a_long_title_is_wrapped_and_stays_on_the_page_above_the_pictures():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = image_table(np.ones((1, 1, 16, 16, 3), np.uint8), title="a smiling woman with wavy hair " * 3)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    (title,) = figure.texts
+    box = title.get_window_extent(renderer)
+    page_width, page_height = (size * figure.dpi for size in figure.get_size_inches())
+    picture_top = figure.axes[0].get_position().y1 * page_height
+    assert box.x1 <= page_width
+    assert box.y1 <= page_height
+    assert box.y0 >= picture_top

@@ -5,13 +5,35 @@ from __future__ import annotations
 import typer
 
 from facegen.cli.options import described
-from facegen.cli.plot import attributes, curves, schedule
+from facegen.cli.plot import (
+    animation,
+    attributes,
+    blend,
+    curves,
+    denoising,
+    interpolation,
+    reconstructions,
+    samples,
+    schedule,
+    timelapse,
+)
 
 ABOUT = (
     "Draw what a run or a data set has to show.",
     "Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.",
 )
-SUBCOMMANDS = (schedule, curves, attributes)
+SUBCOMMANDS = (
+    schedule,
+    curves,
+    attributes,
+    samples,
+    denoising,
+    animation,
+    reconstructions,
+    blend,
+    interpolation,
+    timelapse,
+)
 
 
 def register(app: typer.Typer) -> None:
