@@ -114,6 +114,7 @@ FLAGS = {
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},
     "plot schedule": {"subject"} | FIGURE,
+    "plot architecture": {"subject", "--depth"} | FIGURE,
     "plot samples": {"subject", "--data"} | ASKED | SAMPLED | FIGURE,
     "plot denoising": {"run", "--frames"} | ASKED | SAMPLED | FIGURE,
     "plot animation": {"run", "--walk", "--what", "--easing", "--scale"} | MOVING | ASKED | SAMPLED | FIGURE,

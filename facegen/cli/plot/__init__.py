@@ -7,6 +7,7 @@ import typer
 from facegen.cli.options import described
 from facegen.cli.plot import (
     animation,
+    architecture,
     attributes,
     blend,
     curves,
@@ -24,6 +25,7 @@ ABOUT = (
 )
 SUBCOMMANDS = (
     schedule,
+    architecture,
     curves,
     attributes,
     samples,
