@@ -27,6 +27,7 @@ from facegen.cli import (
     report,
     reproduce,
     sample,
+    studio,
     train,
     version,
 )
@@ -56,6 +57,7 @@ ORDER = (
     "encode",
     "train",
     "sample",
+    "studio",
     "reproduce",
     "eval",
     "compare",
@@ -118,6 +120,7 @@ for command in (
     encode,
     train,
     sample,
+    studio,
     reproduce,
     evaluate,
     compare,

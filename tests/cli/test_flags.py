@@ -110,6 +110,7 @@ FLAGS = {
         for name in ("all", "fid", "kid", "precision-recall", "inception-score")
     },
     "eval fd-dinov2": DISTRIBUTION | TALK,
+    "studio": {"run", "--port", "--open", "--weights", "--device"},
     "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},

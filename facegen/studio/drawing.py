@@ -1,0 +1,178 @@
+"""Drawing a wish, step by step: previews on the way, finished PNGs that carry their settings at the end."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facegen.errors import DataError
+from facegen.formats.checkpoint import Weights
+from facegen.formats.images import encode_png
+from facegen.progress import SilentProgress
+from facegen.studio.state import Asked, Controls, Wish, asked_by
+from facegen.types import Blend, PromptReading
+from facegen.workflows._sampling_plan import Face
+from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.image_settings import SETTINGS_KEY
+from facegen.workflows.sample import AskedSample, ask
+
+PREVIEW_SHARE = 0.25  # of the time may go into decoding previews
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Where sampling is: the estimates of x0 as images uint8 (N, 3, H, W), None of pictures not begun."""
+
+    step: int
+    num_steps: int
+    images: tuple[Tensor | None, ...]
+    captions: tuple[str, ...]
+    columns: int  # 2 where pairs are compared, otherwise 0: as many as fit
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture: PNG bytes as `facegen sample` writes them, and a name for the file."""
+
+    caption: str
+    name: str
+    png: bytes
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its text entry says."""
+        with Image.open(io.BytesIO(self.png)) as image:
+            return json.loads(image.info[SETTINGS_KEY])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The pictures of a wish, how its prompt was read, and the seconds it took."""
+
+    pictures: tuple[Picture, ...]
+    columns: int
+    reading: PromptReading
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One picture to draw: which column asks for it, and what tells it apart."""
+
+    asked: AskedSample
+    face: Face
+    caption: str
+    name: str
+
+
+class Easel:
+    """Draws wishes with one generator, one at a time."""
+
+    def __init__(self, generator: FaceGenerator, weights: Weights = "ema") -> None:
+        self.generator = generator
+        self.weights: Weights = weights
+        self.controls = Controls.of(generator)
+
+    def draw(self, wish: Wish) -> Iterator[Preview | Drawn]:
+        """Yield previews while sampling runs, then `Drawn`. The same wish gives the same PNGs.
+
+        Raises:
+            UsageError: a wish this model cannot be asked.
+            DataError: a photo that cannot be read.
+        """
+        started = time.monotonic()
+        columns = asked_by(wish, self.controls, self.weights)
+        try:
+            samples = [ask(self.generator, each.options, SilentProgress()) for each in columns]
+        except DataError as error:
+            path = wish.photo
+            raise DataError(str(error).replace(str(path), path.name if path else "")) from error
+        rows = _rows(columns, samples)
+        images: list[Tensor | None] = [None] * len(rows)
+        for step, num_steps in self._sampled(samples, [row.face.seed for row in rows], images):
+            captions = tuple(row.caption for row in rows)
+            yield Preview(step, num_steps, tuple(images), captions, _columns(samples))
+        pictures = tuple(
+            Picture(row.caption, row.name, encode_png(image, row.asked.picture_text(row.face)))
+            for row, image in zip(rows, images, strict=True)
+            if image is not None
+        )
+        yield Drawn(pictures, _columns(samples), samples[0].plan.reading, time.monotonic() - started)
+
+    def _sampled(
+        self, samples: list[AskedSample], seeds: list[int], images: list[Tensor | None]
+    ) -> Iterator[tuple[int, int]]:
+        """Fill `images` batch by batch; yield (steps done, steps in all) whenever they changed."""
+        inputs, negative = _interleaved(samples)
+        settings, size = samples[0].settings, self.generator.default_batch_size
+        done, total = 0, settings.steps * -(-len(seeds) // size)
+        pace = _Pace()
+        for start in range(0, len(seeds), size):
+            rows = slice(start, start + size)
+            part = None if negative is None else negative.expand(len(seeds[rows]), *negative.shape[1:])
+            x0 = torch.empty(0)
+            for step in self.generator.trajectory(inputs[rows], seeds[rows], settings, part):
+                x0, done = step.x0, done + 1
+                if step.index + 1 < step.num_steps and pace.is_due():
+                    with pace.measured():
+                        images[rows] = list(self.generator.decode(x0))
+                    yield done, total
+            images[rows] = list(self.generator.decode(x0))
+            yield done, total
+
+
+class _Pace:
+    """Lets previews happen as often as their share of the time allows, and not above ten a second."""
+
+    def __init__(self) -> None:
+        self._last, self._cost = 0.0, 0.0
+
+    def is_due(self) -> bool:
+        return time.monotonic() - self._last >= max(0.1, self._cost / PREVIEW_SHARE)
+
+    def measured(self) -> _Pace:
+        return self
+
+    def __enter__(self) -> None:
+        self._started = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        self._last = time.monotonic()
+        self._cost = self._last - self._started
+
+
+def _columns(samples: list[AskedSample]) -> int:
+    return len(samples) if len(samples) > 1 else 0
+
+
+def _rows(columns: tuple[Asked, ...], samples: list[AskedSample]) -> list[_Row]:
+    """Pictures in the order they are shown: seed by seed, the compared beside each other."""
+    rows = []
+    for faces in zip(*(sample.plan.faces for sample in samples), strict=True):
+        for column, sample, face in zip(columns, samples, faces, strict=True):
+            slug = re.sub(r"[^A-Za-z0-9]+", "-", column.caption).strip("-").lower()[:40]
+            caption = f"{column.caption}, seed {face.seed}" if column.caption else f"seed {face.seed}"
+            name = f"facegen-{slug}-{face.name}" if slug else f"facegen-{face.name}"
+            rows.append(_Row(sample, face, caption, name))
+    return rows
+
+
+def _interleaved(samples: list[AskedSample]) -> tuple[Tensor | Blend, Tensor | None]:
+    """Condition inputs of all rows in the order of `_rows`, and the negative row they share."""
+    first = samples[0].plan.inputs
+    if isinstance(first, Blend) or len(samples) == 1:
+        return first, samples[0].negative
+    inputs = [sample.plan.inputs for sample in samples]
+    assert all(isinstance(each, Tensor) for each in inputs)  # only words are compared, never blends
+    return torch.stack([each for each in inputs if isinstance(each, Tensor)], 1).flatten(0, 1), samples[
+        0
+    ].negative

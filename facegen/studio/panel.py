@@ -1,0 +1,205 @@
+"""The studio's switches: built for one model, read as a `Wish`, and set back to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import gradio as gr
+
+from facegen.config.kinds import kinds_of
+from facegen.studio.state import CROPS, MAX_PICTURES, MAX_SEED, Controls, Stand, Way, Wish, shown
+
+WAYS = {"faces": "Faces", "compare": "Compare", "blend": "Blend", "photo": "Photo"}
+STANDS: list[tuple[str, str | int | float]] = [("any", "open"), ("yes", "yes"), ("no", "no")]
+CROP_NAMES = {"center": "middle", "face": "aligned CelebA photo", "none": "square already"}
+BLEND_ROWS = 3  # where the parts are words; classes get one row each, up to
+MAX_CLASS_ROWS = 12
+
+
+class Panel:
+    """Every control of the page, in the order of `components`; those that do not fit the model are hidden."""
+
+    def __init__(self, controls: Controls) -> None:
+        """Build the controls into the Blocks that is open."""
+        self.controls = controls
+        self.way = gr.Radio(
+            [(WAYS[way], way) for way in controls.ways],
+            value=controls.ways[0],
+            show_label=False,
+            label="What to draw",
+            elem_classes="ways",
+            container=False,
+        )
+        self._build_words()
+        self._build_changed()
+        self._build_blend()
+        self._build_photo()
+        with gr.Row(elem_classes="numbers"):
+            self.count = gr.Number(
+                4, label="Pictures", precision=0, minimum=1, maximum=MAX_PICTURES, min_width=80
+            )
+            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90)
+            self.new_seed = gr.Button("New seed", size="sm", min_width=80, elem_classes="new-seed")
+        self._build_sampling()
+
+    @property
+    def components(self) -> list[Any]:
+        """All whose values make a wish, in the order `wish` takes them."""
+        fixed = [
+            self.way, self.prompt, self.class_name, self.changed, self.photo, self.crop, self.negative,
+            self.count, self.seed, self.guidance, self.steps, self.sampler,
+        ]  # fmt: skip
+        return [*fixed, *self.switches, *self.terms, *self.weights]
+
+    def wish(self, values: Sequence[Any]) -> Wish:
+        """The wish that these values of `components` make."""
+        way, prompt, class_name, changed, photo, crop, negative = values[:7]
+        count, seed, guidance, steps, sampler = values[7:12]
+        names, rows = self.controls.attributes, len(self.terms)
+        stands = values[12 : 12 + len(names)]
+        terms, weights = values[12 + len(names) :][:rows], values[12 + len(names) + rows :]
+        return Wish(
+            way=cast(Way, way),
+            prompt=prompt or "",
+            attributes=dict(zip(names, cast(Sequence[Stand], stands), strict=True)),
+            class_name=class_name or None,
+            changed=changed or "",
+            parts=tuple((term or "", float(w or 0)) for term, w in zip(terms, weights, strict=True)),
+            photo=Path(photo) if photo else None,
+            crop=crop or CROPS[0],
+            negative=negative or "",
+            count=4 if count is None else int(count),
+            seed=0 if seed is None else int(seed),
+            guidance=guidance,
+            steps=None if steps is None else int(steps),
+            sampler=sampler or None,
+        )
+
+    def values(self, wish: Wish) -> list[Any]:
+        """What to set `components` to so that they say `wish`."""
+        photo = str(wish.photo) if wish.photo else None
+        fixed = [
+            wish.way, wish.prompt, wish.class_name, wish.changed or None, photo, wish.crop, wish.negative,
+            wish.count, wish.seed, wish.guidance, wish.steps, wish.sampler,
+        ]  # fmt: skip
+        stands = [wish.attributes.get(name, "open") for name in self.controls.attributes]
+        return [*fixed, *stands, *(term for term, _ in wish.parts), *(weight for _, weight in wish.parts)]
+
+    @property
+    def groups(self) -> list[Any]:
+        """What is shown or hidden with the way of asking."""
+        return [self.words, self.comparison, self.blending, self.photos]
+
+    def visible_groups(self, way: str) -> list[Any]:
+        """Updates of `groups` for that way."""
+        visible = (way in ("faces", "compare"), way == "compare", way == "blend", way == "photo")
+        return [gr.update(visible=each) for each in visible]
+
+    def _build_words(self) -> None:
+        controls = self.controls
+        with gr.Column(visible=controls.ways[0] in ("faces", "compare"), elem_classes="group") as self.words:
+            self.prompt = gr.Textbox(
+                label="Prompt",
+                placeholder="a smiling woman with glasses" if controls.attributes else "in your own words",
+                visible=controls.takes_prompt,
+                autofocus=True,
+                max_length=500,
+                elem_id="prompt",
+            )
+            self.reading = gr.HTML(visible=controls.takes_prompt, elem_id="reading")
+            self.class_name = gr.Dropdown(
+                [("any", ""), *((name, name) for name in controls.classes)],
+                value="",
+                label="Class",
+                visible=bool(controls.classes),
+                elem_id="class",
+            )
+            opened = len(controls.attributes) <= 20
+            with (
+                gr.Accordion("Attributes", open=opened, visible=bool(controls.attributes)),
+                gr.Column(elem_classes="switches"),
+            ):
+                self.switches = [
+                    gr.Radio(STANDS, value="open", label=shown(name), elem_classes="switch")
+                    for name in controls.attributes
+                ]
+
+    def _build_changed(self) -> None:
+        controls = self.controls
+        with gr.Column(visible=False, elem_classes="group") as self.comparison:
+            info = "Both sides start from the same noise."
+            if controls.attributes or controls.classes:
+                choices = [(shown(name), name) for name in controls.attributes] or list(controls.classes)
+                label = "Switch this attribute" if controls.attributes else "Compare with"
+                self.changed: Any = gr.Dropdown(
+                    choices, value=_first_to_switch(controls), label=label, info=info, elem_id="changed"
+                )
+            else:
+                self.changed = gr.Textbox(label="Compare with", info=info, max_length=500, elem_id="changed")
+
+    def _build_blend(self) -> None:
+        classes = self.controls.classes[:MAX_CLASS_ROWS]
+        known = classes or self.controls.attributes
+        defaults = [*known[:2], *[""] * BLEND_ROWS][: len(classes) or BLEND_ROWS]
+        defaults = list(classes) or defaults
+        self.terms: list[Any] = []
+        self.weights: list[Any] = []
+        with gr.Column(visible=False, elem_classes="group") as self.blending:
+            for number, term in enumerate(defaults, start=1):
+                with gr.Row(elem_classes="blend-row"):
+                    self.terms.append(
+                        gr.Dropdown(
+                            [(shown(name), name) for name in known],
+                            value=term or None,
+                            label=f"Part {number}",
+                            allow_custom_value=not classes,
+                            visible=not classes,
+                            min_width=120,
+                        )
+                    )
+                    weight = 50 if number <= 2 else 0
+                    name = shown(term) if classes else f"Share {number}"
+                    self.weights.append(
+                        gr.Slider(0, 100, value=weight, step=1, label=name, buttons=[], min_width=140)
+                    )
+
+    def _build_photo(self) -> None:
+        why_not = self.controls.why_no_photos
+        with gr.Column(visible=self.controls.ways[0] == "photo", elem_classes="group") as self.photos:
+            gr.HTML(f'<p class="cannot">{why_not}</p>', visible=bool(why_not))
+            self.photo = gr.File(
+                label="Photo", file_types=["image"], visible=not why_not, height=140, elem_id="photo"
+            )
+            self.crop = gr.Dropdown(
+                [(CROP_NAMES[crop], crop) for crop in CROPS], value=CROPS[0], label="Cut", visible=not why_not
+            )
+            self.photo_shown = gr.HTML(visible=not why_not, elem_id="photo-shown")
+
+    def _build_sampling(self) -> None:
+        controls = self.controls
+        with gr.Accordion("Sampling", open=False):
+            self.guidance = gr.Slider(
+                0, 10, value=controls.guidance, step=0.1, label="Guidance", buttons=[],
+                info="How closely to follow what you ask for; 1 is off.",
+            )  # fmt: skip
+            self.steps = gr.Slider(
+                1, max(100, controls.steps), value=controls.steps, step=1, label="Steps", buttons=[]
+            )
+            kinds = sorted({*kinds_of("samplers"), controls.sampler})  # the run's own may come from elsewhere
+            self.sampler = gr.Dropdown(kinds, value=controls.sampler, label="Sampler")
+            self.negative = gr.Textbox(
+                label="Steer away from",
+                placeholder="a hat",
+                visible=controls.takes_negative,
+                max_length=500,
+            )
+
+
+def _first_to_switch(controls: Controls) -> str | None:
+    """Glasses show best; otherwise the first attribute or the second class."""
+    if "Eyeglasses" in controls.attributes:
+        return "Eyeglasses"
+    names = controls.attributes or controls.classes[1:]
+    return names[0] if names else None

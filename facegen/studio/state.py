@@ -1,0 +1,260 @@
+"""What can be asked of a generator in the studio, and the settings each wish stands for; no browser here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from facegen.config.kinds import kind_config
+from facegen.errors import DataError, UsageError
+from facegen.formats.checkpoint import Weights
+from facegen.types import PromptReading
+from facegen.workflows._photos import Photo, read_photo
+from facegen.workflows._request import TAKES
+from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.sample import SampleOptions
+
+Way = Literal["faces", "compare", "blend", "photo"]
+Stand = Literal["open", "yes", "no"]
+
+MAX_PICTURES = 64
+MAX_STEPS = 1000
+MAX_SEED = 2**53 - 1 - MAX_PICTURES  # a browser counts no further without error
+CROPS = ("center", "face", "none")
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What a model can be asked with, and what it samples with where nothing else is said."""
+
+    ways: tuple[Way, ...]
+    takes_prompt: bool
+    takes_negative: bool
+    attributes: tuple[str, ...]
+    classes: tuple[str, ...]
+    guidance: float
+    steps: int
+    sampler: str
+    why_no_photos: str | None  # None where pictures can be varied
+
+    @staticmethod
+    def of(generator: FaceGenerator) -> Controls:
+        """The controls that fit this generator's conditioner."""
+        takes = _takes(generator)
+        conditioner: Any = generator.conditioner
+        pictures = "like" in takes
+        words = [name for name in ("prompt", "attributes", "class") if name in takes]
+        ways: list[Way] = [] if pictures else ["faces"]
+        if words:
+            ways.append("compare")
+        if "blend" in takes:
+            ways.append("blend")
+        settings = generator.recipe.sampling
+        return Controls(
+            ways=(*ways, "photo"),
+            takes_prompt="prompt" in takes,
+            takes_negative="negative" in takes,
+            attributes=tuple(conditioner.attributes) if "attributes" in takes else (),
+            classes=tuple(conditioner.classes) if "class" in takes else (),
+            guidance=settings.guidance_scale,
+            steps=settings.steps,
+            sampler=kind_config("samplers", settings.sampler).kind,
+            why_no_photos=None if pictures else _why_no_photos(words),
+        )
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Everything the page's switches say at one moment; the history keeps these.
+
+    `changed` is what a comparison changes: an attribute, the other class, or the other words. `parts` are the
+    terms and weights of a blend. None takes the model's own setting.
+    """
+
+    way: Way = "faces"
+    prompt: str = ""
+    attributes: Mapping[str, Stand] = field(default_factory=dict)
+    class_name: str | None = None
+    changed: str = ""
+    parts: tuple[tuple[str, float], ...] = ()
+    photo: Path | None = None
+    crop: str = "center"
+    negative: str = ""
+    count: int = 4
+    seed: int = 0
+    guidance: float | None = None
+    steps: int | None = None
+    sampler: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The wish in a few words, such as "a smiling woman, no Eyeglasses"."""
+        if self.way == "photo":
+            return f"variations of {self.photo.name}" if self.photo else "variations"
+        if self.way == "blend":
+            total = sum(weight for _, weight in self.parts) or 1.0
+            return ", ".join(
+                f"{shown(term)} {100 * weight / total:.0f} %" for term, weight in self.parts if weight
+            )
+        words = [self.prompt.strip(), self.class_name or ""]
+        asked = [(name, stand) for name, stand in self.attributes.items() if name != self._toggled]
+        words += [
+            shown(name) if stand == "yes" else f"no {shown(name)}" for name, stand in asked if stand != "open"
+        ]
+        title = ", ".join(word for word in words if word) or "any face"
+        return f"{title}, with and without {shown(self.changed)}" if self._toggled else title
+
+    @property
+    def _toggled(self) -> str:
+        return self.changed if self.way == "compare" and self.changed in self.attributes else ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One column of pictures: what tells it from its neighbour ("" where there is none), and its options."""
+
+    caption: str
+    options: SampleOptions
+
+
+def asked_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[Asked, ...]:
+    """The samples a wish asks for: one, or two that share their noise where it compares.
+
+    Raises:
+        UsageError: something is missing, or a number is out of range; says which.
+    """
+    _check_numbers(wish)
+    if wish.way not in controls.ways:
+        raise UsageError("This model cannot be asked that way.")
+    if wish.negative.strip() and (controls.guidance if wish.guidance is None else wish.guidance) == 1:
+        raise UsageError("Steering away from words acts through guidance, which is off at 1: raise it.")
+    common: dict[str, Any] = {
+        "negative": wish.negative.strip() or None,
+        "guidance": wish.guidance,
+        "sampler": wish.sampler,
+        "steps": wish.steps,
+        "seed": wish.seed,
+        "count": wish.count,
+        "weights": weights,
+    }
+    if wish.way == "photo":
+        return (Asked("", SampleOptions(like=(_photo_of(wish, controls),), crop=wish.crop, **common)),)
+    if wish.way == "blend":
+        return (Asked("", SampleOptions(blend=_blend_of(wish.parts), **common)),)
+    if wish.way == "compare":
+        return _compared(wish, controls, common)
+    return (Asked("", SampleOptions(**_words_of(wish), **common)),)
+
+
+def reading_of(generator: FaceGenerator, prompt: str) -> PromptReading:
+    """What the model makes of the words, without asking for anything; empty for empty words."""
+    return generator.read(prompt) if prompt.strip() else PromptReading({})
+
+
+def photo_of(path: Path, crop: str, size: int) -> Photo:
+    """The photo as the model would see it.
+
+    Raises:
+        DataError: not a picture that can be read; names the file, not its folder.
+        UsageError: there is no such crop.
+    """
+    try:
+        return read_photo(path, crop, size)
+    except DataError as error:
+        raise DataError(str(error).replace(str(path), path.name)) from error
+
+
+def shown(name: str) -> str:
+    """An attribute's name for people: "Wearing_Hat" -> "Wearing hat"."""
+    words = name.replace("5_o_Clock", "5 o'clock").replace("_", " ")
+    return words[:1] + words[1:].lower()
+
+
+def _takes(generator: FaceGenerator) -> tuple[str, ...]:
+    """What the model can be asked with; of a conditioner from elsewhere, what its looks tell."""
+    kind = generator.recipe.section("conditioner").kind
+    if kind in TAKES:
+        return TAKES[kind]
+    if generator.takes_pictures:
+        return ("like",)
+    named = [way for way in ("attributes", "classes") if getattr(generator.conditioner, way, ())]
+    return ("prompt", "negative", "blend", *("class" if way == "classes" else way for way in named))
+
+
+def _why_no_photos(words: list[str]) -> str:
+    learned = {"attributes": "attributes", "class": "classes", "prompt": "words"}
+    what = next((learned[word] for word in ("attributes", "class", "prompt") if word in words), None)
+    asked = f"it was trained on {what}" if what else "it was trained without any condition"
+    return (
+        f"This model cannot vary photos: {asked}. A model that can is trained with "
+        "'facegen train --preset latent-vector --data LATENTS --run RUN'."
+    )
+
+
+def _words_of(wish: Wish) -> dict[str, Any]:
+    stands = [(name, stand) for name, stand in wish.attributes.items() if stand != "open"]
+    return {
+        "prompt": wish.prompt.strip() or None,
+        "attributes": ",".join(f"{name}={int(stand == 'yes')}" for name, stand in stands) or None,
+        "class_name": wish.class_name or None,
+    }
+
+
+def _compared(wish: Wish, controls: Controls, common: dict[str, Any]) -> tuple[Asked, ...]:
+    """The wish as it stands and with one thing changed, from the same seeds."""
+    words = _words_of(wish)
+    if controls.attributes:
+        if wish.changed not in controls.attributes:
+            raise UsageError("Choose the attribute to switch.")
+        pair: list[Asked] = []
+        stands: tuple[tuple[Stand, str], ...] = (("no", "without"), ("yes", "with"))
+        for stand, caption in stands:
+            switched = Wish(prompt=wish.prompt, attributes={**wish.attributes, wish.changed: stand})
+            name = f"{caption} {shown(wish.changed)}"
+            pair.append(Asked(name, SampleOptions(**_words_of(switched), **common)))
+        return tuple(pair)
+    if controls.classes:
+        if not wish.class_name or not wish.changed or wish.class_name == wish.changed:
+            raise UsageError("Choose two different classes to compare.")
+        words["prompt"] = None
+        other = {**words, "class_name": wish.changed}
+        return tuple(Asked(each["class_name"], SampleOptions(**each, **common)) for each in (words, other))
+    if not wish.changed.strip() or not words["prompt"]:
+        raise UsageError("Say in words what both sides shall show.")
+    other = {**words, "prompt": wish.changed.strip()}
+    return tuple(Asked(each["prompt"], SampleOptions(**each, **common)) for each in (words, other))
+
+
+def _blend_of(parts: tuple[tuple[str, float], ...]) -> str:
+    used = [(term.strip(), weight) for term, weight in parts if term.strip() and weight > 0]
+    if len(used) < 2:
+        raise UsageError("A blend needs at least two parts whose sliders are above 0.")
+    terms = [term for term, _ in used]
+    for term in terms:
+        if "," in term or ":" in term:
+            raise UsageError(f"A part of a blend is written without commas and colons, not '{term}'.")
+        if terms.count(term) > 1:
+            raise UsageError(f"'{term}' is in the blend twice.")
+    return ",".join(f"{term}:{weight:g}" for term, weight in used)
+
+
+def _photo_of(wish: Wish, controls: Controls) -> Path:
+    if controls.why_no_photos:
+        raise UsageError(controls.why_no_photos)
+    if wish.photo is None:
+        raise UsageError("Choose a photo first.")
+    return wish.photo
+
+
+def _check_numbers(wish: Wish) -> None:
+    ranges = {
+        "The number of pictures": (wish.count, 1, MAX_PICTURES),
+        "The seed": (wish.seed, 0, MAX_SEED),
+        "The number of steps": (wish.steps, 1, MAX_STEPS),
+        "Guidance": (wish.guidance, 0, 100),
+    }
+    for name, (value, least, most) in ranges.items():
+        if value is not None and not least <= value <= most:
+            raise UsageError(f"{name} must be from {least} to {most}, not {value:g}.")

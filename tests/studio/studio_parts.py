@@ -1,0 +1,46 @@
+"""A studio on a real port of this computer, with a tiny untrained model."""
+
+import gc
+import socket
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+
+import httpx
+import uvicorn
+
+
+@contextmanager
+def running(generator, folder, name="tiny"):
+    """Address of a studio that runs while the block does."""
+    from facegen.studio.server import build_app
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        app = build_app(generator, name, folder)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            _wait_for(url)
+            yield url
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+            with (
+                warnings.catch_warnings()
+            ):  # Gradio leaves event loops behind, which later tests would be told
+                warnings.simplefilter("ignore", ResourceWarning)
+                gc.collect()
+
+
+def _wait_for(url):
+    for _ in range(200):
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise TimeoutError(url)

@@ -1,0 +1,129 @@
+"""Pictures of the studio: previews on the way, and PNGs that can be made again."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from workflows.generator_parts import save_run, tiny_generator, tiny_recipe
+
+from facegen.errors import DataError, UsageError
+from facegen.formats.images import encode_png
+from facegen.progress import SilentProgress
+from facegen.studio import drawing as drawing_module
+from facegen.studio.drawing import Drawn, Easel, Preview
+from facegen.studio.history import MAX_ENTRIES, History
+from facegen.studio.state import Wish
+from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.sample import SampleOptions, sample
+
+ASKED = Wish(prompt="a smiling man", attributes={"Eyeglasses": "no"}, count=3, seed=5)
+
+
+def drawn_of(easel, wish):
+    *previews, drawn = easel.draw(wish)
+    assert isinstance(drawn, Drawn)
+    return previews, drawn
+
+
+def pixels(picture, tmp_path):
+    path = tmp_path / "picture.png"
+    path.write_bytes(picture.png)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_pictures_are_byte_for_byte_those_of_facegen_sample(tmp_path):
+    run = save_run(tmp_path)
+    easel = Easel(FaceGenerator.load(run, "cpu"))
+    _, drawn = drawn_of(easel, ASKED)
+    options = SampleOptions(
+        prompt="a smiling man", attributes="Eyeglasses=0", count=3, seed=5, out=tmp_path / "out", device="cpu"
+    )
+    summary = sample(run, options, SilentProgress())
+    assert [picture.png for picture in drawn.pictures] == [path.read_bytes() for path in summary.paths]
+    assert drawn.pictures[0].settings["labels"] == {"Smiling": 1.0, "Male": 1.0, "Eyeglasses": -1.0}
+
+
+def test_previews_count_the_steps_and_come_before_the_pictures(monkeypatch):
+    monkeypatch.setattr(drawing_module._Pace, "is_due", lambda self: True)
+    previews, drawn = drawn_of(Easel(tiny_generator()), ASKED)
+    assert all(isinstance(preview, Preview) for preview in previews)
+    assert [(preview.step, preview.num_steps) for preview in previews] == [(n, 4) for n in (1, 2, 3, 4)]
+    last = [encode_png(image) for image in previews[-1].images]
+    stripped = [
+        encode_png(torch.from_numpy(np.asarray(_image(p)).copy()).permute(2, 0, 1)) for p in drawn.pictures
+    ]
+    assert last == stripped
+    assert not torch.equal(previews[0].images[0], previews[-1].images[0])
+
+
+def _image(picture):
+    import io
+
+    return Image.open(io.BytesIO(picture.png)).convert("RGB")
+
+
+def test_batches_fill_up_one_after_the_other(monkeypatch):
+    monkeypatch.setattr(FaceGenerator, "default_batch_size", 2)
+    previews, drawn = drawn_of(Easel(tiny_generator()), replace(ASKED, count=5))
+    first = next(p for p in previews if p.step == 4)
+    assert [image is not None for image in first.images] == [True, True, False, False, False]
+    assert (previews[-1].step, previews[-1].num_steps) == (12, 12)
+    monkeypatch.setattr(FaceGenerator, "default_batch_size", 32)
+    assert drawn_of(Easel(tiny_generator()), replace(ASKED, count=5))[1].pictures == drawn.pictures
+
+
+def test_both_sides_of_a_comparison_start_from_the_same_noise(tmp_path):
+    easel = Easel(tiny_generator())
+    wish = replace(ASKED, way="compare", changed="Eyeglasses", count=2)
+    _, drawn = drawn_of(easel, wish)
+    assert drawn.columns == 2
+    told = [(p.settings["seed"], p.settings["labels"]["Eyeglasses"]) for p in drawn.pictures]
+    assert told == [(5, -1.0), (5, 1.0), (6, -1.0), (6, 1.0)]
+    alone = drawn_of(easel, replace(ASKED, count=1))[1].pictures[0]
+    assert np.array_equal(pixels(drawn.pictures[0], tmp_path), pixels(alone, tmp_path))
+    assert not np.array_equal(pixels(drawn.pictures[0], tmp_path), pixels(drawn.pictures[1], tmp_path))
+    assert len({picture.name for picture in drawn.pictures}) == 4
+
+
+def test_a_negative_prompt_changes_both_sides_of_a_comparison():
+    easel = Easel(tiny_generator())
+    wish = Wish(way="compare", changed="Eyeglasses", count=1)
+    plain, away = (drawn_of(easel, replace(wish, negative=words))[1].pictures for words in ("", "a man"))
+    for before, after in zip(plain, away, strict=True):
+        assert _image(before).tobytes() != _image(after).tobytes()
+        assert after.settings["negative"] == "a man"
+
+
+def test_a_blend_says_what_it_mixed():
+    wish = Wish(way="blend", parts=(("Smiling", 25.0), ("Male", 75.0)), count=1)
+    _, drawn = drawn_of(Easel(tiny_generator()), wish)
+    assert drawn.pictures[0].settings["blend"] == {"Smiling": 0.25, "Male": 0.75}
+
+
+def test_variations_of_a_photo(tmp_path):
+    photo = tmp_path / "me.png"
+    photo.write_bytes(encode_png(torch.randint(0, 256, (3, 40, 30), dtype=torch.uint8)))
+    easel = Easel(tiny_generator(tiny_recipe({"kind": "semantic_encoder", "dim": 32})))
+    _, drawn = drawn_of(easel, Wish(way="photo", photo=photo, count=2))
+    assert [picture.settings["like"]["file"] for picture in drawn.pictures] == ["me.png", "me.png"]
+    photo.write_text("no picture any more")
+    with pytest.raises(DataError, match=r"The photo .me\.png."):
+        list(easel.draw(Wish(way="photo", photo=photo)))
+
+
+def test_nonsense_is_refused_with_what_the_model_knows():
+    with pytest.raises(UsageError, match="This model knows: Smiling"):
+        list(Easel(tiny_generator()).draw(Wish(prompt="qwertz")))
+
+
+def test_history_remembers_the_newest_and_forgets_the_oldest():
+    picture = drawn_of(Easel(tiny_generator()), replace(ASKED, count=1))[1].pictures[0]
+    history = History()
+    for seed in range(MAX_ENTRIES + 3):
+        history.add(replace(ASKED, seed=seed), picture)
+    assert [entry.wish.seed for entry in history.entries][:2] == [MAX_ENTRIES + 2, MAX_ENTRIES + 1]
+    assert len(history.entries) == MAX_ENTRIES
+    assert len({entry.number for entry in history.entries}) == MAX_ENTRIES

@@ -1,0 +1,120 @@
+"""What the studio's switches ask for."""
+
+import pytest
+from workflows.generator_parts import tiny_generator, tiny_recipe
+
+from facegen.errors import DataError, UsageError
+from facegen.studio.state import Controls, Wish, asked_by, photo_of, reading_of
+
+VECTORS = {"kind": "semantic_encoder", "dim": 32}
+
+
+@pytest.fixture(scope="module")
+def controls():
+    return Controls.of(tiny_generator())
+
+
+def test_an_attribute_model_offers_its_attributes_and_its_own_settings(controls):
+    assert controls.ways == ("faces", "compare", "blend", "photo")
+    assert controls.attributes == ("Smiling", "Eyeglasses", "Male")
+    assert (controls.classes, controls.guidance, controls.steps, controls.sampler) == ((), 2.0, 4, "dpmpp_2m")
+
+
+def test_a_model_that_cannot_vary_photos_says_why(controls):
+    assert "trained on attributes" in controls.why_no_photos
+    with pytest.raises(UsageError, match="cannot vary photos"):
+        asked_by(Wish(way="photo"), controls)
+
+
+def test_a_class_model_offers_its_classes():
+    controls = Controls.of(tiny_generator(tiny_recipe("class_label")))
+    assert controls.classes == ("young", "old")
+    pair = asked_by(Wish(way="compare", class_name="old", changed="young"), controls)
+    assert [each.options.class_name for each in pair] == ["old", "young"]
+    with pytest.raises(UsageError, match="two different classes"):
+        asked_by(Wish(way="compare", class_name="old", changed="old"), controls)
+
+
+def test_an_unconditional_model_offers_faces_alone():
+    controls = Controls.of(tiny_generator(tiny_recipe("none")))
+    assert controls.ways == ("faces", "photo")
+    assert not controls.takes_prompt
+    assert "without any condition" in controls.why_no_photos
+
+
+def test_open_attributes_are_not_asked_for(controls):
+    wish = Wish(prompt=" a man ", attributes={"Smiling": "yes", "Eyeglasses": "open", "Male": "no"}, steps=7)
+    (asked,) = asked_by(wish, controls, "model")
+    assert asked.options.prompt == "a man"
+    assert asked.options.attributes == "Smiling=1,Male=0"
+    assert (asked.options.steps, asked.options.guidance, asked.options.weights) == (7, None, "model")
+    (nothing,) = asked_by(Wish(), controls)
+    assert (nothing.options.prompt, nothing.options.attributes, nothing.options.negative) == (
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_comparison_switches_one_attribute_and_keeps_all_else(controls):
+    wish = Wish(
+        way="compare", attributes={"Smiling": "yes", "Eyeglasses": "yes"}, changed="Eyeglasses", seed=9
+    )
+    without, with_it = asked_by(wish, controls)
+    assert without.options.attributes == "Smiling=1,Eyeglasses=0"
+    assert with_it.options.attributes == "Smiling=1,Eyeglasses=1"
+    assert without.options.seed == with_it.options.seed == 9
+    assert (without.caption, with_it.caption) == ("without Eyeglasses", "with Eyeglasses")
+
+
+def test_a_blend_leaves_out_parts_without_weight(controls):
+    parts = (("Smiling", 30.0), ("", 50.0), ("Male", 70.0), ("Eyeglasses", 0.0))
+    (asked,) = asked_by(Wish(way="blend", parts=parts), controls)
+    assert asked.options.blend == "Smiling:30,Male:70"
+    assert Wish(way="blend", parts=parts[:1]).title == "Smiling 100 %"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"count": 0}, "number of pictures must be from 1 to 64"),
+        ({"count": 65}, "number of pictures"),
+        ({"seed": -1}, "seed must be from 0"),
+        ({"steps": 0}, "steps must be from 1"),
+        ({"guidance": -1.0}, "Guidance must be from 0"),
+        ({"guidance": float("nan")}, "Guidance must be from 0"),
+        ({"way": "compare", "changed": ""}, "Choose the attribute"),
+        ({"way": "blend", "parts": (("Smiling", 1.0),)}, "at least two parts"),
+        ({"way": "blend", "parts": (("Smiling", 1.0), ("Smiling", 1.0))}, "twice"),
+        ({"way": "blend", "parts": (("a, b", 1.0), ("Smiling", 1.0))}, "without commas"),
+        ({"negative": "a hat", "guidance": 1.0}, "off at 1"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused_in_plain_words(controls, change, words):
+    with pytest.raises(UsageError, match=words) as refused:
+        asked_by(Wish(**change), controls)
+    assert "--" not in str(refused.value)
+
+
+def test_words_are_read_without_drawing_anything():
+    generator = tiny_generator()
+    reading = reading_of(generator, "a smiling man with wings")
+    assert reading.labels == {"Smiling": 1.0, "Male": 1.0}
+    assert reading.not_understood == ("wings",)
+    assert reading_of(generator, "  ").understood == ()
+
+
+def test_a_picture_model_needs_a_photo():
+    controls = Controls.of(tiny_generator(tiny_recipe(VECTORS)))
+    assert controls.ways == ("photo",)
+    assert controls.why_no_photos is None
+    with pytest.raises(UsageError, match="Choose a photo"):
+        asked_by(Wish(way="photo"), controls)
+
+
+def test_what_is_wrong_with_a_photo_is_told_without_its_folder(tmp_path):
+    path = tmp_path / "letter.txt"
+    path.write_text("no picture")
+    with pytest.raises(DataError, match=r"'letter\.txt' cannot be used: not an image") as refused:
+        photo_of(path, "center", 16)
+    assert str(tmp_path) not in str(refused.value)
