@@ -8,12 +8,13 @@ import warnings
 from contextlib import contextmanager
 
 import httpx
-import uvicorn
 
 
 @contextmanager
 def running(generator, folder, name="tiny"):
     """Address of a studio that runs while the block does."""
+    import uvicorn
+
     from facegen.studio.server import build_app
 
     with socket.socket() as listener:

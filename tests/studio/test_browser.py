@@ -1,0 +1,138 @@
+"""The studio in a real browser: words in, pictures out, and nothing asked of any other host."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from studio.studio_parts import running
+from workflows.generator_parts import save_run
+
+from facegen.progress import SilentProgress
+from facegen.workflows.generator import FaceGenerator
+from facegen.workflows.image_settings import read_image_settings
+from facegen.workflows.reproduce import ReproduceOptions, reproduce
+
+pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
+sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops
+PATIENCE = 20_000  # milliseconds
+
+
+@pytest.fixture(scope="module")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this computer")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return save_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def studio(run, tmp_path_factory):
+    with running(FaceGenerator.load(run, "cpu"), tmp_path_factory.mktemp("studio")) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def page(browser, studio):
+    """One page for all tests; whatever it asks for during any of them goes to the studio."""
+    page = browser.new_page(accept_downloads=True)
+    page.set_default_timeout(PATIENCE)
+    page.asked, page.broken = [], []
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.on("pageerror", lambda error: page.broken.append(str(error)))
+    page.on("console", lambda said: page.broken.append(said.text) if said.type == "error" else None)
+    page.goto(studio)
+    page.wait_for_selector("#prompt textarea")
+    yield page
+    assert [url for url in page.asked if not url.startswith((studio, "data:", "blob:"))] == []
+    assert page.broken == []
+    page.close()
+
+
+def choose_way(page, name):
+    page.get_by_label(name, exact=True).check(force=True)
+
+
+def drawn(page):
+    page.locator("#status", has_text="Done in").wait_for()
+    return page.locator("#pictures img")
+
+
+def downloaded(page, number, path):
+    with page.expect_download() as download:
+        page.locator("#pictures a.download").nth(number).click()
+    assert download.value.suggested_filename.endswith(".png")
+    download.value.save_as(path)
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).copy()
+
+
+def test_a_switched_attribute_makes_two_pictures_of_one_noise_that_can_be_reproduced(page, run, tmp_path):
+    page.fill("#prompt textarea", "a smiling man with wings")
+    page.locator("#reading", has_text="Not understood").wait_for()
+    assert "wings" in page.locator("#reading .chip.left").inner_text()
+    choose_way(page, "Compare")
+    page.locator("#changed").wait_for()
+    page.get_by_label("Pictures").fill("1")
+    page.click("#draw")
+    pictures = drawn(page)
+    assert pictures.count() == 2
+    images = [downloaded(page, number, tmp_path / f"{number}.png") for number in (0, 1)]
+    assert not np.array_equal(*images)
+    settings = [read_image_settings(tmp_path / f"{number}.png") for number in (0, 1)]
+    assert [each.labels["Eyeglasses"] for each in settings] == [-1.0, 1.0]
+    assert settings[0].seed == settings[1].seed
+
+    options = ReproduceOptions(run=run, device="cpu", out=tmp_path / "again.png")
+    reproduce(tmp_path / "1.png", options, SilentProgress())
+    with Image.open(tmp_path / "again.png") as again:
+        assert np.array_equal(np.asarray(again.convert("RGB")), images[1])
+
+
+def test_enter_draws_and_the_history_gives_settings_back(page, tmp_path):
+    choose_way(page, "Faces")
+    page.get_by_label("Pictures").fill("4")
+    page.fill("#prompt textarea", "a smiling man")
+    page.locator(".switch", has_text="Eyeglasses").get_by_label("yes").check(force=True)
+    page.get_by_label("Seed").first.fill("7")
+    page.press("#prompt textarea", "Enter")
+    page.locator("#pictures a.download").nth(3).wait_for()
+    assert drawn(page).count() == 4
+    before = downloaded(page, 0, tmp_path / "before.png")
+    page.fill("#prompt textarea", "")
+    page.locator(".switch", has_text="Eyeglasses").get_by_label("no").check(force=True)
+    page.get_by_label("Seed").first.fill("1")
+    page.locator("#history button").first.click()
+    page.locator("#status", has_text="Settings are back").wait_for()
+    assert page.input_value("#prompt textarea") == "a smiling man"
+    assert page.locator(".switch", has_text="Eyeglasses").get_by_label("yes").is_checked()
+    page.click("#draw")
+    drawn(page)
+    assert np.array_equal(downloaded(page, 0, tmp_path / "after.png"), before)
+
+
+def test_nonsense_gets_a_friendly_answer(page):
+    choose_way(page, "Faces")
+    page.fill("#prompt textarea", "qwertz <b>flurb</b>")
+    page.press("#prompt textarea", "Enter")
+    page.locator("#status .mistake", has_text="This model knows").wait_for()
+    assert page.locator("#status b").count() == 0
+    choose_way(page, "Photo")
+    page.get_by_text("This model cannot vary photos").wait_for()
+
+
+def test_a_phone_shows_it_without_scrolling_sideways(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for way in ("Compare", "Blend", "Photo", "Faces"):
+        choose_way(page, way)
+        page.wait_for_timeout(150)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
