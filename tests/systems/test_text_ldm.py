@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 from facegen.autoencoders import load_autoencoder
 from facegen.autoencoders.kl import build as build_kl
 from facegen.cli.app import app
+from facegen.compat import guard_torchvision
 from facegen.conditioners import _text_encoder
 from facegen.config.composition import compose
 from facegen.config.kinds import kind_config, load_kind
@@ -26,6 +27,7 @@ from facegen.errors import Terminated
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.latents import LatentStore
 from facegen.progress import SilentProgress
+from facegen.tasks.attribute_classification import build_network as build_classifier
 from facegen.training.trainer import Trainer, num_steps_of
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 from facegen.workflows.encode import EncodeOptions, encode
@@ -262,3 +264,21 @@ def test_latents_of_the_true_stable_diffusion_autoencoder_fit_the_90_million_net
         answer = network(x0, torch.tensor([1.0, 999.0]), Conditioning(tokens=told))
     assert answer.shape == x0.shape
     assert answer.isfinite().all()
+
+
+def test_the_attribute_classifier_has_the_convolutions_of_resnet_18() -> None:
+    guard_torchvision()
+    from transformers import ResNetConfig, ResNetModel
+
+    recipe = compose("attribute-classifier", overrides=["task.widths=[64,128,256,512]"])
+    network = build_classifier(recipe.section("task"), num_attributes=40, image_size=64)
+    published = ResNetModel(
+        ResNetConfig(
+            layer_type="basic", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], embedding_size=64
+        )
+    )
+    assert convolutions(network.stages) == convolutions(published.encoder)
+
+
+def convolutions(module: nn.Module) -> list[torch.Size]:
+    return sorted(part.weight.shape for part in module.modules() if isinstance(part, nn.Conv2d))

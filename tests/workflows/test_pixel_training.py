@@ -189,8 +189,8 @@ def test_augmenting_what_is_encoded_or_not_diffused_is_refused(dataset: Path, tm
     with pytest.raises(UsageError, match="latents cannot be augmented after encoding") as refused:
         train(parse_recipe({**latents, "data": {**latents["data"], **data}}), tmp_path / "run")
     assert "--flips" in str(refused.value)
-    image_task = {"task": {"kind": "attribute_classification"}, "training": {"max_steps": 1}}
-    with pytest.raises(UsageError, match="is for denoisers of pixels"):
+    image_task = {"task": {"kind": "autoencoding"}, "training": {"max_steps": 1}}
+    with pytest.raises(UsageError, match="is for denoisers of pixels and classifiers"):
         train(parse_recipe({**image_task, "data": {"path": str(dataset), **data}}), tmp_path / "run")
 
 
