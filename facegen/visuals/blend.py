@@ -11,11 +11,20 @@ from facegen.visuals.image_table import image_table
 from facegen.visuals.style import Plot
 
 
-def blend_plot(
-    images: np.ndarray, weights: pd.DataFrame, labels: Sequence[str], seeds: Sequence[int], title: str = ""
-) -> Plot:
-    """A row a seed, a column a mix: uint8 (seeds, columns, H, W, 3); `labels`, `weights` by column."""
+def blend_plot(images: np.ndarray, weights: pd.DataFrame, seeds: Sequence[int], title: str = "") -> Plot:
+    """A row a seed, a column a mix: uint8 (seeds, columns, H, W, 3).
+
+    `weights` in [0, 1] have a row for each column of pictures and a column for each part, by its name.
+    """
     figure = image_table(
-        images, row_labels=[f"seed {seed}" for seed in seeds], column_labels=labels, title=title
+        images,
+        row_labels=[f"seed {seed}" for seed in seeds],
+        column_labels=["\n".join(map(_share, row)) for row in weights.to_numpy().tolist()],
+        corner="\n".join(weights.columns),
+        title=title,
     )
     return Plot(figure, weights)
+
+
+def _share(weight: float) -> str:
+    return f"{100 * weight:.0f} %" if weight else "–"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ class SampleRow:
 
 
 def samples_plot(rows: Sequence[SampleRow], title: str = "") -> Plot:
-    """A grid with a row for each request, wrapped after 9 faces.
+    """A grid with a row for each request, of at most 9 faces to the line.
 
     Captions that are the same in all rows stand above the columns. The table has `row`, `request` and
     `caption` of every face.
@@ -58,8 +59,10 @@ def samples_plot(rows: Sequence[SampleRow], title: str = "") -> Plot:
 
 
 def _lines(row: SampleRow) -> list[SampleRow]:
-    starts = range(0, len(row.images), MOST_COLUMNS)
-    parts = [slice(start, start + MOST_COLUMNS) for start in starts]
+    """The row in as many lines as it needs, which are about equally long."""
+    count = len(row.images)
+    columns = math.ceil(count / math.ceil(count / MOST_COLUMNS))
+    parts = [slice(start, start + columns) for start in range(0, count, columns)]
     return [
         SampleRow("" if part.start else row.label, row.images[part], row.captions[part]) for part in parts
     ]

@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MUTED = "#8d99ae"
+FONT_FAMILY = "DejaVu Sans"  # matplotlib brings it along
 COLOUR_MAP = "cividis"
 FIGURE_DPI = 200
 SUFFIXES = (".png", ".svg", ".pdf")
 _RC: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
+    "font.family": [FONT_FAMILY],
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",

@@ -50,3 +50,22 @@ def test_a_long_title_is_wrapped_and_stays_on_the_page_above_the_pictures():
     assert box.x1 <= page_width
     assert box.y1 <= page_height
     assert box.y0 >= picture_top
+
+
+def test_labels_and_captions_never_overlap_or_leave_the_page():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure = image_table(
+        np.ones((2, 3, 16, 16, 3), np.uint8),
+        row_labels=["WWWWWWWWWW", "Wearing_Necklace"],
+        column_labels=["a very long label", "Bags_Under_Eyes 100 %", "costs $5 or $6"],
+        captions=[["000001-of-the-training-data", "b", "c"], ["d", "e", "000003-of-the-training-data"]],
+        corner="Smiling\nEyeglasses",
+    )
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in figure.texts if text.get_text()]
+    width, height = (size * figure.dpi for size in figure.get_size_inches())
+    for number, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+        assert not any(box.overlaps(other) for other in boxes[:number])

@@ -44,8 +44,7 @@ def plot_blend(
     generator = requested.generator
     parts = [generator.inputs_for(generator.reading_of(term)) for term in weights]
     images = requested.walk(parts, mixes, seeds)
-    labels = ["\n".join(shares(list(weights), row)) for row in mixes.tolist()]
     table = pd.DataFrame(mixes.numpy(), columns=list(weights))
     title = run_title(run, SampleOptions(), generator)
     facts = {"Blend": ", ".join(shares(list(weights), list(weights.values())))}
-    return save_plot(blend_plot(images, table, labels, seeds, title), path, csv=csv, facts=facts)
+    return save_plot(blend_plot(images, table, seeds, title), path, csv=csv, facts=facts)

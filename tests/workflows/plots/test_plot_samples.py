@@ -88,7 +88,7 @@ def test_a_folder_of_sampled_pngs_is_shown_as_it_is(run, tmp_path, drawn):
     faces = sampled(run, tmp_path / "faces", prompt="smiling", count=11)
     plot_samples(tmp_path / "faces", tmp_path / "a.png")
     assert (drawn.faces == faces).all()
-    assert drawn.texts.count("smiling") == 1  # wrapped after nine, labelled once
+    assert drawn.texts.count("smiling") == 1  # in two lines, labelled once
     assert {"seed 0", "seed 10", "faces"} <= set(drawn.texts)
 
 

@@ -43,7 +43,7 @@ def test_a_blend_goes_from_each_part_alone_to_the_mix(run, tmp_path, monkeypatch
     assert (rows[:, 0] == sampled(run, tmp_path / "young", class_name="young", **common)).all()
     assert (rows[:, -1] == sampled(run, tmp_path / "old", class_name="old", **common)).all()
     assert (rows[:, 2] == sampled(run, tmp_path / "mix", blend="young:3,old:1", **common)).all()
-    assert {"seed 4", "young 75 %\nold 25 %"} <= set(drawn.texts)
+    assert {"seed 4", "young\nold", "75 %\n25 %", "–\n100 %"} <= set(drawn.texts)
     assert summary.csv.read_text().splitlines()[3] == "0.75,0.25"
 
 
