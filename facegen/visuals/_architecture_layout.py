@@ -22,7 +22,7 @@ MIDDLE_GAP = 0.95  # between the two sides of a U, for the skips
 BUS_START, BUS_STEP = 0.2, 0.14
 ELBOW_START, ELBOW_STEP = 0.14, 0.1
 SMALLEST_BOX = 1.35
-PARTS_IN_ONE_COLUMN, PART_GAP = 4, 0.2
+PART_GAP = 0.2
 MARGIN = 0.15
 SHEET = 0.035  # how far the second sheet of a folded box looks out
 SPARE = 1.04  # renderers differ a little in how wide they set a text
@@ -139,14 +139,9 @@ def elbows_of(diagram: Diagram) -> list[tuple[tuple[str, ...], tuple[str, ...]]]
 
 def box_height(box: Box) -> float:
     """Height in inches of a box with its text."""
-    part_lines = math.ceil(len(box.parts) / part_columns(box))
+    part_lines = math.ceil(len(box.parts) / box.part_columns)
     lines = TITLE_LINE + NUMBER_LINE + PART_LINE * (part_lines + len(box.contents))
     return lines + PAD * 1.1 + (0.04 if box.parts or box.contents else 0)
-
-
-def part_columns(box: Box) -> int:
-    """In how many columns the parts of a box are told: of many, in two."""
-    return 1 if len(box.parts) <= PARTS_IN_ONE_COLUMN else 2
 
 
 def column_width(groups: Sequence[Group]) -> float:
@@ -166,7 +161,7 @@ def _text_width(box: Box) -> float:
         for part in box.parts
     ]
     contents = [text_width(words, PART_SIZE) for words in box.contents]
-    columns = part_columns(box)
+    columns = box.part_columns
     beside = columns * max(parts, default=0) + PART_GAP * (columns - 1)
     return max([text_width(box.title, TITLE_SIZE, "bold"), numbers + 0.25, beside, *contents])
 

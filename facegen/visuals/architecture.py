@@ -21,10 +21,9 @@ from facegen.visuals._architecture_layout import (
     Layout,
     Rect,
     lay_out,
-    part_columns,
     text_width,
 )
-from facegen.visuals.diagram import Box, Diagram, Group, Part, Role, shape_text
+from facegen.visuals.diagram import Box, Diagram, Part, Role, shape_text
 from facegen.visuals.style import COLOURS, MUTED, Plot, in_style, new_figure
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ TINT = 0.18  # how much of its colour a box is filled with
 def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
     """The diagram as a figure as large as its text needs, and a table with a row a box (or part of one)."""
     heading_width = text_width(title, HEADING_SIZE, "bold")
+    diagram = min((diagram.in_part_columns(number) for number in (1, 2)), key=_sheets)
     probe = lay_out(diagram, 0.0)
     room = max(probe.right, heading_width, SMALLEST_PAGE)
     lines = textwrap.wrap(subtitle, max(20, int(room / 0.055))) if subtitle else []
@@ -72,6 +72,12 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
         axes.set_ylim(height, 0)
         figure.set_size_inches(width, height)
     return Plot(figure, architecture_table(diagram))
+
+
+def _sheets(diagram: Diagram) -> float:
+    """How much a sheet of paper, upright, has to be enlarged for the diagram."""
+    layout = lay_out(diagram, 0.0)
+    return max(layout.right, layout.bottom / 2**0.5)
 
 
 def architecture_table(diagram: Diagram) -> pd.DataFrame:
@@ -120,7 +126,7 @@ def _draw_box(axes: Axes, box: Box, rect: Rect) -> None:
 
 
 def _draw_parts(axes: Axes, box: Box, rect: Rect, top: float) -> None:
-    columns = part_columns(box)
+    columns = box.part_columns
     lines = math.ceil(len(box.parts) / columns)
     width = (rect.width - 2 * PAD - PART_GAP * (columns - 1)) / columns
     numbers = max((text_width(f"{part.parameters:,}", PART_SIZE) for part in box.parts), default=0)
@@ -159,16 +165,12 @@ def _draw_legend(axes: Axes, diagram: Diagram, width: float, top: float) -> floa
         x += needed
     y += 0.2
     note = "Left the shape of an output without the batch, right the parameters (of all repeats)."
-    if any(len(run) > 1 for group in _groups(diagram) for run in group.runs):
+    if any(len(run) > 1 for group in diagram.groups() for run in group.runs):
         note += " Boxes in a dashed frame take turns."
     for line in textwrap.wrap(note, int(width / 0.05)):
         _write(axes, MARGIN, y, line, PART_SIZE, color="#666666")
         y += 0.11
     return y + MARGIN * 0.6
-
-
-def _groups(diagram: Diagram) -> tuple[Group, ...]:
-    return (*diagram.condition, *diagram.down, *diagram.bottom, *diagram.up, *diagram.aside)
 
 
 def _rounded(axes: Axes, rect: Rect, **style: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Role = Literal[
     "input", "convolution", "resampling", "attention", "linear", "embedding", "conditioning", "other"
 ]
 Shape = tuple[int, ...]
+PARTS_IN_ONE_COLUMN = 4
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Part:
 class Box:
     """A block of the network, or `repeats` of them folded into one.
 
-    `parameters` are those of all repeats. `parts` are told inside the box and sum to it; `contents` are words
-    on what is inside.
+    `parameters` are those of all repeats. `parts` are told inside the box, in `part_columns`, and sum to it;
+    `contents` are words on what is inside.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Box:
     parameters: int = 0
     repeats: int = 1
     parts: tuple[Part, ...] = ()
+    part_columns: int = 1
     contents: tuple[str, ...] = ()
 
     @property
@@ -89,9 +91,32 @@ class Diagram:
 
     def boxes(self) -> Iterator[Box]:
         """All boxes, column by column."""
-        for column in (self.condition, self.down, self.bottom, self.up, self.aside):
-            for group in column:
-                yield from group.boxes
+        for group in self.groups():
+            yield from group.boxes
+
+    def groups(self) -> tuple[Group, ...]:
+        """All groups, column by column."""
+        return (*self.condition, *self.down, *self.bottom, *self.up, *self.aside)
+
+    def in_part_columns(self, number: int) -> Diagram:
+        """The same with the parts of a box in `number` columns, where a box has more than four."""
+
+        def told(box: Box) -> Box:
+            return replace(box, part_columns=number if len(box.parts) > PARTS_IN_ONE_COLUMN else 1)
+
+        def column(groups: tuple[Group, ...]) -> tuple[Group, ...]:
+            return tuple(
+                replace(group, runs=tuple(tuple(map(told, run)) for run in group.runs)) for group in groups
+            )
+
+        return replace(
+            self,
+            condition=column(self.condition),
+            down=column(self.down),
+            bottom=column(self.bottom),
+            up=column(self.up),
+            aside=column(self.aside),
+        )
 
 
 def shape_text(shape: Shape | None) -> str:
