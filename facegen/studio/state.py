@@ -54,7 +54,7 @@ class Controls:
         settings = generator.recipe.sampling
         return Controls(
             ways=(*ways, "photo"),
-            takes_prompt="prompt" in takes,
+            takes_prompt="prompt" in takes and "class" not in takes,  # a list of classes says it all
             takes_negative="negative" in takes,
             attributes=tuple(conditioner.attributes) if "attributes" in takes else (),
             classes=tuple(conditioner.classes) if "class" in takes else (),

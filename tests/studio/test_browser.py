@@ -120,6 +120,23 @@ def test_enter_draws_and_the_history_gives_settings_back(page, tmp_path):
     assert np.array_equal(downloaded(page, 0, tmp_path / "after.png"), before)
 
 
+def test_a_long_drawing_can_be_stopped_and_another_begun(page):
+    choose_way(page, "Faces")
+    page.fill("#prompt textarea", "a smiling man")
+    page.get_by_label("Pictures").fill("64")
+    page.get_by_text("Sampling", exact=True).click()
+    page.get_by_label("number input for Steps").fill("100")
+    page.press("#prompt textarea", "Enter")
+    page.locator("#status", has_text="of 200").wait_for()
+    page.click("#stop")
+    page.locator("#status", has_text="Stopped").wait_for()
+    page.get_by_label("number input for Steps").fill("2")
+    page.get_by_label("Pictures").fill("1")
+    page.click("#draw")
+    page.locator("#status", has_text="Done in").wait_for()
+    assert page.locator("#pictures a.download").count() == 1
+
+
 def test_nonsense_gets_a_friendly_answer(page):
     choose_way(page, "Faces")
     page.fill("#prompt textarea", "qwertz <b>flurb</b>")

@@ -1,5 +1,8 @@
 """What the studio's switches ask for."""
 
+import struct
+import zlib
+
 import pytest
 from workflows.generator_parts import tiny_generator, tiny_recipe
 
@@ -29,6 +32,7 @@ def test_a_model_that_cannot_vary_photos_says_why(controls):
 def test_a_class_model_offers_its_classes():
     controls = Controls.of(tiny_generator(tiny_recipe("class_label")))
     assert controls.classes == ("young", "old")
+    assert not controls.takes_prompt
     pair = asked_by(Wish(way="compare", class_name="old", changed="young"), controls)
     assert [each.options.class_name for each in pair] == ["old", "young"]
     with pytest.raises(UsageError, match="two different classes"):
@@ -118,3 +122,16 @@ def test_what_is_wrong_with_a_photo_is_told_without_its_folder(tmp_path):
     with pytest.raises(DataError, match=r"'letter\.txt' cannot be used: not an image") as refused:
         photo_of(path, "center", 16)
     assert str(tmp_path) not in str(refused.value)
+
+
+def test_a_photo_that_would_fill_the_memory_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(DataError, match=r"'bomb\.png' cannot be used: .*80,000,000 pixels"):
+        photo_of(path, "center", 16)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
