@@ -13,6 +13,7 @@ from facegen.cli.plot import (
     curves,
     denoising,
     interpolation,
+    latents,
     reconstructions,
     samples,
     schedule,
@@ -35,6 +36,7 @@ SUBCOMMANDS = (
     blend,
     interpolation,
     timelapse,
+    latents,
 )
 
 
