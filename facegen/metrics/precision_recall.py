@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
+from facegen.metrics._binomial import wilson_interval
 from facegen.metrics._features import Z95, FeatureFunction, FeatureMetric, ReferenceFeatures, Score
 
 CHUNK = 10_000  # torch-fidelity's
@@ -120,11 +121,8 @@ def radii(features: Tensor, neighbours: tuple[int, ...]) -> Tensor:
 def share_score(hits: Tensor, about: str) -> Score:
     """The share of `hits` (N,) bool with Wilson's 95 % interval."""
     count, share = len(hits), float(hits.double().mean())
-    scale = 1 + Z95**2 / count
-    middle = (share + Z95**2 / (2 * count)) / scale
-    width = Z95 / scale * (share * (1 - share) / count + Z95**2 / (4 * count**2)) ** 0.5
-    low, high = max(0.0, middle - width), min(1.0, middle + width)
-    return Score(share, "higher", share, low, high, width / Z95, about)
+    low, high = wilson_interval(int(hits.sum()), count)
+    return Score(share, "higher", share, low, high, (high - low) / (2 * Z95), about)
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,6 +15,9 @@ from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
 from facegen.metrics._bootstrap import ratio_interval
 from facegen.metrics._features import Z95, FeatureFunction, ReferenceFeatures
+from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
+from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._stand_out import Members, standing_out
 from facegen.metrics.kid import kernel_estimate
 from facegen.metrics.precision_recall import Config as PrecisionConfig
 from facegen.metrics.precision_recall import build as build_precision
@@ -23,18 +26,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EVERYONE = "everyone"
+SCORES = ("kid", "frechet", "precision", "recall", "accuracy", "real_accuracy")
 
 
 class Config(KindConfig):
     """Groups of fewer than `min_scored` images get no scores, those below `small_below` are called small.
 
-    Of the reference at most `max_reference` images a group are taken, drawn with `seed`.
+    Of either side at most `max_images` a group are compared, drawn with `seed`: pairs of all are looked at.
     """
 
     kind: Literal["subgroups"] = "subgroups"
     min_scored: int = Field(default=16, ge=8)
     small_below: int = Field(default=50, ge=8)
-    max_reference: int = Field(default=2000, ge=16)
+    max_images: int = Field(default=2000, ge=16)
     bootstrap_resamples: int = Field(default=1000, ge=100)
     seed: int = Field(default=0, ge=0)
 
@@ -71,13 +75,24 @@ def build(
     groups: Sequence[Group],
     reference: Tensor,
     reference_records: pd.DataFrame,
+    apart_from: Sequence[Group] = (),
 ) -> SubgroupScores:
     """Scores of `groups` against real images with `reference` features (M, D) and their records.
 
-    `logits` gives what a classifier sees of `attributes`, uint8 (B, 3, H, W) -> (B, A).
+    `logits` gives what a classifier sees of `attributes`, uint8 (B, 3, H, W) -> (B, A). The images of
+    `apart_from`, some of the groups, are set aside like those of groups that are worse off.
     """
+    if not set(apart_from) <= set(groups):
+        raise ValueError("apart_from names a group that is not scored")
     return SubgroupScores(
-        config, features, logits, tuple(attributes), tuple(groups), reference, reference_records
+        config,
+        features,
+        logits,
+        tuple(attributes),
+        tuple(groups),
+        reference,
+        reference_records,
+        tuple(apart_from),
     )
 
 
@@ -93,10 +108,12 @@ class SubgroupScores:
         groups: tuple[Group, ...],
         reference: Tensor,
         reference_records: pd.DataFrame,
+        apart_from: tuple[Group, ...],
     ) -> None:
         self._config, self._features, self._logits = config, features, logits
         self._attributes, self._groups = attributes, groups
         self._reference, self._reference_records = reference, reference_records
+        self._apart_from = apart_from
         self._seen: list[Tensor] = []
         self._seen_in_real: list[Tensor] = []
         self._collected: list[Tensor] = []
@@ -117,11 +134,17 @@ class SubgroupScores:
 
     def compute(self) -> list[dict[str, Any]]:
         """One row a group, everyone first: `{"label", "value", "num_samples", "num_reference", "small",
-        "kid", "precision", "recall", "accuracy", "real_accuracy"}`.
+        "worse_off", "kid", "frechet", "precision", "recall", "accuracy", "real_accuracy", "left_out",
+        "apart"}`.
 
-        Each score is `{"value", "low", "high"}` with a 95 % interval, or None where there are too few images;
-        `accuracy` is the share of all attributes asked for that came true, `real_accuracy` the same of the
-        real images with those labels.
+        Each score is `{"value", "low", "high"}` with a 95 % interval, or None where there are too few images,
+        `left_out` then says why; `accuracy` is the share of all attributes asked for that came true,
+        `real_accuracy` the same of the real images with those labels. `worse_off` is the group's rank among
+        those that are worse off than everyone else (1 the clearest; see `standing_out`), else None.
+
+        `apart` has the row's counts and scores once more, of its images that are in no (other) group that is
+        worse off or in `apart_from`: what the group owes to nobody but itself. None where it has no images to
+        set aside.
 
         Raises:
             DataError: there were no images.
@@ -131,48 +154,104 @@ class SubgroupScores:
         import pandas as pd
 
         frame = pd.concat(self._records, ignore_index=True)
-        features, answers = torch.cat(self._collected), {"accuracy": self._agreement(frame, self._seen)}
-        if self._seen_in_real:
-            answers["real_accuracy"] = self._agreement(frame, self._seen_in_real)
-        everyone = np.arange(len(frame)), np.arange(len(self._reference))
-        rows = [self._row(EVERYONE, "", *everyone, features, answers)]
-        for group in self._groups:
-            ours, real = group.members(frame), group.members(self._reference_records)
-            rows.append(self._row(group.label, group.value, ours, real, features, answers))
+        judged = _Judged(
+            torch.cat(self._collected),
+            self._agreement(frame, self._seen),
+            self._agreement(frame, self._seen_in_real) if self._seen_in_real else None,
+        )
+        everyone = Members(np.ones(len(frame), bool), np.ones(len(self._reference), bool))
+        groups = [
+            Members(
+                _mask(group.members(frame), len(frame)),
+                _mask(group.members(self._reference_records), len(self._reference)),
+            )
+            for group in self._groups
+        ]
+        worse = standing_out(
+            groups,
+            lambda inside, outside: self._gap(inside, outside, judged),
+            fewest=self._config.small_below,
+        )
+        aside = worse + [n for n, group in enumerate(self._groups) if group in self._apart_from]
+        rows = []
+        for number, members in enumerate([everyone, *groups], start=-1):
+            others = [groups[other] for other in dict.fromkeys(aside) if other != number]
+            group = None if number < 0 else self._groups[number]
+            rows.append(
+                {
+                    "label": group.label if group else EVERYONE,
+                    "value": group.value if group else "",
+                    "worse_off": worse.index(number) + 1 if number in worse else None,
+                    **self._scores(members, judged),
+                    "apart": self._apart(members, others, judged),
+                }
+            )
         return rows
 
-    def _row(
-        self,
-        label: str,
-        value: str,
-        ours: np.ndarray,
-        real: np.ndarray,
-        features: Tensor,
-        answers: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    ) -> dict[str, Any]:
-        config, fewest = self._config, min(len(ours), len(real))
+    def _apart(self, members: Members, others: Sequence[Members], judged: _Judged) -> dict[str, Any] | None:
+        if not any(members.overlaps(other) for other in others):
+            return None
+        return self._scores(members.without(others), judged)
+
+    def _scores(self, members: Members, judged: _Judged) -> dict[str, Any]:
+        config, fewest = self._config, members.fewest
+        ours, real = int(members.ours.sum()), int(members.real.sum())
         row: dict[str, Any] = {
-            "label": label,
-            "value": value,
-            "num_samples": len(ours),
-            "num_reference": len(real),
+            "num_samples": ours,
+            "num_reference": real,
             "small": fewest < config.small_below,
-            **dict.fromkeys(("kid", "precision", "recall", "accuracy", "real_accuracy")),
+            **dict.fromkeys(SCORES),
+            "left_out": {},
         }
-        for name, (hits, asked) in answers.items():
-            if len(ours) >= config.min_scored and asked[ours].sum() > 0:
-                row[name] = self._share(hits[ours], asked[ours])
-        if fewest >= config.min_scored:
-            x = features[torch.from_numpy(ours)]
-            y = self._reference[torch.from_numpy(self._drawn(real, config.max_reference))]
-            row["kid"] = _kernel_distance(x, y)
-            row |= self._precision_and_recall(x, y)
+        for name, answers in (("accuracy", judged.answers), ("real_accuracy", judged.real_answers)):
+            if answers is not None and ours >= config.min_scored and answers.asked[members.ours].sum() > 0:
+                row[name] = self._share(answers.hits[members.ours], answers.asked[members.ours])
+        if fewest < config.min_scored:
+            row["left_out"] = {
+                "kid, precision, recall": f"{fewest} images on one side; {config.min_scored} are needed"
+            }
+            return row
+        row["kid"] = _interval(*self._kernel_distance(members, judged))
+        row |= self._precision_and_recall(members, judged)
+        enough = SAMPLES_PER_FEATURE * judged.features.shape[1]
+        if fewest >= enough:
+            row["frechet"] = self._frechet_distance(members, judged)
+        else:
+            row["left_out"]["frechet"] = f"{fewest:,} images on one side; {enough:,} are needed"
         return row
 
-    def _precision_and_recall(self, x: Tensor, y: Tensor) -> dict[str, dict[str, float | None]]:
+    def _gap(self, inside: Members, outside: Members, judged: _Judged) -> float:
+        """How much farther from real faces, or less obedient than theirs, in standard errors."""
+        (distance, error), (other, other_error) = (
+            self._kernel_distance(members, judged) for members in (inside, outside)
+        )
+        clear = (distance - other) / max((error**2 + other_error**2) ** 0.5, 1e-12)
+        real = judged.real_answers
+        if real is None:
+            return clear
+        lack, error = judged.answers.lack(real, inside.ours)
+        other, other_error = judged.answers.lack(real, outside.ours)
+        return max(clear, (lack - other) / max((error**2 + other_error**2) ** 0.5, 1e-12))
+
+    def _kernel_distance(self, members: Members, judged: _Judged) -> tuple[float, float]:
+        """The unbiased kernel distance, which compares between groups of different sizes, and its error."""
+        key = members.ours.tobytes(), members.real.tobytes()
+        if key not in judged.distances:
+            most = self._config.max_images
+            x = judged.features[self._drawn(members.ours, most)]
+            judged.distances[key] = kernel_estimate(x, self._reference[self._drawn(members.real, most)])
+        return judged.distances[key]
+
+    def _frechet_distance(self, members: Members, judged: _Judged) -> dict[str, float]:
+        x, y = judged.features[_rows(members.ours)], self._reference[_rows(members.real)]
+        found = frechet_estimate(FeatureStatistics.of(x), x, FeatureStatistics.of(y), y)
+        return {"value": found.estimate, "low": found.low, "high": found.high}
+
+    def _precision_and_recall(self, members: Members, judged: _Judged) -> dict[str, dict[str, float | None]]:
         """At equal counts, as neighbourhoods of a larger set are tighter."""
-        count = min(len(x), len(y))
-        x, y = (part[torch.from_numpy(self._drawn(np.arange(len(part)), count))] for part in (x, y))
+        count = min(members.fewest, self._config.max_images)
+        x = judged.features[self._drawn(members.ours, count)]
+        y = self._reference[self._drawn(members.real, count)]
         metric = build_precision(
             PrecisionConfig(), features=self._features, reference=ReferenceFeatures.of(y)
         )
@@ -182,28 +261,64 @@ class SubgroupScores:
             for name in ("precision", "recall")
         }
 
-    def _agreement(self, frame: pd.DataFrame, parts: list[Tensor]) -> tuple[np.ndarray, np.ndarray]:
-        """Attributes of each image that came true, and that were asked for, (N,) both."""
+    def _drawn(self, members: np.ndarray, count: int) -> Tensor:
+        """Up to `count` of the members: of any two groups, as many of the same ones as can be."""
+        order = np.random.default_rng(self._config.seed).permutation(len(members))
+        return torch.from_numpy(np.sort(order[members[order]][:count]))
+
+    def _agreement(self, frame: pd.DataFrame, parts: list[Tensor]) -> _Answers:
         seen = torch.cat(parts).cpu().numpy()
         wanted = np.full(seen.shape, np.nan)
         for index, name in enumerate(self._attributes):
             if name in frame.columns:
                 wanted[:, index] = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
         known = ~np.isnan(wanted)
-        return (known & (seen == (wanted > 0.5))).sum(1), known.sum(1)
+        return _Answers((known & (seen == (wanted > 0.5))).sum(1), known.sum(1))
 
     def _share(self, hits: np.ndarray, asked: np.ndarray) -> dict[str, float]:
         config = self._config
         low, high = ratio_interval(hits, asked, num_resamples=config.bootstrap_resamples, seed=config.seed)
         return {"value": float(hits.sum() / asked.sum()), "low": low, "high": high}
 
-    def _drawn(self, rows: np.ndarray, count: int) -> np.ndarray:
-        if len(rows) <= count:
-            return rows
-        return np.sort(np.random.default_rng(self._config.seed).choice(rows, count, replace=False))
+
+@dataclass(frozen=True)
+class _Answers:
+    """Attributes of each image that came true, and that were asked for, (N,) both."""
+
+    hits: np.ndarray
+    asked: np.ndarray
+
+    def lack(self, real: _Answers, members: np.ndarray) -> tuple[float, float]:
+        """How much smaller the members' share is than that of the real images, and its standard error.
+
+        The two go in pairs, as both were asked for with the same labels.
+        """
+        less, asked = (real.hits - self.hits)[members], self.asked[members]
+        total = max(int(asked.sum()), 1)
+        share = float(less.sum() / total)
+        return share, float(np.square(less - share * asked).sum() ** 0.5 / total)
 
 
-def _kernel_distance(x: Tensor, y: Tensor) -> dict[str, float]:
-    """The unbiased kernel distance, which compares between groups of different sizes."""
-    value, error = kernel_estimate(x, y)
+@dataclass(frozen=True)
+class _Judged:
+    """What is known of the judged images: `features` (N, D), and what a classifier saw in them and in the
+    real ones they were asked from. `distances` keeps kernel distances, which several questions share."""
+
+    features: Tensor
+    answers: _Answers
+    real_answers: _Answers | None
+    distances: dict[tuple[bytes, bytes], tuple[float, float]] = field(default_factory=dict)
+
+
+def _interval(value: float, error: float) -> dict[str, float]:
     return {"value": value, "low": value - Z95 * error, "high": value + Z95 * error}
+
+
+def _mask(members: np.ndarray, count: int) -> np.ndarray:
+    mask = np.zeros(count, bool)
+    mask[members] = True
+    return mask
+
+
+def _rows(mask: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(mask))

@@ -200,31 +200,24 @@ def subgroups(evaluation: Evaluation) -> list[Block]:
     data = evaluation.data
     everyone, *groups = data["rows"]
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
-    rows = [
-        (
-            group_name(row),
-            row["num_samples"],
-            row["num_reference"],
-            _value(row["kid"], number),
-            interval(row["kid"]),
-            _value(row["precision"], percent),
-            _value(row["recall"], percent),
-            _value(row["accuracy"], percent),
-            percent_interval(row["accuracy"]),
-            _value(row["real_accuracy"], percent),
-        )
-        for row in ordered
-    ]
+    shown = _SUBGROUP_COLUMNS
+    if any(row.get("frechet") for row in ordered):
+        shown = (*shown[:4], _FRECHET, *shown[4:])
+    if any(row.get("apart") for row in ordered):
+        shown = (*shown, *_APART)
+    rows = [tuple(value(row) for _, value in shown) for row in ordered]
     small = [index for index, row in enumerate(ordered) if row["small"]]
-    columns = (
-        "group", "drawn", "real", "KID", "95 % interval", "precision", "recall", "as asked", "95 % interval",
-        "real faces",
-    )  # fmt: skip
+    columns = tuple(title for title, _ in shown)
     caption = (
         "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
-        f"asked for that came true, beside real faces. Greyed out: fewer than {data['small_below']} images "
-        "on one side."
+        "asked for that came true, beside what the judge gets right of real faces. "
+        f"Greyed out: fewer than {data['small_below']} images on one side."
     )
+    if any(row.get("apart") for row in ordered):
+        caption += (
+            " Apart: the same group without the images of those that are worse off by themselves, as groups "
+            "share images."
+        )
     return [
         subgroup_verdict(data),
         Table(columns, rows, caption=caption, dimmed=small),
@@ -246,8 +239,8 @@ def subgroup_verdict(data: dict[str, Any]) -> str:
     """Who is worse off, in a sentence."""
     worse = [readable(name) for name in data["worse_off"]]
     if not worse:
-        return "No group is beyond doubt worse off than everyone at this number of faces."
-    return f"Beyond doubt worse off than everyone: {', '.join(worse)}."
+        return "No group is beyond doubt worse off than all others at this number of faces."
+    return f"Beyond doubt worse off than all others: {', '.join(worse)}."
 
 
 def group_name(row: dict[str, Any]) -> str:
@@ -257,3 +250,29 @@ def group_name(row: dict[str, Any]) -> str:
 
 def _value(cell: dict[str, Any] | None, words: Any) -> str | None:
     return None if cell is None else words(cell["value"])
+
+
+def _apart(row: dict[str, Any]) -> dict[str, Any]:
+    """The row itself where it shares no images with a group that is worse off."""
+    return row.get("apart") or row
+
+
+_SUBGROUP_COLUMNS: tuple[tuple[str, Any], ...] = (
+    ("group", lambda row: group_name(row)),
+    ("drawn", lambda row: row["num_samples"]),
+    ("real", lambda row: row["num_reference"]),
+    ("KID", lambda row: _value(row["kid"], number)),
+    ("95 % interval", lambda row: interval(row["kid"])),
+    ("precision", lambda row: _value(row["precision"], percent)),
+    ("recall", lambda row: _value(row["recall"], percent)),
+    ("as asked", lambda row: _value(row["accuracy"], percent)),
+    ("95 % interval", lambda row: percent_interval(row["accuracy"])),
+    ("real faces", lambda row: _value(row["real_accuracy"], percent)),
+)
+_FRECHET = ("Fréchet distance", lambda row: _value(row.get("frechet"), number))
+_APART: tuple[tuple[str, Any], ...] = (
+    ("drawn, apart", lambda row: _apart(row)["num_samples"]),
+    ("KID, apart", lambda row: _value(_apart(row)["kid"], number)),
+    ("95 % interval", lambda row: interval(_apart(row)["kid"])),
+    ("precision, apart", lambda row: _value(_apart(row)["precision"], percent)),
+)

@@ -194,7 +194,7 @@ def _data_facts(
     told = recipe.data.path
     if told is None:
         return DataFacts(None)
-    for path in _where(run, told):
+    for path in folders_of(run, told):
         with contextlib.suppress(FacegenError):
             if (path / MANIFEST_NAME).is_file():
                 return _of_dataset(told, path, told)
@@ -229,12 +229,12 @@ def _of_latents(run: Path, told: str, path: Path, evaluations: list[Evaluation])
 def _judged_against(run: Path, evaluations: list[Evaluation]) -> Iterator[tuple[str, Path]]:
     named = [one.data.get(key) for one in evaluations for key in ("reference", "train", "data", "dataset")]
     for name in dict.fromkeys(one for one in named if isinstance(one, str)):
-        for path in _where(run, name):
+        for path in folders_of(run, name):
             if (path / MANIFEST_NAME).is_file():
                 yield name, path
 
 
-def _where(run: Path, path: str) -> Iterator[Path]:
+def folders_of(run: Path, path: str) -> Iterator[Path]:
     """`path` from here, and from the folders above the run, as commands are often given from there."""
     yield Path(path)
     if not os.path.isabs(path):

@@ -172,7 +172,7 @@ def headlines(facts: RunFacts, shown: Shown) -> list[Headline]:
         found.append(Headline("look like copies", str(percent(data["share"])), told, _sure(data), unseen))
     if "subgroups" in newest:
         data = newest["subgroups"].data
-        told = f"of {len(data['rows']) - 1}, beyond the intervals of everyone"
+        told = f"of {len(data['rows']) - 1}, beyond doubt worse off than all others"
         found.append(Headline("groups worse off", str(len(data["worse_off"])), told))
     if "reconstruction" in newest:
         row = newest["reconstruction"].data["psnr"]

@@ -198,7 +198,7 @@ def test_small_groups_are_greyed_out_and_come_last(tmp_path: Path) -> None:
     dimmed = re.findall(r'<tr class="dim"><td[^>]*>([^<]*)', html)
     assert dimmed == ["Eyeglasses: yes"]
     assert html.index("Smiling: yes</td>") < html.index("Eyeglasses: yes</td>")
-    assert "Beyond doubt worse off than everyone: Smiling = yes." in html
+    assert "Beyond doubt worse off than all others: Smiling = yes." in html
 
 
 def test_the_newest_report_of_a_kind_is_shown_and_an_older_checkpoint_is_told(tmp_path: Path) -> None:

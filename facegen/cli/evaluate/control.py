@@ -41,7 +41,8 @@ def control(
         Path, typer.Option(help="A classifier run made by 'facegen train'.", show_default=False)
     ],
     attributes: Annotated[
-        str | None, typer.Option(help="Attributes or classes to toggle, as A,B; left out: all.", show_default=False)
+        str | None,
+        typer.Option(help="Attributes or classes to toggle, as A,B; left out: all.", show_default=False),
     ] = None,
     num_samples: Annotated[int, typer.Option(help="Pairs of faces an attribute.", min=1)] = 64,
     base: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 ABOUT = (
     "Score every group by itself: kernel distance, precision, recall, and attributes come true.",
     "A group is everyone asked to have an attribute, or not to, or to be of a class. Groups too small to"
-    " tell are greyed out.",
+    " tell are greyed out. Groups share images: worse off are those that are so by themselves, and every"
+    " other is also scored apart from their images.",
 )
 EXAMPLES = (
     "facegen eval subgroups run --classifier judge --reference data/celeba",
@@ -58,6 +60,10 @@ def subgroups(
     ),
     reference_split: Annotated[str, typer.Option(help="Split of the reference.")] = "train",
     small_below: Annotated[int, typer.Option(help="Images below which a group is greyed out.", min=16)] = 50,
+    apart_from: Annotated[
+        str | None,
+        typer.Option(help="Groups whose images are set aside, as A=yes,B=no.", show_default=False),
+    ] = None,
     seed: Seed = 0,
     guidance: Guidance = None,
     steps: Steps = None,
@@ -87,6 +93,7 @@ def subgroups(
         weights=weights,
         split=reference_split,
         small_below=small_below,
+        apart_from=tuple(filter(None, map(str.strip, (apart_from or "").split(",")))),
         batch_size=batch_size,
         device=device,
     )
@@ -100,28 +107,54 @@ def subgroups(
 def _print_subgroups(report: SubgroupReport) -> None:
     from facegen.cli.results import print_facts, print_table
 
-    columns = ("group", "images", "real", "KID x 1000", "precision", "recall", "as asked", "real faces")
-    large = [_row(row) for row in report.rows if not row["small"]]
-    small = [_row(row) for row in report.rows if row["small"]]
+    shown = [*_COLUMNS]
+    if any(row["frechet"] for row in report.rows):
+        shown.insert(3, ("Fréchet", lambda row: _score(row["frechet"])))
+    if any(row["apart"] for row in report.rows):
+        shown += _APART
+    columns = ("group", *(title for title, _ in shown))
+    large = [_row(row, shown) for row in report.rows if not row["small"]]
+    small = [_row(row, shown) for row in report.rows if row["small"]]
     print_table(f"By group, {report.features} features (95 % intervals)", columns, large)
     print_table(f"Too small to tell (fewer than {report.small_below} images)", columns, small, style="dim")
     print_facts(
         {
-            "Worse off": ", ".join(report.worse_off) or "no group beyond its interval",
+            "Worse off": ", ".join(report.worse_off) or "no group beyond doubt",
             "Remark": "\n".join(report.remarks) or None,
             "Saved to": report.saved_to,
         }
     )
 
 
-def _row(row: dict[str, Any]) -> tuple[Any, ...]:
+Shown = tuple[str, Callable[[dict[str, Any]], Any]]
+
+
+def _row(row: dict[str, Any], shown: list[Shown]) -> tuple[Any, ...]:
     name = f"{row['label']} = {row['value']}" if row["value"] else row["label"]
-    kid = row["kid"] and {key: 1000 * value for key, value in row["kid"].items()}
-    shares = [row[key] for key in ("precision", "recall", "accuracy", "real_accuracy")]
-    return (name, row["num_samples"], row["num_reference"], _score(kid), *map(_score, shares))
+    return (name, *(value(row) for _, value in shown))
+
+
+def _kid(row: dict[str, Any]) -> str | None:
+    return _score(row["kid"] and {key: 1000 * value for key, value in row["kid"].items()})
 
 
 def _score(found: dict[str, float] | None) -> str | None:
     if found is None:
         return None
     return f"{found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
+
+
+_COLUMNS: tuple[Shown, ...] = (
+    ("images", lambda row: row["num_samples"]),
+    ("real", lambda row: row["num_reference"]),
+    ("KID x 1000", _kid),
+    ("precision", lambda row: _score(row["precision"])),
+    ("recall", lambda row: _score(row["recall"])),
+    ("as asked", lambda row: _score(row["accuracy"])),
+    ("real faces", lambda row: _score(row["real_accuracy"])),
+)
+_APART: tuple[Shown, ...] = (
+    ("apart: images", lambda row: (row["apart"] or row)["num_samples"]),
+    ("KID x 1000", lambda row: _kid(row["apart"] or row)),
+    ("precision", lambda row: _score((row["apart"] or row)["precision"])),
+)
