@@ -31,7 +31,8 @@ CHUNK = 8192
 
 @dataclass(frozen=True)
 class FrechetEstimate:
-    """`value` is the plug-in distance, `estimate` it less its bias, with a 95 % interval `low` to `high`.
+    """`value` is the plug-in distance, `estimate` it less its bias (0 where that is more than all of it),
+    with a 95 % interval `low` to `high` that holds the estimate.
 
     With too few images per feature `unbiased` is False: `estimate` is the plug-in distance and the interval
     about that distance at this count.
@@ -66,8 +67,9 @@ def frechet_estimate(
     at_half = sum(half.value - (half.bias or 0.0) for half in halves) / len(halves)
     rest = (at_half - estimate) / 3  # c / (N/2)^2 - c / N^2 = 3 c / N^2
     variance = max(whole.variance - TAKEN_OFF * whole.floor, whole.floor) + (UNSURE * rest) ** 2
-    low, high = _interval(estimate - rest, variance, whole.floor)
-    return FrechetEstimate(whole.value, estimate - rest, variance**0.5, low, high, True)
+    estimate = max(0.0, estimate - rest)  # of equal sets every second one is below, which no distance is
+    low, high = _interval(estimate, variance, whole.floor)
+    return FrechetEstimate(whole.value, estimate, variance**0.5, low, high, True)
 
 
 def _part(statistics: FeatureStatistics, features: Tensor, which: int) -> tuple[FeatureStatistics, Tensor]:

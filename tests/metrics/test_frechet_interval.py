@@ -59,6 +59,17 @@ CASES = {
 }
 
 
+def test_sets_of_one_distribution_are_nought_or_more_apart_and_nobody_is_sure_of_nought() -> None:
+    pair, nought = Gaussians(4, 0.0, 1.0), 0
+    for _ in range(200):
+        a, b = pair.draw(60, 60)
+        found = frechet_estimate(FeatureStatistics.of(a), a, FeatureStatistics.of(b), b)
+        assert 0 <= found.low <= found.estimate <= found.high
+        assert found.high > 0, "nobody knows that the distance is none"
+        nought += found.estimate == 0
+    assert nought > 50, "about half, as the bias taken off is the bias on average"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_interval_covers_the_known_distance_in_93_to_97_percent_of_1000_draws(case: str) -> None:
