@@ -128,6 +128,9 @@ FLAGS = {
         "-q",
     }
     | FIGURE,
+    "plot attention": {"run", "--kind", "--layers", "--frames", "--at", "--word"}
+    | (ASKED | SAMPLED) - {"--count"}
+    | FIGURE,
     "plot architecture": {"subject", "--depth"} | FIGURE,
     "plot samples": {"subject", "--data"} | ASKED | SAMPLED | FIGURE,
     "plot denoising": {"run", "--frames"} | ASKED | SAMPLED | FIGURE,
@@ -214,6 +217,7 @@ FLAGS = {
         "--split",
         "--reference-split",
         "--small-below",
+        "--apart-from",
     }
     | DRAWN
     | FEATURES
