@@ -99,11 +99,11 @@ def text_width(text: str, points: float, weight: str = "normal") -> float:
     return float(TextPath((0, 0), text, size=points, prop=font).get_extents().width) / 72 * SPARE + 0.02
 
 
-def lay_out(diagram: Diagram, top: float) -> Layout:
-    """Place every box at or below `top`."""
+def lay_out(diagram: Diagram, top: float, indent: float = 0.0) -> Layout:
+    """Place every box at or below `top`, and right of the margin and `indent`."""
     layout = Layout(folded={box.key for box in diagram.boxes() if box.repeats > 1})
     elbows = ELBOW_START + ELBOW_STEP * len(elbows_of(diagram))
-    left = MARGIN + (PANEL_PAD if diagram.up and not diagram.condition else 0)
+    left = MARGIN + indent + (PANEL_PAD if diagram.up and not diagram.condition else 0)
     if diagram.condition:
         left += elbows
         width = column_width(diagram.condition)

@@ -51,9 +51,9 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
     diagram = min((diagram.in_part_columns(number) for number in (1, 2)), key=_sheets)
     probe = lay_out(diagram, 0.0)
     room = max(probe.right, heading_width, SMALLEST_PAGE)
-    lines = textwrap.wrap(subtitle, max(20, int(room / 0.055))) if subtitle else []
+    lines = _wrapped(subtitle, room - MARGIN)
     top = MARGIN + 0.24 + 0.13 * len(lines) + 0.1
-    layout = lay_out(diagram, top)
+    layout = lay_out(diagram, top, (room - probe.right) / 2)
     figure = new_figure(1, 1)
     figure.set_layout_engine("none")
     with in_style():
@@ -72,6 +72,16 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
         axes.set_ylim(height, 0)
         figure.set_size_inches(width, height)
     return Plot(figure, architecture_table(diagram))
+
+
+def _wrapped(text: str, room: float) -> list[str]:
+    """The text in lines of at most `room` inches; a size such as 64 × 64 stays in one."""
+    whole = text.replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}")
+    for letters in range(len(whole), 20, -1):
+        lines = textwrap.wrap(whole, letters)
+        if max(text_width(line, SUBTITLE_SIZE) for line in lines) <= room:
+            return lines
+    return textwrap.wrap(whole, 20)
 
 
 def _sheets(diagram: Diagram) -> float:

@@ -349,3 +349,21 @@ def test_diagrams_of_one_pass_are_the_same_at_any_depth_but_for_detail():
         flow = trace(built, [unit.path for unit in units], [])
     shapes = [{box.shape for box in diagram_of(units, flow, depth).boxes()} for depth in (2, 3)]
     assert shapes[0] == shapes[1]
+
+
+def test_a_long_subtitle_is_wrapped_but_never_within_a_size():
+    diagram, _ = drawn("attribute-classifier")
+    figure = architecture_plot(
+        diagram, "A title", "A long subtitle of a net that sees " + "64 × 64, " * 9
+    ).figure
+    lines = [text.get_text() for text in figure.axes[0].texts if "\N{NO-BREAK SPACE}" in text.get_text()]
+    assert len(lines) > 1
+    assert not any(line.endswith(("64", "×")) or line.startswith("×") for line in lines)
+
+
+def test_a_network_narrower_than_its_page_stands_in_the_middle():
+    diagram, _ = drawn("attribute-classifier")
+    (axes,) = architecture_plot(diagram, "A title").figure.axes
+    boxes = [patch.get_bbox() for patch in axes.patches if str(patch.get_label()).startswith("box ")]
+    left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
+    assert left - 0 == pytest.approx(axes.get_xlim()[1] - right, abs=0.1)
