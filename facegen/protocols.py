@@ -147,6 +147,15 @@ class ImageConditioner(Protocol):
         ...
 
 
+@runtime_checkable
+class TokenConditioner(Protocol):
+    """A `Conditioner` that can say what its tokens stand for."""
+
+    def named_tokens(self, reading: PromptReading) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Words or labels and the numbers of their tokens, in order; none where it gives no tokens."""
+        ...
+
+
 class Denoiser(Protocol):
     """The network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
 

@@ -108,6 +108,38 @@ def embed_captions(
     return tokens, mask
 
 
+def words_of(caption: str, encoder: TextEncoder) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The words of `caption` and the numbers of their tokens, as `embed_captions` orders them.
+
+    What the tokenizer adds, such as a start mark, stands as a word of its own in brackets.
+    """
+    tokenizer = encoder.tokenizer
+    read = tokenizer(caption, truncation=True, max_length=encoder.max_tokens)
+    ids = read["input_ids"]
+    if not tokenizer.is_fast:  # only the others know where in the text a token comes from
+        words = tuple((text, (number,)) for number, text in enumerate(tokenizer.convert_ids_to_tokens(ids)))
+        return words or (("(nothing)", (0,)),)
+    word_ids = read.word_ids()
+    groups: list[tuple[str, list[int]]] = []
+    for number, (token, word) in enumerate(zip(ids, word_ids, strict=True)):
+        if word is None:
+            groups.append((_mark(token, tokenizer), [number]))
+        elif number and word == word_ids[number - 1]:
+            groups[-1][1].append(number)
+        else:
+            span = read.word_to_chars(word)
+            groups.append((caption[span.start : span.end].strip(), [number]))
+    return tuple((text, tuple(numbers)) for text, numbers in groups) or (("(nothing)", (0,)),)
+
+
+def _mark(token: int, tokenizer: Any) -> str:
+    if token in (tokenizer.bos_token_id, tokenizer.cls_token_id):
+        return "(start)"
+    if token in (tokenizer.eos_token_id, tokenizer.sep_token_id):
+        return "(end)"
+    return f"({tokenizer.convert_ids_to_tokens(token)})"
+
+
 def _model_class(config: Any) -> Any:
     from transformers import AutoModel, CLIPTextModel
 

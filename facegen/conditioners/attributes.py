@@ -153,6 +153,10 @@ class AttributeConditioner(nn.Module):
             row[0, self.attributes.index(name)] = value
         return row
 
+    def named_tokens(self, reading: PromptReading) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Each attribute and its one token, asked for or not; none of a model without tokens."""
+        return tuple((name, (number,)) for number, name in enumerate(self.attributes if self.tokens else ()))
+
     def forward(self, inputs: Tensor) -> Conditioning:
         values = inputs.to(self.embedding.dtype)
         weights = torch.stack([(-values).relu(), 1 - values.abs(), values.relu()], dim=2)  # (B, A, V)

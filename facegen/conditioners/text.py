@@ -19,6 +19,7 @@ from facegen.conditioners._text_encoder import (
     TextEncoder,
     embed_captions,
     load_text_encoder,
+    words_of,
 )
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError
@@ -141,7 +142,11 @@ class TextConditioner(nn.Module):
                 f"This model reads text and cannot be told {', '.join(away)} by value.",
                 hint='Say it in words: --prompt "a woman without glasses"',
             )
-        return self._row_of(", ".join(reading.labels) if reading.labels else NULL_CAPTION)
+        return self._row_of(_caption_of(reading))
+
+    def named_tokens(self, reading: PromptReading) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Each word of the prompt with its tokens, and the marks that the encoder adds, in brackets."""
+        return words_of(_caption_of(reading), self.encoder)
 
     def forward(self, inputs: Tensor) -> Conditioning:
         rows = inputs[:, 0].to(self._tokens.device)
@@ -167,6 +172,10 @@ class TextConditioner(nn.Module):
             mask = torch.cat([F.pad(old, (0, length - old.shape[1])) for old in (self._mask, mask)])
         self._rows.update({caption: len(self._rows) + number for number, caption in enumerate(new)})
         self._tokens, self._mask = tokens, mask
+
+
+def _caption_of(reading: PromptReading) -> str:
+    return ", ".join(reading.labels) or NULL_CAPTION
 
 
 def _lengthened(tokens: Tensor, length: int) -> Tensor:

@@ -5,7 +5,8 @@ Weights are read from safetensors only and no code of a model's folder is ever r
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def pretrained_loader(name_or_folder: str, folder: Path, what: str, needed: str)
 
     def load(from_pretrained: Callable[..., Any], **options: Any) -> Any:
         try:
-            return from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+            with _without_bars():
+                return from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
         except FacegenError:  # a signal's
             raise
         except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
@@ -69,3 +71,17 @@ def pretrained_loader(name_or_folder: str, folder: Path, what: str, needed: str)
             ) from error
 
     return load
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """transformers would draw bars of its own on stderr, whoever listens."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

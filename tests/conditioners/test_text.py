@@ -199,3 +199,20 @@ except MissingModelError as error:
     assert done.stdout.startswith("4 ")
     assert "hf download openai/clip-vit-large-patch14\n" in done.stdout
     assert "--set conditioner.encoder=FOLDER" in done.stdout
+
+
+def test_tokens_are_named_by_the_words_they_belong_to(tiny_text_encoder) -> None:
+    conditioner = build(tiny_text_encoder)
+    named = conditioner.named_tokens(conditioner.read(" a Man, old "))
+    assert [text for text, _ in named] == ["(start)", "a", "Man", ",", "old", "(end)"]
+    assert [numbers for _, numbers in named] == [(0,), (1,), (2, 3, 4), (5,), (6, 7, 8), (9,)]
+    told = conditioner(conditioner.inputs_from(conditioner.read("a Man, old")))
+    assert told.token_mask.sum() == 10
+    cut = build(tiny_text_encoder, max_tokens=4).named_tokens(PromptReading({"a man": 1.0}))
+    assert cut == (("(start)", (0,)), ("a", (1,)), ("m", (2,)), ("(end)", (3,)))
+    assert conditioner.named_tokens(PromptReading({})) == (("(start)", (0,)), ("(end)", (1,)))
+
+
+def test_loading_draws_no_bars_of_its_own(tiny_text_encoder, capfd) -> None:
+    load_text_encoder(str(tiny_text_encoder))
+    assert capfd.readouterr() == ("", "")

@@ -8,6 +8,7 @@ from facegen.cli.options import described
 from facegen.cli.plot import (
     animation,
     architecture,
+    attention,
     attributes,
     blend,
     curves,
@@ -37,6 +38,7 @@ SUBCOMMANDS = (
     interpolation,
     timelapse,
     latents,
+    attention,
 )
 
 
