@@ -21,6 +21,7 @@ from facegen.formats.files import atomic_write
 NO_BREAK = "\u00a0"
 WORD_JOINER = "\u2060"  # keeps the two ends of an interval on one line
 LONG_CELL = 28  # characters beyond which a table's cell keeps a readable width on a phone
+LONG_FACT = 90  # characters beyond which a fact takes a whole line
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
@@ -250,11 +251,15 @@ def _block(block: Block) -> str:
 
 def _facts(facts: Facts) -> str:
     inner = "".join(
-        f"<div><dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd></div>"
+        f"<div{_wide(_text(value))}><dt>{escape(name)}</dt><dd>{escape(_text(value))}</dd></div>"
         for name, value in facts.values.items()
         if value is not None
     )
     return f'<div class="facts">{_title(facts.title)}<dl>{inner}</dl></div>'
+
+
+def _wide(text: str) -> str:
+    return ' class="wide"' if len(text) > LONG_FACT else ""
 
 
 def _paragraphs(text: str, css_class: str = "") -> str:
@@ -316,6 +321,7 @@ def _table(table: Table) -> str:
 
 def _cell(tag: str, value: object, right: bool) -> str:
     text = _text(value)
+    text = _unbroken(text) if len(text) > LONG_CELL else text
     kind = "number" if right else "words" if len(text) > LONG_CELL else ""
     attribute = f' class="{kind}"' if kind else ""
     return f"<{tag}{attribute}>{escape(text)}</{tag}>"

@@ -12,6 +12,7 @@ from facegen.workflows._report_words import interval, number, percent, percent_i
 
 LEAKS_SHOWN = 3
 GRID_MIN_WIDTH = 720
+HEAT_MAP_MIN_WIDTH = 1500  # forty columns with readable numbers
 OFTEN_ASKED = 10
 
 
@@ -73,8 +74,9 @@ def _by_attribute(data: dict[str, Any]) -> list[Block]:
     if len(table) < 2:
         return []
     ordered = sorted(table.items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
+    found_in, beside = _found_by_the_judge(data)
     bars = [
-        Interval(readable(name), row["asked_yes"]["hit_rate"], reference=_judge_on(row))
+        Interval(readable(name), row["asked_yes"]["hit_rate"], reference=found_in.get(name))
         for name, row in ordered
         if row["asked_yes"]["hit_rate"] is not None
     ]
@@ -102,15 +104,23 @@ def _by_attribute(data: dict[str, Any]) -> list[Block]:
     blocks: list[Block] = []
     if bars:
         told = "How often an attribute that was asked for is there."
-        svg = interval_chart(bars, reference_label="what the judge gets right of real faces", alt=told)
+        svg = interval_chart(bars, reference_label=beside, alt=told)
         blocks.append(Chart(svg, told, "By attribute"))
     return [*blocks, Fold("The same as numbers", [Table(columns, rows, caption=caption, dimmed=few)])]
 
 
-def _judge_on(row: dict[str, Any]) -> float | None:
-    """What the judge finds on real faces that have the attribute, or where unknown its accuracy."""
-    known = (row.get(key) for key in ("recall_on_real", "accuracy_on_real", "classifier_accuracy"))
-    return next((share for share in known if share is not None), None)
+def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], str]:
+    """How often the judge finds each attribute in faces that do have it, and which faces those are.
+
+    The same question as is asked of drawn faces; its accuracy, high for all that is rare, would be another.
+    """
+    real = {name: row.get("recall_on_real") for name, row in data["attributes"].items()}
+    if any(share is not None for share in real.values()):
+        return real, "how often the judge finds it in real faces that have it"
+    rows = (data["reconstructed"] or {}).get("attributes", {})
+    after = {name: row["asked_yes"]["hit_rate"] for name, row in rows.items()}
+    beside = "how often the judge finds it in real faces that have it, after the autoencoder"
+    return after, beside if after else ""
 
 
 def _kept(kept: dict[str, dict[str, Any]] | None) -> list[Block]:
@@ -144,7 +154,7 @@ def control(evaluation: Evaluation) -> list[Block]:
             evaluation.kept("heat_map"),
             "Rows: the wish that changed. Columns: what the judge saw change.",
             alt="Control matrix as a heat map",
-            min_width=GRID_MIN_WIDTH,
+            min_width=HEAT_MAP_MIN_WIDTH,
         ),
         Table(columns, rows, caption=caption),
         *picture(
@@ -200,18 +210,17 @@ def subgroups(evaluation: Evaluation) -> list[Block]:
     data = evaluation.data
     everyone, *groups = data["rows"]
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
-    shown = _SUBGROUP_COLUMNS
-    if any(row.get("frechet") for row in ordered):
-        shown = (*shown[:4], _FRECHET, *shown[4:])
+    shown = list(_SUBGROUP_COLUMNS)
     if any(row.get("apart") for row in ordered):
-        shown = (*shown, *_APART)
+        shown += _APART
+    shown = [column for column in shown if any(column[1](row) is not None for row in ordered)]
     rows = [tuple(value(row) for _, value in shown) for row in ordered]
-    small = [index for index, row in enumerate(ordered) if row["small"]]
     columns = tuple(title for title, _ in shown)
+    large = sum(not row["small"] for row in ordered)
+    small = rows[large:]
     caption = (
         "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
-        "asked for that came true, beside what the judge gets right of real faces. "
-        f"Greyed out: fewer than {data['small_below']} images on one side."
+        "asked for that came true, beside what the judge gets right of real faces where that is known."
     )
     if any(row.get("apart") for row in ordered):
         caption += (
@@ -220,7 +229,8 @@ def subgroups(evaluation: Evaluation) -> list[Block]:
         )
     return [
         subgroup_verdict(data),
-        Table(columns, rows, caption=caption, dimmed=small),
+        Table(columns, rows[:large], caption=caption),
+        *([_too_small(columns, small, data["small_below"])] if small else []),
         *data["remarks"],
         honesty(
             evaluation,
@@ -243,6 +253,11 @@ def subgroup_verdict(data: dict[str, Any]) -> str:
     return f"Beyond doubt worse off than all others: {', '.join(worse)}."
 
 
+def _too_small(columns: tuple[str, ...], rows: list[tuple[Any, ...]], small_below: int) -> Fold:
+    told = f"Too small to tell: {len(rows)} with fewer than {small_below} images on one side"
+    return Fold(told, [Table(columns, rows, dimmed=range(len(rows)))])
+
+
 def group_name(row: dict[str, Any]) -> str:
     """ "Male: no", or "everyone"."""
     return readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"])
@@ -263,13 +278,13 @@ _SUBGROUP_COLUMNS: tuple[tuple[str, Any], ...] = (
     ("real", lambda row: row["num_reference"]),
     ("KID", lambda row: _value(row["kid"], number)),
     ("95 % interval", lambda row: interval(row["kid"])),
+    ("Fréchet distance", lambda row: _value(row.get("frechet"), number)),
     ("precision", lambda row: _value(row["precision"], percent)),
     ("recall", lambda row: _value(row["recall"], percent)),
     ("as asked", lambda row: _value(row["accuracy"], percent)),
     ("95 % interval", lambda row: percent_interval(row["accuracy"])),
     ("real faces", lambda row: _value(row["real_accuracy"], percent)),
 )
-_FRECHET = ("Fréchet distance", lambda row: _value(row.get("frechet"), number))
 _APART: tuple[tuple[str, Any], ...] = (
     ("drawn, apart", lambda row: _apart(row)["num_samples"]),
     ("KID, apart", lambda row: _value(_apart(row)["kid"], number)),

@@ -228,12 +228,10 @@ def _pairs(
 
 def _verdict(result: dict[str, Any]) -> str:
     seen, unseen = result["share"], result["held_out"]["share"]
+    share, theirs = f"{100 * seen:.1f} %", f"{100 * unseen:.1f} %"
     if result["low"] > max(result["nominal_rate"], unseen):
-        return (
-            f"{seen:.1%} are nearer to a training image than unseen real faces are ({unseen:.1%}): "
-            "look at the pairs."
-        )
-    return f"{seen:.1%} flagged, {unseen:.1%} of unseen real faces: no sign of copies at this sample size."
+        return f"{share} are nearer to a training image than unseen faces are ({theirs}): look at the pairs."
+    return f"{share} flagged, {theirs} of unseen real faces: no sign of copies at this sample size."
 
 
 def _saved(

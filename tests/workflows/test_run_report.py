@@ -201,6 +201,28 @@ def test_small_groups_are_greyed_out_and_come_last(tmp_path: Path) -> None:
     assert "Beyond doubt worse off than all others: Smiling = yes." in html
 
 
+def test_drawn_faces_are_held_against_the_judges_eye_for_the_same_question_and_never_its_accuracy(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path / "run", data=tmp_path / "data")
+    row = {
+        "asked_yes": {"num_asked": 40, "hit_rate": 0.8},
+        "asked_no": {"num_asked": 60, "hit_rate": 0.9},
+        "accuracy_on_reconstructions": 0.93,
+        "classifier_accuracy": 0.94,
+    }
+    rows: dict[str, Any] = {"attributes": {"Smiling": row, "Eyeglasses": row}}
+    write_evaluations(run, only=("attributes",), **rows)
+    assert "how often the judge finds it" not in report(run).page.read_text(), "nobody knows"
+    write_evaluations(
+        run,
+        only=("attributes",),
+        **rows,
+        reconstructed={**rows, "all": {"share": 0.8, "low": 0.7, "high": 0.9}},
+    )
+    assert "real faces that have it, after the autoencoder" in report(run).page.read_text()
+
+
 def test_the_newest_report_of_a_kind_is_shown_and_an_older_checkpoint_is_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", data=tmp_path / "data")
     (old,) = write_evaluations(run, only=("memorization",), verdict="the older verdict")

@@ -108,10 +108,9 @@ def _print_subgroups(report: SubgroupReport) -> None:
     from facegen.cli.results import print_facts, print_table
 
     shown = [*_COLUMNS]
-    if any(row["frechet"] for row in report.rows):
-        shown.insert(3, ("Fréchet", lambda row: _score(row["frechet"])))
     if any(row["apart"] for row in report.rows):
         shown += _APART
+    shown = [column for column in shown if any(column[1](row) is not None for row in report.rows)]
     columns = ("group", *(title for title, _ in shown))
     large = [_row(row, shown) for row in report.rows if not row["small"]]
     small = [_row(row, shown) for row in report.rows if row["small"]]
@@ -134,20 +133,22 @@ def _row(row: dict[str, Any], shown: list[Shown]) -> tuple[Any, ...]:
     return (name, *(value(row) for _, value in shown))
 
 
-def _kid(row: dict[str, Any]) -> str | None:
-    return _score(row["kid"] and {key: 1000 * value for key, value in row["kid"].items()})
-
-
 def _score(found: dict[str, float] | None) -> str | None:
     if found is None:
         return None
-    return f"{found['value']:.3g} ({found['low']:.3g} to {found['high']:.3g})"
+    value, low, high = (_number(found[key]) for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 _COLUMNS: tuple[Shown, ...] = (
     ("images", lambda row: row["num_samples"]),
     ("real", lambda row: row["num_reference"]),
-    ("KID x 1000", _kid),
+    ("KID", lambda row: _score(row["kid"])),
+    ("Fréchet", lambda row: _score(row["frechet"])),
     ("precision", lambda row: _score(row["precision"])),
     ("recall", lambda row: _score(row["recall"])),
     ("as asked", lambda row: _score(row["accuracy"])),
@@ -155,6 +156,6 @@ _COLUMNS: tuple[Shown, ...] = (
 )
 _APART: tuple[Shown, ...] = (
     ("apart: images", lambda row: (row["apart"] or row)["num_samples"]),
-    ("KID x 1000", lambda row: _kid(row["apart"] or row)),
+    ("KID", lambda row: _score((row["apart"] or row)["kid"])),
     ("precision", lambda row: _score((row["apart"] or row)["precision"])),
 )
