@@ -53,7 +53,6 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "weights.pth"
 
 
-@pytest.mark.slow
 def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_weights: Path):
     from torch_fidelity import calculate_metrics
 

@@ -70,7 +70,6 @@ def test_sets_of_one_distribution_are_nought_or_more_apart_and_nobody_is_sure_of
     assert nought > 50, "about half, as the bias taken off is the bias on average"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_the_interval_covers_the_known_distance_in_93_to_97_percent_of_1000_draws(case: str) -> None:
     assert 0.93 <= coverage(*CASES[case], draws=1000) <= 0.97
