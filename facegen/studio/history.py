@@ -29,10 +29,11 @@ class History:
         self._lock = threading.Lock()
 
     def add(self, wish: Wish, picture: Picture) -> None:
-        """Put a wish on top; the oldest beyond 60 is forgotten."""
+        """Put a wish on top, where it moves to if it is there already; the oldest beyond 60 is forgotten."""
         with self._lock:
             self._count += 1
-            self._entries = [Entry(self._count, wish, picture), *self._entries][:MAX_ENTRIES]
+            others = [entry for entry in self._entries if entry.wish != wish]
+            self._entries = [Entry(self._count, wish, picture), *others][:MAX_ENTRIES]
 
     @property
     def entries(self) -> tuple[Entry, ...]:

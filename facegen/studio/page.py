@@ -20,13 +20,8 @@ from facegen.studio.history import History
 from facegen.studio.panel import Panel
 from facegen.studio.state import photo_of, reading_of
 
-HEAD = """<script>
-addEventListener("click", (event) => {  // on a phone the pictures are below the controls
-  if (innerWidth <= 800 && event.target.closest("#draw"))
-    document.querySelector("#results").scrollIntoView({behavior: "smooth"});
-});
-</script>"""
 CSS_FILE = Path(__file__).with_name("page.css")
+HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
 TEAL = Color(
     "#f0f7f6", "#d9ebea", "#b4d6d4", "#86bbb9", "#579b9a", "#3d8385", "#2f6f73", "#275a5e", "#214a4d",
     "#1d3e41", "#0f2527", name="teal",
@@ -181,5 +176,5 @@ class _Studio:
 def _heading(easel: Easel, name: str) -> str:
     generator = easel.generator
     size, step = generator.image_size, generator.step
-    facts = [name, f"{size} x {size} pixels", *([f"step {step:,}"] if step else []), str(generator.device)]
+    facts = [name, f"{size} × {size} pixels", *([f"step {step:,}"] if step else []), str(generator.device)]
     return f"<h1>facegen studio</h1><p>{escape(' · '.join(facts))}</p>"

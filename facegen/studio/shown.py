@@ -27,7 +27,7 @@ def picture_grid(drawing: Preview | Drawn, columns: int) -> str:
             _figure(_preview_url(image), caption, "")
             for image, caption in zip(drawing.images, drawing.captions, strict=True)
         ]
-    kind = "pairs" if columns else ("few" if len(cells) <= 4 else "many")
+    kind = "pairs" if columns or len(cells) == 4 else ("few" if len(cells) < 4 else "many")
     return f'<div class="pictures {kind}">{"".join(cells)}</div>'
 
 

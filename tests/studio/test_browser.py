@@ -137,6 +137,28 @@ def test_a_long_drawing_can_be_stopped_and_another_begun(page):
     assert page.locator("#pictures a.download").count() == 1
 
 
+def test_a_keyboard_is_enough(page):
+    choose_way(page, "Faces")
+    focus = "document.activeElement.closest('fieldset')?.ariaLabel"
+    page.focus("#prompt textarea")
+    page.keyboard.press("Tab")  # the lid of the attributes
+    page.keyboard.press("Tab")
+    first = page.evaluate(focus)
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".switch", has_text=first).get_by_label("yes").is_checked()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Tab")
+    assert page.evaluate(focus) not in (first, None)  # one stop for an attribute, not three
+
+
+def test_the_page_is_as_wide_before_the_first_drawing_as_after_it(browser, studio):
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(studio)
+    page.wait_for_selector("#prompt textarea")
+    assert page.locator("#desk").bounding_box()["width"] > 1100
+    page.close()
+
+
 def test_nonsense_gets_a_friendly_answer(page):
     choose_way(page, "Faces")
     page.fill("#prompt textarea", "qwertz <b>flurb</b>")

@@ -127,3 +127,11 @@ def test_history_remembers_the_newest_and_forgets_the_oldest():
     assert [entry.wish.seed for entry in history.entries][:2] == [MAX_ENTRIES + 2, MAX_ENTRIES + 1]
     assert len(history.entries) == MAX_ENTRIES
     assert len({entry.number for entry in history.entries}) == MAX_ENTRIES
+
+
+def test_a_wish_drawn_again_moves_to_the_top_of_the_history():
+    picture = drawn_of(Easel(tiny_generator()), replace(ASKED, count=1))[1].pictures[0]
+    history = History()
+    for seed in (1, 2, 1):
+        history.add(replace(ASKED, seed=seed), picture)
+    assert [entry.wish.seed for entry in history.entries] == [1, 2]
