@@ -57,7 +57,7 @@ def layers_of(denoiser: Any, kind: Kind) -> list[str]:
     return [name for name, each in attention_layers(denoiser).items() if each == kind]
 
 
-def chosen_layers(layers: str, known: Sequence[str]) -> int | list[str]:
+def chosen_layers(layers: str, kind: Kind, known: Sequence[str]) -> int | list[str]:
     """How many layers to draw, or which.
 
     Raises:
@@ -71,8 +71,8 @@ def chosen_layers(layers: str, known: Sequence[str]) -> int | list[str]:
     for name in names:
         if name not in known:
             raise UsageError(
-                f"--layers: no layer '{name}' attends so.{did_you_mean(name, known)}",
-                hint=f"A number, or of these: {', '.join(known)}.",
+                f"--layers: there is no layer '{name}' with {kind}-attention.{did_you_mean(name, known)}",
+                hint=f"Give a number, or names of these: {', '.join(known)}.",
             )
     return names
 

@@ -93,7 +93,7 @@ def plot_attention(
             f"--frames {wanted.frames} is more than the {requested.settings.steps} steps.",
             hint=f"Use --frames {requested.settings.steps} or fewer, or more --steps.",
         )
-    layers = chosen_layers(wanted.layers, layers_of(requested.generator.denoiser, kind))
+    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.denoiser, kind))
     plan = requested.plan(1)
     words = _words(requested.generator, plan, wanted.words) if kind == "cross" else []
     walk = recorded_walk(requested, plan.inputs, plan.faces[0].seed, kind, layers, wanted.frames)
@@ -117,7 +117,10 @@ def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
     kinds = kinds_of(requested.generator.denoiser)
     network = requested.generator.recipe.section("denoiser").kind
     if not kinds:
-        raise UsageError(f"Denoiser '{network}' of this run has no attention.")
+        raise UsageError(
+            f"Denoiser '{network}' of this run has no attention.",
+            hint="Most transformers and UNets have it, such as those of --preset celeba-attributes.",
+        )
     if wanted.kind == "self" and wanted.words:
         raise UsageError("--word follows attention to words, which --kind self leaves out.")
     if wanted.kind == "cross" and wanted.at:

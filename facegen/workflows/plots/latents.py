@@ -12,7 +12,7 @@ import torch
 
 from facegen.autoencoders import load_autoencoder
 from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
-from facegen.formats.dataset import RECORD_COLUMNS
+from facegen.formats.dataset import MANIFEST_NAME, RECORD_COLUMNS
 from facegen.formats.images import to_uint8
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.run import RunDirectory
@@ -95,12 +95,13 @@ def open_latents_of(source: Path) -> LatentStore:
     """The latents in `source`, or those that the run `source` was trained on.
 
     Raises:
-        UsageError: neither latents nor a run, or a run whose latents are not there.
+        UsageError: no such folder, a data set, or a run whose latents are not there.
         DataError, StorageError: latents that are unfinished or damaged.
     """
     source = Path(source)
     run = RunDirectory(source)
-    if (source / INDEX_FILE).is_file() or not run.exists:
+    if not run.exists:
+        _check_latents(source)
         return LatentStore.open(source)
     told = run.recipe().data.path
     for folder in folders_of(source, told) if told else ():
@@ -110,6 +111,16 @@ def open_latents_of(source: Path) -> LatentStore:
         f"The run '{source}' names '{told}' as its data; there are no latents to be found.",
         hint="Name the folder that 'facegen encode' wrote: facegen plot latents LATENTS",
     )
+
+
+def _check_latents(source: Path) -> None:
+    if not source.is_dir():
+        raise UsageError(f"There is no folder '{source}'.", hint="Name latents, or a run trained on them.")
+    if (source / MANIFEST_NAME).is_file():
+        raise UsageError(
+            f"'{source}' is a data set, of which no latents have been made.",
+            hint=f"Make them: facegen encode {source} --autoencoder NAME_OR_PATH --out LATENTS",
+        )
 
 
 def project(

@@ -268,3 +268,10 @@ def test_the_perplexity_that_is_proposed_is_accepted(latents: Path, tmp_path: Pa
 def test_a_folder_of_something_else_is_refused(tmp_path: Path):
     with pytest.raises(DataError, match="facegen encode"):
         draw(tmp_path, tmp_path / "map.png")
+    with pytest.raises(UsageError, match="no folder"):
+        draw(tmp_path / "gone", tmp_path / "map.png")
+    data = write_dataset(tmp_path / "data", {"train": 4}).folder
+    with pytest.raises(
+        UsageError, match=r"is a data set.*\n.*facegen encode .*data --autoencoder .* LATENTS"
+    ):
+        draw(data, tmp_path / "map.png")
