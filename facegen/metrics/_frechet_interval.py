@@ -158,7 +158,8 @@ def _one_side(
         centred = part.double() - statistics.mean
         squares = (centred @ projection).square_()
         if curves:
-            fourth += squares.T @ squares
+            rough = squares.float()  # sums of what is never negative: single precision is enough
+            fourth += (rough.T @ rough).double()
         influences.append(2 * centred @ shift + centred.square().sum(1) - squares @ (1 / roots))
     influence = float(torch.cat(influences).var()) / statistics.num_samples
     if not curves:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +23,22 @@ class FeatureStatistics:
     mean: Tensor
     root: Tensor
     num_samples: int
+
+    @staticmethod
+    def of_growing(features: Tensor, sizes: Sequence[int]) -> Iterator[FeatureStatistics]:
+        """Of the first `sizes` (ascending, more than D each) of features (N, D), each image looked at once."""
+        width, done = features.shape[1], 0
+        origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
+        total = torch.zeros(width, dtype=torch.float64)
+        products = torch.zeros(width, width, dtype=torch.float64)
+        for size in sizes:
+            for part in features[done:size].split(CHUNK_SAMPLES):
+                centred = part - origin
+                total += centred.sum(0)
+                products += centred.T @ centred
+            done = size
+            covariance = (products - torch.outer(total, total) / size) / (size - 1)
+            yield FeatureStatistics(origin + total / size, square_root(covariance), size)
 
     @staticmethod
     def of(features: Tensor) -> FeatureStatistics:

@@ -107,3 +107,13 @@ def test_metric_without_images_says_so():
     metric = build(Config(), features=lambda x: x, reference=ReferenceFeatures.of(features(50, 3, 2)))
     with pytest.raises(DataError, match=r"0 images are too few.*at least 16"):
         metric.compute()
+
+
+def test_statistics_of_a_growing_set_are_those_of_each_part():
+    features = 100 + torch.randn(700, 6, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 7.0)
+    sizes = [20, 21, 400, 700]
+    for size, grown in zip(sizes, FeatureStatistics.of_growing(features, sizes), strict=True):
+        alone = FeatureStatistics.of(features[:size])
+        assert grown.num_samples == size
+        torch.testing.assert_close(grown.mean, alone.mean, rtol=1e-12, atol=0)
+        torch.testing.assert_close(grown.root.T @ grown.root, alone.root.T @ alone.root, rtol=1e-8, atol=1e-8)
