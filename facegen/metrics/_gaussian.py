@@ -26,7 +26,7 @@ class FeatureStatistics:
 
     @staticmethod
     def of_growing(features: Tensor, sizes: Sequence[int]) -> Iterator[FeatureStatistics]:
-        """Of the first `sizes` (ascending, more than D each) of features (N, D), each image looked at once."""
+        """Of the first `sizes` (ascending, over D each) of features (N, D), each image looked at once."""
         width, done = features.shape[1], 0
         origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
         total = torch.zeros(width, dtype=torch.float64)

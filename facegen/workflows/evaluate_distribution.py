@@ -218,6 +218,8 @@ def _report(
     rows = _rows(judge, seen.features, floor, rebuilt, progress)
     count, width = seen.features.shape
     remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
+    if judged.kind == "dataset" and _is_reference(judged.path, judge.dataset):
+        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     return DistributionReport(
         metric=name,
         scores=rows,
@@ -243,6 +245,11 @@ def _report(
         settings={**judged.settings, "file_formats": list(seen.formats)},
         seconds=0.0,
     )
+
+
+def _is_reference(folder: Path, reference: Dataset) -> bool:
+    """Whether a data set is the one it is judged against; of either the same split is taken."""
+    return Dataset.open(folder).manifest.fingerprint == reference.manifest.fingerprint
 
 
 def _rows(

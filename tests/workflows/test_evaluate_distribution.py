@@ -228,3 +228,10 @@ class Counted:
             return self._draw(instance, inputs, seeds, settings, **rest)
 
         return generate if instance is not None else self._draw
+
+
+def test_a_data_set_judged_against_itself_is_told_so(place, tmp_path: Path) -> None:
+    own = judged(place, place.data.folder)
+    assert own.remarks[0].startswith("These images are the reference's own")
+    other = write_shapes(tmp_path / "others", {"train": 120}, seed=1)
+    assert not any("own" in remark for remark in judged(place, other.folder).remarks)
