@@ -6,7 +6,7 @@ import io
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,8 +82,10 @@ class Easel:
         self.weights: Weights = weights
         self.controls = Controls.of(generator)
 
-    def draw(self, wish: Wish) -> Iterator[Preview | Drawn]:
+    def draw(self, wish: Wish, stopped: Callable[[], bool] = lambda: False) -> Iterator[Preview | Drawn]:
         """Yield previews while sampling runs, then `Drawn`. The same wish gives the same PNGs.
+
+        `stopped` is asked after each step; once it says yes, nothing more is yielded.
 
         Raises:
             UsageError: a wish this model cannot be asked.
@@ -98,9 +100,11 @@ class Easel:
             raise DataError(str(error).replace(str(path), path.name if path else "")) from error
         rows = _rows(columns, samples)
         images: list[Tensor | None] = [None] * len(rows)
-        for step, num_steps in self._sampled(samples, [row.face.seed for row in rows], images):
+        for step, num_steps in self._sampled(samples, [row.face.seed for row in rows], images, stopped):
             captions = tuple(row.caption for row in rows)
             yield Preview(step, num_steps, tuple(images), captions, _columns(samples))
+        if stopped():
+            return
         pictures = tuple(
             Picture(row.caption, row.name, encode_png(image, row.asked.picture_text(row.face)))
             for row, image in zip(rows, images, strict=True)
@@ -109,7 +113,11 @@ class Easel:
         yield Drawn(pictures, _columns(samples), samples[0].plan.reading, time.monotonic() - started)
 
     def _sampled(
-        self, samples: list[AskedSample], seeds: list[int], images: list[Tensor | None]
+        self,
+        samples: list[AskedSample],
+        seeds: list[int],
+        images: list[Tensor | None],
+        stopped: Callable[[], bool],
     ) -> Iterator[tuple[int, int]]:
         """Fill `images` batch by batch; yield (steps done, steps in all) whenever they changed."""
         inputs, negative = _interleaved(samples)
@@ -121,6 +129,8 @@ class Easel:
             part = None if negative is None else negative.expand(len(seeds[rows]), *negative.shape[1:])
             x0 = torch.empty(0)
             for step in self.generator.trajectory(inputs[rows], seeds[rows], settings, part):
+                if stopped():
+                    return
                 x0, done = step.x0, done + 1
                 if step.index + 1 < step.num_steps and pace.is_due():
                     with pace.measured():

@@ -6,12 +6,16 @@ addEventListener("click", (event) => {
 
 // Gradio names every radio button differently, so that each is a stop of the Tab key and arrow keys do nothing.
 // With one name for each group, and the group's label told, keyboards and screen readers meet one control.
+let groups = 0;
 const groupRadios = () => {
   for (const group of document.querySelectorAll("fieldset:has(input[type=radio])")) {
-    const radios = group.querySelectorAll("input[type=radio]");
-    for (const radio of radios) if (radio.name !== radios[0].name) radio.name = radios[0].name;
+    group.radioName ??= `group-${++groups}`;
+    for (const radio of group.querySelectorAll("input[type=radio]"))
+      if (radio.name !== group.radioName) radio.name = group.radioName;
     const label = group.querySelector("[data-testid=block-info]");
     if (label && !group.ariaLabel) group.ariaLabel = label.textContent;
   }
 };
-new MutationObserver(groupRadios).observe(document, {childList: true, subtree: true});
+new MutationObserver(groupRadios).observe(document, {
+  childList: true, subtree: true, attributes: true, attributeFilter: ["name"],  // it names them again and again
+});

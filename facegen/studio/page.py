@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -72,8 +72,8 @@ def _wire(
     submits = [field.submit for field in (panel.prompt, panel.negative, panel.seed, panel.count)]
     if isinstance(panel.changed, gr.Textbox):
         submits.append(panel.changed.submit)
-    gr.on([draw.click, *submits], studio.tell_waiting, None, status, **QUICK)
-    drawing = gr.on(
+    gr.on([draw.click, *submits], studio.begin, None, status, **QUICK)
+    gr.on(
         [draw.click, *submits],
         studio.draw,
         panel.components,
@@ -82,7 +82,7 @@ def _wire(
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    stop.click(lambda: shown.status("Stopped."), None, status, cancels=[drawing], **QUICK)
+    stop.click(studio.stop, None, status, **QUICK)
     panel.way.change(panel.visible_groups, panel.way, panel.groups, **QUICK)
     panel.prompt.change(studio.read, panel.prompt, panel.reading, trigger_mode="always_last", **QUICK)
     panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
@@ -105,12 +105,34 @@ class _Studio:
         self._easel, self._folder = easel, folder
         self._history = History()
         self._drawing = False
+        self._asking: set[str | None] = set()  # sessions, that is windows, with a drawing that runs or waits
+        self._stopped: set[str | None] = set()
 
-    def draw(self, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def begin(self, request: gr.Request) -> Any:
+        """The status of a drawing that waits for another one, such as one in a second window."""
+        self._asking.add(request.session_hash)
+        self._stopped.discard(request.session_hash)
+        return shown.status("Waiting for the drawing before this one ...") if self._drawing else gr.skip()
+
+    def stop(self, request: gr.Request) -> Any:
+        """End the window's own drawing at its next step; `draw` says when that is done.
+
+        Gradio's way of cancelling leaves what was on its way, which would then be shown over the message.
+        """
+        if request.session_hash not in self._asking:
+            return gr.skip()
+        self._stopped.add(request.session_hash)
+        return shown.status("Stopping ...")
+
+    def draw(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Status, pictures, history and whether it is shown, again and again while sampling runs."""
         self._drawing = True
+        window = request.session_hash
+        self._asking.add(window)
         try:
-            yield from self._draw(values)
+            done = yield from self._draw(values, lambda: window in self._stopped)
+            if not done:
+                yield shown.status("Stopped."), gr.skip(), gr.skip(), gr.skip()
         except FacegenError as error:
             yield shown.mistake(str(error)), gr.skip(), gr.skip(), gr.skip()
         except Exception:
@@ -119,23 +141,25 @@ class _Studio:
             yield shown.mistake(text), gr.skip(), gr.skip(), gr.skip()
         finally:
             self._drawing = False
+            self._asking.discard(window)
+            self._stopped.discard(window)
 
-    def _draw(self, values: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    def _draw(
+        self, values: tuple[Any, ...], stopped: Callable[[], bool]
+    ) -> Generator[tuple[Any, ...], None, bool]:
+        """The same; returns whether it came to its end."""
         wish = self.panel.wish(values)
         yield shown.status("Starting ..."), gr.skip(), gr.skip(), gr.skip()
-        for drawing in self._easel.draw(wish):
+        for drawing in self._easel.draw(wish, stopped):
             grid = shown.picture_grid(drawing, drawing.columns)
             if isinstance(drawing, Drawn):
                 self._history.add(wish, drawing.pictures[0])
                 told = f"Done in {drawing.seconds:.1f} seconds: {wish.title}."
                 yield shown.status(told), grid, *self.shelf()
-            else:
-                told = f"Step {drawing.step} of {drawing.num_steps}"
-                yield shown.status(told, drawing.step / drawing.num_steps), grid, gr.skip(), gr.skip()
-
-    def tell_waiting(self) -> Any:
-        """The status of a drawing that waits for another one, such as one in a second window."""
-        return shown.status("Waiting for the drawing before this one ...") if self._drawing else gr.skip()
+                return True
+            told = f"Step {drawing.step} of {drawing.num_steps}"
+            yield shown.status(told, drawing.step / drawing.num_steps), grid, gr.skip(), gr.skip()
+        return False
 
     def read(self, prompt: str) -> str:
         """What the model makes of the words, while they are typed."""

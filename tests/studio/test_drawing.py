@@ -135,3 +135,15 @@ def test_a_wish_drawn_again_moves_to_the_top_of_the_history():
     for seed in (1, 2, 1):
         history.add(replace(ASKED, seed=seed), picture)
     assert [entry.wish.seed for entry in history.entries] == [1, 2]
+
+
+def test_a_drawing_that_is_stopped_ends_at_its_next_step_without_pictures():
+    asked = []
+
+    def stopped():
+        asked.append(True)
+        return len(asked) > 2
+
+    drawn = list(Easel(tiny_generator()).draw(replace(ASKED, steps=50), stopped))
+    assert len(asked) == 4  # two steps, the third, and before pictures are made
+    assert not any(isinstance(each, Drawn) for each in drawn)
