@@ -164,7 +164,7 @@ def image_grid(
     """
     height, width = images.shape[-2] * scale, images.shape[-1] * scale
     columns = max(1, min(columns, len(images)))
-    font = ImageFont.load_default(size=11)
+    font = _caption_font()
     lines = [_wrapped(caption, font, width) if caption else [] for caption in captions or [""] * len(images)]
     rows = [range(start, min(start + columns, len(images))) for start in range(0, len(images), columns)]
     row_heights = [height + 14 * max(len(lines[index]) for index in row) + padding for row in rows]
@@ -184,7 +184,14 @@ def image_grid(
     return grid
 
 
-def _wrapped(caption: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _caption_font() -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as matplotlib ships it: it is made for few pixels, and has the letters of most names."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 10)
+
+
+def _wrapped(caption: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
     lines: list[str] = []
     for paragraph in caption.splitlines() or [""]:
         line = ""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GRID_COLUMNS = 8
+CAPTION_LINES = 8
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,21 @@ def _metric(judge: FaceClassifier) -> AttributeAgreement:
     return build(Config(), logits=judge.logits, attributes=judge.attributes)
 
 
+def _caption(asked: dict[str, bool], seen: dict[str, bool]) -> str:
+    """What was asked to be there, missed or not; of a long request how much is right, and what is not."""
+    wrong = {
+        name: "missed: " if value else "unwanted: " for name, value in asked.items() if seen[name] != value
+    }
+    wishes = [wrong.get(name, "") + name for name, value in asked.items() if value]
+    lines = wishes + [f"unwanted: {name}" for name in wrong if not asked[name]]
+    if len(lines) > CAPTION_LINES:
+        faults = [mark + name for name, mark in wrong.items()]
+        most = CAPTION_LINES - 2 if len(faults) > CAPTION_LINES - 1 else CAPTION_LINES - 1
+        lines = [f"{len(asked) - len(wrong)} of {len(asked)} right", *faults[:most]]
+        lines += [f"and {len(faults) - most} more"] if len(faults) > most else []
+    return "\n".join(line.replace("_", " ") for line in lines) or "nothing asked"
+
+
 def _write_grid(
     run: Path, images: Tensor, seen: Tensor, asked: pd.DataFrame, attributes: tuple[str, ...]
 ) -> Path | None:
@@ -251,11 +267,9 @@ def _write_grid(
     captions = []
     shown = asked.iloc[: len(images)].fillna(-1)
     for row, answers in zip(shown.to_dict("records"), seen[: len(images)].tolist(), strict=True):
-        told = dict(zip(attributes, answers, strict=True))
-        judged = {name: value for name, value in row.items() if name in told and value in (0, 1)}
-        wishes = [("" if told[name] else "missed: ") + name for name, value in judged.items() if value == 1]
-        extra = [f"unwanted: {name}" for name, value in judged.items() if value == 0 and told[name]]
-        captions.append("\n".join(name.replace("_", " ") for name in wishes + extra) or "nothing asked")
+        told = {name: bool(answer) for name, answer in zip(attributes, answers, strict=True)}
+        judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
+        captions.append(_caption(judged, told))
     grid = image_grid(images, GRID_COLUMNS, captions, scale=max(1, 128 // images.shape[-1]))
     path = evaluation_path(run, "attributes", "png")
     atomic_write(path, pil_to_png(grid))

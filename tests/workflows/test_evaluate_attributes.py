@@ -14,7 +14,7 @@ from PIL import Image
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.evaluation.classifier import load_classifier
-from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
+from facegen.workflows.evaluate_attributes import AttributeOptions, _caption, evaluate_attributes
 from facegen.workflows.generator import FaceGenerator
 
 
@@ -141,3 +141,17 @@ def test_runs_of_the_wrong_kind_are_refused_either_way(place: SimpleNamespace, t
         evaluate_attributes(place.judge, place.judge, options(place))
     with pytest.raises(MissingModelError):
         evaluate_attributes(place.run, tmp_path, options(place))
+
+
+def test_captions_tell_wishes_and_faults_and_of_long_requests_the_faults_alone():
+    asked = {"Male": True, "Smiling": True, "Bald": False}
+    assert _caption(asked, {"Male": True, "Smiling": False, "Bald": True}) == (
+        "Male\nmissed: Smiling\nunwanted: Bald"
+    )
+    assert _caption({"Bald": False}, {"Bald": False}) == "nothing asked"
+    many = {f"No_{number}": number < 20 for number in range(40)}
+    seen = {name: value != (name in ("No_3", "No_30")) for name, value in many.items()}
+    assert _caption(many, seen) == "38 of 40 right\nmissed: No 3\nunwanted: No 30"
+    lines = _caption(many, dict.fromkeys(many, False)).splitlines()
+    assert len(lines) == 8
+    assert (lines[0], lines[-1]) == ("20 of 40 right", "and 14 more")
