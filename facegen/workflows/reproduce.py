@@ -121,6 +121,9 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
     _check_sampler(settings, generator, image)
     _check_size(original, settings, generator, image)
     photos = _photos(image, settings, options.photos, generator.image_size)
+    for path in options.photos:
+        if path not in [photo.path for photo in photos]:
+            progress.warn(f"--photo '{path}' is not used: '{image}' was not made from it.")
     picture, entry = _draw(generator, settings, photos, progress)
     closeness = compare_pixels(original, np.asarray(picture), image)
     if options.out is not None:

@@ -144,6 +144,15 @@ def test_a_photo_that_moved_has_to_be_shown(pictures_run, here):
     assert again(summary.paths[0], photos=(other, moved)).closeness.identical
 
 
+def test_a_photo_that_is_not_needed_is_told(pictures_run, here):
+    me, other = photo(here / "me.png", (200, 20, 20)), photo(here / "other.png", (0, 200, 20))
+    summary = drawn(pictures_run, here, like=(me,))
+    told = SilentProgress()
+    options = ReproduceOptions(photos=(other,), device="cpu")
+    assert reproduce(summary.paths[0], options, told).closeness.identical
+    assert any("other.png' is not used" in warning for warning in told.warned)
+
+
 def test_a_photo_that_changed_is_noticed(pictures_run, here):
     me = photo(here / "me.png", (200, 20, 20))
     summary = drawn(pictures_run, here, like=(me,), count=1)
