@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,7 +107,7 @@ class Easel:
         if stopped():
             return
         pictures = tuple(
-            Picture(row.caption, row.name, encode_png(image, row.asked.picture_text(row.face)))
+            Picture(row.caption, row.name, encode_png(image, _settings(row, wish.photo)))
             for row, image in zip(rows, images, strict=True)
             if image is not None
         )
@@ -138,6 +139,16 @@ class Easel:
                     yield done, total
             images[rows] = list(self.generator.decode(x0))
             yield done, total
+
+
+def _settings(row: _Row, photo: Path | None) -> dict[str, str]:
+    """The text a PNG carries; of an uploaded photo its name alone, since its folder goes with the studio."""
+    text = row.asked.picture_text(row.face)
+    if photo is None:
+        return text
+    told = json.loads(text[SETTINGS_KEY])
+    told["like"]["path"] = photo.name
+    return {**text, SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
 
 
 class _Pace:

@@ -82,7 +82,7 @@ def _wire(
         **ONE_AT_A_TIME,
         **PRIVATE,
     )
-    stop.click(studio.stop, None, status, **QUICK)
+    stop.click(studio.stop, None, None, **QUICK)
     panel.way.change(panel.visible_groups, panel.way, panel.groups, **QUICK)
     panel.prompt.change(studio.read, panel.prompt, panel.reading, trigger_mode="always_last", **QUICK)
     panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
@@ -114,15 +114,13 @@ class _Studio:
         self._stopped.discard(request.session_hash)
         return shown.status("Waiting for the drawing before this one ...") if self._drawing else gr.skip()
 
-    def stop(self, request: gr.Request) -> Any:
-        """End the window's own drawing at its next step; `draw` says when that is done.
+    def stop(self, request: gr.Request) -> None:
+        """End the window's own drawing at its next step; `draw` then says so.
 
-        Gradio's way of cancelling leaves what was on its way, which would then be shown over the message.
+        Only `draw` does: two events answer in any order, and so would Gradio's way of cancelling one.
         """
-        if request.session_hash not in self._asking:
-            return gr.skip()
-        self._stopped.add(request.session_hash)
-        return shown.status("Stopping ...")
+        if request.session_hash in self._asking:
+            self._stopped.add(request.session_hash)
 
     def draw(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
         """Status, pictures, history and whether it is shown, again and again while sampling runs."""

@@ -16,6 +16,7 @@ STANDS: list[tuple[str, str | int | float]] = [("any", "open"), ("yes", "yes"), 
 CROP_NAMES = {"center": "middle", "face": "aligned CelebA photo", "none": "square already"}
 BLEND_ROWS = 3  # where the parts are words; classes get one row each, up to
 MAX_CLASS_ROWS = 12
+TELLING = ("Smiling", "Eyeglasses")  # show best what a blend is
 
 
 class Panel:
@@ -31,6 +32,7 @@ class Panel:
             label="What to draw",
             elem_classes="ways",
             container=False,
+            visible=len(controls.ways) > 1,
         )
         self._build_words()
         self._build_changed()
@@ -142,8 +144,8 @@ class Panel:
     def _build_blend(self) -> None:
         classes = self.controls.classes[:MAX_CLASS_ROWS]
         known = classes or self.controls.attributes
-        defaults = [*known[:2], *[""] * BLEND_ROWS][: len(classes) or BLEND_ROWS]
-        defaults = list(classes) or defaults
+        telling = sorted(known, key=lambda name: name not in TELLING)[:2]
+        defaults = list(classes) or [*telling, *[""] * BLEND_ROWS][:BLEND_ROWS]
         self.terms: list[Any] = []
         self.weights: list[Any] = []
         with gr.Column(visible=False, elem_classes="group") as self.blending:

@@ -118,6 +118,7 @@ def build_app(generator: FaceGenerator, name: str, folder: Path, weights: Weight
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported, which then asks nobody
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
     os.environ["GRADIO_EXAMPLES_CACHE"] = str(uploads / "examples")  # otherwise under the current folder
+    os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(10**9)  # nobody looks at its counts of events
     import fastapi
     import gradio
 

@@ -104,7 +104,9 @@ class Wish:
             shown(name) if stand == "yes" else f"no {shown(name)}" for name, stand in asked if stand != "open"
         ]
         title = ", ".join(word for word in words if word) or "any face"
-        return f"{title}, with and without {shown(self.changed)}" if self._toggled else title
+        if self._toggled:
+            return f"{title}, with and without {shown(self.changed)}"
+        return f"{title} / {self.changed}" if self.way == "compare" else title
 
     @property
     def _toggled(self) -> str:

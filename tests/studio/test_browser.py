@@ -17,7 +17,7 @@ pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'face
 sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops
-PATIENCE = 20_000  # milliseconds
+PATIENCE = 60_000  # milliseconds; for computers that do other work
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +102,14 @@ def test_enter_draws_and_the_history_gives_settings_back(page, tmp_path):
     choose_way(page, "Faces")
     page.get_by_label("Pictures").fill("4")
     page.fill("#prompt textarea", "a smiling man")
-    page.locator(".switch", has_text="Eyeglasses").get_by_label("yes").check(force=True)
+    page.locator(".switch", has_text="Eyeglasses").locator("label", has_text="yes").click()
     page.get_by_label("Seed").first.fill("7")
     page.press("#prompt textarea", "Enter")
     page.locator("#pictures a.download").nth(3).wait_for()
     assert drawn(page).count() == 4
     before = downloaded(page, 0, tmp_path / "before.png")
     page.fill("#prompt textarea", "")
-    page.locator(".switch", has_text="Eyeglasses").get_by_label("no").check(force=True)
+    page.locator(".switch", has_text="Eyeglasses").locator("label", has_text="no").click()
     page.get_by_label("Seed").first.fill("1")
     page.locator("#history button").first.click()
     page.locator("#status", has_text="Settings are back").wait_for()

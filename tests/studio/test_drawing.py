@@ -109,6 +109,7 @@ def test_variations_of_a_photo(tmp_path):
     easel = Easel(tiny_generator(tiny_recipe({"kind": "semantic_encoder", "dim": 32})))
     _, drawn = drawn_of(easel, Wish(way="photo", photo=photo, count=2))
     assert [picture.settings["like"]["file"] for picture in drawn.pictures] == ["me.png", "me.png"]
+    assert str(tmp_path).encode() not in drawn.pictures[0].png  # the folder goes with the studio
     photo.write_text("no picture any more")
     with pytest.raises(DataError, match=r"The photo .me\.png."):
         list(easel.draw(Wish(way="photo", photo=photo)))

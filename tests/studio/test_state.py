@@ -35,6 +35,7 @@ def test_a_class_model_offers_its_classes():
     assert not controls.takes_prompt
     pair = asked_by(Wish(way="compare", class_name="old", changed="young"), controls)
     assert [each.options.class_name for each in pair] == ["old", "young"]
+    assert Wish(way="compare", class_name="old", changed="young").title == "old / young"
     with pytest.raises(UsageError, match="two different classes"):
         asked_by(Wish(way="compare", class_name="old", changed="old"), controls)
 
