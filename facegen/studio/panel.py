@@ -9,7 +9,7 @@ from typing import Any, cast
 import gradio as gr
 
 from facegen.config.kinds import kinds_of
-from facegen.studio.state import CROPS, MAX_PICTURES, MAX_SEED, Controls, Stand, Way, Wish, shown
+from facegen.studio.state import CROPS, Controls, Stand, Way, Wish, shown
 
 WAYS = {"faces": "Faces", "compare": "Compare", "blend": "Blend", "photo": "Photo"}
 STANDS: list[tuple[str, str | int | float]] = [("any", "open"), ("yes", "yes"), ("no", "no")]
@@ -39,10 +39,9 @@ class Panel:
         self._build_blend()
         self._build_photo()
         with gr.Row(elem_classes="numbers"):
-            self.count = gr.Number(
-                4, label="Pictures", precision=0, minimum=1, maximum=MAX_PICTURES, min_width=80
-            )
-            self.seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=MAX_SEED, min_width=90)
+            # without limits of Gradio's own, whose message does not say which number is meant
+            self.count = gr.Number(4, label="Pictures", precision=0, min_width=80)
+            self.seed = gr.Number(0, label="Seed", precision=0, min_width=90)
             self.new_seed = gr.Button("New seed", size="sm", min_width=80, elem_classes="new-seed")
         self._build_sampling()
 

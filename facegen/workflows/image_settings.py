@@ -140,7 +140,7 @@ def read_image_settings(path: Path) -> ImageSettings:
         DataError: no such file, not a PNG, no settings in it, damaged ones, or of a newer facegen.
     """
     if not Path(path).is_file():
-        raise DataError(f"'{path}' does not exist.")
+        raise DataError(f"'{path}' is a folder." if Path(path).is_dir() else f"'{path}' does not exist.")
     try:
         text = read_png_text(Path(path)).get(SETTINGS_KEY)
     except DataError as error:

@@ -165,6 +165,11 @@ def test_nonsense_gets_a_friendly_answer(page):
     page.press("#prompt textarea", "Enter")
     page.locator("#status .mistake", has_text="This model knows").wait_for()
     assert page.locator("#status b").count() == 0
+    page.get_by_label("Pictures").fill("1000")
+    page.click("#draw")
+    page.locator(
+        "#status .mistake", has_text="The number of pictures must be from 1 to 64, not 1000"
+    ).wait_for()
     choose_way(page, "Photo")
     page.get_by_text("This model cannot vary photos").wait_for()
 

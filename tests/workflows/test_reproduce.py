@@ -300,6 +300,8 @@ def test_pictures_of_somebody_else_are_told_from_ours(run, here):
     Image.new("RGB", (16, 16)).save(here / "photo.jpg")
     with pytest.raises(DataError, match="is not a PNG"):
         again(here / "photo.jpg")
+    with pytest.raises(DataError, match="is a folder"):
+        again(here)
     with pytest.raises(DataError, match="does not exist"):
         again(here / "missing.png")
 
