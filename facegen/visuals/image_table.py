@@ -112,7 +112,7 @@ def _write(figure: Figure, page: _Page, words: _Words) -> None:
         x = page.left - 10 - page.overhang
         page.write(figure, x, page.top - 6, words.corner, ha="right", va="bottom")
     if words.title:
-        page.write(figure, page.left + 2, 6, page.title, va="top", fontsize=TITLE_SIZE)
+        page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
 
 
 def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Words) -> _Page:

@@ -20,7 +20,7 @@ def reconstructions_plot(
     amplified: float,
     title: str = "",
 ) -> Plot:
-    """Three rows: originals, reconstructions and their absolute difference times `amplified`.
+    """Three rows: originals, reconstructions and their absolute difference times `amplified`, over its mean.
 
     Pictures are uint8 (N, H, W, 3), `psnr` their dB.
     """
@@ -29,11 +29,11 @@ def reconstructions_plot(
     shown = np.minimum(difference * amplified, 255).astype(np.uint8)
     figure = image_table(
         np.stack([originals, reconstructed, shown]),
-        row_labels=["original", "reconstruction", f"difference\nx {amplified:g}"],
+        row_labels=["original", "reconstruction", f"difference\n× {amplified:g}"],
         captions=[
             list(names),
             [f"{value:.1f} dB" for value in psnr],
-            [f"mean {value:.1f}/255" for value in mean],
+            [f"{value:.1f}/255" for value in mean],
         ],
         title=title,
     )

@@ -28,7 +28,7 @@ def test_rows_are_originals_reconstructions_and_amplified_differences(avatars_da
     table = pd.read_csv(summary.csv)
     psnr = 10 * np.log10(255**2 / ((before - after) ** 2).mean((1, 2, 3)))
     np.testing.assert_allclose(table["psnr_db"], psnr, rtol=1e-4)
-    assert {"difference\nx 2", f"{psnr[0]:.1f} dB"} <= set(drawn.texts)
+    assert {"difference\n× 2", f"{psnr[0]:.1f} dB"} <= set(drawn.texts)
 
 
 def test_nothing_lost_is_shown_too(avatars_dataset, tmp_path, monkeypatch):
