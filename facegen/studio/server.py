@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import tempfile
 import webbrowser
@@ -80,6 +81,7 @@ def serve(
         UsageError: the port is taken, or as `FaceGenerator.load`.
     """
     check_installed()
+    _close_when_ended()
     with _listening(port) as listener, tempfile.TemporaryDirectory(prefix="facegen-studio-") as folder:
         chosen = listener.getsockname()[1]
         if port is None and chosen != DEFAULT_PORT:
@@ -326,6 +328,21 @@ def _listening(port: int | None) -> socket.socket:
         return listener
     last = DEFAULT_PORT + TRIED_PORTS - 1
     raise UsageError(f"The ports {DEFAULT_PORT} to {last} are all taken.", hint="Give another with --port.")
+
+
+def _close_when_ended() -> None:
+    """Let SIGTERM and a closed terminal end the studio as Ctrl-C does, so that uploads are removed."""
+
+    def end(number: int, _: Any) -> None:
+        raise KeyboardInterrupt
+
+    def end_gently(number: int, _: Any) -> None:  # SIGTERM, unlike SIGHUP, is one the server waits for
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(signal.SIGTERM, end)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:  # not under nohup
+        signal.signal(hangup, end_gently)
 
 
 def _server(app: Any) -> Any:

@@ -1,8 +1,12 @@
 """Who the studio answers, and what it serves."""
 
 import json
+import os
 import re
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
@@ -11,7 +15,7 @@ import pytest
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
 
 from studio.studio_parts import running
-from workflows.generator_parts import tiny_generator
+from workflows.generator_parts import save_run, tiny_generator
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.studio import server
@@ -215,3 +219,27 @@ def test_without_gradio_it_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: None)
     with pytest.raises(MissingModelError, match=r"pip install 'facegen\[web\]'"):
         server.check_installed()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="signals of POSIX")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_however_it_ends_its_folder_is_removed(tmp_path, name):
+    run, folder = save_run(tmp_path), tmp_path / "temporary"
+    folder.mkdir()
+    command = [sys.executable, "-c", "from facegen.cli.app import main; main()", "studio", str(run)]
+    process = subprocess.Popen(
+        [*command, "--no-browser", "--device", "cpu"],
+        env={**os.environ, "TMPDIR": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    while "is open at" not in process.stderr.readline():
+        assert process.poll() is None
+    assert list(folder.glob("facegen-studio-*"))
+    process.send_signal(getattr(signal, name))
+    _, told = process.communicate(timeout=30)
+    assert told.splitlines()[-1] == "The studio is closed."
+    assert "Traceback" not in told
+    assert not list(folder.glob("facegen-studio-*"))
