@@ -110,9 +110,10 @@ class _Studio:
 
     def begin(self, request: gr.Request) -> Any:
         """The status of a drawing that waits for another one, such as one in a second window."""
-        self._asking.add(request.session_hash)
-        self._stopped.discard(request.session_hash)
-        return shown.status("Waiting for the drawing before this one ...") if self._drawing else gr.skip()
+        if not self._drawing:
+            return gr.skip()
+        self._asking.add(request.session_hash)  # a stop stays: this may come later than it
+        return shown.status("Waiting for the drawing before this one ...")
 
     def stop(self, request: gr.Request) -> None:
         """End the window's own drawing at its next step; `draw` then says so.
