@@ -15,7 +15,6 @@ from facegen.errors import DataError, MissingModelError
 from facegen.protocols import Progress
 
 Method = Literal["pca", "tsne", "umap"]
-METHODS: tuple[Method, ...] = ("pca", "tsne", "umap")
 COMPONENTS_BEFORE = 50  # what t-SNE and UMAP are given, as usual (Kobak & Berens 2019)
 EXACT_UP_TO_DIMENSIONS = 2048
 EXACT_UP_TO_POINTS = 20_000
@@ -42,9 +41,10 @@ def pca(points: np.ndarray, components: int, seed: int = 0) -> tuple[np.ndarray,
     """Principal components (N, components) of `points` (N, D), and the share of the variance in each.
 
     Exact up to 2,048 numbers a point, randomised above (Halko et al. 2011, arXiv:0909.4061). At most as many
-    components as there are points or numbers.
+    components as there are points or numbers. The same on any number of cores.
     """
     from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
 
     exact = points.shape[1] <= EXACT_UP_TO_DIMENSIONS
     model = PCA(
@@ -52,7 +52,8 @@ def pca(points: np.ndarray, components: int, seed: int = 0) -> tuple[np.ndarray,
         svd_solver="covariance_eigh" if exact else "randomized",
         random_state=seed,
     )
-    return model.fit_transform(points.astype(np.float64)), model.explained_variance_ratio_
+    with threadpool_limits(1):  # threads add up in another order, which t-SNE after it does not forgive
+        return model.fit_transform(points.astype(np.float64)), model.explained_variance_ratio_
 
 
 def tsne(points: np.ndarray, perplexity: float, seed: int, progress: Progress) -> np.ndarray:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from support.tiny_dataset import write_autoencoder, write_dataset
+from threadpoolctl import threadpool_limits
 
 from facegen.config.composition import compose
 from facegen.errors import DataError, FacegenError, MissingModelError, UsageError
@@ -98,6 +99,15 @@ def test_tsne_is_the_same_for_a_seed_and_keeps_clusters_apart():
     spread = max(cluster.std(axis=0).max() for cluster in clusters)
     middles = clusters.mean(axis=1)
     assert min(np.linalg.norm(middles[i] - middles[j]) for i, j in ((0, 1), (0, 2), (1, 2))) > 4 * spread
+
+
+def test_components_are_the_same_on_any_number_of_cores():
+    points = np.random.default_rng(0).normal(size=(600, 700))
+    found = []
+    for cores in (1, 2):
+        with threadpool_limits(cores):
+            found.append(pca(points, 50)[0])
+    assert np.array_equal(*found)
 
 
 def test_tsne_reports_every_step_once():
