@@ -1,14 +1,19 @@
-"""Fixtures shared by all tests: a tiny CelebA, a small prepared avatar set, the real photographs."""
+"""Fixtures shared by all tests: a tiny CelebA, a small avatar set, the real photographs, a browser."""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.celeba_source import write_celeba
 
 from facegen.formats.dataset import Dataset
 from facegen.workflows.prepare import PrepareOptions, prepare
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture
@@ -32,3 +37,16 @@ def real_faces() -> Path:
     if not (folder / "celeba").is_dir():
         pytest.skip("the real photographs (../shared/data) are not beside this checkout")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium, driven by playwright; what needs it is skipped where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
+    chromium = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if chromium is None:
+        pytest.skip("there is no Chromium on this computer")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,7 +1,5 @@
 """The studio in a real browser: words in, pictures out, and nothing asked of any other host."""
 
-import shutil
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,20 +12,8 @@ from facegen.workflows.image_settings import read_image_settings
 from facegen.workflows.reproduce import ReproduceOptions, reproduce
 
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
-sync_api = pytest.importorskip("playwright.sync_api", reason="a browser is driven by playwright")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops
 PATIENCE = 60_000  # milliseconds; for computers that do other work
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this computer")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
