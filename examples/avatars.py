@@ -10,11 +10,11 @@ import argparse
 from pathlib import Path
 
 from facegen.config.composition import compose
+from facegen.encoding.encode import EncodeOptions, encode
+from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
-from facegen.workflows.encode import EncodeOptions, encode
-from facegen.workflows.prepare import PrepareOptions, prepare
-from facegen.workflows.sample import SampleOptions, sample
-from facegen.workflows.train import train
+from facegen.sampling.sample import SampleOptions, sample
+from facegen.training.train import train
 
 
 def main(out: Path, *, smoke: bool) -> Path:

@@ -11,7 +11,7 @@ import pytest
 from support.celeba_source import write_celeba
 
 from facegen.formats.dataset import Dataset
-from facegen.workflows.prepare import PrepareOptions, prepare
+from facegen.preparation.prepare import PrepareOptions, prepare
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 

@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import Json, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.compare import Comparison, Difference
+    from facegen.evaluation.compare import Comparison, Difference
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     from facegen.cli.results import print_json
-    from facegen.workflows.compare import compare as run_compare
+    from facegen.evaluation.compare import compare as run_compare
 
     found = run_compare(a, b, score)
     print_json(found) if as_json else _print(found)

@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import Json, Quiet, Size, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.demo import DemoSummary
+    from facegen.demo.demo import DemoSummary
 
 ABOUT = (
     "Do everything once, offline: draw avatars, train, sample, score.",
@@ -42,8 +42,8 @@ def demo(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.demo import DemoOptions
-    from facegen.workflows.demo import demo as run_demo
+    from facegen.demo.demo import DemoOptions
+    from facegen.demo.demo import demo as run_demo
 
     summary = run_demo(
         out, DemoOptions(minutes=minutes, seed=seed, size=size.value), make_progress(quiet=quiet)

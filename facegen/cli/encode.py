@@ -11,7 +11,7 @@ import typer
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.encode import EncodeSummary
+    from facegen.encoding.encode import EncodeSummary
 
 ABOUT = (
     "Encode a data set into latents, what a generator is trained on.",
@@ -100,8 +100,8 @@ def encode(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.encode import EncodeOptions
-    from facegen.workflows.encode import encode as run_encode
+    from facegen.encoding.encode import EncodeOptions
+    from facegen.encoding.encode import encode as run_encode
 
     options = EncodeOptions(
         batch_size=batch_size,

@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.label import LabelSummary
+    from facegen.preparation.label import LabelSummary
 
 ABOUT = (
     "Label a data set with a classifier trained here.",
@@ -51,8 +51,8 @@ def label(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.label import LabelOptions
-    from facegen.workflows.label import label as run_label
+    from facegen.preparation.label import LabelOptions
+    from facegen.preparation.label import label as run_label
 
     names = None if attributes is None else tuple(name.strip() for name in attributes.split(","))
     options = LabelOptions(min_confidence=min_confidence, attributes=names, device=device)

@@ -11,7 +11,7 @@ from facegen.cli.completion import dataset_kinds
 from facegen.cli.options import HARDWARE, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.prepare import PrepareSummary
+    from facegen.preparation.prepare import PrepareSummary
 
 ABOUT = (
     "Make a data set from a folder, archive or hub data set of faces, or draw one.",
@@ -111,8 +111,8 @@ def prepare(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.prepare import PrepareOptions
-    from facegen.workflows.prepare import prepare as run_prepare
+    from facegen.preparation.prepare import PrepareOptions
+    from facegen.preparation.prepare import prepare as run_prepare
 
     options = PrepareOptions(
         size=size,

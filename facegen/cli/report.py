@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import Json, Run, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.report import ReportSummary
+    from facegen.report.report import ReportSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     from facegen.cli.results import print_json
-    from facegen.workflows.report import report as run_report
+    from facegen.report.report import report as run_report
 
     summary = run_report(run, out)
     print_json(summary) if as_json else _print(summary)

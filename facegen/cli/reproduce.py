@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import HARDWARE, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.reproduce import ReproduceSummary
+    from facegen.sampling.reproduce import ReproduceSummary
 
 ABOUT = (
     "Make an image again from the settings it carries.",
@@ -51,8 +51,8 @@ def reproduce(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.reproduce import ReproduceOptions
-    from facegen.workflows.reproduce import reproduce as run_reproduce
+    from facegen.sampling.reproduce import ReproduceOptions
+    from facegen.sampling.reproduce import reproduce as run_reproduce
 
     options = ReproduceOptions(run, tuple(photo or ()), out, device)
     summary = run_reproduce(image, options, make_progress(quiet=quiet))

@@ -12,7 +12,7 @@ from facegen.cli.completion import attribute_requests, sampler_kinds
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, Run, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.sample import SampleSummary
+    from facegen.sampling.sample import SampleSummary
 
 ABOUT = (
     "Draw faces for words, attributes or a class.",
@@ -121,8 +121,8 @@ def sample(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.sample import SampleOptions
-    from facegen.workflows.sample import sample as run_sample
+    from facegen.sampling.sample import SampleOptions
+    from facegen.sampling.sample import sample as run_sample
 
     options = SampleOptions(
         prompt=prompt,

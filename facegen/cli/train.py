@@ -13,7 +13,7 @@ from facegen.cli.options import Device, Json, Quiet, Size, described
 if TYPE_CHECKING:
     from facegen.config.recipe import Recipe
     from facegen.protocols import Progress
-    from facegen.workflows.train import TrainSummary
+    from facegen.training.train import TrainSummary
 
 ABOUT = (
     "Train a generator, an autoencoder or an attribute classifier.",
@@ -75,7 +75,7 @@ def train(
     if dry_run:
         _print_dry_run(recipe, make_progress(quiet=quiet))
         return
-    from facegen.workflows.train import train as run_train
+    from facegen.training.train import train as run_train
 
     summary = run_train(recipe, run, resume, make_progress(quiet=quiet), device)
     if as_json:
@@ -127,7 +127,7 @@ def _print_dry_run(recipe: Recipe, progress: Progress) -> None:
     if recipe.data.path is None:
         progress.say("Give --data to be told how many steps and how much memory this takes.")
         return
-    from facegen.workflows.train import estimate
+    from facegen.training.train import estimate
 
     told = estimate(recipe)
     progress.say(

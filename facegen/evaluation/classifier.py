@@ -1,123 +1,154 @@
-"""An attribute classifier trained by facegen, opened as a judge."""
+"""`facegen eval classifier`: how far a classifier can be trusted, on real faces it never saw."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from facegen.config.kinds import kind_config
-from facegen.errors import StorageError, UsageError
-from facegen.formats.checkpoint import load_checkpoint
-from facegen.formats.images import to_unit
-from facegen.nn.calibration import Calibration, calibration_of
-from facegen.nn.classifier import MultiLabelResNet
-from facegen.tasks.attribute_classification import build_network, classified_labels
+from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.reports import report_json
+from facegen.metrics.classification import Config, build
+from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.models.devices import resolve_device
+from facegen.nn.multilabel_scores import mean_of
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import save_report
+from facegen.tasks._class_scores import class_targets
+from facegen.tasks.attribute_classification import attribute_targets
 
-TASK_KIND = "attribute_classification"
+BATCH_IMAGES = 256
 
 
 @dataclass(frozen=True)
-class FaceClassifier:
-    """Tells `attributes`, or the classes of `class_column`, of images of `image_size` pixels a side.
+class ClassifierOptions:
+    """`splits` are judged together; labels with fewer than `min_positives` faces stay out of the means."""
 
-    A classifier of classes has no `attributes` but `classes`, in the order of its outputs. `held_out` holds
-    its validation scores by attribute or class (see `calibrated_scores`); `fingerprint` is the sha256 of its
-    weights; `accuracy` its mean share of right answers on held-out images, where that is known.
+    splits: tuple[str, ...] = ("test",)
+    min_positives: int = 50
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ClassifierReport:
+    """Scores by label (see `metrics.classification`), and means over those with enough faces.
+
+    `means` has `auc`, `balanced_accuracy`, `accuracy`, `majority` and `calibration_error`, None if no label
+    has enough faces; `num_scored` is over how many labels.
     """
 
-    network: MultiLabelResNet
-    calibration: Calibration
-    attributes: tuple[str, ...]
-    image_size: int
-    fingerprint: str
-    held_out: dict[str, dict[str, Any]]
-    device: torch.device
-    class_column: str | None = None
-    classes: tuple[str, ...] = ()
-    accuracy: float | None = None
+    labels: dict[str, dict[str, Any]]
+    means: dict[str, float | None]
+    num_scored: int
+    min_positives: int
+    num_images: int
+    splits: tuple[str, ...]
+    classifier: str
+    classifier_fingerprint: str
+    dataset: str
+    dataset_fingerprint: str
+    remarks: tuple[str, ...]
+    seconds: float
+    saved_to: Path | None = None
 
-    def logits(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) -> calibrated log likelihood ratios of yes to no, (B, A) or (B, classes).
-
-        Positive means yes, whatever share of the training images had it.
-
-        Raises:
-            UsageError: images of another size than it was trained on.
-        """
-        return self.calibration.evidence(self._plain_logits(images))
-
-    def probabilities(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) -> calibrated probabilities of yes (B, A) or (B, classes), on the CPU.
-
-        They hold for images in which yes is as frequent as in the images it was calibrated on.
-
-        Raises:
-            UsageError: images of another size than it was trained on.
-        """
-        return self.calibration.probabilities(self._plain_logits(images))
-
-    @torch.inference_mode()
-    def _plain_logits(self, images: Tensor) -> Tensor:
-        return self.network(self._checked(images)).float().cpu()
-
-    @torch.inference_mode()
-    def features(self, images: Tensor) -> Tensor:
-        """uint8 (B, 3, H, W) -> pooled features (B, D) on the CPU.
-
-        Raises:
-            UsageError: images of another size than it was trained on.
-        """
-        return self.network.features(self._checked(images)).float().cpu()
-
-    def _checked(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        if (height, width) != (self.image_size, self.image_size):
-            raise UsageError(
-                f"The classifier was trained on {self.image_size}x{self.image_size} images and cannot judge "
-                f"{width}x{height} ones.",
-                hint="Train one on a data set prepared at that size: facegen train --preset "
-                "attribute-classifier --data DATASET --run RUN",
-            )
-        return to_unit(images.to(self.device))
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("classifier", self)
 
 
-def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
-    """Open a classifier's run or checkpoint, with its averaged weights.
+def evaluate_classifier(
+    classifier: Path | str,
+    dataset: Path | str,
+    options: ClassifierOptions | None = None,
+    progress: Progress | None = None,
+) -> ClassifierReport:
+    """Score a classifier's calibrated answers about the labelled images of `dataset`.
+
+    The report is kept in the classifier's `evaluations`.
 
     Raises:
-        MissingModelError: no checkpoint there.
-        UsageError: a run of another kind.
-        StorageError: a damaged checkpoint.
+        UsageError: a run of another kind, images of another size, or no splits.
+        DataError: no such split, no images, or none of the classifier's labels in the data set.
+        MissingModelError: the run has no checkpoint.
     """
-    checkpoint = load_checkpoint(run)
-    info = checkpoint.info
-    if info.task != TASK_KIND:
-        raise UsageError(
-            f"'{run}' is a run of kind '{info.task}', and an attribute classifier is needed.",
-            hint="Train one: facegen train --preset attribute-classifier --data DATASET --run RUN",
-        )
-    if info.image_size is None:
-        raise StorageError(f"The checkpoint '{checkpoint.folder}' does not say its image size.")
-    config = kind_config("tasks", info.recipe["task"])
-    outputs = classified_labels(config, info.labels)
-    by_class = config.class_column is not None
-    network = build_network(config, len(outputs), info.image_size)
-    network.load_state_dict(checkpoint.weights("ema"))
-    name = "ema.safetensors" if checkpoint.has_ema else "model.safetensors"
-    held_out = info.metrics.get("classes" if by_class else "attributes", {})
-    return FaceClassifier(
-        network=network.to(device).eval().requires_grad_(False),
-        attributes=() if by_class else outputs,
-        classes=outputs if by_class else (),
-        class_column=config.class_column,
-        image_size=info.image_size,
-        fingerprint=info.files[name],
-        held_out=held_out,
-        calibration=calibration_of(held_out, outputs),
-        accuracy=info.metrics.get("accuracy"),
-        device=device,
+    options, progress = options or ClassifierOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    judge = load_classifier(Path(classifier), resolve_device(options.device))
+    opened = Dataset.open(dataset)
+    if not options.splits:
+        raise UsageError("No splits were named.", hint=f"There are: {', '.join(opened.splits)}.")
+    splits = [opened.split(name) for name in options.splits]
+    if not sum(map(len, splits)):
+        raise DataError(f"'{opened.folder}' has no images in {', '.join(options.splits)}.")
+    names, columns = _common_labels(judge, opened)
+    metric = build(Config(), labels=names)
+    with progress.stage("Judging real faces", total=sum(map(len, splits))) as bar:
+        for split in splits:
+            targets = _targets(judge, split, names)
+            for rows in torch.arange(len(split)).split(BATCH_IMAGES):
+                images = split.images(rows)
+                evidence, probabilities = judge.logits(images), judge.probabilities(images)
+                metric.update(evidence[:, columns], probabilities[:, columns], targets[rows])
+                bar.advance(len(rows))
+    scores = metric.compute()
+    enough = {name: entry for name, entry in scores.items() if entry["num_positive"] >= options.min_positives}
+    keys = ("auc", "balanced_accuracy", "accuracy", "majority", "calibration_error")
+    report = ClassifierReport(
+        labels=scores,
+        means={key: mean_of(enough, key) for key in keys},
+        num_scored=len(enough),
+        min_positives=options.min_positives,
+        num_images=sum(map(len, splits)),
+        splits=options.splits,
+        classifier=str(classifier),
+        classifier_fingerprint=judge.fingerprint,
+        dataset=str(opened.folder),
+        dataset_fingerprint=opened.manifest.fingerprint,
+        remarks=tuple(_remarks(options, judge)),
+        seconds=round(time.monotonic() - started, 2),
     )
+    return replace(report, saved_to=save_report(Path(classifier), "classifier", report.to_json()))
+
+
+def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, ...], list[int]]:
+    """Labels that both know, and the classifier's outputs for them."""
+    labels = dataset.manifest.labels
+    if judge.class_column is not None:
+        known = judge.classes if judge.class_column in labels.classes else ()
+        return _found(judge.classes, known, dataset)
+    return _found(judge.attributes, labels.attributes, dataset)
+
+
+def _found(
+    outputs: tuple[str, ...], known: tuple[str, ...], dataset: Dataset
+) -> tuple[tuple[str, ...], list[int]]:
+    names = tuple(name for name in outputs if name in known)
+    if not names:
+        raise DataError(
+            f"'{dataset.folder}' has none of the labels that the classifier tells.",
+            hint=f"It tells: {', '.join(outputs)}.",
+        )
+    return names, [outputs.index(name) for name in names]
+
+
+def _targets(judge: FaceClassifier, split: DatasetSplit, names: tuple[str, ...]) -> Tensor:
+    if judge.class_column is not None:
+        return class_targets(split.frame[judge.class_column], names)
+    return attribute_targets(split.frame, names)
+
+
+def _remarks(options: ClassifierOptions, judge: FaceClassifier) -> list[str]:
+    remarks = []
+    if "train" in options.splits:
+        remarks.append("It was trained on images like these if not on these; unseen ones tell more.")
+    if "validation" in options.splits:
+        remarks.append("The validation split chose its checkpoint and calibrated it; test tells more.")
+    if not any("scale" in entry for entry in judge.held_out.values()):
+        remarks.append("It was never calibrated; train it again to have that.")
+    return remarks

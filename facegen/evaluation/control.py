@@ -1,282 +1,294 @@
-"""The control matrix: what changes in a face when one attribute of the request changes, at the same noise.
-
-Letters: T toggled attributes, P pairs each, A attributes of a request, C attributes of an answer.
-"""
+"""`facegen eval control`: toggle one wish of a request, at the same noise, and see what else changes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.evaluation.control_heat_map import control_heat_map_png
+from facegen.evaluation.control_matrix import (
+    ControlMatrix,
+    classifier_limits,
+    control_matrix,
+    control_scores,
+    mean_known,
+)
+from facegen.evaluation.control_requests import Askable, askable
 from facegen.evaluation.distribution_report import ScoreRow
-from facegen.evaluation.toggles import Toggle
-from facegen.metrics._binomial import NORMAL_QUANTILE_95, wilson_interval
-from facegen.metrics._bootstrap import ratio_interval
+from facegen.evaluation.toggles import class_toggle, toggle_requests
+from facegen.formats.files import atomic_write
+from facegen.formats.images import image_grid, pil_to_png
+from facegen.formats.reports import report_json
+from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.models.devices import resolve_device
+from facegen.models.generator import FaceGenerator
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import (
+    drawn_rows,
+    evaluation_path,
+    generator_facts,
+    request_records,
+    sampling_settings,
+    save_report,
+)
 
-Draw = Callable[[Tensor, Sequence[int]], Tensor]
-"""Requests (B, A) of +1, 0, -1 and a seed each -> images, uint8 (B, 3, H, W)."""
-Answer = Callable[[Tensor], Tensor]
-"""Images, uint8 (B, 3, H, W) -> what is seen in them, bool (B, C)."""
-
-BATCH_IMAGES = 64
-NUM_RESAMPLES = 1000
+Base = Literal["labels", "open"]
+FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
 
 
 @dataclass(frozen=True)
-class ControlMatrix:
-    """What toggling did; see `control_matrix`.
+class ControlOptions:
+    """What is toggled and how faces are drawn.
 
-    `rows` has one entry a toggled attribute, `hit` and `leakage` the mean of all; `pictures` are the first
-    pairs of each, uint8 (T, K, 2, 3, H, W), off before on, and `picture_answers` (T, K, 2) bool whether the
-    toggled attribute was seen in them.
+    `attributes` (or classes) None are all that the generator can be asked for and the classifier can tell;
+    `num_samples` are the pairs of each. The rest of a request are the labels of records ("labels"), from
+    `split` of `data` (None: what the run was trained on), or left open ("open"). `guidance` and `steps` None
+    are the run's own. The first `grid_pairs` of each attribute go into a picture.
     """
 
+    attributes: tuple[str, ...] | None = None
+    num_samples: int = 64
+    base: Base = "labels"
+    data: Path | None = None
+    split: str = "validation"
+    guidance: float | None = None
+    steps: int | None = None
+    seed: int = 0
+    grid_pairs: int = 4
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ControlReport:
+    """The control matrix with what it takes to read it.
+
+    `rows`, `hit` and `leakage` are those of `evaluation.control.control_matrix`; `hit_chance` and
+    `leakage_chance` the means over rows and cells of what redrawing every face would give.
+    `classifier_limits` says by attribute what the classifier's own errors make of a perfect generator
+    (`classifier_hit` and `classifier_leakage` in the mean). `no_effect_shown` names what asking for is not
+    shown to make more frequent. `class_column` is the column whose classes were toggled, None for attributes.
+
+    `scores` are those of `evaluation.control.control_scores`; their `floor` is what redrawing every face
+    would give, their `ceiling` what the classifier would grant a perfect generator. `fingerprint` is what two
+    reports must share to be compared.
+    """
+
+    num_samples: int
+    num_images: int
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
+    base: Base
+    class_column: str | None
+    answers: tuple[str, ...]
     rows: tuple[dict[str, Any], ...]
     hit: dict[str, float]
+    hit_chance: float
     leakage: dict[str, float] | None
-    num_images: int
-    pictures: Tensor = field(repr=False)
-    picture_answers: Tensor = field(repr=False)
+    leakage_chance: float | None
+    classifier_limits: dict[str, dict[str, float | None]]
+    classifier_hit: float | None
+    classifier_leakage: float | None
+    no_effect_shown: tuple[str, ...]
+    remarks: tuple[str, ...]
+    classifier: str
+    classifier_fingerprint: str
+    run: str
+    data: str | None
+    settings: dict[str, Any]
+    seconds: float
+    heat_map: Path | None = None
+    grid: Path | None = None
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("control", self)
 
 
-def control_matrix(
-    toggles: Sequence[Toggle],
-    answers: Sequence[str],
-    seeds: Sequence[int],
-    draw: Draw,
-    answer: Answer,
-    *,
-    keep_pairs: int = 3,
-    advance: Callable[[int], None] = lambda count: None,
-) -> ControlMatrix:
-    """Draw every pair of `toggles` with the seed of its place in `seeds` (P,) and compare the answers.
+def evaluate_control(
+    run: Path | str,
+    classifier: Path | str,
+    options: ControlOptions | None = None,
+    progress: Progress | None = None,
+) -> ControlReport:
+    """Draw pairs of faces whose requests differ in one attribute, and count which answers change.
 
-    A row has, with 95 % intervals,
-
-    - `hit`: share of pairs whose answer went from no to yes, as asked; `reversed` those from yes to no;
-    - `effect`: hit less reversed, by how much asking raises the share of yes. It is 0 for whoever ignores the
-      request, however faces are drawn (interval of Bonett and Price 2012 for paired shares);
-    - `chance`: the hits of a generator that draws another face each time, q (1 - q) with q the share of yes;
-    - `leakage`: for every other answer, the share of pairs in which it changed, out of those in which it was
-      asked the same off and on; None where there is no such pair. Its `chance` is 2 q (1 - q).
-    - `mean_leakage`: all of these pairs together.
-
-    `hit` and `leakage` of the whole are pooled; their intervals resample seeds (bootstrap), as faces of the
-    same seed go together.
-
-    Images of equal request and seed are drawn once, in up to 64 rows at a time; `advance` is told how many of
-    the 2 T P images that makes.
+    Writes the report to `RUN/evaluations/control-*.json`, a heat map and a grid of pairs beside it.
 
     Raises:
-        ValueError: no toggles, or as many seeds as there are no pairs.
+        UsageError: a run that is not asked by attributes, an attribute that it or the classifier does not
+            know, another image size than the classifier's.
+        DataError: no label rows, or nothing that both know.
+        MissingModelError: no checkpoint in the run or the classifier.
     """
-    if not toggles or any(len(toggle.off) != len(seeds) for toggle in toggles) or not len(seeds):
-        raise ValueError("a control matrix needs toggles with as many pairs as seeds")
-    requests = torch.stack([torch.stack((toggle.off, toggle.on)) for toggle in toggles])  # (T, 2, P, A)
-    played = _play(requests, seeds, draw, answer, min(keep_pairs, len(seeds)), advance)
-    rows, told, changes, counts = [], [], [], []
-    for toggle, (off, on) in zip(toggles, played.seen, strict=True):
-        same = _asked_the_same(toggle, answers)
-        toggled = list(answers).index(toggle.name)
-        told.append(np.stack([off[:, toggled], on[:, toggled]], axis=1))
-        changes.append(((off != on) & same).sum(1))
-        counts.append(same.sum(1))
-        rows.append(_row(toggle, answers, off, on, same))
-    pairs = np.full(len(seeds), len(toggles))
-    seen = np.stack(told)  # (T, P, 2)
-    return ControlMatrix(
-        rows=tuple(rows),
-        hit=_pooled((~seen[..., 0] & seen[..., 1]).sum(0), pairs) or {},
-        leakage=_pooled(np.sum(changes, axis=0), np.sum(counts, axis=0)),
-        num_images=played.num_images,
-        pictures=played.pictures,
-        picture_answers=torch.from_numpy(seen[:, : played.pictures.shape[1]]),
+    options, progress = options or ControlOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    run = Path(run)
+    if options.num_samples < 1:
+        raise UsageError(f"{options.num_samples} pairs; at least 1 is needed.")
+    device = resolve_device(options.device)
+    generator = FaceGenerator.load(run, device)
+    judge = load_classifier(Path(classifier), device)
+    asked = askable(generator, judge, run)
+    toggled = _toggled(asked, options.attributes)
+    if generator.image_size != judge.image_size:
+        raise UsageError(
+            f"The classifier '{classifier}' was trained on {judge.image_size} pixels, and this run draws "
+            f"{generator.image_size}.",
+            hint=f"Train a classifier on a data set prepared with --size {generator.image_size}.",
+        )
+    base, source, data = _base_requests(generator, asked, options)
+    settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+    conditioner: Any = generator.conditioner
+
+    def draw(requests: Tensor, seeds: Sequence[int]) -> Tensor:
+        return generator.generate(conditioner.inputs(asked.frame(requests)), list(seeds), settings)
+
+    toggle = toggle_requests if asked.class_column is None else class_toggle
+    toggles = [toggle(base, asked.names, name, options.num_samples) for name in toggled]
+    total = 2 * len(toggles) * options.num_samples
+    with progress.stage("Drawing and judging pairs of faces", total=total) as bar:
+        matrix = control_matrix(
+            toggles,
+            asked.known,
+            range(options.seed, options.seed + options.num_samples),
+            draw,
+            asked.answer,
+            keep_pairs=options.grid_pairs,
+            advance=bar.advance,
+        )
+    report = _report(matrix, judge, asked, options)
+    report = replace(
+        report,
+        fingerprint={**report.fingerprint, "data": data},
+        classifier=str(classifier),
+        run=str(run),
+        data=source,
+        settings=generator_facts(generator, settings, options.seed),
+        seconds=round(time.monotonic() - started, 2),
+        heat_map=_write_heat_map(run, report),
+        grid=_write_pairs(run, matrix),
     )
+    return replace(report, saved_to=save_report(run, "control", report.to_json()))
 
 
-@dataclass(frozen=True)
-class _Played:
-    seen: np.ndarray  # (T, 2, P, C) bool
-    pictures: Tensor  # (T, K, 2, 3, H, W) uint8
-    num_images: int
+def _toggled(asked: Askable, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
+    both = tuple(name for name in asked.names if name in asked.known)
+    if wanted is not None and not wanted:
+        raise UsageError("No attribute is named to be toggled.", hint=f"Both know: {', '.join(both)}.")
+    for name in wanted or ():
+        if name not in both:
+            who = "run cannot be asked for" if name not in asked.names else "classifier cannot tell"
+            raise UsageError(
+                f"The {who} '{name}'.{did_you_mean(name, both)}", hint=f"Both know: {', '.join(both)}."
+            )
+    return both if wanted is None else tuple(dict.fromkeys(wanted))
 
 
-def _play(
-    requests: Tensor,
-    seeds: Sequence[int],
-    draw: Draw,
-    answer: Answer,
-    keep_pairs: int,
-    advance: Callable[[int], None],
-) -> _Played:
-    num_toggles, _, num_pairs, num_attributes = requests.shape
-    places = torch.arange(num_pairs).expand(num_toggles, 2, num_pairs)
-    keyed = torch.cat([places.unsqueeze(3), requests.long()], dim=3).reshape(-1, 1 + num_attributes)
-    # sorted by place: seed by seed
-    unique, where, times = torch.unique(keyed, dim=0, return_inverse=True, return_counts=True)
-    seen, kept = [], []
-    for part, asked in zip(unique.split(BATCH_IMAGES), times.split(BATCH_IMAGES), strict=True):
-        images = draw(part[:, 1:].to(requests.dtype), [seeds[place] for place in part[:, 0].tolist()])
-        seen.append(answer(images).bool())
-        kept.append(images[part[:, 0] < keep_pairs])
-        advance(int(asked.sum()))
-    where = where.view(num_toggles, 2, num_pairs)
-    pictures = torch.cat(kept)[where[:, :, :keep_pairs].transpose(1, 2)]
-    return _Played(torch.cat(seen)[where].numpy(), pictures, len(unique))
+def _base_requests(
+    generator: FaceGenerator, asked: Askable, options: ControlOptions
+) -> tuple[Tensor, str | None, str | None]:
+    """Requests (R, A) int8 that are toggled in, the path they come from and the data set's fingerprint."""
+    if options.base == "open":
+        return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
+    records = request_records(generator, options.data, options.split)
+    if len(records.frame) == 0:
+        raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
+    order = drawn_rows(len(records.frame), len(records.frame), options.seed).tolist()
+    return asked.requests(records.frame.iloc[order]), str(records.source), records.dataset_fingerprint
 
 
-def _asked_the_same(toggle: Toggle, answers: Sequence[str]) -> np.ndarray:
-    """(P, C): whether an answer's attribute is asked the same off and on; also where it is never asked."""
-    same = np.ones((len(toggle.off), len(answers)), dtype=bool)
-    for column, name in enumerate(answers):
-        if name in toggle.names:
-            index = toggle.names.index(name)
-            same[:, column] = (toggle.off[:, index] == toggle.on[:, index]).numpy()
-    return same
-
-
-def _row(
-    toggle: Toggle, answers: Sequence[str], off: np.ndarray, on: np.ndarray, same: np.ndarray
-) -> dict[str, Any]:
-    column = list(answers).index(toggle.name)
-    before, after = off[:, column], on[:, column]
-    hits, reversed_, count = int((~before & after).sum()), int((before & ~after).sum()), len(off)
-    share = float(np.concatenate([before, after]).mean())
-    changed = (off != on) & same
-    return {
-        "attribute": toggle.name,
-        "num_pairs": count,
-        "hit": _share(hits, count),
-        "reversed": reversed_ / count,
-        "effect": _difference(hits, reversed_, count),
-        "chance": share * (1 - share),
-        "yes_when_off": float(before.mean()),
-        "yes_when_on": float(after.mean()),
-        "leakage": {
-            name: _leak(off[:, i], on[:, i], same[:, i])
-            for i, name in enumerate(answers)
-            if name != toggle.name
+def _report(
+    matrix: ControlMatrix, judge: FaceClassifier, asked: Askable, options: ControlOptions
+) -> ControlReport:
+    limits = {name: classifier_limits(judge.held_out, name) for name in asked.known}
+    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell is not None]
+    return ControlReport(
+        num_samples=options.num_samples,
+        num_images=matrix.num_images,
+        scores=control_scores(matrix, limits),
+        fingerprint={
+            "classifier": judge.fingerprint,
+            "image_size": judge.image_size,
+            "base": options.base,
+            "split": None if options.base == "open" else options.split,
         },
-        "mean_leakage": float(changed.sum() / same.sum()) if same.any() else None,
-        "gave_way": toggle.gave_way,
-    }
-
-
-def _leak(off: np.ndarray, on: np.ndarray, same: np.ndarray) -> dict[str, float | int] | None:
-    count = int(same.sum())
-    if count == 0:
-        return None
-    share = float(np.concatenate([off[same], on[same]]).mean())
-    changed = int((off != on)[same].sum())
-    return {**_share(changed, count), "num_pairs": count, "chance": 2 * share * (1 - share)}
-
-
-def _share(hits: int, count: int) -> dict[str, float]:
-    low, high = wilson_interval(hits, count)
-    return {"share": hits / count, "low": low, "high": high}
-
-
-def _difference(gained: int, lost: int, count: int) -> dict[str, float]:
-    """`(gained - lost) / count` with the adjusted Wald interval of Bonett & Price 2012 (Stat. Methods Med.
-    Res. 21), which holds for few discordant pairs, too."""
-    up, down = (gained + 1) / (count + 2), (lost + 1) / (count + 2)
-    spread = NORMAL_QUANTILE_95 * ((up + down - (up - down) ** 2) / (count + 2)) ** 0.5
-    low, high = max(-1.0, up - down - spread), min(1.0, up - down + spread)
-    return {"share": (gained - lost) / count, "low": low, "high": high}
-
-
-def _pooled(hits: np.ndarray, counts: np.ndarray) -> dict[str, float] | None:
-    if not counts.sum():
-        return None
-    low, high = ratio_interval(hits, counts, num_resamples=NUM_RESAMPLES, seed=0)
-    return {"share": float(hits.sum() / counts.sum()), "low": low, "high": high}
-
-
-def classifier_limits(held_out: dict[str, dict[str, Any]], name: str) -> dict[str, float | None]:
-    """What a classifier's own errors, were they independent, make of a perfect generator.
-
-    `hit` is sensitivity times specificity: of faces that change as asked, how many it sees change. `leakage`
-    is 2 a (1 - a), with its accuracy a, how often it answers otherwise about two faces alike in this. Two
-    pictures of one face deceive it alike, so that real leakage may be lower. None where unknown.
-    """
-    scores = held_out.get(name, {})
-    accuracy, yes, no = (scores.get(key) for key in ("accuracy", "sensitivity", "specificity"))
-    yes = scores.get("recall", yes)  # of a class: how often it is the likeliest
-    return {
-        "accuracy": accuracy,
-        "hit": None if yes is None or no is None else yes * no,
-        "leakage": None if accuracy is None else 2 * accuracy * (1 - accuracy),
-    }
-
-
-def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | None]]) -> dict[str, ScoreRow]:
-    """The matrix as scores that can be compared: `hit`, `leakage` and for each toggled name `hit NAME`.
-
-    `floor` is what redrawing every face would give, `ceiling` what the classifier of `limits` (by name, from
-    `classifier_limits`) would grant a perfect generator. Which names were toggled is a setting of the pooled
-    two.
-    """
-    toggled = [row["attribute"] for row in matrix.rows]
-    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell]
-    scores = {
-        "hit": _score(
-            matrix.hit,
-            "higher",
-            "the share of changed wishes that come true",
-            floor=mean_known([row["chance"] for row in matrix.rows]),
-            ceiling=mean_known([limits[name]["hit"] for name in toggled]),
-            settings={"toggled": toggled},
-        )
-    }
-    if matrix.leakage is not None:
-        scores["leakage"] = _score(
-            matrix.leakage,
-            "lower",
-            "the share of other answers that change",
-            floor=mean_known([cell["chance"] for _, cell in cells]),
-            ceiling=mean_known([limits[name]["leakage"] for name, _ in cells]),
-            settings={"toggled": toggled},
-        )
-    for row in matrix.rows:
-        name = row["attribute"]
-        told = f"the share of requests for {name} that come true"
-        beside = {"floor": row["chance"], "ceiling": limits[name]["hit"]}
-        scores[f"hit {name}"] = _score(row["hit"], "higher", told, settings={}, **beside)
-    return scores
-
-
-def _score(
-    found: dict[str, float],
-    better: str,
-    interval_of: str,
-    *,
-    floor: float | None,
-    ceiling: float | None,
-    settings: dict[str, Any],
-) -> ScoreRow:
-    low, high = found["low"], found["high"]
-    return ScoreRow(
-        metric="control",
-        value=found["share"],
-        better=better,
-        estimate=found["share"],
-        low=low,
-        high=high,
-        standard_error=(high - low) / (2 * NORMAL_QUANTILE_95),
-        interval_of=interval_of,
-        spread=None,
-        floor=floor,
-        ceiling=ceiling,
-        settings=settings,
+        base=options.base,
+        class_column=asked.class_column,
+        answers=asked.known,
+        rows=matrix.rows,
+        hit=matrix.hit,
+        hit_chance=mean_known([row["chance"] for row in matrix.rows]) or 0.0,
+        leakage=matrix.leakage,
+        leakage_chance=mean_known([cell["chance"] for _, cell in cells]),
+        classifier_limits=limits,
+        classifier_hit=mean_known([limits[row["attribute"]]["hit"] for row in matrix.rows]),
+        classifier_leakage=mean_known([limits[name]["leakage"] for name, _ in cells]),
+        no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
+        remarks=tuple(_remarks(matrix, asked, options)),
+        classifier="",
+        classifier_fingerprint=judge.fingerprint,
+        run="",
+        data=None,
+        settings={},
+        seconds=0.0,
     )
 
 
-def mean_known(values: Sequence[float | None]) -> float | None:
-    """The mean of those that are not None; None where there are none."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> list[str]:
+    remarks = []
+    if options.num_samples < FEWEST_PAIRS:
+        remarks.append(
+            f"{options.num_samples} pairs an attribute say little about one of them: ask for more with "
+            "--num-samples."
+        )
+    if asked.class_column is not None:
+        remarks.append(
+            f"Toggled is the class '{asked.class_column}'. The class given up has to change; leakage is into "
+            "third ones."
+        )
+    elif any(row["gave_way"] for row in matrix.rows):
+        remarks.append(
+            "What a toggled attribute rules out or in (other hair colours, hair under a hat) was asked for "
+            "accordingly; in those pairs it is no leakage."
+        )
+    return remarks
+
+
+def _write_heat_map(run: Path, report: ControlReport) -> Path:
+    leaked = "–" if report.leakage is None else f"{100 * report.leakage['share']:.1f} %"
+    title = (
+        f"Came true: {100 * report.hit['share']:.1f} %. Leakage: {leaked}. "
+        f"{report.num_samples} pairs each, in %"
+    )
+    path = evaluation_path(run, "control", "png")
+    atomic_write(path, control_heat_map_png(report.rows, report.answers, title))
+    return path
+
+
+def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
+    """A row an attribute: the first pairs, without and with it."""
+    num_pairs = matrix.picture_answers.shape[1]
+    if num_pairs == 0:
+        return None
+    captions = []
+    for row, answers in zip(matrix.rows, matrix.picture_answers.tolist(), strict=True):
+        name = row["attribute"].replace("_", " ")
+        for before, after in answers:
+            captions += [
+                f"unwanted: {name}" if before else f"no {name}",
+                name if after else f"missed: {name}",
+            ]
+    images = matrix.pictures.flatten(0, 2)
+    grid = image_grid(images, 2 * num_pairs, captions, scale=max(1, 96 // images.shape[-1]))
+    path = evaluation_path(run, "control-pairs", "png")
+    atomic_write(path, pil_to_png(grid))
+    return path

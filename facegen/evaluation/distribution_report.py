@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facegen.evaluation.report_json import report_json
+from facegen.formats.reports import report_json
 
 
 @dataclass(frozen=True)

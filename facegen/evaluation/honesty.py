@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegen.evaluation.features import FeatureExtractor
-from facegen.evaluation.statistics import RealImages, real_features
+from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.formats.dataset import Dataset
 from facegen.metrics._features import ReferenceFeatures
+from facegen.models.feature_networks import FeatureExtractor
 from facegen.protocols import Progress
 
 MIN_SAMPLES = 16  # below this nothing is said of covariances and neighbours

@@ -18,13 +18,13 @@ from torch import Tensor
 from facegen.errors import DataError
 from facegen.formats.checkpoint import Weights
 from facegen.formats.images import encode_png
+from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
+from facegen.sampling.plan import Face
+from facegen.sampling.png_settings import SETTINGS_KEY
+from facegen.sampling.sample import AskedSample, ask
 from facegen.studio.state import Asked, Controls, Wish, asked_by
 from facegen.types import Blend, PromptReading
-from facegen.workflows._sampling_plan import Face
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.image_settings import SETTINGS_KEY
-from facegen.workflows.sample import AskedSample, ask
 
 PREVIEW_SHARE = 0.25  # of the time may go into decoding previews
 

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats.checkpoint import Weights
+from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
-from facegen.workflows.generator import FaceGenerator
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7860

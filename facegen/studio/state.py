@@ -10,11 +10,11 @@ from typing import Any, Literal
 from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import Weights
+from facegen.models.generator import FaceGenerator
+from facegen.sampling.photos import Photo, read_photo
+from facegen.sampling.request import TAKES
+from facegen.sampling.sample import SampleOptions
 from facegen.types import PromptReading
-from facegen.workflows._photos import Photo, read_photo
-from facegen.workflows._request import TAKES
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.sample import SampleOptions
 
 Way = Literal["faces", "compare", "blend", "photo"]
 Stand = Literal["open", "yes", "no"]

@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 from PIL import Image
+from support.generator_parts import save_run
 from typer.testing import CliRunner
-from workflows.generator_parts import save_run
 
 from facegen.cli.app import app
 from facegen.formats.images import pil_to_png, read_png_text
 from facegen.progress import SilentProgress
-from facegen.workflows.sample import SampleOptions, sample
+from facegen.sampling.sample import SampleOptions, sample
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from facegen.datasets._celeba_tables import parse_mapping
 from facegen.datasets.celeba_hq import CelebAHq, Config
 from facegen.errors import DataError
 from facegen.formats.dataset import Dataset
+from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
-from facegen.workflows.prepare import PrepareOptions, prepare
 
 MAPPING = "idx         orig_idx    orig_file\n0           119613      119614.jpg\n1   99094   099095.jpg\n"
 

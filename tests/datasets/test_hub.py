@@ -18,8 +18,8 @@ from support.hub_server import HubServer, hub_server, parquet_bytes
 from facegen.datasets._parquet_images import ImageReader
 from facegen.errors import DataError, MissingModelError, StorageError, UsageError
 from facegen.formats.dataset import Dataset
+from facegen.preparation.prepare import PrepareOptions, PrepareSummary, prepare
 from facegen.progress import SilentProgress
-from facegen.workflows.prepare import PrepareOptions, PrepareSummary, prepare
 
 REPO = "some-lab/faces"
 LABELS = {"names": ["Asian", "Black", "White"], "_type": "ClassLabel"}

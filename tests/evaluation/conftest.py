@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegen.evaluation.features import FeatureExtractor
 from facegen.formats.dataset import Dataset
 from facegen.formats.dataset_writer import DatasetWriter
 from facegen.formats.files import sha256_of
 from facegen.formats.images import encode_png
+from facegen.models.feature_networks import FeatureExtractor
 from facegen.types import LabelSchema
 
 

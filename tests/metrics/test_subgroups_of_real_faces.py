@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facegen.formats.dataset import Dataset
 from facegen.metrics.subgroups import Config, Group, build, groups_of
-from facegen.workflows.prepare import PrepareOptions, prepare
+from facegen.preparation.prepare import PrepareOptions, prepare
 
 pytestmark = pytest.mark.real_faces
 SLICES = ("Wearing_Hat", "Eyeglasses", "Male")

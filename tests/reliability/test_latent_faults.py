@@ -16,11 +16,11 @@ import torch
 from support.tiny_dataset import write_autoencoder, write_dataset
 
 from facegen.autoencoders import load_autoencoder
+from facegen.encoding.encode import EncodeOptions, EncodeSummary, encode
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.files import sha256_of
 from facegen.formats.latents import LatentStore
 from facegen.progress import SilentProgress
-from facegen.workflows.encode import EncodeOptions, EncodeSummary, encode
 
 OPTIONS: dict[str, Any] = {"batch_size": 2, "shard_size": 4, "device": "cpu"}
 SHARD = "latents-train-00001.safetensors"
@@ -29,8 +29,8 @@ KILLED_AFTER_TWO_SHARDS = """
 import os, signal, sys
 from pathlib import Path
 from facegen.progress import SilentProgress
-from facegen.workflows import _latent_shards
-from facegen.workflows.encode import EncodeOptions, encode
+from facegen.encoding import shards as _latent_shards
+from facegen.encoding.encode import EncodeOptions, encode
 
 whole, written = _latent_shards.write_tensors, []
 
@@ -143,7 +143,7 @@ def test_a_shard_damaged_while_encoding_was_stopped_is_encoded_again(
 
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, shards: int) -> None:
-    from facegen.workflows import _latent_shards
+    from facegen.encoding import shards as _latent_shards
 
     whole, written = _latent_shards.write_tensors, []
 

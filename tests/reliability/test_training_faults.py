@@ -23,8 +23,8 @@ from facegen.formats.run import RunDirectory, locked_run
 from facegen.progress import SilentProgress
 from facegen.training.checkpointing import newest_whole_checkpoint
 from facegen.training.data_order import batch_indices
+from facegen.training.train import train
 from facegen.training.trainer import Trainer
-from facegen.workflows.train import train
 
 VOLATILE = ("images_per_second",)
 

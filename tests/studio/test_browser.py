@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from studio.studio_parts import running
-from workflows.generator_parts import save_run
+from support.generator_parts import save_run
 
+from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.image_settings import read_image_settings
-from facegen.workflows.reproduce import ReproduceOptions, reproduce
+from facegen.sampling.png_settings import read_image_settings
+from facegen.sampling.reproduce import ReproduceOptions, reproduce
 
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops

@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from workflows.generator_parts import save_run, tiny_generator, tiny_recipe
+from support.generator_parts import save_run, tiny_generator, tiny_recipe
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.images import encode_png
+from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
+from facegen.sampling.sample import SampleOptions, sample
 from facegen.studio import drawing as drawing_module
 from facegen.studio.drawing import Drawn, Easel, Preview
 from facegen.studio.history import MAX_ENTRIES, History
 from facegen.studio.state import Wish
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.sample import SampleOptions, sample
 
 ASKED = Wish(prompt="a smiling man", attributes={"Eyeglasses": "no"}, count=3, seed=5)
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
 
 from studio.studio_parts import running
-from workflows.generator_parts import save_run, tiny_generator
+from support.generator_parts import save_run, tiny_generator
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.studio import server

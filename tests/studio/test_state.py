@@ -4,7 +4,7 @@ import struct
 import zlib
 
 import pytest
-from workflows.generator_parts import tiny_generator, tiny_recipe
+from support.generator_parts import tiny_generator, tiny_recipe
 
 from facegen.errors import DataError, UsageError
 from facegen.studio.state import Controls, Wish, asked_by, photo_of, reading_of

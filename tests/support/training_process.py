@@ -16,7 +16,7 @@ from support.training_parts import denoising_recipe
 
 from facegen.errors import FacegenError
 from facegen.tasks.denoising import DenoisingTask
-from facegen.workflows.train import train
+from facegen.training.train import train
 
 ENDLESS = 1_000_000
 

@@ -20,9 +20,9 @@ from facegen.config.recipe import Recipe
 from facegen.denoisers.attribute_unet import AttributeUNet
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.latents import LatentStore
+from facegen.models.generator import FaceGenerator
 from facegen.training.trainer import num_steps_of
 from facegen.types import LabelSchema, SampleSpec
-from facegen.workflows.generator import FaceGenerator
 
 FOUR = ("Smiling", "Male", "Young", "Eyeglasses")
 FORTY = LabelSchema(attributes=tuple(f"attribute_{number}" for number in range(40)))

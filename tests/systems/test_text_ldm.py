@@ -23,17 +23,17 @@ from facegen.compat import guard_torchvision
 from facegen.conditioners import _text_encoder
 from facegen.config.composition import compose
 from facegen.config.kinds import kind_config, load_kind
+from facegen.encoding.encode import EncodeOptions, encode
 from facegen.errors import Terminated
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.latents import LatentStore
+from facegen.models.generator import FaceGenerator
+from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
 from facegen.tasks.attribute_classification import build_network as build_classifier
+from facegen.training.train import train
 from facegen.training.trainer import Trainer, num_steps_of
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
-from facegen.workflows.encode import EncodeOptions, encode
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.prepare import PrepareOptions, prepare
-from facegen.workflows.train import train
 
 CLIP = ConditioningSpec(vector_dim=512, token_dim=512, num_tokens=77)
 

@@ -16,18 +16,18 @@ from typer.testing import CliRunner, Result
 from facegen.autoencoders import load_autoencoder
 from facegen.cli.app import app
 from facegen.config.composition import compose
+from facegen.encoding.encode import EncodeOptions, encode
 from facegen.errors import Terminated, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.images import to_unit
 from facegen.formats.latents import LatentStore
 from facegen.formats.run import RunDirectory
+from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
+from facegen.training.train import train
 from facegen.training.trainer import Trainer, build_seeded
+from facegen.training.wiring import count_parameters, wire_task
 from facegen.types import PromptReading
-from facegen.workflows.encode import EncodeOptions, encode
-from facegen.workflows.generator import FaceGenerator
-from facegen.workflows.train import train
-from facegen.workflows.training_tasks import count_parameters, wire_task
 
 TINY = [
     "autoencoder.image_size=16",

@@ -15,7 +15,7 @@ from support.training_parts import denoising_recipe, line_recipe, line_trainer, 
 from facegen.errors import UsageError
 from facegen.formats.run import RunDirectory
 from facegen.training import trackers
-from facegen.workflows.train import train
+from facegen.training.train import train
 
 
 @pytest.fixture

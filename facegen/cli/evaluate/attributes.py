@@ -12,7 +12,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps
 from facegen.cli.options import Device, Json, Quiet, Run, described
 
 if TYPE_CHECKING:
-    from facegen.evaluation.scores import AttributeReport
+    from facegen.evaluation.attribute_report import AttributeReport
 
 ABOUT = (
     "Count how often the attributes asked for came true.",
@@ -63,7 +63,7 @@ def attributes(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_attributes import AttributeOptions, evaluate_attributes
+    from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
 
     options = AttributeOptions(
         num_samples=num_samples,

@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_classifier import ClassifierReport
+    from facegen.evaluation.classifier import ClassifierReport
 
 ABOUT = (
     "Judge the judge: how well a classifier tells the labels of unseen real faces.",
@@ -44,7 +44,7 @@ def classifier(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_classifier import ClassifierOptions, evaluate_classifier
+    from facegen.evaluation.classifier import ClassifierOptions, evaluate_classifier
 
     splits = tuple(filter(None, map(str.strip, split.split(","))))
     options = ClassifierOptions(splits=splits, min_positives=min_positives, device=device)

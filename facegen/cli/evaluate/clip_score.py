@@ -11,7 +11,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_clip_score import ClipScoreReport
+    from facegen.evaluation.clip_score import ClipScoreReport
 
 ABOUT = (
     "Score how well faces fit the words they were asked for with, by a CLIP of your choice.",
@@ -56,8 +56,8 @@ def clip_score(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_clip_score import ClipScoreOptions, evaluate_clip_score
-    from facegen.workflows.judged_images import Selection
+    from facegen.evaluation.clip_score import ClipScoreOptions, evaluate_clip_score
+    from facegen.evaluation.judged_images import Selection
 
     selection = Selection(
         num_samples=num_samples,

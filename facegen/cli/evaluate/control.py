@@ -12,7 +12,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps
 from facegen.cli.options import Device, Json, Quiet, Run, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_control import ControlReport
+    from facegen.evaluation.control import ControlReport
 
 ABOUT = (
     "Toggle one attribute or class at the same noise: did it change, and what else did?",
@@ -67,7 +67,7 @@ def control(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_control import ControlOptions, evaluate_control
+    from facegen.evaluation.control import ControlOptions, evaluate_control
 
     names = None if attributes is None else tuple(filter(None, map(str.strip, attributes.split(","))))
     options = ControlOptions(

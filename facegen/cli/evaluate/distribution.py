@@ -14,7 +14,7 @@ from facegen.cli.options import HARDWARE, Device, Json, Quiet
 
 if TYPE_CHECKING:
     from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
-    from facegen.workflows.sweep import SweepReport
+    from facegen.evaluation.sweep import SweepReport
 
 SWEEP = "Sweep (of a run)"
 Reference = Annotated[
@@ -96,11 +96,11 @@ def judge(
     """Run the evaluation, or the sweep, and print what came of it."""
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_distribution import DistributionOptions, evaluate_distribution
+    from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
 
     options, progress = DistributionOptions(**given), make_progress(quiet=quiet)
     if sweep is not None:
-        from facegen.workflows.sweep import read_sweep, sweep_distribution
+        from facegen.evaluation.sweep import read_sweep, sweep_distribution
 
         swept = sweep_distribution(subject, reference, read_sweep(sweep), metrics, options, progress)
         print_json(swept) if as_json else print_sweep(swept)

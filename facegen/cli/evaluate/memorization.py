@@ -12,7 +12,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_memorization import MemorizationReport
+    from facegen.evaluation.memorization import MemorizationReport
 
 ABOUT = (
     "Find faces that are copies of training images, mirrored ones too.",
@@ -70,8 +70,8 @@ def memorization(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_memorization import MemorizationOptions, evaluate_memorization
-    from facegen.workflows.judged_images import Selection
+    from facegen.evaluation.judged_images import Selection
+    from facegen.evaluation.memorization import MemorizationOptions, evaluate_memorization
 
     options = MemorizationOptions(
         selection=Selection(

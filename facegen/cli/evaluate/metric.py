@@ -11,7 +11,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps
 from facegen.cli.options import Device, Json, Quiet, Run, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_metric import MetricReport
+    from facegen.evaluation.metric import MetricReport
 
 ABOUT = (
     "Judge a run by a metric of your own, from any Python module.",
@@ -45,7 +45,7 @@ def metric(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_metric import MetricOptions, evaluate_metric
+    from facegen.evaluation.metric import MetricOptions, evaluate_metric
 
     options = MetricOptions(
         num_samples=num_samples,

@@ -12,7 +12,7 @@ from facegen.cli.evaluate.options import Seed
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_reconstruction import ReconstructionReport
+    from facegen.evaluation.reconstruction import ReconstructionReport
 
 ABOUT = (
     "Measure what an autoencoder loses: PSNR, SSIM, a perceptual and a Fréchet distance.",
@@ -73,7 +73,7 @@ def reconstruction(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_reconstruction import ReconstructionOptions, evaluate_reconstruction
+    from facegen.evaluation.reconstruction import ReconstructionOptions, evaluate_reconstruction
 
     options = ReconstructionOptions(
         split=split,

@@ -13,7 +13,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
 from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
 
 if TYPE_CHECKING:
-    from facegen.workflows.evaluate_subgroups import SubgroupReport
+    from facegen.evaluation.subgroups import SubgroupReport
 
 ABOUT = (
     "Score every group by itself: kernel distance, precision, recall, and attributes come true.",
@@ -76,8 +76,8 @@ def subgroups(
 ) -> None:
     from facegen.cli.console import make_progress
     from facegen.cli.results import print_json
-    from facegen.workflows.evaluate_subgroups import SubgroupOptions, evaluate_subgroups
-    from facegen.workflows.judged_images import Selection
+    from facegen.evaluation.judged_images import Selection
+    from facegen.evaluation.subgroups import SubgroupOptions, evaluate_subgroups
 
     options = SubgroupOptions(
         selection=Selection(

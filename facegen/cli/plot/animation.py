@@ -101,7 +101,7 @@ def animation(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.animation import Motion, plot_animation
+    from facegen.plotting.animation import Motion, plot_animation
 
     motion = Motion(
         what=what.value,

@@ -34,6 +34,6 @@ def architecture(
     show: Show = None,
     as_json: Json = False,
 ) -> None:
-    from facegen.workflows.plots.architecture import plot_architecture
+    from facegen.plotting.architecture.architecture import plot_architecture
 
     tell(plot_architecture(subject, out, depth=depth, csv=csv), as_json=as_json, show=show)

@@ -93,7 +93,7 @@ def attention(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.attention import AttentionOptions, plot_attention
+    from facegen.plotting.attention import AttentionOptions, plot_attention
 
     options = sample_options(
         prompt=prompt,

@@ -34,6 +34,6 @@ def attributes(
     show: Show = None,
     as_json: Json = False,
 ) -> None:
-    from facegen.workflows.plots.attributes import plot_attributes
+    from facegen.plotting.attributes import plot_attributes
 
     tell(plot_attributes(dataset, out, split=split, csv=csv), as_json=as_json, show=show)

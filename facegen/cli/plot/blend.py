@@ -45,7 +45,7 @@ def blend_strips(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.blend import plot_blend
+    from facegen.plotting.blend import plot_blend
 
     options = sample_options(
         count=count, seed=seed, guidance=guidance, sampler=sampler, steps=steps, device=device

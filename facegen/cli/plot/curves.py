@@ -41,6 +41,6 @@ def curves(
     show: Show = None,
     as_json: Json = False,
 ) -> None:
-    from facegen.workflows.plots.curves import plot_curves
+    from facegen.plotting.curves import plot_curves
 
     tell(plot_curves(runs, out, metrics=metric or (), smooth=smooth, csv=csv), as_json=as_json, show=show)

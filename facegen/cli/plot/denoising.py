@@ -56,7 +56,7 @@ def denoising(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.denoising import plot_denoising
+    from facegen.plotting.denoising import plot_denoising
 
     options = sample_options(
         prompt=prompt,

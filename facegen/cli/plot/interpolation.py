@@ -76,7 +76,7 @@ def interpolation(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.interpolation import plot_interpolation
+    from facegen.plotting.interpolation import plot_interpolation
 
     if (first is None) != (last is None):
         raise UsageError("--from and --to go together.", hint='Such as --from "a man" --to "a woman".')

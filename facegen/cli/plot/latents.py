@@ -61,7 +61,7 @@ def latents(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.latents import LatentMapOptions, plot_latents
+    from facegen.plotting.latents import LatentMapOptions, plot_latents
 
     options = LatentMapOptions(method.value, color_by, thumbnails, count, split, seed, perplexity)
     summary = plot_latents(source, out, options, make_progress(quiet=quiet), csv=csv)

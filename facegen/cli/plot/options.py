@@ -10,7 +10,7 @@ import typer
 from facegen.cli.options import TALK
 
 if TYPE_CHECKING:
-    from facegen.workflows.plots.saving import PlotSummary
+    from facegen.plotting.saving import PlotSummary
 
 Out = Annotated[
     Path | None,

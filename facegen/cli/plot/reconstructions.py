@@ -42,7 +42,7 @@ def reconstructions(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    from facegen.workflows.plots.reconstructions import plot_reconstructions
+    from facegen.plotting.reconstructions import plot_reconstructions
 
     summary = plot_reconstructions(
         autoencoder,

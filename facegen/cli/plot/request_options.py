@@ -10,7 +10,7 @@ import typer
 from facegen.cli.completion import attribute_requests, sampler_kinds
 
 if TYPE_CHECKING:
-    from facegen.workflows.sample import SampleOptions
+    from facegen.sampling.sample import SampleOptions
 
 REQUEST, SAMPLING = "What to ask for", "Sampling (the run's own where left out)"
 
@@ -55,6 +55,6 @@ Steps = Annotated[int | None, typer.Option(help="Sampler steps.", min=1, rich_he
 
 def sample_options(*, like: Path | None = None, **options: Any) -> SampleOptions:
     """The options of a command as the workflows take them; one photo as the tuple of photos."""
-    from facegen.workflows.sample import SampleOptions
+    from facegen.sampling.sample import SampleOptions
 
     return SampleOptions(like=() if like is None else (like,), **options)

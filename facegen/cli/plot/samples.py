@@ -68,8 +68,8 @@ def samples(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.samples import plot_samples
-    from facegen.workflows.sample import SampleOptions
+    from facegen.plotting.samples import plot_samples
+    from facegen.sampling.sample import SampleOptions
 
     requests = [
         *(SampleOptions(prompt=words) for words in prompt or ()),

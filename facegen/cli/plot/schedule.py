@@ -32,6 +32,6 @@ def schedule(
     show: Show = None,
     as_json: Json = False,
 ) -> None:
-    from facegen.workflows.plots.schedule import plot_schedule
+    from facegen.plotting.schedule import plot_schedule
 
     tell(plot_schedule(subject, out, csv=csv), as_json=as_json, show=show)

@@ -81,7 +81,7 @@ def timelapse(
     quiet: Quiet = False,
 ) -> None:
     from facegen.cli.console import make_progress
-    from facegen.workflows.plots.timelapse import plot_timelapse
+    from facegen.plotting.timelapse import plot_timelapse
 
     options = sample_options(
         prompt=prompt,

@@ -1,0 +1,75 @@
+"""How fast a recipe trains here, and with how many threads: what the demo fits its stages to.
+
+Small batches gain little from a second thread, and beside another busy process lose by it, because threads
+wait for each other after every operation. So it is measured.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facegen.config.composition import merge
+from facegen.config.recipe import Recipe, parse_recipe
+from facegen.formats.run import RunDirectory
+from facegen.progress import SilentProgress
+from facegen.training.train import train
+
+TRIAL_STEPS = 24
+
+
+@dataclass(frozen=True)
+class Speed:
+    """The fastest number of threads tried, and the steps a second it reached."""
+
+    threads: int
+    steps_per_second: float
+
+
+def measure_speed(recipe: Recipe, folder: Path) -> Speed:
+    """Train `recipe` for a few steps with one thread and with all, in a scratch folder under `folder`."""
+    speeds = []
+    for threads in sorted({1, torch.get_num_threads()}):
+        with num_threads(threads):
+            speeds.append(Speed(threads, _steps_per_second(recipe, folder)))
+    return max(speeds, key=lambda speed: speed.steps_per_second)
+
+
+@contextmanager
+def num_threads(threads: int) -> Iterator[None]:
+    """Let torch use `threads` threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def with_training(recipe: Recipe, **changes: Any) -> Recipe:
+    """The recipe with other values in its training section."""
+    return parse_recipe(merge(recipe.model_dump(mode="json"), {"training": changes}))
+
+
+def _steps_per_second(recipe: Recipe, folder: Path) -> float:
+    """Rate of the second half of a trial; the first half pays for warming up."""
+    trial = with_training(
+        recipe,
+        max_steps=TRIAL_STEPS,
+        log_every_steps=TRIAL_STEPS // 2,
+        validate_every_steps=TRIAL_STEPS,
+        checkpoint_every_steps=TRIAL_STEPS,
+        preview_every_steps=None,
+    )
+    with tempfile.TemporaryDirectory(prefix=".calibration-", dir=folder) as scratch:
+        run = RunDirectory(Path(scratch) / "run")
+        train(trial, run.path, progress=SilentProgress())
+        logged = [row for row in run.metrics() if row["group"] == "train"]
+    half, end = (row["images_seen"] / row["images_per_second"] for row in logged)  # seconds of training
+    return (TRIAL_STEPS // 2) / max(end - half, 1e-6)

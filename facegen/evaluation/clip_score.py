@@ -1,0 +1,149 @@
+"""`facegen eval clip-score`: how well faces fit the words they were asked for with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError
+from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.formats.reports import report_json
+from facegen.metrics.clip_score import ClipScore, Config, build
+from facegen.models.clip import ClipModel, load_clip
+from facegen.models.devices import resolve_device
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import save_report
+
+FEW_SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class ClipScoreOptions:
+    """Which images, and how many go through CLIP at once; see `Selection` for the rest."""
+
+    selection: Selection = field(default_factory=lambda: Selection(default_samples=500))
+    batch_size: int = 32
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ClipScoreReport:
+    """A CLIP score with its 95 % bootstrap interval, and what it stands beside.
+
+    `chance` is what the same images score with other images' captions; `real` what the real images score
+    that the captions belong to, `{"score", "low", "high", "num_samples"}`. Either is None where it could
+    not be measured. `prompts` lists each prompt with its mean, worst first.
+    """
+
+    score: float
+    low: float
+    high: float
+    num_samples: int
+    chance: float | None
+    real: dict[str, Any] | None
+    prompts: tuple[dict[str, Any], ...]
+    clip: str
+    clip_fingerprint: str
+    subject: str
+    subject_kind: str
+    remarks: tuple[str, ...]
+    settings: dict[str, Any]
+    seconds: float
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("clip-score", self)
+
+
+def evaluate_clip_score(
+    subject: Path | str,
+    clip: str,
+    options: ClipScoreOptions | None = None,
+    progress: Progress | None = None,
+) -> ClipScoreReport:
+    """Score `subject` (a run, a folder of images or a data set) with the CLIP `clip`, a folder or hub name.
+
+    A run is asked for the captions of held-out records, or for one prompt; a folder's captions come from
+    its metadata.csv, from what `facegen sample` wrote into its files, or from the prompt given. A run's
+    report is also written to `RUN/evaluations/clip-score-*.json`.
+
+    Raises:
+        DataError: no images, images without captions, or a folder that holds no CLIP.
+        MissingModelError: the CLIP cannot be had; the message has the command that fetches it.
+        UsageError: sampling settings for what is not a run, or a prompt the run does not understand.
+    """
+    options, progress = options or ClipScoreOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    device = resolve_device(options.device)
+    model = load_clip(clip, device)  # before anything is drawn: it is what is most often missing
+    judged = open_judged(Path(subject), options.selection, device, progress)
+    _check_captions(judged)
+    title = "Drawing and judging faces" if judged.kind == "run" else "Comparing images and captions"
+    result = _score(judged, judged.parts(options.batch_size), model, title, progress)
+    real = None
+    if judged.real_parts is not None:
+        parts = judged.real_parts(options.batch_size)
+        scored = _score(judged, parts, model, "Real faces and their captions", progress)
+        real = {key: scored[key] for key in ("score", "low", "high", "num_samples")}
+    report = ClipScoreReport(
+        score=result["score"],
+        low=result["low"],
+        high=result["high"],
+        num_samples=result["num_samples"],
+        chance=result["chance"],
+        real=real,
+        prompts=tuple(result["prompts"]),
+        clip=model.name,
+        clip_fingerprint=model.fingerprint,
+        subject=str(subject),
+        subject_kind=judged.kind,
+        remarks=tuple(_remarks(judged, model)),
+        settings=judged.settings,
+        seconds=round(time.monotonic() - started, 2),
+    )
+    if judged.kind != "run":
+        return report
+    return replace(report, saved_to=save_report(judged.path, "clip-score", report.to_json()))
+
+
+def _score(
+    judged: JudgedImages, parts: Iterator[Tensor], model: ClipModel, title: str, progress: Progress
+) -> dict[str, Any]:
+    metric: ClipScore = build(
+        Config(), image_features=model.image_features, text_features=model.text_features
+    )
+    done = 0
+    with progress.stage(title, total=len(judged)) as bar, torch.inference_mode():
+        for images in parts:
+            metric.update(images, judged.frame.iloc[done : done + len(images)])
+            done += len(images)
+            bar.advance(len(images))
+    return metric.compute()
+
+
+def _check_captions(judged: JudgedImages) -> None:
+    missing = judged.frame["caption"].isna().to_numpy(bool)
+    if missing.any():
+        name = judged.names[int(missing.argmax())]
+        raise DataError(
+            f"{int(missing.sum()):,} of {len(judged):,} images in '{judged.path}' have no caption, "
+            f"'{name}' for one.",
+            hint="Give one prompt for all with --prompt TEXT, or put a metadata.csv with the columns "
+            "file_name and caption beside the images.",
+        )
+
+
+def _remarks(judged: JudgedImages, model: ClipModel) -> Iterator[str]:
+    cut = model.num_cut(list(dict.fromkeys(str(caption) for caption in judged.frame["caption"])))
+    if cut:
+        yield f"{cut:,} captions are longer than the {model.max_tokens} tokens this CLIP reads, and were cut."
+    if len(judged) < FEW_SAMPLES:
+        yield f"{len(judged)} images: the interval is wide, and itself uncertain."

@@ -1,0 +1,286 @@
+"""`facegen eval fid`, `kid`, `inception-score`, `precision-recall`, `fd-dinov2`, `all`: how close faces are
+to real ones, from one look at them, with what it takes to read the scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.config.kinds import load_kind
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
+from facegen.evaluation.honesty import RealFloor, real_floor
+from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
+from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.reference_statistics import RealImages, real_reference
+from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.metrics._features import FeatureMetric, ReferenceFeatures
+from facegen.models.devices import resolve_device
+from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import save_report
+
+METRICS = ("fid", "kid", "precision_recall", "inception_score")
+NEEDS_CLASSES = ("inception_score",)
+
+
+@dataclass(frozen=True)
+class DistributionOptions:
+    """How to evaluate.
+
+    `num_samples` None means 1,000 generated images, or all there are of a folder or data set. `split` is
+    the reference's; `guidance` and `steps` None are the run's own.
+    """
+
+    features: str = "inception"
+    weights: Path | None = None
+    num_samples: int | None = None
+    split: str = "train"
+    seed: int = 0
+    guidance: float | None = None
+    steps: int | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Real images of one split as the extractor sees them, and metrics built on them by kind."""
+
+    dataset: Dataset
+    options: DistributionOptions
+    extractor: FeatureExtractor
+    batch_size: int
+    reference: ReferenceFeatures
+    metrics: dict[str, FeatureMetric]
+
+
+def evaluate_distribution(
+    subject: Path | str,
+    reference: Path | str,
+    metrics: Sequence[str] | None = None,
+    options: DistributionOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    name: str | None = None,
+) -> DistributionReport:
+    """Score `subject` (a run, a folder of images or a prepared data set) against real images.
+
+    `metrics` are kinds of `METRICS`; None takes all that the features allow. A run draws its samples for
+    label rows of the reference split, and its report is also written to `RUN/evaluations/<name>-*.json`.
+
+    Raises:
+        DataError: too few images for a metric, mixed or differing sizes or crops, not RGB, an empty folder, a
+            missing split.
+        MissingModelError: the feature network's weights cannot be had.
+        UsageError: unknown features or metrics, or features that a metric cannot use, a run of another kind.
+    """
+    options, progress = options or DistributionOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    subject, dataset = Path(subject), Dataset.open(reference)
+    kinds = _kinds(metrics, options.features)
+    device = resolve_device(options.device)
+    selection = Selection(
+        num_samples=options.num_samples,
+        split=options.split,
+        data=dataset.folder,
+        seed=options.seed,
+        guidance=options.guidance,
+        steps=options.steps,
+    )
+    judged = open_judged(subject, selection, device, progress)
+    _check_fit(judged, dataset, options.split, kinds)
+    judge = _open_judge(dataset, kinds, options, device, progress)
+    seen = judged_features(judged, options.split, judge.extractor, judge.batch_size, progress)
+    report = _report(name or _name(kinds), judged, judge, seen, progress)
+    report = replace(report, seconds=round(time.monotonic() - started, 2))
+    if judged.kind != "run":
+        return report
+    return replace(report, saved_to=save_report(subject, report.metric, report.to_json()))
+
+
+def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
+    if metrics is None:
+        return tuple(kind for kind in METRICS if features == "inception" or kind not in NEEDS_CLASSES)
+    for kind in metrics:
+        if kind not in METRICS:
+            raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(METRICS)}.")
+        if kind in NEEDS_CLASSES and features != "inception":
+            raise UsageError(
+                f"An Inception score needs Inception's class probabilities, which '{features}' has not.",
+                hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
+            )
+    return tuple(dict.fromkeys(metrics))
+
+
+def _name(kinds: tuple[str, ...]) -> str:
+    return kinds[0].replace("_", "-") if len(kinds) == 1 else "all"
+
+
+def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
+    """Refuse what would make a score of something else: another size or crop, too few images."""
+    size = dataset.manifest.image_size
+    if judged.image_size != size:
+        raise DataError(
+            f"'{judged.path}' has images of {judged.image_size} pixels and the reference of {size}; resizing "
+            "either would change the score.",
+            hint=f"Prepare the reference with --size {judged.image_size}.",
+        )
+    ours, theirs = _crop_of(judged), dataset.manifest.transform.get("crop")
+    if ours is not None and theirs is not None and ours != theirs:
+        raise DataError(
+            f"'{judged.path}' has faces of crop '{ours}' and the reference '{dataset.folder}' of crop "
+            f"'{theirs}'; the score would be that of the crops.",
+            hint=f"Prepare the reference with --crop {ours}.",
+        )
+    for kind in kinds:
+        metric = _metric_class(kind)
+        metric.check_count(len(judged), f"'{judged.path}'")
+        metric.check_count(len(dataset.split(split)), f"Reference split '{split}'")
+
+
+def _crop_of(judged: JudgedImages) -> str | None:
+    """The crop of a data set, or of the data set a run was trained on where that is still there."""
+    folder = judged.path
+    if judged.generator is not None:
+        trained_on = judged.generator.recipe.data.path
+        folder = None if trained_on is None else Path(trained_on)
+    if folder is None or not (folder / MANIFEST_NAME).is_file():
+        return None
+    return Dataset.open(folder).manifest.transform.get("crop")
+
+
+def _metric_class(kind: str) -> type[FeatureMetric]:
+    module: Any = load_kind("metrics", kind)
+    return module.METRIC
+
+
+def _open_judge(
+    dataset: Dataset,
+    kinds: tuple[str, ...],
+    options: DistributionOptions,
+    device: torch.device,
+    progress: Progress,
+) -> _Judge:
+    extractor = load_extractor(options.features, options.weights, device, progress)
+    size = dataset.manifest.image_size
+    if extractor.image_size not in (None, size):
+        raise UsageError(
+            f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
+            f"images have {size}.",
+            hint=f"Train a classifier on a data set prepared with --size {size}.",
+        )
+    batch_size = options.batch_size or extractor.default_batch_size
+    reference = real_reference(RealImages(dataset, options.split), extractor, batch_size, progress)
+    metrics = _build(kinds, extractor, reference)
+    return _Judge(dataset, options, extractor, batch_size, reference, metrics)
+
+
+def _build(
+    kinds: Sequence[str], extractor: FeatureExtractor, reference: ReferenceFeatures
+) -> dict[str, FeatureMetric]:
+    built: dict[str, FeatureMetric] = {}
+    for kind in kinds:
+        module = load_kind("metrics", kind)
+        wired: dict[str, Any] = {"features": extractor}
+        if kind in NEEDS_CLASSES:
+            wired["class_weights"] = extractor.class_weights
+        else:
+            wired["reference"] = reference
+        built[kind] = module.build(module.Config(kind=kind), **wired)
+    return built
+
+
+def _report(
+    name: str, judged: JudgedImages, judge: _Judge, seen: Look, progress: Progress
+) -> DistributionReport:
+    options, reference = judge.options, judge.reference
+    floor = real_floor(
+        judge.dataset,
+        options.split,
+        reference,
+        judge.extractor,
+        num_samples=len(seen.features),
+        seed=options.seed,
+        batch_size=judge.batch_size,
+        progress=progress,
+    )
+    rebuilt = reconstructed_features(
+        judged, judge.dataset, options.split, options.seed, judge.extractor, progress
+    )
+    rows = _rows(judge, seen.features, floor, rebuilt, progress)
+    count, width = seen.features.shape
+    remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
+    if judged.kind == "dataset" and _is_reference(judged.path, judge.dataset):
+        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
+    return DistributionReport(
+        metric=name,
+        scores=rows,
+        num_samples=count,
+        num_reference=reference.statistics.num_samples,
+        num_features=width,
+        features=judge.extractor.name,
+        subject=str(judged.path),
+        subject_kind=judged.kind,
+        reference=str(judge.dataset.folder),
+        split=options.split,
+        floor=None if floor is None else floor.to_json(),
+        ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
+        fingerprint={
+            "features": judge.extractor.fingerprint,
+            "image_size": judged.image_size,
+            "bits": 8,
+            "compression": seen.compression,
+            "reference": judge.dataset.manifest.fingerprint,
+            "split": options.split,
+        },
+        remarks=tuple(remarks),
+        settings={**judged.settings, "file_formats": list(seen.formats)},
+        seconds=0.0,
+    )
+
+
+def _is_reference(folder: Path, reference: Dataset) -> bool:
+    """Whether a data set is the one it is judged against; of either the same split is taken."""
+    return Dataset.open(folder).manifest.fingerprint == reference.manifest.fingerprint
+
+
+def _rows(
+    judge: _Judge, features: Tensor, floor: RealFloor | None, rebuilt: Tensor | None, progress: Progress
+) -> dict[str, ScoreRow]:
+    rows: dict[str, ScoreRow] = {}
+    with progress.stage("Scores", total=len(judge.metrics)) as bar:
+        for kind, metric in judge.metrics.items():
+            count = len(features)
+            settings = metric.settings(count)
+            if metric.depends_on_count:
+                settings["num_samples"] = count
+            of_floor = _floor_values(judge, kind, metric, floor)
+            of_rebuilt = {} if rebuilt is None else _values(metric, rebuilt)
+            for name, score in metric.judge(features).items():
+                plain = score.to_json()
+                beside = {"floor": of_floor.get(name), "ceiling": of_rebuilt.get(name)}
+                rows[name] = ScoreRow(metric=kind, settings=settings, **beside, **plain)
+            bar.advance()
+    return rows
+
+
+def _floor_values(
+    judge: _Judge, kind: str, metric: FeatureMetric, floor: RealFloor | None
+) -> dict[str, float]:
+    if floor is None:
+        return {}
+    if floor.reference is not judge.reference:
+        metric = _build([kind], judge.extractor, floor.reference)[kind]
+    return _values(metric, floor.features)
+
+
+def _values(metric: FeatureMetric, features: Tensor) -> dict[str, float]:
+    return metric.values(features) if len(features) >= metric.min_samples else {}

@@ -1,0 +1,223 @@
+"""What an evaluation judges: the images of a run, of a data set or of a folder, opened alike."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.image_sources import FolderImages, ImageSource, batches, chosen_indices
+from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
+from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.images import read_png_text
+from facegen.formats.run import RECIPE_FILE
+from facegen.models.generator import FaceGenerator
+from facegen.protocols import Progress
+from facegen.sampling.png_settings import SETTINGS_KEY
+from facegen.sampling.records import (
+    drawn_rows,
+    generated_batches,
+    generator_facts,
+    request_records,
+    requested_inputs,
+    sampling_settings,
+)
+from facegen.sampling.request import read_request
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+METADATA_FILE = "metadata.csv"  # Hugging Face's ImageFolder: file_name, and text or caption
+FILE_COLUMNS = ("file_name", "file")
+CAPTION_COLUMNS = ("caption", "text", "prompt")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which images, and how a run draws them.
+
+    `num_samples` None means `default_samples` of a run, or all there are. A run is asked for `prompt`, or
+    for the label rows of `split` of `data` (None: what it was trained on). `guidance` and `steps` None are
+    the run's own.
+    """
+
+    num_samples: int | None = None
+    default_samples: int = 1000
+    split: str = "validation"
+    data: Path | None = None
+    prompt: str | None = None
+    seed: int = 0
+    guidance: float | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class JudgedImages:
+    """Images and what is known about each: a row of `frame` (labels, `caption`) and a name.
+
+    `parts(batch_size)` yields uint8 (B, 3, H, W) in the order of the rows; a run draws them anew each time.
+    `real_parts` does so with the real images a run's requests were taken from; None where there are none.
+    """
+
+    path: Path
+    kind: str  # "run", "dataset" or "folder"
+    image_size: int
+    names: tuple[str, ...]
+    frame: pd.DataFrame
+    parts: Callable[[int], Iterator[Tensor]]
+    settings: dict[str, Any] = field(default_factory=dict)
+    generator: FaceGenerator | None = None
+    real_parts: Callable[[int], Iterator[Tensor]] | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def is_run(path: Path) -> bool:
+    """Whether there is a run or a checkpoint at `path`."""
+    return (path / RECIPE_FILE).is_file() or (path / INFO_FILE).is_file() or bool(list_checkpoints(path))
+
+
+def open_judged(path: Path, selection: Selection, device: torch.device, progress: Progress) -> JudgedImages:
+    """Open `path`, a run, a prepared data set or a folder of images.
+
+    Raises:
+        DataError: nothing there, too few images, mixed sizes, no such split.
+        UsageError: sampling settings for what is not a run, a run that draws no faces.
+    """
+    if not path.exists():
+        raise DataError(
+            f"'{path}' does not exist; expected a run, a folder of images or a prepared data set."
+        )
+    if is_run(path):
+        return _of_run(path, selection, device, progress)
+    if selection.guidance is not None or selection.steps is not None:
+        raise UsageError(f"Guidance and steps are for runs, and '{path}' is not one.")
+    if (path / MANIFEST_NAME).is_file():
+        return _of_dataset(path, selection)
+    return _of_folder(path, selection)
+
+
+def _of_run(path: Path, selection: Selection, device: torch.device, progress: Progress) -> JudgedImages:
+    import pandas as pd
+
+    generator = FaceGenerator.load(path, device)
+    count = selection.default_samples if selection.num_samples is None else selection.num_samples
+    settings = sampling_settings(generator, guidance=selection.guidance, steps=selection.steps)
+    real: Callable[[int], Iterator[Tensor]] | None = None
+    if selection.prompt is not None:
+        inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)
+        frame = pd.DataFrame({"caption": [selection.prompt] * count})
+    else:
+        records = request_records(generator, selection.data, selection.split)
+        rows = drawn_rows(len(records.frame), count, selection.seed)
+        frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
+        inputs = requested_inputs(generator, records, rows)
+        if records.dataset is not None:
+            real = partial(batches, records.dataset.split(records.split), rows)
+
+    def draw(batch_size: int) -> Iterator[Tensor]:
+        for _, images in generated_batches(generator, inputs, settings, seed=selection.seed):
+            yield from images.split(batch_size)
+
+    return JudgedImages(
+        path,
+        "run",
+        generator.image_size,
+        tuple(f"seed {selection.seed + index}" for index in range(count)),
+        frame,
+        draw,
+        generator_facts(generator, settings, selection.seed),
+        generator,
+        real,
+    )
+
+
+def _of_dataset(path: Path, selection: Selection) -> JudgedImages:
+    dataset = Dataset.open(path)
+    split = dataset.split(selection.split)
+    indices = _indices(path, len(split), selection)
+    frame = split.frame.iloc[indices.tolist()].reset_index(drop=True)
+    if selection.prompt is not None:
+        frame["caption"] = selection.prompt
+    names = tuple(str(name) for name in frame["id"])
+    return _stored(path, "dataset", dataset.manifest.image_size, names, frame, split, indices, selection)
+
+
+def _of_folder(path: Path, selection: Selection) -> JudgedImages:
+    import pandas as pd
+
+    folder = FolderImages(path)
+    indices = _indices(path, len(folder), selection)
+    files = [folder.files[index] for index in indices.tolist()]
+    if selection.prompt is not None:
+        captions: list[str | None] = [selection.prompt] * len(files)
+    else:
+        table = _captions_table(path / METADATA_FILE)
+        captions = [table[file.name] if file.name in table else _own_prompt(file) for file in files]
+    frame = pd.DataFrame({"caption": pd.array(captions, dtype="string")})
+    names = tuple(file.name for file in files)
+    return _stored(path, "folder", folder.image_size, names, frame, folder, indices, selection)
+
+
+def _stored(
+    path: Path,
+    kind: str,
+    image_size: int,
+    names: tuple[str, ...],
+    frame: pd.DataFrame,
+    source: ImageSource,
+    indices: Tensor,
+    selection: Selection,
+) -> JudgedImages:
+    read = partial(batches, source, indices)
+    return JudgedImages(path, kind, image_size, names, frame, read, {"seed": selection.seed})
+
+
+def _indices(path: Path, available: int, selection: Selection) -> Tensor:
+    wanted = selection.num_samples
+    if wanted is not None and wanted > available:
+        raise DataError(f"{wanted:,} images were asked for, and '{path}' has {available:,}.")
+    return chosen_indices(available, wanted, selection.seed)
+
+
+def _captions_table(path: Path) -> dict[str, str]:
+    """File name to caption from a metadata.csv; empty where there is none.
+
+    Raises:
+        DataError: unreadable, or without the two columns.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = reader.fieldnames or []
+            file_column = next((name for name in FILE_COLUMNS if name in columns), None)
+            caption_column = next((name for name in CAPTION_COLUMNS if name in columns), None)
+            if file_column is None or caption_column is None:
+                raise DataError(
+                    f"'{path}' has the columns {', '.join(columns) or 'none'}; it needs '{FILE_COLUMNS[0]}' "
+                    f"and one of {', '.join(CAPTION_COLUMNS)}."
+                )
+            return {row[file_column]: row[caption_column] for row in reader if row[caption_column]}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"'{path}' cannot be read: {error}.") from error
+
+
+def _own_prompt(file: Path) -> str | None:
+    """The prompt that `facegen sample` wrote into a PNG, if this is one."""
+    if file.suffix.lower() != ".png":
+        return None
+    try:
+        return json.loads(read_png_text(file).get(SETTINGS_KEY, "{}")).get("prompt")
+    except (ValueError, AttributeError):
+        return None

@@ -1,0 +1,265 @@
+"""`facegen eval memorization`: whether faces are copies of training images."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.reference_statistics import RealImages, real_features
+from facegen.formats.dataset import SPLITS, Dataset
+from facegen.formats.files import atomic_write
+from facegen.formats.images import image_grid, pil_to_png
+from facegen.formats.reports import report_json
+from facegen.metrics.memorization import Config, CopyDetector, Neighbours, build
+from facegen.models.copy_features import load_copy_features, mirrored
+from facegen.models.devices import resolve_device
+from facegen.models.feature_networks import FeatureExtractor
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import evaluation_path, save_report
+
+TRAIN = "train"
+CELL_PIXELS = 96  # a side of an image in the picture of pairs
+PAIRS_A_ROW = 2
+
+
+@dataclass(frozen=True)
+class MemorizationOptions:
+    """Which images in which feature space; see `Selection` for the images.
+
+    `nominal_rate` is the share of unseen real faces that may be flagged; `out` is where the picture of the
+    nearest pairs goes (None: beside a run's report, or nowhere).
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    features: str = "pixels"
+    weights: Path | None = None
+    nominal_rate: float = 0.01
+    shown_pairs: int = 16
+    out: Path | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class MemorizationReport:
+    """The share of images flagged as copies, beside that of unseen real faces.
+
+    `low` and `high` bound it with 95 % (Wilson). `held_out` has the same numbers for real faces that were
+    not used to set the threshold. `pairs` are the nearest ones: sample, training record, distance, score
+    (distance over that to the ten next training images) and whether flagged.
+    """
+
+    share: float
+    low: float
+    high: float
+    num_flagged: int
+    num_samples: int
+    threshold: float
+    nominal_rate: float
+    held_out: dict[str, Any]
+    verdict: str
+    pairs: tuple[dict[str, Any], ...]
+    features: str
+    features_fingerprint: str
+    train: str
+    train_fingerprint: str
+    num_train: int
+    subject: str
+    subject_kind: str
+    settings: dict[str, Any]
+    seconds: float
+    picture: Path | None = None
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("memorization", self)
+
+
+@dataclass
+class _Nearest:
+    """The `limit` most suspicious samples so far, with their pictures."""
+
+    limit: int
+    rows: Tensor
+    images: Tensor
+    found: Neighbours
+
+    def add(self, rows: Tensor, images: Tensor, found: Neighbours) -> None:
+        joined = Neighbours.cat([self.found, found])
+        kept = joined.score.argsort()[: self.limit]
+        self.rows, self.images = torch.cat([self.rows, rows])[kept], torch.cat([self.images, images])[kept]
+        self.found = Neighbours(
+            joined.index[kept], joined.mirrored[kept], joined.distance[kept], joined.score[kept]
+        )
+
+
+def evaluate_memorization(
+    subject: Path | str,
+    train: Path | str,
+    options: MemorizationOptions | None = None,
+    progress: Progress | None = None,
+) -> MemorizationReport:
+    """Look for each image of `subject` (a run, a folder, a data set) in the train split of data set `train`.
+
+    The threshold comes from its other splits, whose people are not in "train". A run's report and the
+    picture of pairs are also written to `RUN/evaluations/memorization-*`.
+
+    Raises:
+        DataError: another image size than the training images', or too few held-out faces.
+        MissingModelError: the feature network's weights cannot be had.
+        UsageError: unknown features, or a run that draws no faces.
+    """
+    options, progress = options or MemorizationOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    device = resolve_device(options.device)
+    dataset = Dataset.open(train)
+    extractor = load_copy_features(options.features, options.weights, device, progress)
+    judged = open_judged(Path(subject), options.selection, device, progress)
+    _check_sizes(judged, dataset, extractor)
+    batch_size = options.batch_size or extractor.default_batch_size
+    detector = _detector(dataset, extractor, options, batch_size, progress)
+    nearest = _search(judged, detector, options.shown_pairs, batch_size, progress)
+    result = detector.compute()
+    report = MemorizationReport(
+        **result,
+        verdict=_verdict(result),
+        pairs=tuple(_pairs(judged, dataset, nearest, detector)),
+        features=extractor.name,
+        features_fingerprint=extractor.fingerprint,
+        train=str(dataset.folder),
+        train_fingerprint=dataset.manifest.fingerprint,
+        num_train=len(dataset.split(TRAIN)),
+        subject=str(subject),
+        subject_kind=judged.kind,
+        settings=judged.settings,
+        seconds=round(time.monotonic() - started, 2),
+    )
+    return _saved(report, judged, dataset, nearest, options.out)
+
+
+def _check_sizes(judged: JudgedImages, dataset: Dataset, extractor: FeatureExtractor) -> None:
+    size = dataset.manifest.image_size
+    if judged.image_size != size:
+        raise DataError(
+            f"'{judged.path}' has images of {judged.image_size} pixels and the training set of {size}; "
+            "resizing either would hide copies.",
+            hint=f"Prepare the training set with --size {judged.image_size}.",
+        )
+    if extractor.image_size not in (None, size):
+        raise UsageError(
+            f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
+            f"images have {size}.",
+            hint="Use --features pixels, which takes any size.",
+        )
+
+
+def _detector(
+    dataset: Dataset,
+    extractor: FeatureExtractor,
+    options: MemorizationOptions,
+    batch_size: int,
+    progress: Progress,
+) -> CopyDetector:
+    def features_of(split: str, space: FeatureExtractor) -> Tensor:
+        return real_features(RealImages(dataset, split), space, batch_size, progress)
+
+    held_out = [split for split in dataset.splits if split != TRAIN]
+    if not held_out:
+        raise DataError(
+            f"'{dataset.folder}' has no {' or '.join(SPLITS[1:])} split: without unseen real faces nobody "
+            "knows how near to a training image is suspicious.",
+            hint="Prepare it with --splits 0.8,0.1,0.1.",
+        )
+    return build(
+        Config(nominal_rate=options.nominal_rate, seed=options.selection.seed),
+        features=extractor,
+        train=features_of(TRAIN, extractor),
+        mirrored=features_of(TRAIN, mirrored(extractor)),
+        held_out=torch.cat([features_of(split, extractor) for split in held_out]),
+    )
+
+
+def _search(
+    judged: JudgedImages, detector: CopyDetector, shown: int, batch_size: int, progress: Progress
+) -> _Nearest:
+    nearest: _Nearest | None = None
+    title, done = "Looking for each image among the training images", 0
+    with progress.stage(title, total=len(judged)) as bar:
+        for images in judged.parts(batch_size):
+            found = detector.update(images)
+            rows = torch.arange(done, done + len(images))
+            if nearest is None:
+                none = Neighbours(*(part[:0] for part in vars(found).values()))
+                nearest = _Nearest(shown, rows[:0], images[:0], none)
+            nearest.add(rows, images, found)
+            done += len(images)
+            bar.advance(len(images))
+    if nearest is None:
+        raise DataError(f"'{judged.path}' holds no images.")
+    return nearest
+
+
+def _pairs(
+    judged: JudgedImages, dataset: Dataset, nearest: _Nearest, detector: CopyDetector
+) -> list[dict[str, Any]]:
+    ids, found = dataset.split(TRAIN).frame["id"], nearest.found
+    flagged = detector.flagged(found.score)
+    return [
+        {
+            "sample": judged.names[int(row)],
+            "train_id": str(ids.iloc[int(found.index[i])]),
+            "mirrored": bool(found.mirrored[i]),
+            "distance": float(found.distance[i]),
+            "score": float(found.score[i]),
+            "flagged": bool(flagged[i]),
+        }
+        for i, row in enumerate(nearest.rows)
+    ]
+
+
+def _verdict(result: dict[str, Any]) -> str:
+    seen, unseen = result["share"], result["held_out"]["share"]
+    share, theirs = f"{100 * seen:.1f} %", f"{100 * unseen:.1f} %"
+    if result["low"] > max(result["nominal_rate"], unseen):
+        return f"{share} are nearer to a training image than unseen faces are ({theirs}): look at the pairs."
+    return f"{share} flagged, {theirs} of unseen real faces: no sign of copies at this sample size."
+
+
+def _saved(
+    report: MemorizationReport, judged: JudgedImages, dataset: Dataset, nearest: _Nearest, out: Path | None
+) -> MemorizationReport:
+    if judged.kind == "run" and out is None:
+        out = evaluation_path(judged.path, "memorization", "png")
+    if out is not None:
+        atomic_write(out, pil_to_png(_picture(report, dataset, nearest)))
+        report = replace(report, picture=out)
+    if judged.kind == "run":
+        report = replace(report, saved_to=save_report(judged.path, "memorization", report.to_json()))
+    return report
+
+
+def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Any:
+    """Rows of sample, nearest training image, its mirror image; the nearer of the two is named."""
+    train = dataset.split(TRAIN).images(nearest.found.index)
+    tiles = torch.stack([nearest.images, train, train.flip(3)], dim=1).flatten(0, 1)
+    captions = []
+    for pair in report.pairs:
+        mark = "COPY" if pair["flagged"] else "not flagged"
+        told = f"distance {pair['distance']:.3f}\nscore {pair['score']:.2f}"
+        mirror = f"mirrored\n{told}" if pair["mirrored"] else "mirrored"
+        captions += [
+            f"{pair['sample']}\n{mark}",
+            f"train {pair['train_id']}" + ("" if pair["mirrored"] else f"\n{told}"),
+            mirror,
+        ]
+    scale = max(1, CELL_PIXELS // tiles.shape[-1])
+    return image_grid(tiles, 3 * PAIRS_A_ROW, captions, padding=4, scale=scale)

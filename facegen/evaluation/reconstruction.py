@@ -1,0 +1,264 @@
+"""`facegen eval reconstruction`: what an autoencoder loses of a data set's images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.image_sources import chosen_indices
+from facegen.evaluation.judged_images import is_run
+from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.files import atomic_write, write_json
+from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
+from facegen.formats.reports import report_json
+from facegen.metrics.fid import FeatureStatistics, frechet_distance
+from facegen.metrics.reconstruction import Config, build
+from facegen.models.devices import resolve_device
+from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.fixed_rows import decoded, encoded
+from facegen.models.perceptual_distance import PerceptualJudge, load_perceptual_judge
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import evaluation_path
+
+MIN_FRECHET_SAMPLES = 16
+JACKKNIFE_GROUPS = 20
+NORMAL_QUANTILE_95 = 1.959963984540054
+CELL_PIXELS = 96  # a side of an image in the picture of the worst
+PAIRS_A_ROW = 4
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """How to evaluate.
+
+    `distance` is "lpips", `classifier:RUN` or None; `features` a feature network for the Fréchet distance,
+    or None. `out` is the report's file where the autoencoder is not a run; the picture goes beside it.
+    """
+
+    split: str = "validation"
+    num_samples: int | None = None
+    distance: str | None = None
+    lpips_weights: Path | None = None
+    vgg16_weights: Path | None = None
+    features: str | None = None
+    weights: Path | None = None
+    worst_images: int = 16
+    out: Path | None = None
+    batch_size: int = 64
+    seed: int = 0
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class ReconstructionReport:
+    """Fidelity of reconstructions, per image and as a set.
+
+    `psnr` (dB), `ssim` and `distance` are `{"mean", "low", "high", "worst_5_percent"}` with 95 % bootstrap
+    intervals of the mean over images. `frechet` is `{"score", "low", "high", "num_features"}`, its interval
+    by a jackknife over pairs. `worst` lists the images that lost most, by PSNR.
+    """
+
+    psnr: dict[str, float]
+    ssim: dict[str, float]
+    distance: dict[str, float] | None
+    distance_name: str | None
+    distance_fingerprint: str | None
+    frechet: dict[str, float | int] | None
+    features: str | None
+    features_fingerprint: str | None
+    num_samples: int
+    worst: tuple[dict[str, Any], ...]
+    autoencoder: str
+    autoencoder_kind: str
+    autoencoder_fingerprint: str
+    dataset: str
+    dataset_fingerprint: str
+    split: str
+    image_size: int
+    latent_shape: tuple[int, ...]
+    remarks: tuple[str, ...]
+    seconds: float
+    picture: Path | None = None
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("reconstruction", self)
+
+
+def evaluate_reconstruction(
+    autoencoder: Path | str,
+    dataset: Path | str,
+    options: ReconstructionOptions | None = None,
+    progress: Progress | None = None,
+) -> ReconstructionReport:
+    """Judge what `autoencoder` (a run, a folder, a hub name) makes of the images of `dataset`.
+
+    A run's report is kept in `RUN/evaluations`, any other's in `options.out`.
+
+    Raises:
+        DataError: not a data set, no such split, too few images for a Fréchet distance.
+        MissingModelError: the autoencoder or the weights of a judge cannot be had.
+        UsageError: images of a size that does not fit, or an unknown judge.
+    """
+    options, progress = options or ReconstructionOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    device = resolve_device(options.device)
+    opened = Dataset.open(dataset)
+    split = opened.split(options.split)
+    size = opened.manifest.image_size
+    rows = chosen_indices(len(split), options.num_samples, options.seed)
+    judge, extractor = _judges(options, size, len(rows), device, progress)
+    loaded = load_autoencoder(autoencoder, device)
+    latent_shape = tuple(loaded.module.latent_shape(size))
+    metric = build(Config(), distance=judge.distance if judge else None)
+    before, after = [], []
+    with progress.stage("Reconstructing", total=len(rows)) as bar:
+        for images, reconstructed in reconstructed_pairs(loaded, split, rows, options.batch_size, device):
+            metric.update(reconstructed, images)
+            if extractor is not None:
+                before.append(extractor(images))
+                after.append(extractor(reconstructed))
+            bar.advance(len(images))
+    result, order = metric.compute(), metric.per_image()["psnr"].argsort()[: options.worst_images]
+    report = ReconstructionReport(
+        psnr=result["psnr"],
+        ssim=result["ssim"],
+        distance=result.get("distance"),
+        distance_name=judge.name if judge else None,
+        distance_fingerprint=judge.fingerprint if judge else None,
+        frechet=_frechet(torch.cat(before), torch.cat(after)) if extractor is not None else None,
+        features=extractor.name if extractor else None,
+        features_fingerprint=extractor.fingerprint if extractor else None,
+        num_samples=result["num_samples"],
+        worst=_worst(metric.per_image(), order, split, rows),
+        autoencoder=str(autoencoder),
+        autoencoder_kind=loaded.kind,
+        autoencoder_fingerprint=loaded.fingerprint,
+        dataset=str(opened.folder),
+        dataset_fingerprint=opened.manifest.fingerprint,
+        split=options.split,
+        image_size=size,
+        latent_shape=latent_shape,
+        remarks=tuple(_remarks(options, extractor, len(rows), after)),
+        seconds=round(time.monotonic() - started, 2),
+    )
+    shown = rows[torch.from_numpy(order.copy())]
+    pairs = list(reconstructed_pairs(loaded, split, shown, options.batch_size, device))
+    return _saved(report, Path(autoencoder), pairs, options.out)
+
+
+def _judges(
+    options: ReconstructionOptions, size: int, count: int, device: torch.device, progress: Progress
+) -> tuple[PerceptualJudge | None, FeatureExtractor | None]:
+    judge = extractor = None
+    if options.distance is not None:
+        judge = load_perceptual_judge(
+            options.distance,
+            device,
+            progress,
+            image_size=size,
+            lpips_file=options.lpips_weights,
+            vgg16_file=options.vgg16_weights,
+        )
+    if options.features is not None:
+        if count < MIN_FRECHET_SAMPLES:
+            raise DataError(
+                f"{count} images are too few for a Fréchet distance, which compares covariances; at least "
+                f"{MIN_FRECHET_SAMPLES} are needed."
+            )
+        extractor = load_extractor(options.features, options.weights, device, progress)
+        if extractor.image_size not in (None, size):
+            raise UsageError(
+                f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
+                f"images have {size}.",
+                hint=f"Train a classifier on a data set prepared with --size {size}.",
+            )
+    return judge, extractor
+
+
+def reconstructed_pairs(
+    loaded: LoadedAutoencoder, split: DatasetSplit, rows: Tensor, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """(images, their reconstructions), both uint8 (B, 3, H, W) on the CPU; from means, without noise."""
+    for part in rows.split(batch_size):
+        images = split.images(part)
+        latents = encoded(loaded.module, to_unit(images), device)
+        yield images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
+
+
+def _frechet(before: Tensor, after: Tensor) -> dict[str, float | int]:
+    """Distance of both sets of features (N, D), with an interval by a delete-a-group jackknife over pairs,
+    as an image and its reconstruction go together."""
+
+    def distance(kept: Tensor) -> float:
+        return frechet_distance(FeatureStatistics.of(after[kept]), FeatureStatistics.of(before[kept]))
+
+    count = len(before)
+    everything, score = torch.arange(count), distance(torch.arange(count))
+    groups = min(JACKKNIFE_GROUPS, count)
+    without = np.array([distance(everything[everything % groups != group]) for group in range(groups)])
+    error = float(np.sqrt((groups - 1) / groups * np.square(without - without.mean()).sum()))
+    return {
+        "score": score,
+        "low": max(0.0, score - NORMAL_QUANTILE_95 * error),
+        "high": score + NORMAL_QUANTILE_95 * error,
+        "num_features": before.shape[1],
+    }
+
+
+def _worst(
+    scores: dict[str, np.ndarray], order: np.ndarray, split: DatasetSplit, rows: Tensor
+) -> tuple[dict[str, Any], ...]:
+    ids = split.frame["id"]
+    return tuple(
+        {"id": str(ids.iloc[int(rows[int(place)])]), **{name: float(v[place]) for name, v in scores.items()}}
+        for place in order
+    )
+
+
+def _remarks(
+    options: ReconstructionOptions, extractor: FeatureExtractor | None, count: int, after: list[Tensor]
+) -> Iterator[str]:
+    if options.split == "train":
+        yield "These images may be those the autoencoder was trained on; unseen ones tell more."
+    if extractor is not None and after and count <= after[0].shape[1]:
+        yield (
+            f"{count:,} images for {after[0].shape[1]:,} features: the Fréchet distance is biased upwards, "
+            "and compares only at equal counts."
+        )
+
+
+def _saved(
+    report: ReconstructionReport, autoencoder: Path, pairs: list[tuple[Tensor, Tensor]], out: Path | None
+) -> ReconstructionReport:
+    if out is None and is_run(autoencoder):
+        out = evaluation_path(autoencoder, "reconstruction", "json")
+    if out is None:
+        return report
+    picture = out.with_suffix(".png")
+    atomic_write(picture, pil_to_png(_picture(report, pairs)))
+    report = replace(report, picture=picture, saved_to=out)
+    write_json(out, report.to_json())
+    return report
+
+
+def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+    """The worst images, each beside its reconstruction."""
+    originals, reconstructed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+    tiles = torch.stack([originals, reconstructed], dim=1).flatten(0, 1)
+    captions = []
+    for row in report.worst:
+        captions += [row["id"], f"{row['psnr']:.1f} dB\nSSIM {row['ssim']:.2f}"]
+    scale = max(1, CELL_PIXELS // tiles.shape[-1])
+    return image_grid(tiles, 2 * PAIRS_A_ROW, captions, padding=4, scale=scale)

@@ -1,0 +1,226 @@
+"""`facegen eval subgroups`: whether faces are as good, as varied and as asked for every group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.reference_statistics import RealImages, real_features
+from facegen.formats.dataset import Dataset
+from facegen.formats.reports import report_json
+from facegen.metrics.subgroups import Config, Group, SubgroupScores, build, groups_of
+from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.models.devices import resolve_device
+from facegen.models.feature_networks import CLASSIFIER_PREFIX, FeatureExtractor, load_extractor
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.sampling.records import save_report
+
+
+@dataclass(frozen=True)
+class SubgroupOptions:
+    """Which images; see `Selection`.
+
+    `features` None are those of the classifier that judges the attributes. `split` is the reference's;
+    `small_below` images a group is called small. The images of the groups `apart_from`, such as "Bald=yes",
+    are set aside in every row's `apart`, beside those of groups found to be worse off, so that two models can
+    be compared on the same images.
+    """
+
+    selection: Selection = field(default_factory=lambda: Selection(default_samples=2000))
+    features: str | None = None
+    weights: Path | None = None
+    split: str = "train"
+    small_below: int = 50
+    apart_from: tuple[str, ...] = ()
+    batch_size: int | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class SubgroupReport:
+    """One row a group, everyone first; see `SubgroupScores.compute`.
+
+    `worse_off` names the groups, small ones aside, that beyond doubt are farther from real faces than all
+    others, or fall farther behind what their real faces get right; the clearest first. A group that is so
+    only by the images it shares with another is not named; its row's `apart` has it without them.
+    """
+
+    rows: tuple[dict[str, Any], ...]
+    worse_off: tuple[str, ...]
+    num_samples: int
+    small_below: int
+    features: str
+    features_fingerprint: str
+    classifier: str
+    classifier_fingerprint: str
+    subject: str
+    subject_kind: str
+    reference: str
+    reference_fingerprint: str
+    split: str
+    remarks: tuple[str, ...]
+    settings: dict[str, Any]
+    seconds: float
+    saved_to: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return report_json("subgroups", self)
+
+
+def evaluate_subgroups(
+    subject: Path | str,
+    classifier: Path | str,
+    reference: Path | str,
+    options: SubgroupOptions | None = None,
+    progress: Progress | None = None,
+) -> SubgroupReport:
+    """Score `subject` (a run, or a data set) group by group against the same groups of `reference`.
+
+    A run is asked for held-out label rows, and its groups are what was asked for; those of a data set are its
+    own labels. A run's report is also written to `RUN/evaluations/subgroups-*.json`.
+
+    Raises:
+        DataError: images without labels, another image size than the reference's, too few images.
+        MissingModelError: the classifier or the feature network's weights cannot be had.
+        UsageError: unknown features or group, a classifier of another image size, a run that draws no faces.
+    """
+    options, progress = options or SubgroupOptions(), progress or SilentProgress()
+    started = time.monotonic()
+    device = resolve_device(options.device)
+    judge = load_classifier(Path(classifier), device)
+    dataset = Dataset.open(reference)
+    name = options.features or f"{CLASSIFIER_PREFIX}{classifier}"
+    extractor = load_extractor(name, options.weights, device, progress)
+    judged = open_judged(Path(subject), options.selection, device, progress)
+    _check_sizes(judged, dataset, judge, extractor)
+    groups = _groups(judged, dataset)
+    apart_from = _named(groups, options.apart_from)
+    batch_size = options.batch_size or extractor.default_batch_size
+    real = real_features(RealImages(dataset, options.split), extractor, batch_size, progress)
+    metric = build(
+        Config(small_below=options.small_below, seed=options.selection.seed),
+        features=extractor,
+        logits=judge.logits,
+        attributes=judge.attributes,
+        groups=groups,
+        reference=real,
+        reference_records=dataset.split(options.split).frame,
+        apart_from=apart_from,
+    )
+    _collect(metric, judged, batch_size, progress)
+    rows = tuple(metric.compute())
+    report = SubgroupReport(
+        rows=rows,
+        worse_off=tuple(_worse_off(rows)),
+        num_samples=len(judged),
+        small_below=options.small_below,
+        features=extractor.name,
+        features_fingerprint=extractor.fingerprint,
+        classifier=str(classifier),
+        classifier_fingerprint=judge.fingerprint,
+        subject=str(subject),
+        subject_kind=judged.kind,
+        reference=str(dataset.folder),
+        reference_fingerprint=dataset.manifest.fingerprint,
+        split=options.split,
+        remarks=tuple(_remarks(rows, options.small_below)),
+        settings=judged.settings,
+        seconds=round(time.monotonic() - started, 2),
+    )
+    if judged.kind != "run":
+        return report
+    return replace(report, saved_to=save_report(judged.path, "subgroups", report.to_json()))
+
+
+def _collect(metric: SubgroupScores, judged: JudgedImages, batch_size: int, progress: Progress) -> None:
+    title = "Drawing and judging faces" if judged.kind == "run" else "Judging the images"
+    done, real_parts = 0, judged.real_parts(batch_size) if judged.real_parts else None
+    with progress.stage(title, total=len(judged)) as bar, torch.inference_mode():
+        for images in judged.parts(batch_size):
+            metric.update(images, judged.frame.iloc[done : done + len(images)])
+            done += len(images)
+            bar.advance(len(images))
+        for images in real_parts or ():
+            metric.update_real(images)
+
+
+def _groups(judged: JudgedImages, dataset: Dataset) -> list[Group]:
+    labels = dataset.manifest.labels
+    known = set(judged.frame.columns)
+    attributes = [name for name in labels.attributes if name in known]
+    classes = {name: values for name, values in labels.classes.items() if name in known}
+    if not attributes and not classes:
+        raise DataError(
+            f"Nothing is known about who is in the images of '{judged.path}', so there are no groups.",
+            hint="Give a run, or a data set with the reference's attributes made by 'facegen prepare'.",
+        )
+    return groups_of(attributes, classes)
+
+
+def _named(groups: list[Group], names: tuple[str, ...]) -> list[Group]:
+    known = {f"{group.label}={group.value}": group for group in groups}
+    found = []
+    for name in names:
+        plain = "=".join(part.strip() for part in name.split("="))
+        if plain not in known:
+            raise UsageError(
+                f"There is no group '{name}' to be apart from.{did_you_mean(plain, known)}",
+                hint=f"Groups: {', '.join(known)}.",
+            )
+        found.append(known[plain])
+    return found
+
+
+def _check_sizes(
+    judged: JudgedImages, dataset: Dataset, judge: FaceClassifier, extractor: FeatureExtractor
+) -> None:
+    size = dataset.manifest.image_size
+    if judged.image_size != size:
+        raise DataError(
+            f"'{judged.path}' has images of {judged.image_size} pixels and the reference of {size}; resizing "
+            "either would change the scores.",
+            hint=f"Prepare the reference with --size {judged.image_size}.",
+        )
+    for takes in (judge.image_size, extractor.image_size):
+        if takes not in (None, size):
+            raise UsageError(
+                f"The classifier was trained on {takes} pixels, and these images have {size}.",
+                hint=f"Train one on a data set prepared with --size {size}.",
+            )
+
+
+def _worse_off(rows: tuple[dict[str, Any], ...]) -> list[str]:
+    worse = [row for row in rows if row["worse_off"]]
+    return [f"{row['label']} = {row['value']}" for row in sorted(worse, key=lambda row: row["worse_off"])]
+
+
+def _remarks(rows: tuple[dict[str, Any], ...], small_below: int) -> Iterator[str]:
+    small = sum(row["small"] for row in rows)
+    if small:
+        yield (
+            f"{small} of {len(rows)} groups have fewer than {small_below} images on one side: read nothing "
+            "into them, or ask for more with --num-samples."
+        )
+    if rows[0]["frechet"] is None and (why := rows[0]["left_out"].get("frechet")):
+        yield f"No Fréchet distance by group: {why}."
+    by_chance = round(0.05 * (len(rows) - 1))
+    yield (
+        f"Of {len(rows) - 1} groups about {by_chance} lie outside a 95 % interval by chance. Worse off are "
+        "named so that any is by chance in at most 5 % of evaluations."
+    )
+    if any(row["apart"] for row in rows):
+        yield (
+            "Groups share images. Apart: the group without the images of those that are worse off (or named "
+            "by --apart-from), which is what to read of all others."
+        )
+    else:
+        yield "Groups share images: what is wrong with one is, by its share, in every other that has them."

@@ -1,0 +1,214 @@
+"""Feature networks that images are judged through: torch-fidelity's, or a classifier of facegen's own."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from facegen.compat import guard_torchvision
+from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
+from facegen.formats.files import sha256_of
+from facegen.models.classifier import load_classifier
+from facegen.models.published_weights import OFFLINE_HINT, PublishedWeights, locate_weights, read_weights
+from facegen.protocols import Progress
+
+CLASSIFIER_PREFIX = "classifier:"
+
+
+@dataclass(frozen=True)
+class FeatureExtractor:
+    """uint8 (B, 3, H, W) -> float32 features (B, D) on the CPU.
+
+    `fingerprint` changes with the network, its weights and its resizing: scores with different ones
+    cannot be compared. `image_size` is the only size it takes, or None where it resizes itself.
+    `class_weights` (K, D) turn features into class logits, where the network tells one class of many.
+    """
+
+    name: str
+    fingerprint: str
+    image_size: int | None
+    extract: Callable[[Tensor], Tensor]
+    default_batch_size: int = 32
+    class_weights: Tensor | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return self.extract(images).float().cpu().clone()
+
+
+@dataclass(frozen=True)
+class _Network:
+    """One of torch-fidelity's registered extractors: its name there, layer, input size and weights."""
+
+    registered: str
+    layer: str
+    resize: str
+    published: PublishedWeights
+
+
+def _clip(name: str, digest: str, file: str) -> PublishedWeights:
+    url = f"https://openaipublic.azureedge.net/clip/models/{digest}/{file}.pt"
+    return PublishedWeights(url, f"{name}-{digest}.pt", digest)
+
+
+NETWORKS = {
+    "inception": _Network(
+        "inception-v3-compat",
+        "2048",
+        "bilinear-tf1-299",
+        PublishedWeights(
+            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+            "weights-inception-2015-12-05-6726825d.pth",
+            "weights-inception-2015-12-05-6726825d.pth",
+            "6726825d",
+        ),
+    ),
+    "clip": _Network(
+        "clip-vit-b-32",
+        "clip",
+        "bilinear-tf1-224",
+        _clip(
+            "clip-vit-b-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32"
+        ),
+    ),
+    "vgg16": _Network(
+        "vgg16",
+        "fc2_relu",
+        "bilinear-tf1-224",
+        PublishedWeights(
+            "https://download.pytorch.org/models/vgg16-397923af.pth", "vgg16-397923af.pth", "397923af"
+        ),
+    ),
+    "dinov2": _Network(
+        "dinov2-vit-l-14",
+        "dinov2",
+        "bilinear-tf1-224",
+        PublishedWeights(
+            "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
+            "dinov2_vitl14_pretrain.pth",
+            "",
+        ),
+    ),
+}
+
+
+def load_extractor(
+    name: str, weights: Path | None, device: torch.device, progress: Progress
+) -> FeatureExtractor:
+    """The feature network `name`: inception, clip, vgg16, dinov2 or `classifier:RUN`.
+
+    Raises:
+        UsageError: unknown name, or `weights` where they do not apply.
+        MissingModelError: the weights are neither given, cached nor downloadable; no such run.
+        DataError: a file of weights that is damaged, foreign or would run code.
+    """
+    if name.startswith(CLASSIFIER_PREFIX):
+        if weights is not None:
+            raise UsageError("--weights is for the published networks; classifier:RUN has its own.")
+        return _classifier_extractor(Path(name.removeprefix(CLASSIFIER_PREFIX)), device)
+    if name not in NETWORKS:
+        raise UsageError(
+            f"Unknown features '{name}'.{did_you_mean(name, NETWORKS)}",
+            hint=f"Allowed: {', '.join(NETWORKS)}, or {CLASSIFIER_PREFIX}RUN for a facegen classifier.",
+        )
+    network = NETWORKS[name]
+    if name == "dinov2":
+        path = _dinov2_weights(network, weights)
+    else:
+        path = locate_weights(name, network.published, weights, progress)
+    module = _build(name, network, path).to(device)
+    return FeatureExtractor(
+        name=name,
+        fingerprint=f"{network.registered}:{network.layer}:{sha256_of(path)[:16]}:{network.resize}",
+        image_size=None,
+        extract=lambda images: module(images.to(device))[0],
+        class_weights=module.fc.weight.detach().cpu() if name == "inception" else None,
+    )
+
+
+def _classifier_extractor(run: Path, device: torch.device) -> FeatureExtractor:
+    classifier = load_classifier(run, device)
+    return FeatureExtractor(
+        name=f"{CLASSIFIER_PREFIX}{run.name}",
+        fingerprint=f"classifier:{classifier.fingerprint[:16]}:no-resize",
+        image_size=classifier.image_size,
+        extract=classifier.features,
+        default_batch_size=256,
+    )
+
+
+def _build(name: str, network: _Network, path: Path) -> Any:
+    """torch-fidelity's module with the weights at `path`, which are read safely first."""
+    guard_torchvision()
+    from torch_fidelity.utils import create_feature_extractor
+
+    def create(weights_path: str | None) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.load, torch.hub
+            return create_feature_extractor(
+                network.registered,
+                [network.layer],
+                cuda=False,
+                verbose=False,
+                feature_extractor_weights_path=weights_path,
+            )
+
+    if name == "clip":  # a TorchScript archive, which holds no Python pickle
+        try:
+            return create(str(path))
+        except RuntimeError as error:
+            raise DataError(f"'{path}' is not CLIP's published TorchScript file: {_first(error)}") from error
+    state = read_weights(path)
+    if name == "dinov2":
+        return create(None)
+    # torch-fidelity unpickles the file it is given; give it one that is known to hold tensors alone.
+    with tempfile.TemporaryDirectory(prefix="facegen-") as folder:
+        copy = Path(folder) / "weights.pth"
+        torch.save(state, copy)
+        try:
+            return _folded(create(str(copy)))
+        except RuntimeError as error:
+            raise DataError(f"'{path}' are not weights of {network.registered}: {_first(error)}") from error
+
+
+def _folded(module: Any) -> Any:
+    """The same network with batch norms folded into their convolutions, channels last: 1.5x the rate on a
+    CPU, with features equal to 1e-6."""
+    for part in module.modules():
+        norm = getattr(part, "bn", None)
+        if isinstance(norm, nn.BatchNorm2d):
+            part.conv = fuse_conv_bn_eval(part.conv, norm)
+            part.bn = nn.Identity()
+    return module.to(memory_format=torch.channels_last)
+
+
+def _dinov2_weights(network: _Network, weights: Path | None) -> Path:
+    """The cached DINOv2 weights; torch-fidelity takes its network from torch.hub's cache only.
+
+    Raises:
+        UsageError: `weights` was given.
+        MissingModelError: the repository or the weights are not in torch.hub's cache.
+    """
+    if weights is not None:
+        raise UsageError("--weights does not apply to dinov2: torch.hub's cache is where it is read from.")
+    repository = Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
+    if not repository.is_dir() or not network.published.cached.is_file():
+        raise MissingModelError(
+            f"DINOv2 is not in torch.hub's cache ('{repository}' and '{network.published.cached}').",
+            hint="With a connection, fetch it:\n"
+            "  python -c \"import torch; torch.hub.load('facebookresearch/dinov2', 'dinov2_vitl14')\"\n"
+            f"{OFFLINE_HINT}",
+        )
+    return network.published.cached
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

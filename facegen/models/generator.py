@@ -1,0 +1,369 @@
+"""A trained generator, ready to be asked for faces."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facegen.autoencoders import load_autoencoder
+from facegen.config.kinds import kind_config, load_kind
+from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
+from facegen.diffusion.guidance import clipped_denoiser, guided_denoiser
+from facegen.diffusion.process import Process, build_process
+from facegen.errors import DataError, StorageError, UsageError, did_you_mean
+from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.images import to_uint8, to_unit
+from facegen.models.devices import resolve_device
+from facegen.models.fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
+from facegen.models.noise import Seed, noise_source
+from facegen.protocols import (
+    Autoencoder,
+    Conditioner,
+    Denoiser,
+    ImageConditioner,
+    SampleConditioner,
+    Sampler,
+)
+from facegen.types import (
+    Blend,
+    Conditioning,
+    LabelSchema,
+    LatentScaling,
+    PromptReading,
+    SamplerStep,
+    SampleSpec,
+)
+
+DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
+NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
+
+
+class FaceGenerator:
+    """Denoiser, conditioner and autoencoder with everything between them: labels in, faces out.
+
+    The noise of an image depends on its own seed alone and every network call has the same number of
+    rows, so that the same seed and request give the same image in any batch.
+    """
+
+    def __init__(
+        self,
+        *,
+        module: nn.Module,
+        process: Process,
+        autoencoder: Autoencoder,
+        scaling: LatentScaling,
+        sample_spec: SampleSpec,
+        image_size: int,
+        recipe: Recipe,
+        labels: LabelSchema,
+        device: str | torch.device = "cpu",
+        weights_sha256: str | None = None,
+        step: int | None = None,
+        source: Path | None = None,
+    ) -> None:
+        """Put a generator together from pieces already on `device`.
+
+        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it;
+        `source` is the run or checkpoint it was loaded from, as it was named.
+        """
+        parts: Any = module
+        self.module = module
+        self.denoiser: Denoiser = parts["denoiser"]
+        self.conditioner: Conditioner = parts["conditioner"]
+        self.process, self.autoencoder, self.scaling = process, autoencoder, scaling
+        self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
+        self.image_size = image_size  # height and width of the images in pixels
+        self.device = torch.device(device)
+        self.weights_sha256, self.step, self.source = weights_sha256, step, source
+        self._rows = rows_for(sample_spec.shape, self.device)
+
+    @staticmethod
+    def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
+        """Open the best checkpoint of a run, or a checkpoint folder.
+
+        Raises:
+            MissingModelError: no checkpoint there, or its autoencoder is not to be had.
+            UsageError: the run trained something that is not a denoiser, or there is no such device.
+            StorageError: a file is corrupt or does not fit the recipe.
+            DataError: the autoencoder found is not the one the latents were made with.
+        """
+        device = resolve_device(str(device))
+        checkpoint = load_checkpoint(Path(path))
+        info = checkpoint.info
+        size = info.image_size
+        if info.task != "denoising" or info.sample_shape is None or info.scaling is None or size is None:
+            raise UsageError(
+                f"'{path}' is a run of task '{info.task}', which does not generate faces.",
+                hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
+            )
+        recipe = parse_recipe(info.recipe)
+        sample_spec = SampleSpec(info.sample_shape)
+        module = _build_module(recipe, sample_spec, info.labels)
+        _load_weights(module, checkpoint, weights)
+        which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
+        return FaceGenerator(
+            module=module.to(device).eval(),
+            process=build_process(recipe.diffusion),
+            autoencoder=_autoencoder_of(checkpoint, device),
+            scaling=info.scaling,
+            sample_spec=sample_spec,
+            image_size=size,
+            recipe=recipe,
+            labels=info.labels,
+            device=device,
+            weights_sha256=info.files[f"{which}.safetensors"],
+            step=info.step,
+            source=Path(path),
+        )
+
+    @property
+    def default_batch_size(self) -> int:
+        """Images sampled together when nothing else is asked for."""
+        return DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
+
+    def read(self, prompt: str) -> PromptReading:
+        """What this model makes of a prompt, and what it does not understand."""
+        return self.conditioner.read(prompt)
+
+    def inputs_for(self, reading: PromptReading, count: int = 1) -> Tensor:
+        """Condition inputs (count, ...) that all ask for `reading`.
+
+        Raises:
+            UsageError: the reading has a label this model does not know.
+        """
+        row = self.conditioner.inputs_from(reading)
+        return row.expand(count, *row.shape[1:])
+
+    def reading_of(self, term: str) -> PromptReading:
+        """What one term of a blend asks for: a class or attribute by its name, otherwise a prompt.
+
+        Raises:
+            UsageError: neither.
+        """
+        known: tuple[str, ...] = sum((getattr(self.conditioner, name, ()) for name in NAMED_BY), ())
+        for name in known:
+            if name.replace("_", " ").casefold() == term.replace("_", " ").strip().casefold():
+                return PromptReading({name: 1.0}, ((term, name),))
+        reading = self.read(term)
+        if not reading.labels:
+            hint = f"It knows: {', '.join(known)}." if known else None
+            raise UsageError(f"This model does not know '{term}'.{did_you_mean(term, known)}", hint=hint)
+        return reading
+
+    def blend(self, weights: Mapping[str, float], count: int = 1) -> Blend:
+        """Condition inputs (count, ...) that all ask for one mix of classes, attributes or prompts.
+
+        The weights are scaled to sum to 1: `generator.blend({"Asian": 1, "White": 1}, 8)`.
+
+        Raises:
+            UsageError: a term this model does not know, a negative weight, or none above zero.
+        """
+        check_blend_weights(weights)
+        total = sum(weights.values())
+        rows = [self.inputs_for(self.reading_of(term)) for term in weights]
+        return Blend.of_rows(rows, torch.tensor([[w / total for w in weights.values()]] * count))
+
+    def inputs_of_images(self, images: Tensor) -> Tensor:
+        """Condition inputs (N, ...) that ask for what uint8 images (N, 3, H, W) of the model's size show.
+
+        Raises:
+            UsageError: the model is not conditioned on pictures.
+            MissingModelError, DataError: the image encoder is not to be had, or is another one.
+        """
+        conditioner: Any = self.conditioner
+        if isinstance(conditioner, ImageConditioner):
+            return conditioner.inputs_of_images(images)
+        if not isinstance(conditioner, SampleConditioner):
+            kind = self.recipe.section("conditioner").kind
+            raise UsageError(
+                f"This model is not conditioned on pictures, but on '{kind}'.",
+                hint="Train one that is: facegen train --preset latent-vector --data LATENTS --run RUN",
+            )
+        means = encoded(self.autoencoder, to_unit(images), self.device)
+        return conditioner.inputs_of(self.scaling.apply(means)).cpu()
+
+    @property
+    def takes_pictures(self) -> bool:
+        """Whether the condition comes from a picture."""
+        return isinstance(self.conditioner, SampleConditioner | ImageConditioner)
+
+    def faces(
+        self,
+        request: str | Mapping[str, float],
+        count: int,
+        seed: int = 0,
+        guidance_scale: float | None = None,
+    ) -> Tensor:
+        """Images uint8 (count, 3, H, W) of a class, attribute or prompt, or of a blend; seeds from `seed` up.
+
+            generator = FaceGenerator.load(Path("runs/utkface"))
+            asian = generator.faces("Asian", 8)
+            mixed = generator.faces({"Asian": 0.5, "White": 0.5}, 8)
+
+        Raises:
+            UsageError: as `blend`.
+        """
+        inputs = self.blend({request: 1.0} if isinstance(request, str) else request, count)
+        settings = self.recipe.sampling
+        if guidance_scale is not None:
+            settings = settings.model_copy(update={"guidance_scale": guidance_scale})
+        return self.generate(inputs, range(seed, seed + count), settings)
+
+    def conditioning(self, inputs: Tensor | Blend) -> Conditioning:
+        """What the denoiser is told for condition `inputs` (B, ...), on this generator's device."""
+        with self._evaluating():
+            return conditioning_of(self.conditioner, inputs, self._rows, self.device)
+
+    def trajectory(
+        self,
+        inputs: Tensor | Blend,
+        seeds: Sequence[Seed],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None = None,
+    ) -> Iterator[SamplerStep]:
+        """Walk one batch from noise to samples: condition `inputs` (B, ...), one seed a row.
+
+        Of a `Blend` the conditionings are interpolated, of a `SeedBetween` the noise. `negative_inputs`
+        (B, ...) take the null condition's place in guidance. The states are on this generator's device and
+        in the denoiser's scaled space; `decode` turns an x0 into images.
+
+        Raises:
+            UsageError: seeds or negative inputs are not as many as inputs, or more steps than timesteps.
+        """
+        if len(seeds) != len(inputs) or (negative_inputs is not None and len(negative_inputs) != len(inputs)):
+            raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
+        null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
+        condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
+        denoiser = guided_denoiser(
+            FixedRowsDenoiser(self._denoise, self._rows),
+            self.process,
+            condition,
+            null_condition,
+            settings.guidance_scale,
+            settings.guidance_interval,
+        )
+        if settings.clip_x0 is not None:
+            denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
+        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
+
+        def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order
+            return torch.stack([source() for source in sources]).to(self.device)
+
+        sampler = _sampler_of(settings)
+        return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
+
+    def generate(
+        self,
+        inputs: Tensor | Blend,
+        seeds: Sequence[Seed],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None = None,
+        batch_size: int | None = None,
+        on_step: Callable[[SamplerStep], None] | None = None,
+    ) -> Tensor:
+        """Images uint8 (N, 3, H, W) on the CPU for condition `inputs` (N, ...), one seed each.
+
+        Raises:
+            UsageError: as `trajectory`.
+        """
+        size = batch_size or self.default_batch_size
+        images = []
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
+            negative = None if negative_inputs is None else negative_inputs[rows]
+            x0 = torch.empty(0)
+            for step in self.trajectory(inputs[rows], seeds[rows], settings, negative):
+                x0 = step.x0
+                if on_step is not None:
+                    on_step(step)
+            images.append(self.decode(x0))
+        return torch.cat(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
+
+    def noise(self, seeds: Sequence[Seed]) -> Tensor:
+        """The noise (B, *S) that `trajectory` starts from."""
+        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
+        return torch.stack([source() for source in sources]).to(self.device)
+
+    def decode(self, x0: Tensor) -> Tensor:
+        """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
+        return to_uint8(
+            decoded(self.autoencoder, self.scaling.invert(x0), self.image_size, self.device)
+        ).cpu()
+
+    def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
+        with self._evaluating():
+            return self.denoiser(x_t, timestep, conditioning).float()
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """Evaluation mode for one call, so that previews leave a module in training as it was."""
+        training = self.module.training
+        if training:
+            self.module.eval()
+        try:
+            yield
+        finally:
+            if training:
+                self.module.train()
+
+
+def check_blend_weights(weights: Mapping[str, float]) -> None:
+    """Refuse what is no mix.
+
+    Raises:
+        UsageError: a weight that is negative or not finite, or none above zero.
+    """
+    for term, weight in weights.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise UsageError(f"The weight of '{term}' in a blend is {weight:g}; it must be 0 or more.")
+    if not sum(weights.values()) > 0:
+        raise UsageError("A blend needs at least one weight above 0.", hint='Example: "Asian:0.5,White:0.5"')
+
+
+def _sampler_of(settings: SamplingConfig) -> Sampler:
+    config = kind_config("samplers", settings.sampler)
+    return load_kind("samplers", config.kind).build(config)
+
+
+def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) -> nn.Module:
+    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+    conditioner = load_kind("conditioners", condition.kind).build(condition, labels, sample_spec)
+    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+    return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+
+
+def _load_weights(module: nn.Module, checkpoint: Checkpoint, weights: Weights) -> None:
+    stored = checkpoint.weights(weights)
+    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+    state = {name: value for name, value in stored.items() if not name.startswith("augmentation.")}
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise StorageError(
+            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
+        ) from error
+
+
+def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:
+    """The autoencoder the checkpoint carries, or the one it names; the same as at encoding."""
+    reference = checkpoint.info.autoencoder or {}
+    source = checkpoint.autoencoder_folder or reference.get("source")
+    if source is None:
+        raise StorageError(
+            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
+        )
+    loaded = load_autoencoder(source, device)
+    expected = reference.get("fingerprint", loaded.fingerprint)
+    if loaded.fingerprint != expected:
+        raise DataError(
+            f"Autoencoder '{source}' is not the one this model was trained with: its fingerprint is "
+            f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
+            hint="Restore that autoencoder, or encode again and train on the new latents.",
+        )
+    return loaded.module

@@ -1,0 +1,299 @@
+"""`facegen plot curves`: what one or several runs logged while they trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.formats.run import RunDirectory
+from facegen.plotting.curves_figure import MAX_RUNS, Line, Panel, Phase, Role, training_curves_plot
+from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.report.words import readable
+
+DEFAULT_SMOOTH = 0.01
+PER_LEVEL = "loss_per_level"
+PREDICTORS_PER_LEVEL = ("zero_predictor_per_level", "mean_predictor_per_level")
+FLOOR_OF = {
+    "loss": "trivial_loss",
+    "psnr": "mean_image_psnr",
+    "accuracy": "majority",
+    "class_accuracy": "class_majority",
+}
+NOT_SMOOTHED = ("lr",)
+LAST = ("grad_norm", "lr")
+ON_REQUEST = ("images_seen", "skipped_steps", "images_per_second", "zero_loss", *FLOOR_OF.values())
+TITLES = {"kl": "KL divergence", "psnr": "PSNR", "auc": "AUC", "lr": "Learning rate", "grad_norm": "Gradient"}
+Y_LABELS = {
+    "psnr": "dB",
+    "auc": "area under the ROC curve",
+    "lr": "learning rate",
+    "grad_norm": "norm",
+    "images_per_second": "images a second",
+    "images_seen": "images",
+    "skipped_steps": "steps",
+}
+SHARES = ("majority", "class_majority", "sensitivity", "specificity")
+LINEAR = ("psnr", "lr", "images_seen", "skipped_steps")
+
+
+@dataclass(frozen=True)
+class LoggedRun:
+    """A run's `label` and its numbers: `rows` has `group`, `metric`, `level` (NaN: none), `step`, `value`."""
+
+    label: str
+    run: RunDirectory
+    rows: pd.DataFrame
+
+    def series(self, group: str, metric: str) -> pd.DataFrame:
+        """`step`, `level` and `value` of what was logged as `metric`, in the order of steps."""
+        rows: Any = self.rows
+        return rows[(rows["group"] == group) & (rows["metric"] == metric)].sort_values("step", kind="stable")
+
+
+def plot_curves(
+    runs: Sequence[Path],
+    out: Path | None = None,
+    *,
+    metrics: Sequence[str] = (),
+    smooth: float = DEFAULT_SMOOTH,
+    csv: bool = False,
+) -> PlotSummary:
+    """Draw what `runs` logged, overlaid; `metrics` names what to draw, else all that tells of learning.
+
+    `smooth` is the time constant of the moving average: steps, or below 1 a share of the run; 0 is none.
+
+    Raises:
+        UsageError: not a run, a run named twice, too many of them, or a metric that none of them logged.
+        DataError: a run that has logged nothing yet.
+        StorageError: a recipe that is unreadable.
+    """
+    if not math.isfinite(smooth) or smooth < 0:
+        raise UsageError(
+            f"--smooth must be 0 or more, not {smooth:g}.", hint="0 draws what was logged alone."
+        )
+    path = figure_path(out, "-vs-".join(Path(run).resolve().name for run in runs), "curves")
+    logged = read_runs(runs)
+    names = _metrics_to_draw(logged, metrics)
+    panels = [panel for name in names for panel in _panels(logged, name, smooth)]
+    phases = [phase for index, one in enumerate(logged) for phase in phases_of(one.run, index)]
+    labels = [one.label for one in logged]
+    plot = training_curves_plot(
+        panels, labels, _table(logged, names, smooth), f"Training: {', '.join(labels)}", phases
+    )
+    return save_plot(plot, path, csv=csv, facts={one.label: _told(one) for one in logged})
+
+
+def read_runs(runs: Sequence[Path]) -> list[LoggedRun]:
+    """What each of `runs` logged, under the shortest names that tell them apart.
+
+    Raises:
+        UsageError: not a run, one named twice, or more than can be told apart by colour.
+        DataError: a run that has logged nothing yet.
+    """
+    folders = [Path(run).resolve() for run in runs]
+    if len(set(folders)) < len(folders):
+        raise UsageError("A run is named twice.", hint="Name each run once.")
+    if not 1 <= len(folders) <= MAX_RUNS:
+        raise UsageError(f"{len(folders)} runs; 1 to {MAX_RUNS} can be told apart by colour.")
+    read = []
+    for folder, given, label in zip(folders, runs, _labels(folders), strict=True):
+        run = RunDirectory(Path(given))
+        run.recipe()  # refuses what is not a run
+        rows = pd.DataFrame(_numbers(run.metrics()), columns=["group", "metric", "level", "step", "value"])
+        if rows.empty:
+            raise DataError(
+                f"The run '{given}' has logged nothing yet: there are no numbers in '{run.metrics_file}'.",
+                hint=f"Train it on: facegen train --run {folder} --resume",
+            )
+        read.append(LoggedRun(label, run, rows))
+    return read
+
+
+def smoothed(steps: np.ndarray, values: np.ndarray, time_constant: float) -> np.ndarray:
+    """The exponential moving average of `values` (N,) at `steps` (N,), without bias towards the first.
+
+    A value `d` steps back weighs exp(-d / time_constant), so that uneven steps count as they are; NaN and
+    infinities weigh nothing.
+    """
+    result, total, weight, last = np.full(len(values), np.nan), 0.0, 0.0, None
+    for index, (step, value) in enumerate(zip(steps, values, strict=True)):
+        kept = 0.0 if last is None else math.exp(-(step - last) / time_constant)
+        total, weight, last = total * kept, weight * kept, step
+        if math.isfinite(value):
+            total, weight = total + value, weight + 1.0
+        result[index] = total / weight if weight > 0 else np.nan
+    return result
+
+
+def phases_of(run: RunDirectory, number: int) -> list[Phase]:
+    """The first step of each phase of a phased task; none where the run's length is told in epochs."""
+    recipe = run.recipe()
+    shares, num_steps = recipe.task.get("phases"), recipe.training.max_steps
+    if not isinstance(shares, Mapping) or num_steps is None:
+        return []
+    # Step s is trained with (s - 1) / num_steps of the run behind it.
+    return [
+        Phase(number, name, math.ceil(share * num_steps - 1e-9) + 1)
+        for name, share in shares.items()
+        if 0 < share < 1
+    ]
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The last parts of the paths, as many as it takes for all to differ."""
+    for parts in range(1, max(len(folder.parts) for folder in folders) + 1):
+        labels = ["/".join(folder.parts[-parts:]) for folder in folders]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(folder) for folder in folders]
+
+
+def _numbers(records: Sequence[Any]) -> Iterator[tuple[str, str, float, int, float]]:
+    """(group, metric, noise level, step, value) of every number that was logged; no flags, no words."""
+    for record in records:
+        levels = record.get("noise_levels") or ()
+        for metric, value in _flat(record):
+            if metric in ("step", "noise_levels"):
+                continue
+            if isinstance(value, list):
+                for level, one in zip(levels, value, strict=False):
+                    yield record["group"], metric, level, record["step"], one
+            elif isinstance(value, int | float) and not isinstance(value, bool):
+                yield record["group"], metric, math.nan, record["step"], value
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _metrics_to_draw(logged: Sequence[LoggedRun], asked: Sequence[str]) -> list[str]:
+    known = list(dict.fromkeys(name for one in logged for name in one.rows["metric"]))
+    known = [name for name in known if name not in PREDICTORS_PER_LEVEL]  # drawn with loss_per_level
+    for name in asked:
+        if name not in known:
+            raise UsageError(
+                f"No number '{name}' was logged.{did_you_mean(name, known)}",
+                hint=f"There are: {', '.join(name for name in known if '.' not in name)}.",
+            )
+    if asked:
+        return list(dict.fromkeys(asked))
+    hidden = {*ON_REQUEST, *LAST, "loss", PER_LEVEL}
+    middle = [name for name in known if name not in hidden and "." not in name]
+    return [name for name in ("loss", PER_LEVEL, *middle, *LAST) if name in known]
+
+
+def _panels(logged: Sequence[LoggedRun], metric: str, smooth: float) -> list[Panel]:
+    if metric == PER_LEVEL:
+        return _level_panels(logged)
+    lines: list[Line] = []
+    for index, one in enumerate(logged):
+        lines += _training_lines(index, one, metric, smooth)
+        held_out, floor = (one.series("validation", name) for name in (metric, FLOOR_OF.get(metric, "")))
+        lines += [_line(index, "held-out", held_out)] if len(held_out) else []
+        lines += [_line(index, "floor", floor)] if len(floor) else []
+    return [Panel(_title(metric), _y_label(metric), lines, log_y=metric not in LINEAR)]
+
+
+def _title(metric: str) -> str:
+    *of, name = metric.split(".")
+    title = TITLES.get(name) or readable(name)[:1].upper() + readable(name)[1:]
+    return f"{readable(of[-1])}: {title}" if of else title
+
+
+def _y_label(metric: str) -> str:
+    name = metric.rpartition(".")[2]
+    if name in SHARES or name.endswith("accuracy"):
+        return "share"
+    return Y_LABELS.get(name, readable(name) if "." in metric else "loss")
+
+
+def _training_lines(index: int, one: LoggedRun, metric: str, smooth: float) -> list[Line]:
+    found = one.series("train", metric)
+    if found.empty:
+        return []
+    average = _smoothed_series(found, metric, smooth)
+    if average is None:
+        return [_line(index, "training", found)]
+    return [_line(index, "raw", found), _line(index, "smoothed", average)]
+
+
+def _smoothed_series(found: pd.DataFrame, metric: str, smooth: float) -> pd.DataFrame | None:
+    """`found` with its values averaged; None where they are drawn as they are."""
+    if metric in NOT_SMOOTHED or smooth == 0 or len(found) < 2:
+        return None
+    steps = found["step"].to_numpy()
+    time_constant = smooth * steps[-1] if smooth < 1 else smooth
+    return found.assign(value=smoothed(steps, found["value"].to_numpy(), time_constant))
+
+
+def _line(index: int, role: Role, found: pd.DataFrame, level: float | None = None) -> Line:
+    return Line(index, role, found["step"].to_numpy(), found["value"].to_numpy(dtype=float), level)
+
+
+def _level_panels(logged: Sequence[LoggedRun]) -> list[Panel]:
+    """The newest validation by noise level; of a single run also how each level came down."""
+    newest: list[Line] = []
+    sources: tuple[tuple[Role, tuple[str, ...]], ...] = (
+        ("held-out", (PER_LEVEL,)),
+        ("floor", PREDICTORS_PER_LEVEL),
+    )
+    for index, one in enumerate(logged):
+        found = one.series("validation", PER_LEVEL)
+        if found.empty:
+            continue
+        step = found["step"].max()
+        for role, names in sources:
+            rows = pd.concat([one.series("validation", name) for name in names])
+            best: Any = rows[rows["step"] == step].groupby("level")["value"].min()
+            if len(best):
+                newest.append(Line(index, role, best.index.to_numpy(), best.to_numpy(dtype=float)))
+    panels = []
+    if len(logged) == 1:
+        found = logged[0].series("validation", PER_LEVEL)
+        lines = [_line(0, "held-out", rows, float(level)) for level, rows in found.groupby("level")]  # type: ignore[arg-type]
+        panels = [Panel("Held-out loss by noise level", "squared error", lines)]
+    title = "Newest, by noise level"
+    return [*panels, Panel(title, "squared error", newest, x_label="noise level t/T")]
+
+
+def _table(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> pd.DataFrame:
+    """What is drawn, long-form: `run`, `series`, `step`, `value`."""
+    parts = []
+    for one in logged:
+        for name in names:
+            floors = PREDICTORS_PER_LEVEL if name == PER_LEVEL else (FLOOR_OF.get(name, ""),)
+            for group, metric in (("train", name), *(("validation", each) for each in (name, *floors))):
+                found = one.series(group, metric)
+                parts.append(_rows(one.label, f"{group}/{metric}", found))
+                average = _smoothed_series(found, metric, smooth) if group == "train" else None
+                if average is not None:
+                    parts.append(_rows(one.label, f"{group}/{metric} smoothed", average))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _rows(label: str, series: str, found: pd.DataFrame) -> pd.DataFrame:
+    levels = found["level"].map(lambda level: "" if math.isnan(level) else f" at noise level {level:g}")
+    return pd.DataFrame(
+        {"run": label, "series": series + levels.astype(str), "step": found["step"], "value": found["value"]}
+    )
+
+
+def _told(one: LoggedRun) -> str:
+    told = f"{one.rows['step'].max():,} steps"
+    losses = one.series("validation", "loss").dropna(subset="value")
+    if losses.empty:
+        return told
+    steps, values = losses["step"].to_numpy(), losses["value"].to_numpy()
+    best = values.argmin()
+    return f"{told}; held-out loss {values[-1]:.4g}, at best {values[best]:.4g} at step {steps[best]:,}"

@@ -1,0 +1,63 @@
+"""`facegen plot denoising`: x_t and predicted x0 on the way from noise to faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from facegen.errors import UsageError
+from facegen.plotting.denoising_figure import denoising_plot
+from facegen.plotting.requested import Requested, check_frames, evenly, run_title, subject_of
+from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.protocols import Progress
+from facegen.sampling.sample import SampleOptions
+
+SEEDS = 2
+FRAMES = 8
+
+
+def plot_denoising(
+    run: Path,
+    out: Path | None = None,
+    *,
+    options: SampleOptions | None = None,
+    frames: int = FRAMES,
+    csv: bool = False,
+    progress: Progress | None = None,
+) -> PlotSummary:
+    """Draw `frames` evenly spaced steps from noise to the sample, two rows for each seed (2 of them).
+
+    The upper row is x_t, decoded where the model works on latents; the lower the x0 predicted from that x_t.
+    The last column of both is the face that `facegen sample` gives for this seed and request.
+
+    Raises:
+        UsageError: fewer than 2 frames, more than there are states, or a request that does not fit.
+        MissingModelError, StorageError, DataError: the run cannot be loaded.
+    """
+    check_frames(frames)
+    path = figure_path(out, subject_of(run), "denoising")
+    requested = Requested.open(run, options, progress)
+    total = requested.settings.steps
+    if frames > total + 1:
+        raise UsageError(
+            f"--frames {frames} is more than the {total + 1} states of a walk of {total} steps.",
+            hint=f"Use --frames {total + 1} or fewer, or more --steps.",
+        )
+    plan = requested.plan(SEEDS)
+    seeds = [face.seed for face in plan.faces]
+    states = list(requested.states(plan.inputs, seeds, set(evenly(0, total, frames))))
+    x_t, x0 = (
+        np.stack([requested.decoded(each) for each in latents], axis=1)
+        for latents in ([state.x_t for state in states], [state.x0 for state in states])
+    )
+    table = pd.DataFrame(
+        {
+            "step": [state.step for state in states],
+            "noise_level": [state.noise_level for state in states],
+        }
+    )
+    title = run_title(run, requested.options, requested.generator)
+    facts = {"Steps": total, "Guidance": requested.settings.guidance_scale}
+    return save_plot(denoising_plot(x_t, x0, table, seeds, title), path, csv=csv, facts=facts)

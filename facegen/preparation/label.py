@@ -1,0 +1,354 @@
+"""`facegen label`: a data set whose labels are what a classifier trained by facegen sees in its images."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from facegen.config.kinds import kind_config, load_kind
+from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.formats.dataset import SPLITS, Dataset, DatasetManifest, DatasetSplit
+from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
+from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.models.devices import resolve_device
+from facegen.preparation.parts import open_work
+from facegen.progress import SilentProgress
+from facegen.protocols import Progress
+from facegen.types import LabelSchema
+from facegen.vocabulary.captions import captions_for
+
+BATCH_IMAGES = 256
+_FILE_BYTES = 256 << 20
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """`min_confidence` is the classifier's probability of its own answer below which an attribute stays
+    unknown, and an image without a class is left out. `attributes` None takes all that it tells."""
+
+    min_confidence: float = 0.9
+    attributes: tuple[str, ...] | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class LabelRow:
+    """One attribute or class in numbers: `given` images have it (an attribute's yes are `num_yes`), in
+    `unsure` ones the classifier was below the confidence. `agreement` is the share of given labels equal
+    to what the data set said before, None where it said nothing. `held_out` is the classifier's own score:
+    an attribute's accuracy or a class's recall."""
+
+    label: str
+    given: int
+    num_yes: int | None
+    unsure: int
+    agreement: float | None
+    held_out: float | None
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """What was made."""
+
+    out: Path
+    counts: dict[str, int]
+    class_column: str | None
+    labels: tuple[LabelRow, ...]
+    left_out: int
+    min_confidence: float
+    classifier: str
+    classifier_fingerprint: str
+    classifier_accuracy: float | None
+    notes: tuple[str, ...]
+    fingerprint: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out), "notes": list(self.notes)}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What was seen in the images of one split: `confidence` and `value` (N, labels), `kept` (N,).
+
+    `value` is 1 yes, 0 no, -1 unsure for attributes; the number of the class for a class column.
+    """
+
+    confidence: Tensor
+    value: Tensor
+    kept: Tensor
+
+
+def label(
+    dataset: Path | str,
+    classifier: Path | str,
+    out: Path | str,
+    options: LabelOptions | None = None,
+    progress: Progress | None = None,
+) -> LabelSummary:
+    """Write `dataset` anew at `out`, labelled by `classifier`; nothing stands there half-made.
+
+    Labels of other names are kept; those the classifier tells are replaced, and captions are written anew.
+    Each label gets a column `NAME_confidence`.
+
+    Raises:
+        UsageError: something stands at `out`, an attribute it does not tell, images of another size.
+        DataError: no data set there, or no image is labelled with that confidence.
+        MissingModelError: the classifier has no checkpoint.
+    """
+    started = time.monotonic()
+    options, progress = options or LabelOptions(), progress or SilentProgress()
+    out = Path(os.path.abspath(out))
+    _check(options, out)
+    source = Dataset.open(dataset)
+    judge = load_classifier(Path(classifier), resolve_device(options.device))
+    names = _chosen(judge, options)
+    labels, extras = _schema(source.manifest, judge, names)
+    parquet_schema(labels, extras)  # refuses clashing names before any work
+    answers = _judge(source, judge, names, options, progress)
+    if not any(bool(one.kept.any()) for one in answers.values()):
+        raise DataError(
+            f"The classifier is nowhere as sure as {options.min_confidence:g}, so nothing is left.",
+            hint="Ask for less with --min-confidence, or train it for longer.",
+        )
+    writer = _Labelled(source, judge, names, answers, options, str(classifier), labels, extras)
+    with open_work(out) as work:
+        shutil.rmtree(work.dataset, ignore_errors=True)
+        try:
+            manifest = writer.write(work.dataset, progress)
+            work.publish(out)
+        except BaseException:
+            shutil.rmtree(work.dataset, ignore_errors=True)
+            raise
+    return LabelSummary(
+        out=out,
+        counts=manifest.counts,
+        class_column=judge.class_column,
+        labels=tuple(_label_rows(source, judge, names, answers)),
+        left_out=sum(int((~one.kept).sum()) for one in answers.values()),
+        min_confidence=options.min_confidence,
+        classifier=str(classifier),
+        classifier_fingerprint=judge.fingerprint,
+        classifier_accuracy=judge.accuracy,
+        notes=manifest.notes,
+        fingerprint=manifest.fingerprint,
+        seconds=round(time.monotonic() - started, 3),
+    )
+
+
+def _check(options: LabelOptions, out: Path) -> None:
+    if not 0 <= options.min_confidence <= 1:
+        raise UsageError(f"--min-confidence is a probability of 0..1, not {options.min_confidence}.")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"'{out}' exists already.", hint="Choose another --out, or delete it first.")
+
+
+def _chosen(judge: FaceClassifier, options: LabelOptions) -> tuple[str, ...]:
+    """The attributes to tell, or the one class column."""
+    if judge.class_column is not None:
+        if options.attributes is not None:
+            raise UsageError(
+                f"--attributes is for classifiers of attributes; this one tells '{judge.class_column}'."
+            )
+        return (judge.class_column,)
+    for name in options.attributes or ():
+        if name not in judge.attributes:
+            raise UsageError(
+                f"The classifier does not tell '{name}'.{did_you_mean(name, judge.attributes)}",
+                hint=f"It tells: {', '.join(judge.attributes)}.",
+            )
+    return options.attributes or judge.attributes
+
+
+def _schema(
+    manifest: DatasetManifest, judge: FaceClassifier, names: Sequence[str]
+) -> tuple[LabelSchema, dict[str, str]]:
+    old = manifest.labels
+    extras = {**manifest.extras, **{f"{name}_confidence": "float" for name in names}}
+    if judge.class_column is not None:
+        return replace(old, classes={**old.classes, judge.class_column: judge.classes}), extras
+    new = tuple(name for name in names if name not in old.attributes)
+    return replace(old, attributes=(*old.attributes, *new)), extras
+
+
+def _judge(
+    source: Dataset,
+    judge: FaceClassifier,
+    names: Sequence[str],
+    options: LabelOptions,
+    progress: Progress,
+) -> dict[str, _Answers]:
+    columns = [judge.attributes.index(name) for name in names] if judge.attributes else None
+    answers: dict[str, _Answers] = {}
+    with progress.stage("judging images", total=sum(source.manifest.counts.values())) as task:
+        for split in source.splits:
+            images = source.split(split)
+            parts = []
+            for rows in torch.arange(len(images)).split(BATCH_IMAGES):
+                parts.append(judge.probabilities(images.images(rows)))
+                task.advance(len(rows))
+            probabilities = torch.cat(parts)
+            if columns is None:
+                answers[split] = _class_answers(probabilities, options.min_confidence)
+            else:
+                answers[split] = _attribute_answers(probabilities[:, columns], options.min_confidence)
+    return answers
+
+
+def _attribute_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
+    confidence = torch.maximum(probabilities, 1 - probabilities)
+    value = torch.where(confidence >= min_confidence, (probabilities > 0.5).long(), -1)
+    return _Answers(confidence, value, torch.ones(len(probabilities), dtype=torch.bool))
+
+
+def _class_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
+    # Not shared out among the classes: a face that no class claims has a low confidence in all of them.
+    confidence, value = probabilities.max(1, keepdim=True)
+    return _Answers(confidence, value, confidence[:, 0] >= min_confidence)
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    """Writes the rows of a data set with the new labels."""
+
+    source: Dataset
+    judge: FaceClassifier
+    names: tuple[str, ...]
+    answers: dict[str, _Answers]
+    options: LabelOptions
+    classifier: str
+    labels: LabelSchema
+    extras: dict[str, str]
+
+    def write(self, folder: Path, progress: Progress) -> DatasetManifest:
+        manifest = self.source.manifest
+        provenance = self._provenance()
+        writer = DatasetWriter(
+            folder, self.labels, self.extras, {**manifest.transform, "labelled_by": provenance}
+        )
+        files = list((self.source.folder / "data").glob("*.parquet"))
+        bytes_each = sum(path.stat().st_size for path in files) / sum(manifest.counts.values())
+        rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
+        counts = {split: int(self.answers[split].kept.sum()) for split in SPLITS if split in self.answers}
+        with progress.stage("writing the data set", total=sum(counts.values())) as task:
+            for split, count in counts.items():
+                if count:
+                    rows = self._rows(self.source.split(split), task.advance)
+                    writer.write_split(split, rows, count, rows_per_file)
+        return writer.finish(
+            rejects=list(self._rejects()),
+            kind=manifest.kind,
+            image_size=manifest.image_size,
+            source={**manifest.source, "labelled_by": provenance},
+            notes=(*manifest.notes, self._note()),
+            versions=manifest.versions,
+        )
+
+    def _provenance(self) -> dict[str, Any]:
+        return {
+            "classifier": Path(self.classifier).name,
+            "weights_sha256": self.judge.fingerprint,
+            "labels": list(self.names),
+            "min_confidence": self.options.min_confidence,
+            "held_out_accuracy": self.judge.accuracy,
+        }
+
+    def _note(self) -> str:
+        told = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} attributes"
+        right = f", right on {self.judge.accuracy:.1%} of held-out images" if self.judge.accuracy else ""
+        return (
+            f"Labels of {told} are a model's opinion, not facts: given by the classifier with weights "
+            f"{self.judge.fingerprint[:12]}{right}, where its confidence is {self.options.min_confidence:g} "
+            "or more."
+        )
+
+    def _rows(self, split: DatasetSplit, advance: Any) -> Iterator[dict[str, Any]]:
+        answers = self.answers[split.name]
+        medium = _medium(self.source.manifest.kind)
+        old = self.source.manifest.labels.attributes
+        for index, row in enumerate(split.rows()):
+            if not answers.kept[index]:
+                continue
+            row.update({name: None if row[name] is None else bool(row[name]) for name in old})
+            for column, name in enumerate(self.names):
+                row[name] = self._value(int(answers.value[index, column]))
+                row[f"{name}_confidence"] = round(float(answers.confidence[index, column]), 4)
+            attributes = {name: row[name] for name in self.labels.attributes}
+            classes = {name: row[name] for name in self.labels.classes}
+            captions = captions_for(attributes, classes, row["id"], medium=medium)
+            yield {
+                **row,
+                "image": row["image"]["bytes"],
+                "caption": captions[0],
+                "captions": captions,
+            }
+            advance(1)
+
+    def _value(self, value: int) -> str | bool | None:
+        if self.judge.class_column is not None:
+            return self.judge.classes[value]
+        return None if value < 0 else bool(value)
+
+    def _rejects(self) -> Iterator[tuple[str, str, str]]:
+        for split, answers in self.answers.items():
+            ids = self.source.split(split).frame["id"].tolist()
+            for index in torch.nonzero(~answers.kept).flatten().tolist():
+                guess = self.judge.classes[int(answers.value[index, 0])]
+                confidence = float(answers.confidence[index, 0])
+                reason = f"low confidence: {guess} {confidence:.4f}"
+                yield ids[index], f"{self.source.folder.name}/{split}/{ids[index]}", reason
+
+
+def _label_rows(
+    source: Dataset, judge: FaceClassifier, names: Sequence[str], answers: dict[str, _Answers]
+) -> Iterator[LabelRow]:
+    values = torch.cat([one.value for one in answers.values()])
+    kept = torch.cat([one.kept for one in answers.values()])
+    if judge.class_column is not None:
+        before = _before(source, answers, judge.class_column)
+        for number, name in enumerate(judge.classes):
+            of_class = values[:, 0] == number
+            given = (of_class & kept).tolist()
+            same = [old == name for old, here in zip(before, given, strict=True) if here and old is not None]
+            recall = judge.held_out.get(name, {}).get("recall")
+            unsure = int((of_class & ~kept).sum())
+            yield LabelRow(name, sum(given), None, unsure, _share(same), recall)
+        return
+    for column, name in enumerate(names):
+        told = values[:, column].tolist()
+        before = _before(source, answers, name)
+        same = [old == new for old, new in zip(before, told, strict=True) if new >= 0 and old is not None]
+        given = sum(value >= 0 for value in told)
+        accuracy = judge.held_out.get(name, {}).get("accuracy")
+        yield LabelRow(name, given, told.count(1), len(told) - given, _share(same), accuracy)
+
+
+def _before(source: Dataset, answers: dict[str, _Answers], name: str) -> list[Any]:
+    """What the data set said before, None where nothing."""
+    old: list[Any] = []
+    for split in answers:
+        frame = source.split(split).frame
+        known = name in source.manifest.labels.attributes or name in source.manifest.labels.classes
+        old += [None if pd.isna(value) else value for value in frame[name]] if known else [None] * len(frame)
+    return old
+
+
+def _share(same: Sequence[bool]) -> float | None:
+    return sum(same) / len(same) if same else None
+
+
+def _medium(kind: str) -> str:
+    """ "photo" or "cartoon", as the kind of data set says; a kind of one's own may not be importable here."""
+    try:
+        return load_kind("datasets", kind).build(kind_config("datasets", {"kind": kind})).medium
+    except UsageError:
+        return "photo"

@@ -1,0 +1,381 @@
+"""`facegen prepare`: a folder or archive of faces, or a drawing rule, becomes a data set on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import PIL
+import pyarrow
+
+from facegen import __version__
+from facegen.config.kinds import kind_config, load_kind
+from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
+from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
+from facegen.preparation.images import ImageJob, PreparedImage
+from facegen.preparation.parts import WorkFolder, open_work
+from facegen.preparation.splits import assign_splits, check_fractions
+from facegen.progress import SilentProgress
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import CropBox, DatasetRecord, DatasetReject
+from facegen.vocabulary.captions import captions_for
+
+_FILE_BYTES = 256 << 20
+_SMALLEST_SIZE = 8
+HUB_OPTIONS = ("revision", "subset", "columns")
+ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *HUB_OPTIONS)  # each to the kinds that know it
+
+
+@dataclass(frozen=True)
+class PrepareOptions:
+    """How images are made. `count` is for kinds that draw (avatars).
+
+    `crop` is "auto" (the kind's first) or one of the kind's own; `limit` keeps that many images, chosen
+    evenly by hash; `splits` are shares of train, validation and test; images whose square is under
+    `min_side` pixels are left out; more than `max_reject_share` left out is an error; `strict` makes one
+    of rows without images, and of images without rows. `revision`, `subset` and `columns` are for the kind
+    hub (`facegen.datasets.hub.Config`).
+    """
+
+    size: int = 64
+    crop: str = "auto"
+    limit: int | None = None
+    splits: tuple[float, float, float] | None = None
+    seed: int = 0
+    workers: int | None = None
+    min_side: int = 16
+    max_reject_share: float = 0.5
+    strict: bool = False
+    count: int | None = None
+    revision: str | None = None
+    subset: str | None = None
+    columns: dict[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class PrepareSummary:
+    """What was made; `already_done` says that it stood there finished, with the same settings."""
+
+    out: Path
+    kind: str
+    image_size: int
+    counts: dict[str, int]
+    attribute_rates: dict[str, float | None]
+    class_counts: dict[str, dict[str, int]]
+    rejects: dict[str, int]
+    notes: tuple[str, ...]
+    fingerprint: str
+    seconds: float
+    already_done: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "out": str(self.out), "notes": list(self.notes)}
+
+
+@dataclass
+class _Plan:
+    """Everything that is fixed before the first image is decoded."""
+
+    kind: str
+    adapter: DatasetAdapter
+    records: list[DatasetRecord]
+    settings: dict[str, Any]
+    box: CropBox | None
+    source: Path | None
+    options: PrepareOptions
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare(
+    kind: str,
+    source: Path | None,
+    out: Path,
+    options: PrepareOptions | None = None,
+    progress: Progress | None = None,
+) -> PrepareSummary:
+    """Make a data set at `out` from `source`. Resumes after interruption; nothing stands there half-made.
+
+    Raises:
+        UsageError: a wrong option, or something else stands at `out`.
+        DataError: the source is missing, of another layout, or too much of it cannot be used.
+        StorageError: the disk is full or may not be written; what was done is taken up next time.
+    """
+    started = time.monotonic()
+    options = options or PrepareOptions()
+    progress = progress or SilentProgress()
+    out = Path(os.path.abspath(out))
+    _check_options(options)
+    adapter = _adapter(kind, options)
+    crop = _crop_name(kind, adapter, options.crop)
+    remote = source is not None and getattr(adapter, "is_remote", _never)(source)
+    settings = _settings(kind, source, crop, options, remote=remote)
+    finished = _finished(out, settings)
+    if finished is not None:
+        progress.say(f"'{out}' is finished already, with these settings.")
+        return _summary(out, finished, started, already_done=True)
+    if source is not None and not remote and not source.exists():
+        raise DataError(f"'{source}' does not exist.")
+    records = _records(adapter, source, options, progress)
+    plan = _Plan(kind, adapter, records, settings, adapter.crops[crop], source, options)
+    with open_work(out) as work:
+        manifest = _make(plan, work, out, progress)
+    return _summary(out, manifest, started)
+
+
+def _make(plan: _Plan, work: WorkFolder, out: Path, progress: Progress) -> DatasetManifest:
+    options, records = plan.options, plan.records
+    if work.begin({"settings": plan.settings, "records": _digest_of(records)}):
+        progress.say("Taking up the work that an interrupted run left.")
+    job = ImageJob(plan.box, options.size, options.min_side)
+    workers = options.workers or len(os.sched_getaffinity(0))
+    with progress.stage("preparing images", total=len(records)) as task:
+        work.prepare_missing(records, job, workers, plan.adapter.loads_on_cpu, task)
+    outcomes = work.outcomes(len(records))
+    kept, rejects = _sort_out(records, outcomes, plan.adapter)
+    _check_rejects(kept, rejects, options)
+    enlarged = sum(outcomes[index].side < options.size for index in kept)
+    if enlarged:
+        plan.notes.append(f"{enlarged} of {len(kept)} images were smaller than {options.size} and enlarged.")
+    manifest = _write(plan, work, kept, rejects, outcomes, progress)
+    work.publish(out)
+    return manifest
+
+
+def _check_options(options: PrepareOptions) -> None:
+    if options.size < _SMALLEST_SIZE or options.size > 2048:
+        raise UsageError(f"--size {options.size} is outside {_SMALLEST_SIZE}..2048 pixels.")
+    for name in ("limit", "workers", "count", "min_side"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+    if not 0 <= options.max_reject_share <= 1:
+        raise UsageError(f"--max-reject-share is a share of 0..1, not {options.max_reject_share}.")
+    if options.splits is not None:
+        check_fractions(options.splits)
+
+
+def _never(source: Path) -> bool:
+    """What an adapter without `is_remote` answers: its sources are places on this disk."""
+    return False
+
+
+def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
+    module = load_kind("datasets", kind)
+    known = module.Config.model_fields
+    if options.count is not None and "count" not in known:
+        raise UsageError(
+            f"--count is for kinds that draw; '{kind}' reads.", hint="Use --limit to read fewer."
+        )
+    for name in HUB_OPTIONS:
+        if getattr(options, name) is not None and name not in known:
+            raise UsageError(f"--{name} is for the kind hub; '{kind}' has no use for it.")
+    wanted = {name: getattr(options, name) for name in ADAPTER_OPTIONS}
+    section = {name: value for name, value in wanted.items() if name in known and value is not None}
+    config = kind_config("datasets", {"kind": kind, **section})
+    return module.build(config)
+
+
+def _crop_name(kind: str, adapter: DatasetAdapter, crop: str) -> str:
+    if crop == "auto":
+        return next(iter(adapter.crops))
+    if crop not in adapter.crops:
+        raise UsageError(
+            f"Crop '{crop}' does not suit '{kind}'.",
+            hint=f"Crops of {kind}: auto, {', '.join(adapter.crops)}",
+        )
+    return crop
+
+
+def _settings(
+    kind: str, source: Path | None, crop: str, options: PrepareOptions, *, remote: bool
+) -> dict[str, Any]:
+    """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
+    name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
+    hub = {option: getattr(options, option) for option in HUB_OPTIONS}
+    return {
+        "kind": kind,
+        "source": name,
+        "size": options.size,
+        "crop": crop,
+        "limit": options.limit,
+        "splits": None if options.splits is None else list(options.splits),
+        "seed": options.seed,
+        "min_side": options.min_side,
+        "count": options.count,
+        **{option: value for option, value in hub.items() if value is not None},
+    }
+
+
+def _finished(out: Path, settings: dict[str, Any]) -> DatasetManifest | None:
+    if not out.exists():
+        return None
+    if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST_NAME).is_file()):
+        raise UsageError(f"'{out}' exists and is not a prepared data set.", hint="Choose another --out.")
+    if not any(out.iterdir()):
+        return None
+    manifest = Dataset.open(out).manifest
+    if manifest.transform != settings:
+        keys = {*manifest.transform, *settings}
+        other = sorted(key for key in keys if manifest.transform.get(key) != settings.get(key))
+        told = ", ".join(f"{key} {manifest.transform.get(key)} (asked: {settings.get(key)})" for key in other)
+        raise UsageError(
+            f"'{out}' holds a data set made with other settings: {told}.",
+            hint="Choose another --out, or delete that folder first.",
+        )
+    return manifest
+
+
+def _records(
+    adapter: DatasetAdapter, source: Path | None, options: PrepareOptions, progress: Progress
+) -> list[DatasetRecord]:
+    records = list(adapter.records(source, progress))
+    parquet_schema(adapter.labels, _extras(records))  # refuses clashing names before any work
+    if options.limit is not None and options.limit < len(records):
+        order = sorted(range(len(records)), key=lambda index: _rank(options.seed, records[index].id))
+        records = [records[index] for index in sorted(order[: options.limit])]
+    if not records:
+        raise DataError(f"No images were found in '{source}'.")
+    return records
+
+
+def _rank(seed: int, id: str) -> bytes:
+    return hashlib.sha256(f"limit/{seed}/{id}".encode()).digest()
+
+
+def _digest_of(records: Sequence[DatasetRecord]) -> str:
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(f"{record.id}\0{record.location}\n".encode())
+    return digest.hexdigest()
+
+
+def _extras(records: Sequence[DatasetRecord]) -> dict[str, str]:
+    kinds: dict[str, set[str]] = {}
+    for record in records:
+        for name, value in record.extra.items():
+            kinds.setdefault(name, set()).update([] if value is None else [type(value).__name__])
+    widest = {frozenset({"int"}): "int", frozenset({"float"}): "float", frozenset({"int", "float"}): "float"}
+    return {name: widest.get(frozenset(found), "str") for name, found in kinds.items()}
+
+
+def _sort_out(
+    records: Sequence[DatasetRecord], outcomes: Sequence[PreparedImage], adapter: DatasetAdapter
+) -> tuple[list[int], list[DatasetReject]]:
+    """Indices of the images to keep, and everything left out; of equal files the first is kept."""
+    first: dict[str, str] = {}
+    kept: list[int] = []
+    rejects = list(adapter.rejects)
+    for index, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
+        problem = outcome.problem
+        if not problem and outcome.sha256 in first:
+            problem = f"duplicate: same bytes as {first[outcome.sha256]}"
+        if problem:
+            rejects.append(DatasetReject(record.id, record.location, problem))
+        else:
+            first[outcome.sha256] = record.id
+            kept.append(index)
+    return kept, rejects
+
+
+def _check_rejects(kept: Sequence[int], rejects: Sequence[DatasetReject], options: PrepareOptions) -> None:
+    bad = [reject for reject in rejects if not reject.reason.startswith("duplicate")]
+    share = len(bad) / max(1, len(bad) + len(kept))
+    if kept and share <= options.max_reject_share:
+        return
+    examples = "\n".join(f"  {reject.location}: {reject.reason}" for reject in bad[:5])
+    raise DataError(
+        f"{len(bad)} of {len(bad) + len(kept)} images cannot be used; at most "
+        f"{options.max_reject_share:.0%} may be left out.\n{examples}",
+        hint="Mend the source, or allow more with --max-reject-share."
+        if kept
+        else "Nothing was left to keep.",
+    )
+
+
+def _write(
+    plan: _Plan,
+    work: WorkFolder,
+    kept: Sequence[int],
+    rejects: Sequence[DatasetReject],
+    outcomes: Sequence[PreparedImage],
+    progress: Progress,
+) -> DatasetManifest:
+    options, adapter = plan.options, plan.adapter
+    splits, split_notes = assign_splits(
+        [plan.records[index] for index in kept], adapter, options.splits, options.seed
+    )
+    extras = _extras(plan.records)
+    writer = DatasetWriter(work.dataset, adapter.labels, extras, plan.settings)
+    bytes_each = work.total_png_bytes(len(plan.records)) / len(kept)
+    rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
+    with progress.stage("writing the data set", total=len(kept)) as task:
+        for split in SPLITS:
+            chosen = [index for index, name in zip(kept, splits, strict=True) if name == split]
+            if chosen:
+                rows = _rows(plan, work, chosen, split, outcomes, list(extras))
+                writer.write_split(split, _counted(rows, task.advance), len(chosen), rows_per_file)
+    return writer.finish(
+        rejects=[(reject.id, reject.location, reject.reason) for reject in rejects],
+        kind=plan.kind,
+        image_size=options.size,
+        source={"name": plan.settings["source"], "licence": adapter.licence},
+        notes=(*adapter.notes, *split_notes, *plan.notes),
+        versions={"facegen": __version__, "pillow": PIL.__version__, "pyarrow": pyarrow.__version__},
+    )
+
+
+def _rows(
+    plan: _Plan,
+    work: WorkFolder,
+    chosen: Sequence[int],
+    split: str,
+    outcomes: Sequence[PreparedImage],
+    extras: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    labels, medium = plan.adapter.labels, plan.adapter.medium
+    for index, png in zip(chosen, work.pngs(chosen), strict=True):
+        record = plan.records[index]
+        captions = [record.caption] if record.caption else None
+        captions = captions or captions_for(record.attributes, record.classes, record.id, medium=medium)
+        yield {
+            "image": png,
+            "id": record.id,
+            "split": split,
+            "caption": captions[0],
+            "captions": captions,
+            "identity": record.identity,
+            "sha256": outcomes[index].sha256,
+            **{name: record.attributes.get(name) for name in labels.attributes},
+            **{name: record.classes.get(name) for name in labels.classes},
+            **{name: record.extra.get(name) for name in extras},
+        }
+
+
+def _counted(rows: Iterator[dict[str, Any]], advance: Any) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        yield row
+        advance(1)
+
+
+def _summary(
+    out: Path, manifest: DatasetManifest, started: float, *, already_done: bool = False
+) -> PrepareSummary:
+    return PrepareSummary(
+        out=out,
+        kind=manifest.kind,
+        image_size=manifest.image_size,
+        counts=manifest.counts,
+        attribute_rates=manifest.attribute_rates,
+        class_counts=manifest.class_counts,
+        rejects=manifest.rejects,
+        notes=manifest.notes,
+        fingerprint=manifest.fingerprint,
+        seconds=round(time.monotonic() - started, 3),
+        already_done=already_done,
+    )

@@ -1,0 +1,242 @@
+"""What a run folder says about itself, gathered once for the page and the model card."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from facegen.config.recipe import Recipe
+from facegen.errors import FacegenError
+from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
+from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.files import read_json
+from facegen.formats.latents import INDEX_FILE, LatentStore
+from facegen.formats.reports import REPORT_FORMAT_VERSION
+from facegen.formats.run import RunDirectory
+
+EVALUATIONS = "evaluations"
+AUTOENCODER_TASKS = ("autoencoding", "adversarial_autoencoding")
+CLASSIFIER_TASKS = ("attribute_classification",)
+
+RunKind = Literal["generator", "autoencoder", "classifier"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One report of `RUN/evaluations`, as its JSON says."""
+
+    path: Path
+    metric: str
+    data: dict[str, Any]
+
+    @property
+    def step(self) -> int | None:
+        """Step of the checkpoint that was judged."""
+        settings = self.data.get("settings")
+        step = settings.get("checkpoint_step") if isinstance(settings, dict) else None
+        return step if isinstance(step, int) else None
+
+    def kept(self, key: str) -> Path | None:
+        """The picture that the report calls `key`: beside it, wherever the run has been moved to, else where
+        it was written; it may be gone."""
+        name = self.data.get(key)
+        if not isinstance(name, str):
+            return None
+        beside = self.path.with_name(Path(name).name)
+        return beside if beside.is_file() else Path(name)
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What was trained on; None where the data are not there any more. `dataset` is the folder of images
+    to judge against, in the words of a command line."""
+
+    path: str | None
+    name: str | None = None
+    licence: str | None = None
+    counts: dict[str, int] | None = None
+    dataset: str | None = None
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run folder, read. `checkpoint` is the best one, None where nothing was saved yet."""
+
+    run: Path
+    recipe: Recipe
+    environment: dict[str, Any]
+    records: list[dict[str, Any]]
+    checkpoint: CheckpointInfo | None
+    latest_step: int | None
+    num_parameters: int | None
+    evaluations: tuple[Evaluation, ...]  # newest first
+    unreadable: dict[str, str]  # file name -> why
+    data: DataFacts
+
+    @property
+    def kind(self) -> RunKind:
+        task = str(self.recipe.task.get("kind"))
+        if task in CLASSIFIER_TASKS:
+            return "classifier"
+        alone = self.recipe.denoiser is None and self.recipe.autoencoder is not None
+        return "autoencoder" if task in AUTOENCODER_TASKS or alone else "generator"
+
+    @property
+    def conditioner(self) -> str | None:
+        """Kind of what conditions the generator."""
+        return None if self.recipe.conditioner is None else str(self.recipe.conditioner.get("kind"))
+
+    @property
+    def image_size(self) -> int | None:
+        return None if self.checkpoint is None else self.checkpoint.image_size
+
+    def logged(self, group: str) -> list[dict[str, Any]]:
+        """Records of "train" or "validation" by step, one each, as logged last."""
+        rows = {row["step"]: row for row in self.records if row.get("group") == group and "step" in row}
+        return [rows[step] for step in sorted(rows)]
+
+    @property
+    def validation(self) -> dict[str, Any]:
+        """The newest validation; empty if there was none."""
+        rows = self.logged("validation")
+        return rows[-1] if rows else {}
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Time spent on training steps, from the images seen and the speed logged with them."""
+        seconds, before = 0.0, 0
+        for row in self.logged("train"):
+            seen, speed = row.get("images_seen"), row.get("images_per_second")
+            if not isinstance(seen, int) or not isinstance(speed, int | float) or speed <= 0:
+                return None
+            seconds, before = seconds + max(0, seen - before) / speed, seen
+        return seconds or None
+
+    def newest(self, metric: str) -> Evaluation | None:
+        return next((one for one in self.evaluations if one.metric == metric), None)
+
+
+def read_run(run: Path) -> RunFacts:
+    """Everything that `run`, or the run of a checkpoint folder, holds for a report.
+
+    Raises:
+        UsageError: there is no run.
+        StorageError: the recipe or the checkpoint's description is unreadable.
+    """
+    run = run.parents[1] if (run / INFO_FILE).is_file() and run.parent.name == "checkpoints" else run
+    folder = RunDirectory(run)
+    recipe = folder.recipe()
+    evaluations, unreadable = _evaluations(run / EVALUATIONS)
+    found = list_checkpoints(run)
+    best = load_checkpoint(run) if found else None
+    checkpoint = None if best is None else best.info
+    return RunFacts(
+        run=run,
+        recipe=recipe,
+        environment=_json_or_empty(run / "environment.json"),
+        records=[record for record in folder.metrics() if isinstance(record, dict)],
+        checkpoint=checkpoint,
+        latest_step=int(found[-1].name.rpartition("-")[2]) if found else None,
+        num_parameters=None if best is None else _count_parameters(best.folder / "model.safetensors"),
+        evaluations=tuple(evaluations),
+        unreadable=unreadable,
+        data=_data_facts(run, recipe, checkpoint, evaluations),
+    )
+
+
+def _evaluations(folder: Path) -> tuple[list[Evaluation], dict[str, str]]:
+    """The reports, newest first, and those that cannot be read."""
+    found, unreadable = [], {}
+    for path in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            data = read_json(path, REPORT_FORMAT_VERSION)
+        except FacegenError as error:
+            unreadable[path.name] = str(error)
+            continue
+        found.append(Evaluation(path, str(data.get("metric", path.stem)), data))
+    return found, unreadable
+
+
+def _json_or_empty(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _count_parameters(path: Path) -> int | None:
+    """Numbers in a safetensors file, from its header alone."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    total = 0
+    for shape in shapes:
+        count = 1
+        for side in shape:
+            count *= side
+        total += count
+    return total
+
+
+def _data_facts(
+    run: Path, recipe: Recipe, checkpoint: CheckpointInfo | None, evaluations: list[Evaluation]
+) -> DataFacts:
+    told = recipe.data.path
+    if told is None:
+        return DataFacts(None)
+    for path in folders_of(run, told):
+        with contextlib.suppress(FacegenError):
+            if (path / MANIFEST_NAME).is_file():
+                return _of_dataset(told, path, told)
+            if (path / INDEX_FILE).is_file():
+                return _of_latents(run, told, path, evaluations)
+    return DataFacts(told)
+
+
+def _of_dataset(told: str, path: Path, dataset: str) -> DataFacts:
+    manifest = Dataset.open(path).manifest
+    source = manifest.source
+    name = source.get("name") or manifest.kind
+    licence = source.get("licence")
+    return DataFacts(told, str(name), None if licence is None else str(licence), manifest.counts, dataset)
+
+
+def _of_latents(run: Path, told: str, path: Path, evaluations: list[Evaluation]) -> DataFacts:
+    """Of the images that were encoded: as the latents say, or the data set itself, if a report names it."""
+    index = LatentStore.open(path).index
+    source = index.transform.get("source") or {}
+    name, licence = source.get("name") or source.get("kind"), source.get("licence")
+    dataset = None
+    for named, folder in _judged_against(run, evaluations):
+        with contextlib.suppress(FacegenError):
+            if Dataset.open(folder).manifest.fingerprint == index.dataset_fingerprint:
+                facts = _of_dataset(told, folder, named)
+                name, licence, dataset = name or facts.name, licence or facts.licence, named
+                break
+    return DataFacts(told, name, licence, index.counts, dataset)
+
+
+def _judged_against(run: Path, evaluations: list[Evaluation]) -> Iterator[tuple[str, Path]]:
+    named = [one.data.get(key) for one in evaluations for key in ("reference", "train", "data", "dataset")]
+    for name in dict.fromkeys(one for one in named if isinstance(one, str)):
+        for path in folders_of(run, name):
+            if (path / MANIFEST_NAME).is_file():
+                yield name, path
+
+
+def folders_of(run: Path, path: str) -> Iterator[Path]:
+    """`path` from here, and from the folders above the run, as commands are often given from there."""
+    yield Path(path)
+    if not os.path.isabs(path):
+        for base in run.resolve().parents[:2]:
+            yield base / path

@@ -1,0 +1,76 @@
+"""Drawing what a plan asks for, and the pictures made of many images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facegen.config.recipe import SamplingConfig
+from facegen.formats.images import image_grid
+from facegen.models.generator import FaceGenerator
+from facegen.models.noise import Seed
+from facegen.protocols import Progress
+from facegen.sampling.plan import Plan, Strip
+from facegen.types import Blend
+
+GRID_CELL_PIXELS = 128
+
+
+@dataclass(frozen=True)
+class Artist:
+    """Draws with one model and one way of sampling; `negative` is one row (1, ...) or None."""
+
+    generator: FaceGenerator
+    settings: SamplingConfig
+    negative: Tensor | None
+    batch_size: int | None = None
+
+    def draw(
+        self, inputs: Tensor | Blend, seeds: Sequence[Seed], title: str, progress: Progress
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Number of the first and uint8 (B, 3, H, W), batch by batch."""
+        size = self.batch_size or self.generator.default_batch_size
+        num_batches = math.ceil(len(inputs) / size)
+        with progress.stage(title, total=num_batches * self.settings.steps) as bar:
+            for start in range(0, len(inputs), size):
+                part = inputs[start : start + size]
+                negative = self.negative
+                if negative is not None:
+                    negative = negative.expand(len(part), *negative.shape[1:])
+                yield (
+                    start,
+                    self.generator.generate(
+                        part,
+                        seeds[start : start + size],
+                        self.settings,
+                        negative,
+                        size,
+                        on_step=lambda step: bar.advance(),
+                    ),
+                )
+
+
+def shown_images(plan: Plan) -> set[int]:
+    """Numbers of the images that are in the grid."""
+    return {cell.show for cell in plan.cells if isinstance(cell.show, int)}
+
+
+def grid_picture(plan: Plan, images: Mapping[int, Tensor]) -> Image.Image:
+    """The grid of a plan, of uint8 `images` (3, H, W) by number; those of `shown_images` are needed."""
+    tiles = [images[cell.show] if isinstance(cell.show, int) else cell.show.image for cell in plan.cells]
+    return _grid(torch.stack(tiles), [cell.caption for cell in plan.cells], plan.columns)
+
+
+def strip_picture(artist: Artist, strip: Strip, progress: Progress) -> Image.Image:
+    """A blend's strip: a row a seed, from each part alone to the mix."""
+    parts = artist.draw(strip.inputs, strip.seeds, "Blend strip", progress)
+    return _grid(torch.cat([images for _, images in parts]), strip.captions, strip.columns)
+
+
+def _grid(images: Tensor, captions: Sequence[str], columns: int) -> Image.Image:
+    return image_grid(images, columns, captions, scale=max(1, GRID_CELL_PIXELS // images.shape[-1]))

@@ -1,0 +1,225 @@
+"""Faces drawn for the label rows of real records, in batches, for the evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from facegen.config.recipe import SamplingConfig
+from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.files import write_json
+from facegen.formats.images import to_unit
+from facegen.formats.latents import INDEX_FILE, LatentStore
+from facegen.models.generator import FaceGenerator
+from facegen.protocols import SampleConditioner
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BATCH_IMAGES = 64
+HELD_OUT = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class LabelledRecords:
+    """Real records that requests are taken from: their labels, and their images or their latents."""
+
+    source: Path
+    split: str
+    frame: pd.DataFrame
+    dataset: Dataset | None = None
+    latents: LatentStore | None = None
+
+    @property
+    def dataset_fingerprint(self) -> str | None:
+        """Of the data set that they are from, also where only its latents are here."""
+        if self.dataset is not None:
+            return self.dataset.manifest.fingerprint
+        return None if self.latents is None else self.latents.index.dataset_fingerprint
+
+
+def open_records(source: Path, split: str) -> LabelledRecords:
+    """The records of `split` of a prepared data set or of a folder of latents.
+
+    Raises:
+        DataError: neither of the two, or no such split.
+    """
+    source = Path(source)
+    if (source / MANIFEST_NAME).is_file():
+        dataset = Dataset.open(source)
+        return LabelledRecords(source, split, dataset.split(split).frame, dataset=dataset)
+    if (source / INDEX_FILE).is_file():
+        latents = LatentStore.open(source)
+        return LabelledRecords(source, split, latents.split(split).frame, latents=latents)
+    raise DataError(
+        f"'{source}' is neither a prepared data set ({MANIFEST_NAME}) nor latents ({INDEX_FILE}).",
+        hint="Give the data set that 'facegen prepare' wrote, or the latents of 'facegen encode'.",
+    )
+
+
+def records_of_run(generator: FaceGenerator, split: str) -> LabelledRecords:
+    """The records that the run was trained with, from the path its recipe names.
+
+    Raises:
+        UsageError: the recipe names no data, or they are not there any more.
+        DataError: no such split.
+    """
+    path = generator.recipe.data.path
+    if path is None or not Path(path).is_dir():
+        raise UsageError(
+            f"The run's data '{path}' are not there, so there are no label rows to ask for.",
+            hint="Name a prepared data set or latents with --data DIR.",
+        )
+    return open_records(Path(path), split)
+
+
+def request_records(generator: FaceGenerator, data: Path | None, split: str) -> LabelledRecords:
+    """The records that requests come from: of `data`, or of what the run was trained with.
+
+    A model of pictures is not asked with those it was trained on: where `split` is the training split, it is
+    asked with the validation or test split.
+
+    Raises:
+        UsageError: the run's own data are not there any more.
+        DataError: no such data, no such split, or no held-out pictures.
+    """
+
+    def of(name: str) -> LabelledRecords:
+        return records_of_run(generator, name) if data is None else open_records(data, name)
+
+    records = of(split)
+    if not generator.takes_pictures or split != generator.recipe.data.train_split:
+        return records
+    store = records.dataset or records.latents
+    assert store is not None
+    counts = store.manifest.counts if isinstance(store, Dataset) else store.index.counts
+    for name in HELD_OUT:
+        if counts.get(name):
+            return of(name)
+    raise DataError(
+        f"'{records.source}' has no held-out pictures to ask this model with.",
+        hint="Prepare the data again with --splits, or name other data.",
+    )
+
+
+def requested_inputs(generator: FaceGenerator, records: LabelledRecords, rows: Tensor) -> Tensor:
+    """Condition inputs (N, ...) for `rows` of the records: of their labels, or of their pictures.
+
+    Raises:
+        DataError: the records' images are of another size, or they lack what the condition comes from.
+    """
+    conditioner: Any = generator.conditioner
+    frame = records.frame.iloc[rows.tolist()]
+    if not generator.takes_pictures:
+        return conditioner.inputs(frame)
+    if records.dataset is not None:
+        size = records.dataset.manifest.image_size
+        if size != generator.image_size:
+            raise DataError(
+                f"The run was trained on pictures of {generator.image_size} pixels, and "
+                f"'{records.source}' has {size}.",
+                hint=f"Prepare the data with --size {generator.image_size}.",
+            )
+        return torch.cat(
+            [generator.inputs_of_images(real_images(records, part)) for part in rows.split(BATCH_IMAGES)]
+        )
+    assert records.latents is not None
+    if isinstance(conditioner, SampleConditioner):
+        means = records.latents.split(records.split).gather(rows).mean
+        return conditioner.inputs_of(generator.scaling.apply(means))
+    conditioner.attach_features(records.latents.image_features)
+    return conditioner.inputs(frame)
+
+
+def drawn_rows(available: int, count: int, seed: int) -> Tensor:
+    """`count` row numbers below `available`, (count,): each row once before any comes again."""
+    generator = torch.Generator().manual_seed(seed)
+    rounds = -(-count // available)
+    return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[:count]
+
+
+def sampling_settings(
+    generator: FaceGenerator, *, guidance: float | None, steps: int | None
+) -> SamplingConfig:
+    """The run's own sampling settings, with guidance and steps replaced where given.
+
+    Raises:
+        UsageError: a guidance below 0 or no steps.
+    """
+    if guidance is not None and guidance < 0:
+        raise UsageError(f"Guidance {guidance:g} is below 0.", hint="1 is off; 2 to 4 is customary.")
+    if steps is not None and steps < 1:
+        raise UsageError(f"{steps} sampling steps; at least 1 is needed.")
+    changes = {"guidance_scale": guidance, "steps": steps}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return generator.recipe.sampling.model_copy(update=given)
+
+
+def generated_batches(
+    generator: FaceGenerator, inputs: Tensor, settings: SamplingConfig, *, seed: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Faces for condition `inputs` (N, ...), as (rows, uint8 (B, 3, H, W)); image i has seed `seed + i`."""
+    for start in range(0, len(inputs), BATCH_IMAGES):
+        rows = slice(start, min(start + BATCH_IMAGES, len(inputs)))
+        seeds = range(seed + rows.start, seed + rows.stop)
+        yield rows, generator.generate(inputs[rows], list(seeds), settings)
+
+
+def real_images(records: LabelledRecords, rows: Tensor) -> Tensor:
+    """The records' own images, uint8 (N, 3, H, W); only of a data set, as latents hold none."""
+    if records.dataset is None:
+        raise ValueError("latents hold no images")
+    return records.dataset.split(records.split).images(rows)
+
+
+@torch.no_grad()
+def reconstructions(generator: FaceGenerator, records: LabelledRecords, rows: Tensor) -> Tensor:
+    """The records' images after the run's autoencoder, uint8 (N, 3, H, W)."""
+    if records.latents is None:
+        images = real_images(records, rows).to(generator.device)
+        mean = generator.autoencoder.encode(to_unit(images)).mean
+    else:
+        mean = records.latents.split(records.split).gather(rows).mean.to(generator.device)
+    return generator.decode(generator.scaling.apply(mean))
+
+
+def generator_facts(generator: FaceGenerator, settings: SamplingConfig, seed: int) -> dict[str, Any]:
+    """What a report says about how its images were drawn."""
+    return {
+        "seed": seed,
+        "sampler": settings.sampler,
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "guidance_interval": list(settings.guidance_interval),
+        "checkpoint_step": generator.step,
+        "weights_sha256": generator.weights_sha256,
+    }
+
+
+def save_report(run: Path, name: str, report: dict[str, Any]) -> Path:
+    """Write a report into the run's `evaluations` folder; returns where.
+
+    Raises:
+        StorageError: the disk is full or may not be written to.
+    """
+    path = evaluation_path(run, name, "json")
+    write_json(path, report)
+    return path
+
+
+def evaluation_path(run: Path, name: str, suffix: str) -> Path:
+    """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run."""
+    root = run.parents[1] if run.parent.name == "checkpoints" else run
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    stem, number = f"{name}-{stamp}", 1
+    while (path := root / "evaluations" / f"{stem}.{suffix}").exists():
+        number += 1
+        stem = f"{name}-{stamp}-{number}"
+    return path

@@ -1,0 +1,212 @@
+"""From words and labels to what a generator is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from facegen.conditioners._pictures import ASK_WITH_PICTURES
+from facegen.errors import UsageError
+from facegen.models.generator import FaceGenerator, check_blend_weights
+from facegen.protocols import Progress
+from facegen.types import LabelSchema, PromptReading
+from facegen.vocabulary.prompts import read_attributes
+
+DEFAULT_FRAMES = 9
+TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves
+    "attributes": ("prompt", "attributes", "negative", "blend"),
+    "class_label": ("prompt", "class", "negative", "blend"),
+    "text": ("prompt", "negative", "blend"),
+    "semantic_encoder": ("like", "between"),
+    "image_features": ("like", "between"),
+    "none": (),
+}
+INSTEAD = {
+    "attributes": 'Use --prompt "a smiling woman" or --attributes "Smiling=1,Eyeglasses=0".',
+    "class_label": "Use --class NAME.",
+    "text": "Use --prompt.",
+    "semantic_encoder": ASK_WITH_PICTURES,
+    "image_features": ASK_WITH_PICTURES,
+    "none": "Sample it without a request, or train with a conditioner such as 'attributes'.",
+}
+NAMES = {
+    "attributes": "attributes",
+    "class_label": "classes",
+    "text": "free text",
+    "semantic_encoder": "pictures",
+    "image_features": "pictures",
+    "none": "no condition",
+}
+BLEND_EXAMPLE = 'Such as --blend "Asian:0.5,White:0.5".'
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What to draw, as it was asked; `count` None leaves the number to what is asked."""
+
+    prompt: str | None = None
+    attributes: str | None = None
+    class_name: str | None = None
+    blend: str | None = None
+    like: tuple[Path, ...] = ()
+    between: tuple[Path, Path] | None = None
+    frames: int | None = None
+    crop: str = "center"
+    seed: int = 0
+    count: int | None = None
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of each walk."""
+        return DEFAULT_FRAMES if self.frames is None else self.frames
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            UsageError: says what excludes what.
+        """
+        words = [
+            name
+            for name, value in (
+                ("--prompt", self.prompt),
+                ("--attributes", self.attributes),
+                ("--class", self.class_name),
+            )
+            if value is not None
+        ]
+        others = [("--blend", self.blend), ("--like", self.like), ("--between", self.between)]
+        ways = [name for name, value in others if value]
+        if len(ways) > 1 or (ways and words):
+            raise UsageError(f"{' and '.join([*ways, *words])} exclude each other; ask in one way.")
+        if self.frames is not None and self.between is None:
+            raise UsageError("--frames counts the pictures of --between A B, which is not given.")
+        if self.num_frames < 2:
+            raise UsageError(f"--frames must be at least 2, not {self.frames}.")
+
+
+def read_request(
+    generator: FaceGenerator,
+    progress: Progress,
+    *,
+    prompt: str | None = None,
+    attributes: str | None = None,
+    class_name: str | None = None,
+) -> PromptReading:
+    """Join prompt, `Name=value` list and class to one reading, and tell what was understood of the prompt.
+
+    A value in `attributes` wins over the same label in the prompt.
+
+    Raises:
+        UsageError: this kind of model cannot be asked so, a label it does not know, or a prompt of which
+            nothing was understood.
+    """
+    given = {"prompt": prompt, "attributes": attributes, "class": class_name}
+    for option, value in given.items():
+        if value is not None:
+            check_takes(generator, option)
+    reading = PromptReading({}) if prompt is None else _read_prompt(generator, prompt, progress)
+    if attributes is not None:
+        listed = read_attributes(attributes, LabelSchema(_attributes(generator)))
+        reading = PromptReading(
+            {**reading.labels, **listed.labels},
+            (*reading.understood, *listed.understood),
+            reading.not_understood,
+        )
+    if class_name is not None:
+        reading = PromptReading(
+            {**reading.labels, class_name: 1.0}, (*reading.understood, (class_name, class_name))
+        )
+    return reading
+
+
+def read_negative(generator: FaceGenerator, negative: str, progress: Progress) -> PromptReading:
+    """Read what guidance is to lead away from.
+
+    Raises:
+        UsageError: as `read_request`.
+    """
+    check_takes(generator, "negative")
+    return _read_prompt(generator, negative, progress)
+
+
+def check_takes(generator: FaceGenerator, option: str) -> None:
+    """Refuse `--<option>` for a model of another kind.
+
+    Raises:
+        UsageError: says what the model was trained on and how it can be asked.
+    """
+    kind = generator.recipe.section("conditioner").kind
+    if kind in TAKES and option not in TAKES[kind]:
+        raise UsageError(
+            f"--{option} does not fit this model: it was trained on {NAMES[kind]}.", hint=INSTEAD[kind]
+        )
+
+
+def parse_blend(text: str, progress: Progress) -> dict[str, float]:
+    """Terms and weights of "Asian:0.5,White:0.5", scaled to sum to 1, which is said.
+
+    Raises:
+        UsageError: written otherwise, a term twice, fewer than two, or weights that are no mix.
+    """
+    weights: dict[str, float] = {}
+    for part in text.split(","):
+        term, separator, number = (piece.strip() for piece in part.rpartition(":"))
+        try:
+            weight = float(number)
+        except ValueError:
+            term = ""
+            weight = 0.0
+        if not separator or not term:
+            raise UsageError(
+                f"--blend takes NAME:WEIGHT,NAME:WEIGHT, not '{part.strip()}'.", hint=BLEND_EXAMPLE
+            )
+        if term in weights:
+            raise UsageError(f"--blend names '{term}' twice.", hint=BLEND_EXAMPLE)
+        weights[term] = weight
+    if len(weights) < 2:
+        raise UsageError("--blend mixes at least two.", hint=BLEND_EXAMPLE)
+    check_blend_weights(weights)
+    total = sum(weights.values())
+    scaled = {term: weight / total for term, weight in weights.items()}
+    if abs(total - 1) > 1e-6:
+        told = ", ".join(f"{term} {weight:.3g}" for term, weight in scaled.items())
+        progress.say(f"The weights sum to {total:g} and are scaled: {told}.")
+    return scaled
+
+
+def request_text(labels: Mapping[str, float]) -> str:
+    """Labels as words, such as "Smiling, no Eyeglasses"."""
+    return ", ".join(name if value > 0 else f"no {name}" for name, value in labels.items())
+
+
+def _read_prompt(generator: FaceGenerator, prompt: str, progress: Progress) -> PromptReading:
+    reading = generator.read(prompt)
+    left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
+    if left_over and not reading.labels:
+        raise UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=_known(generator))
+    say_reading(generator, reading, progress)
+    return reading
+
+
+def say_reading(generator: FaceGenerator, reading: PromptReading, progress: Progress) -> None:
+    """Tell what was understood, and warn about what was not."""
+    if reading.understood:
+        understood = ", ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)
+        progress.say(f"Understood: {understood}.")
+    if reading.not_understood:
+        left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
+        progress.warn(f"Not understood and left out: {left_over}. {_known(generator)}")
+
+
+def _known(generator: FaceGenerator) -> str:
+    classes = getattr(generator.conditioner, "classes", None)
+    if classes:
+        return f"This model knows the classes {', '.join(classes)}."
+    return f"This model knows: {', '.join(_attributes(generator))}."
+
+
+def _attributes(generator: FaceGenerator) -> tuple[str, ...]:
+    """Those the model was trained on, which may be fewer than the data has."""
+    return tuple(getattr(generator.conditioner, "attributes", generator.labels.attributes))

@@ -1,0 +1,230 @@
+"""`facegen sample`: ask a trained model for faces, and write them with everything needed to repeat them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from torch import Tensor
+
+from facegen.config.kinds import explain, kind_config
+from facegen.config.recipe import SamplingConfig
+from facegen.errors import UsageError
+from facegen.formats.checkpoint import Weights
+from facegen.formats.files import fsync_folder, storage_errors
+from facegen.formats.images import encode_png, pil_to_png
+from facegen.models.generator import FaceGenerator
+from facegen.protocols import Progress
+from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
+from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
+from facegen.sampling.png_settings import grid_entry, image_entry, image_settings
+from facegen.sampling.request import SampleRequest, read_negative
+from facegen.types import PromptReading
+
+GRID_NAME = "grid.png"
+STRIP_NAME = "blend.png"
+
+
+@dataclass(frozen=True)
+class SampleOptions(SampleRequest):
+    """What to ask for and how; None takes the recipe's own setting.
+
+    `attributes` is a list such as "Smiling=1,Eyeglasses=0"; `blend` one such as "Asian:0.5,White:0.5". `like`
+    are photos to vary, `between` two to walk between in `frames` pictures; `crop` is how photos are cut
+    ("center", "face", "none" or "SHARE,X,Y"). Image i has seed `seed + i`. `count` is of images, of
+    variations of each photo, or of walks; None is 16, 8 or 4. Without `out`, the first free
+    `samples/0001`, `samples/0002`, ... is used.
+    """
+
+    negative: str | None = None
+    guidance: float | None = None
+    sampler: str | None = None
+    steps: int | None = None
+    out: Path | None = None
+    batch_size: int | None = None
+    device: str = "auto"
+    weights: Weights = "ema"
+
+
+@dataclass(frozen=True)
+class SampleSummary:
+    """Where the images, their grid and a blend's strip are, how the request was read, and the settings."""
+
+    paths: tuple[Path, ...]
+    grid: Path
+    reading: PromptReading
+    settings: dict[str, Any]
+    strip: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "paths": [str(path) for path in self.paths],
+            "grid": str(self.grid),
+            "strip": None if self.strip is None else str(self.strip),
+            "understood": [list(pair) for pair in self.reading.understood],
+            "not_understood": list(self.reading.not_understood),
+            "settings": self.settings,
+        }
+
+
+@dataclass(frozen=True)
+class AskedSample:
+    """Options as a generator understands them: what to draw, how, and what the pictures tell of it.
+
+    `negative` is one row of condition inputs (1, ...) or None; `described` the settings all pictures share.
+    """
+
+    settings: SamplingConfig
+    plan: Plan
+    negative: Tensor | None
+    described: dict[str, Any]
+
+    def picture_text(self, face: Face) -> dict[str, str]:
+        """The text entries of that picture's PNG: with the model they are enough to draw it again."""
+        return image_entry(self.described, face)
+
+
+def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
+    """Generate faces into a new folder: `seed-00000042.png`, ..., and `grid.png`.
+
+    A blend also gets `blend.png`: a row a seed, from each part alone to the mix, one noise along a row. Walks
+    between photos are `seed-00000042-frame-000.png`, .... Every PNG carries its settings as JSON in the text
+    entry "facegen". The folder appears whole or not at all.
+
+    Raises:
+        UsageError: an option out of range, a request this model cannot be asked, or output in the way.
+        DataError: a photo that cannot be read.
+        MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
+    """
+    check_sampling(options)
+    out = _free_folder(options.out)
+    generator = FaceGenerator.load(run, options.device, options.weights)
+    asked = ask(generator, options, progress)
+    plan, described = asked.plan, asked.described
+    with _whole_folder(out) as folder:
+        artist = Artist(generator, asked.settings, asked.negative, options.batch_size)
+        _write_images(folder, artist, asked, progress)
+        if plan.strip is not None:
+            strip = strip_picture(artist, plan.strip, progress)
+            (folder / STRIP_NAME).write_bytes(pil_to_png(strip, grid_entry(described, "strip")))
+    return SampleSummary(
+        tuple(out / face.name for face in plan.faces),
+        out / GRID_NAME,
+        plan.reading,
+        described,
+        None if plan.strip is None else out / STRIP_NAME,
+    )
+
+
+def check_sampling(options: SampleOptions) -> None:
+    """Refuse options that contradict each other or are out of range, before any model is loaded.
+
+    Raises:
+        UsageError: says which.
+    """
+    if options.count is not None and options.count < 1:
+        raise UsageError(f"--count must be at least 1, not {options.count}.")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError(f"--batch-size must be at least 1, not {options.batch_size}.")
+    if not 0 <= options.seed <= 2**63 - (options.count or IMAGES):
+        raise UsageError(f"--seed must be from 0 to 2^63 - count, not {options.seed}.")
+    options.check()
+
+
+def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) -> AskedSample:
+    """What `options` ask of `generator`.
+
+    Raises:
+        UsageError: an option out of range, or a request this model cannot be asked.
+        DataError: a photo that cannot be read.
+    """
+    settings = sampling_settings(generator.recipe.sampling, options)
+    plan = plan_of(generator, options, progress)
+    negative = None
+    if options.negative is not None:
+        negative = negative_row(generator, settings, options.negative, progress)
+    described = image_settings(
+        generator, settings, options, plan, negative=options.negative, weights=options.weights
+    )
+    return AskedSample(settings, plan, negative, described)
+
+
+def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> SamplingConfig:
+    """The recipe's sampling settings with those the options name.
+
+    Raises:
+        UsageError: unknown sampler, or a number out of range.
+    """
+    data = defaults.model_dump()
+    if options.sampler is not None and options.sampler != data["sampler"]["kind"]:
+        data["sampler"] = kind_config("samplers", {"kind": options.sampler}).model_dump()
+    changes = {"steps": options.steps, "guidance_scale": options.guidance}
+    data.update({name: value for name, value in changes.items() if value is not None})
+    try:
+        return SamplingConfig(**data)
+    except ValidationError as error:
+        raise UsageError(explain(error, SamplingConfig, "sampling")) from error
+
+
+def negative_row(
+    generator: FaceGenerator, settings: SamplingConfig, negative: str, progress: Progress
+) -> Tensor:
+    """The row (1, ...) of condition inputs that guidance leads away from.
+
+    Raises:
+        UsageError: nothing understood, or guidance is off.
+    """
+    reading = read_negative(generator, negative, progress)
+    if settings.guidance_scale == 1:
+        raise UsageError(
+            "--negative acts through guidance, which is off at scale 1.", hint="Add --guidance 2, say."
+        )
+    return generator.inputs_for(reading)
+
+
+def _write_images(folder: Path, artist: Artist, asked: AskedSample, progress: Progress) -> None:
+    """Write every image as its batch is done, then the grid."""
+    plan = asked.plan
+    wanted = shown_images(plan)
+    shown: dict[int, Tensor] = {}
+    seeds = [face.seed for face in plan.faces]
+    for start, images in artist.draw(plan.inputs, seeds, "Sampling", progress):
+        for number, image in enumerate(images, start):
+            face = plan.faces[number]
+            (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))
+            if number in wanted:
+                shown[number] = image
+    grid = grid_picture(plan, shown)
+    (folder / GRID_NAME).write_bytes(pil_to_png(grid, grid_entry(asked.described)))
+
+
+def _free_folder(out: Path | None) -> Path:
+    """`out` if nothing is in the way, or the first free numbered folder under `samples/`."""
+    if out is None:
+        return next(folder for n in count(1) if not (folder := Path("samples") / f"{n:04d}").exists())
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UsageError(f"'{out}' is in the way: it exists and is not empty.", hint="Choose another --out.")
+    return out
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A hidden folder beside `out` that takes its name when the block succeeds, and is removed otherwise."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with storage_errors(out):
+            temporary.mkdir(parents=True)
+            yield temporary
+            if out.exists():
+                out.rmdir()  # empty, as checked
+            temporary.rename(out)
+            fsync_folder(out.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,1 +1,0 @@
-"""Pictures and pages for people: curves and the self-contained HTML report."""

@@ -1,0 +1,71 @@
+"""The demo at its smallest size: every stage runs, the page stands alone, and a second call goes on."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from facegen.config.composition import compose
+from facegen.demo.demo import STAGES, DemoOptions, DemoSummary, demo
+from facegen.demo.folders import DemoFolders
+from facegen.demo.speed import with_training
+from facegen.progress import SilentProgress
+
+SMOKE = DemoOptions(minutes=0.2, size="smoke")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoSummary, SilentProgress]:
+    progress = SilentProgress()
+    return demo(tmp_path_factory.mktemp("demo") / "out", SMOKE, progress), progress
+
+
+def test_every_stage_is_announced_and_timed(finished: tuple[DemoSummary, SilentProgress]) -> None:
+    summary, progress = finished
+    assert tuple(summary.seconds) == STAGES
+    for number, name in enumerate(STAGES, start=1):
+        assert any(line.startswith(f"[{number}/{len(STAGES)}] {name}:") for line in progress.said)
+
+
+def test_the_report_needs_nothing_but_itself(finished: tuple[DemoSummary, SilentProgress]) -> None:
+    page = finished[0].report.read_text(encoding="utf-8")
+    assert "data:image/" in page
+    assert not re.findall(r'(?:src|href)="(?!data:|#|https://avataaars)[^"]+"', page)
+    assert "Avataaars by Pablo Stanley" in page
+
+
+def test_scores_are_in_the_summary_and_in_the_report(finished: tuple[DemoSummary, SilentProgress]) -> None:
+    summary = finished[0]
+    assert 0 <= summary.attributes["share_all"] <= 1
+    assert summary.fid["scores"]["fid"]["value"] > 0
+    page = html.unescape(summary.report.read_text(encoding="utf-8")).replace("\N{NO-BREAK SPACE}", " ")
+    assert f"{100 * summary.attributes['share_all']:.1f} %" in page
+
+
+def test_a_second_call_goes_on_and_draws_the_same_faces(
+    finished: tuple[DemoSummary, SilentProgress],
+) -> None:
+    summary = finished[0]
+    folders = DemoFolders(summary.out)
+    weights = folders.run / "checkpoints"
+    before = {path: path.stat().st_mtime_ns for path in weights.rglob("*.safetensors")}
+    faces = summary.grid.read_bytes()
+    again = demo(summary.out, SMOKE)
+    assert {path: path.stat().st_mtime_ns for path in weights.rglob("*.safetensors")} == before
+    assert again.grid.read_bytes() == faces
+
+
+def test_an_interrupted_demo_keeps_its_calibrated_recipe(
+    finished: tuple[DemoSummary, SilentProgress],
+) -> None:
+    recipe = DemoFolders(finished[0].out).run / "recipe.yaml"
+    text = recipe.read_text(encoding="utf-8")
+    demo(finished[0].out, DemoOptions(minutes=5, size="smoke"))
+    assert recipe.read_text(encoding="utf-8") == text
+
+
+def test_a_recipe_that_counts_epochs_can_be_tried_for_a_few_steps() -> None:
+    trial = with_training(compose("avatars-classifier"), max_steps=3)
+    assert (trial.training.max_steps, trial.training.epochs) == (3, None)

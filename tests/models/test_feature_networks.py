@@ -1,0 +1,119 @@
+"""Feature networks, loaded from files as torch-fidelity saves them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from facegen.compat import guard_torchvision
+from facegen.errors import DataError, UsageError
+from facegen.evaluation.image_sources import FolderImages, batches
+from facegen.metrics import fid, inception_score, kid, precision_recall
+from facegen.metrics._features import ReferenceFeatures
+from facegen.models.feature_networks import load_extractor
+from facegen.progress import SilentProgress
+
+CPU = torch.device("cpu")
+
+
+def noise_folder(folder: Path, count: int, seed: int) -> Path:
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(seed)
+    for index in range(count):
+        blocks = torch.randint(60 * seed, 256, (4, 4, 3), dtype=torch.uint8, generator=generator).numpy()
+        Image.fromarray(blocks).resize((32, 32), Image.Resampling.BICUBIC).save(folder / f"{index:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights with the layout of torch-fidelity's Inception file."""
+    guard_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state_dict, *args, **kwargs):  # keep the random initialisation
+            return None
+
+    folder = tmp_path_factory.mktemp("inception")
+    torch.save({}, folder / "empty.pth")
+    torch.manual_seed(0)
+    network = Untrained(
+        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth")
+    )
+    for part in network.modules():  # torch's own initialisation lets all images fade into one feature
+        if isinstance(part, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
+    torch.nn.init.normal_(network.fc.weight, std=0.1)
+    torch.save(network.state_dict(), folder / "weights.pth")
+    return folder / "weights.pth"
+
+
+def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_weights: Path):
+    from torch_fidelity import calculate_metrics
+
+    one, two = noise_folder(tmp_path / "one", 16, 0), noise_folder(tmp_path / "two", 14, 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = calculate_metrics(
+            input1=str(one),
+            input2=str(two),
+            fid=True,
+            kid=True,
+            isc=True,
+            prc=True,
+            isc_splits=2,
+            kid_subsets=5,
+            kid_subset_size=10,
+            cuda=False,
+            verbose=False,
+            save_cpu_ram=True,
+            cache=False,
+            feature_extractor="inception-v3-compat",  # precision and recall would take another
+            feature_extractor_weights_path=str(inception_weights),
+        )
+    extractor = load_extractor("inception", inception_weights, CPU, SilentProgress())
+    ours, real = (
+        torch.cat([extractor(part) for part in batches(source, torch.arange(len(source)), 7)])
+        for source in (FolderImages(one), FolderImages(two))
+    )
+    assert ours.shape == (16, 2048)
+    reference = ReferenceFeatures.of(real)
+    wired = {"features": extractor, "reference": reference}
+    closeness = fid.build(fid.Config(), **wired).judge(ours)["fid"]
+    kernel = kid.build(kid.Config(subsets=5, subset_size=10), **wired).judge(ours)["kid"]
+    shares = precision_recall.build(precision_recall.Config(), **wired).judge(ours)
+    classes = inception_score.build(
+        inception_score.Config(splits=2), features=extractor, class_weights=extractor.class_weights
+    ).judge(ours)["inception_score"]
+    found = {
+        "frechet_inception_distance": closeness.value,
+        "kernel_inception_distance_mean": kernel.value,
+        "kernel_inception_distance_std": kernel.spread,
+        "inception_score_mean": classes.value,
+        "inception_score_std": classes.spread,
+        "precision": shares["precision"].value,
+        "recall": shares["recall"].value,
+    }
+    for name, value in found.items():
+        assert value == pytest.approx(theirs[name], rel=1e-5 if name.endswith("std") else 1e-6), name
+
+
+def test_inception_weights_of_another_network_are_refused(tmp_path: Path):
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
+    with pytest.raises(DataError, match="not weights of inception"):
+        load_extractor("inception", tmp_path / "other.pth", CPU, SilentProgress())
+
+
+def test_unknown_features_name_the_nearest():
+    with pytest.raises(UsageError, match="Did you mean 'inception'"):
+        load_extractor("inceptoin", None, CPU, SilentProgress())
+
+
+def test_weights_do_not_go_with_a_classifier(tmp_path: Path):
+    with pytest.raises(UsageError, match="--weights"):
+        load_extractor("classifier:run", tmp_path / "weights.pth", CPU, SilentProgress())
