@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
-import traceback
 from collections.abc import Callable, Generator, Iterator
 from html import escape
 from pathlib import Path
@@ -15,10 +13,11 @@ from gradio.themes import Base, Color
 
 from facegen.errors import FacegenError
 from facegen.studio import shown
-from facegen.studio.drawing import Drawn, Easel
+from facegen.studio.drawing import Drawn
 from facegen.studio.history import History
+from facegen.studio.model_process import About, ModelProcess
 from facegen.studio.panel import Panel
-from facegen.studio.state import photo_of, reading_of
+from facegen.studio.state import photo_of
 
 CSS_FILE = Path(__file__).with_name("page.css")
 HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
@@ -39,14 +38,14 @@ def theme() -> Base:
     return Base(primary_hue=TEAL, neutral_hue="stone", font=FONT, font_mono=MONO, radius_size="lg")
 
 
-def build_page(easel: Easel, name: str, folder: Path) -> gr.Blocks:
+def build_page(model: ModelProcess, name: str, folder: Path) -> gr.Blocks:
     """The page for one model; pictures of the history are kept in `folder`."""
-    studio = _Studio(easel, folder)
+    studio = _Studio(model, folder)
     with gr.Blocks(title=f"facegen studio: {name}", analytics_enabled=False) as page:
-        gr.HTML(_heading(easel, name), elem_id="heading")
+        gr.HTML(_heading(model.about, name), elem_id="heading")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=300, elem_id="controls"):
-                panel = Panel(easel.controls)
+                panel = Panel(model.about.controls)
                 with gr.Row(elem_id="actions"):
                     draw = gr.Button("Draw", variant="primary", elem_id="draw")
                     stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=90)
@@ -100,9 +99,9 @@ def _wire(
 class _Studio:
     """What the page's events call; answers are values of components."""
 
-    def __init__(self, easel: Easel, folder: Path) -> None:
+    def __init__(self, model: ModelProcess, folder: Path) -> None:
         self.panel: Any = None
-        self._easel, self._folder = easel, folder
+        self._model, self._folder = model, folder
         self._history = History()
         self._drawing = False
         self._asking: set[str | None] = set()  # sessions, that is windows, with a drawing that runs or waits
@@ -134,10 +133,6 @@ class _Studio:
                 yield shown.status("Stopped."), gr.skip(), gr.skip(), gr.skip()
         except FacegenError as error:
             yield shown.mistake(str(error)), gr.skip(), gr.skip(), gr.skip()
-        except Exception:
-            traceback.print_exc(file=sys.stderr)
-            text = "Something went wrong in facegen itself.\nThe terminal that runs the studio says what."
-            yield shown.mistake(text), gr.skip(), gr.skip(), gr.skip()
         finally:
             self._drawing = False
             self._asking.discard(window)
@@ -149,7 +144,7 @@ class _Studio:
         """The same; returns whether it came to its end."""
         wish = self.panel.wish(values)
         yield shown.status("Starting ..."), gr.skip(), gr.skip(), gr.skip()
-        for drawing in self._easel.draw(wish, stopped):
+        for drawing in self._model.draw(wish, stopped):
             grid = shown.picture_grid(drawing, drawing.columns)
             if isinstance(drawing, Drawn):
                 self._history.add(wish, drawing.pictures[0])
@@ -162,14 +157,14 @@ class _Studio:
 
     def read(self, prompt: str) -> str:
         """What the model makes of the words, while they are typed."""
-        return shown.understood(reading_of(self._easel.generator, prompt or ""))
+        return shown.understood(self._model.read(prompt or ""))
 
     def show_photo(self, path: str | None, crop: str) -> str:
         """The photo as the model sees it, or what is wrong with it."""
         if not path:
             return ""
         try:
-            photo = photo_of(Path(path), crop, self._easel.generator.image_size)
+            photo = photo_of(Path(path), crop, self._model.about.image_size)
         except FacegenError as error:
             return shown.mistake(str(error))
         return shown.photo_figure(photo.image, photo.name)
@@ -196,8 +191,7 @@ class _Studio:
         return [told, *self.panel.values(wish)]
 
 
-def _heading(easel: Easel, name: str) -> str:
-    generator = easel.generator
-    size, step = generator.image_size, generator.step
-    facts = [name, f"{size} × {size} pixels", *([f"step {step:,}"] if step else []), str(generator.device)]
+def _heading(about: About, name: str) -> str:
+    size, step = about.image_size, about.step
+    facts = [name, f"{size} × {size} pixels", *([f"step {step:,}"] if step else []), about.device]
     return f"<h1>facegen studio</h1><p>{escape(' · '.join(facts))}</p>"

@@ -18,8 +18,8 @@ from urllib.parse import unquote, urlsplit
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats.checkpoint import Weights
-from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
+from facegen.studio.model_process import ModelProcess
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 7860
@@ -86,20 +86,20 @@ def serve(
         chosen = listener.getsockname()[1]
         if port is None and chosen != DEFAULT_PORT:
             progress.say(f"Port {DEFAULT_PORT} is taken; {chosen} is used.")
-        generator = FaceGenerator.load(run, device, weights)
-        app = build_app(generator, Path(run).resolve().name, Path(folder), weights)
-        url = f"http://{HOST}:{chosen}/"
-        progress.say(f"The studio of '{run}' is open at {url} (Ctrl-C closes it).")
-        opening = Timer(1.0, webbrowser.open, (url,))
-        opening.daemon = True
-        if open_browser:
-            opening.start()
-        try:
-            _server(app).run(sockets=[listener])
-        except KeyboardInterrupt:
-            progress.say("The studio is closed.")
-        finally:
-            opening.cancel()
+        with ModelProcess(run, device, weights) as model:
+            app = build_app(model, Path(run).resolve().name, Path(folder))
+            url = f"http://{HOST}:{chosen}/"
+            progress.say(f"The studio of '{run}' is open at {url} (Ctrl-C closes it).")
+            opening = Timer(1.0, webbrowser.open, (url,))
+            opening.daemon = True
+            if open_browser:
+                opening.start()
+            try:
+                _server(app).run(sockets=[listener])
+            except KeyboardInterrupt:
+                progress.say("The studio is closed.")
+            finally:
+                opening.cancel()
 
 
 def check_installed() -> None:
@@ -113,7 +113,7 @@ def check_installed() -> None:
         )
 
 
-def build_app(generator: FaceGenerator, name: str, folder: Path, weights: Weights = "ema") -> Any:
+def build_app(model: ModelProcess, name: str, folder: Path) -> Any:
     """The whole web application, which keeps all its files in `folder`."""
     uploads = folder.resolve() / "files"
     uploads.mkdir(parents=True, exist_ok=True)
@@ -124,12 +124,11 @@ def build_app(generator: FaceGenerator, name: str, folder: Path, weights: Weight
     import fastapi
     import gradio
 
-    from facegen.studio.drawing import Easel
     from facegen.studio.page import CSS_FILE, HEAD, build_page, theme
 
     pictures = folder.resolve() / "history"
     pictures.mkdir(exist_ok=True)
-    page = build_page(Easel(generator, weights), name, pictures)
+    page = build_page(model, name, pictures)
     app = gradio.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         page,

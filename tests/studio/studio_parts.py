@@ -11,15 +11,16 @@ import httpx
 
 
 @contextmanager
-def running(generator, folder, name="tiny"):
+def running(run, folder, name="tiny"):
     """Address of a studio that runs while the block does."""
     import uvicorn
 
+    from facegen.studio.model_process import ModelProcess
     from facegen.studio.server import build_app
 
-    with socket.socket() as listener:
+    with socket.socket() as listener, ModelProcess(run, "cpu") as model:
         listener.bind(("127.0.0.1", 0))
-        app = build_app(generator, name, folder)
+        app = build_app(model, name, folder)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -6,7 +6,6 @@ from PIL import Image
 from studio.studio_parts import running
 from support.generator_parts import save_run
 
-from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.sampling.png_settings import read_image_settings
 from facegen.sampling.reproduce import ReproduceOptions, reproduce
@@ -23,7 +22,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def studio(run, tmp_path_factory):
-    with running(FaceGenerator.load(run, "cpu"), tmp_path_factory.mktemp("studio")) as url:
+    with running(run, tmp_path_factory.mktemp("studio")) as url:
         yield url
 
 

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
 
 from studio.studio_parts import running
-from support.generator_parts import save_run, tiny_generator
+from support.generator_parts import save_run
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.studio import server
@@ -38,8 +38,8 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def studio(folder):
-    with running(tiny_generator(), folder) as url:
+def studio(folder, tmp_path_factory):
+    with running(save_run(tmp_path_factory.mktemp("run")), folder) as url:
         yield url
 
 
