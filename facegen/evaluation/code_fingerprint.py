@@ -53,7 +53,9 @@ def _file_of(name: str, package: Path) -> Path | None:
     root, *parts = name.split(".")
     if root == package.name:
         stem = package.joinpath(*parts)
-        return next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
+        return next(
+            (path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None
+        )
     file = getattr(sys.modules.get(name), "__file__", None)
     if file is None or "site-packages" in file or file.startswith(sys.base_prefix):
         return None
