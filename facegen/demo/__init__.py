@@ -1,1 +1,2 @@
-"""Nothing comes in, a trained, sampled and judged model of rendered faces goes out: `demo.demo` walks through all stages."""
+"""Nothing comes in, a trained, sampled and judged model of rendered faces goes out: `demo.demo` walks
+through all stages."""
