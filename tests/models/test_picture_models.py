@@ -1,4 +1,4 @@
-"""Models conditioned on pictures, from data to judged variations, through the real workflows."""
+"""Models conditioned on pictures, from data to judged variations, through the real pipeline."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Data set to latents to a trained run to faces, through the real workflows."""
+"""Data set to latents to a trained run to faces, through the real pipeline."""
 
 import torch
 from PIL import Image, ImageStat

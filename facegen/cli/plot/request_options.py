@@ -54,7 +54,7 @@ Steps = Annotated[int | None, typer.Option(help="Sampler steps.", min=1, rich_he
 
 
 def sample_options(*, like: Path | None = None, **options: Any) -> SampleOptions:
-    """The options of a command as the workflows take them; one photo as the tuple of photos."""
+    """The options of a command as the rooms take them; one photo as the tuple of photos."""
     from facegen.sampling.sample import SampleOptions
 
     return SampleOptions(like=() if like is None else (like,), **options)
