@@ -20,9 +20,10 @@ class Summary(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-def print_json(summary: Summary) -> None:
-    """Print `summary.to_json()` as indented JSON on stdout."""
-    json.dump(summary.to_json(), sys.stdout, indent=2, ensure_ascii=False, default=str)
+def print_json(result: Summary | dict[str, Any] | list[Any]) -> None:
+    """Print a result, or its `to_json()`, as indented JSON on stdout."""
+    data = result if isinstance(result, dict | list) else result.to_json()
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
 
 

@@ -2,91 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from facegen.cli.completion import attribute_requests
-from facegen.cli.evaluate.options import Guidance, Seed, Steps
-from facegen.cli.options import Device, Json, Quiet, Run, described
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import Judge
+from facegen.cli.options import Run
+from facegen.cli.results import interval, percent, print_facts, print_table
+from facegen.evaluation.options import AttributeOptions
 
 if TYPE_CHECKING:
     from facegen.evaluation.attribute_report import AttributeReport
-
-ABOUT = (
-    "Count how often the attributes asked for came true.",
-    "Faces are drawn for the labels of held-out people, or for one request, and judged by a classifier"
-    " trained by facegen, whose own accuracy is shown beside.",
-)
-EXAMPLES = (
-    "facegen eval attributes run --classifier judge",
-    'facegen eval attributes run --classifier judge --attributes "Male=1"',
-)
+    from facegen.protocols import Progress
 
 
-def register(group: typer.Typer) -> None:
-    group.command("attributes", **described(ABOUT, *EXAMPLES))(attributes)
-
-
-def attributes(
-    run: Run,
-    classifier: Annotated[
-        Path, typer.Option(help="A classifier run made by 'facegen train'.", show_default=False)
-    ],
-    num_samples: Annotated[int, typer.Option(help="Images to draw.", min=1)] = 500,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "--reference",
-            help="Data set or latents the requests come from; left out: what the run was trained on.",
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split the requests come from.")] = "validation",
-    request: Annotated[
-        str | None,
-        typer.Option(
-            "--attributes", help="Ask every image for this instead.", autocompletion=attribute_requests
-        ),
-    ] = None,
-    min_asked: Annotated[
-        int, typer.Option(help="Times asked for before an attribute can be called weak.", min=1)
-    ] = 10,
-    grid_images: Annotated[int, typer.Option(help="Images in the grid of hits and misses.", min=1)] = 24,
-    seed: Seed = 0,
-    guidance: Guidance = None,
-    steps: Steps = None,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
-
-    options = AttributeOptions(
-        num_samples=num_samples,
-        data=data,
-        split=split,
-        attributes=request,
-        guidance=guidance,
-        steps=steps,
-        seed=seed,
-        min_asked=min_asked,
-        grid_images=grid_images,
-        device=device,
-    )
-    report = evaluate_attributes(run, classifier, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(report)
-    else:
-        _print_attributes(report)
-
-
-def _print_attributes(report: AttributeReport) -> None:
-    from facegen.cli.results import interval, percent, print_facts, print_table
-
+def _print(report: AttributeReport) -> None:
     shares = [
         (label, report.generated[key])
         for label, key in (
@@ -146,8 +75,6 @@ def _print_attributes(report: AttributeReport) -> None:
 
 
 def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    from facegen.cli.results import percent
-
     yes, no = row["asked_yes"], row["asked_no"]
     return (
         name,
@@ -160,3 +87,18 @@ def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
         percent(row["accuracy_on_real"]),
         percent(row["classifier_accuracy"]),
     )
+
+
+@command(_print)
+def attributes(run: Run, classifier: Judge, options: AttributeOptions, progress: Progress) -> AttributeReport:
+    """Count how often the attributes asked for came true.
+
+    Faces are drawn for the labels of held-out people, or for one request, and judged by a classifier trained
+    by facegen, whose own accuracy is shown beside.
+
+        facegen eval attributes run --classifier judge
+        facegen eval attributes run --classifier judge --attributes "Male=1"
+    """
+    from facegen.evaluation.attributes import evaluate_attributes
+
+    return evaluate_attributes(run, classifier, options, progress)

@@ -1,10 +1,8 @@
-"""`facegen plot`: one file a subcommand, each with `ABOUT`, `EXAMPLES` and `register`."""
+"""`facegen plot`: what it says, and its subcommands in order."""
 
 from __future__ import annotations
 
-import typer
-
-from facegen.cli.options import described
+from facegen.cli.command import Group
 from facegen.cli.plot import (
     animation,
     architecture,
@@ -21,29 +19,25 @@ from facegen.cli.plot import (
     timelapse,
 )
 
-ABOUT = (
-    "Draw what a run or a data set has to show.",
-    "Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.",
-)
-SUBCOMMANDS = (
-    schedule,
-    architecture,
-    curves,
-    attributes,
-    samples,
-    denoising,
-    animation,
-    reconstructions,
-    blend,
-    interpolation,
-    timelapse,
-    latents,
-    attention,
-)
+GROUP = Group(
+    "plot",
+    """Draw what a run or a data set has to show.
 
-
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-    for subcommand in SUBCOMMANDS:
-        subcommand.register(group)
-    app.add_typer(group, name="plot", **described(ABOUT, *(module.EXAMPLES[0] for module in SUBCOMMANDS)))
+    Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.
+    """,
+    (
+        schedule.schedule,
+        architecture.architecture,
+        curves.curves,
+        attributes.attributes,
+        samples.samples,
+        denoising.denoising,
+        animation.animation,
+        reconstructions.reconstructions,
+        blend.blend,
+        interpolation.interpolation,
+        timelapse.timelapse,
+        latents.latents,
+        attention.attention,
+    ),
+)

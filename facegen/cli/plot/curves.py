@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
-from facegen.cli.options import Json, described
-from facegen.cli.plot.options import Csv, Out, Show, tell
+from facegen.cli.plot.figure import Csv, Out, figure
+from facegen.options import Option
 
-ABOUT = (
-    "Losses and scores over training, of one run or of several.",
-    "A panel for each number that was logged; held-out losses also by noise level.",
-)
-EXAMPLES = (
-    "facegen plot curves runs/celeba",
-    "facegen plot curves runs/a runs/b --metric loss --smooth 500 --csv",
-)
+if TYPE_CHECKING:
+    from facegen.plotting.saving import PlotSummary
 
 
-def register(group: typer.Typer) -> None:
-    group.command("curves", **described(ABOUT, *EXAMPLES))(curves)
-
-
+@figure
 def curves(
-    runs: Annotated[list[Path], typer.Argument(help="Runs made by 'facegen train'.", show_default=False)],
+    runs: Annotated[list[Path], Argument(help="Runs made by 'facegen train'.")],
     metric: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Draw this number; repeat for more. Left out: all of learning.", show_default=False
-        ),
-    ] = None,
+        tuple[str, ...], Option("Draw this number; repeat for more. Left out: all of learning.")
+    ] = (),
     smooth: Annotated[
-        float,
-        typer.Option(help="Smooth training over so many steps, or a share of the run below 1; 0: not."),
+        float, Option("Smooth training over so many steps, or a share of the run below 1; 0: not.")
     ] = 0.01,
     out: Out = None,
     csv: Csv = False,
-    show: Show = None,
-    as_json: Json = False,
-) -> None:
+) -> PlotSummary:
+    """Losses and scores over training, of one run or of several.
+
+    A panel for each number that was logged; held-out losses also by noise level.
+
+        facegen plot curves runs/celeba
+        facegen plot curves runs/a runs/b --metric loss --smooth 500 --csv
+    """
     from facegen.plotting.curves import plot_curves
 
-    tell(plot_curves(runs, out, metrics=metric or (), smooth=smooth, csv=csv), as_json=as_json, show=show)
+    return plot_curves(runs, out, metrics=metric, smooth=smooth, csv=csv)

@@ -2,76 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from facegen.cli.options import Run
+from facegen.cli.plot.figure import Csv, Out, figure
+from facegen.options import Option
+from facegen.plotting.options import Asked
 
-from facegen.cli.options import Device, Json, Quiet, Run, described
-from facegen.cli.plot.options import Csv, Out, Show, tell
-from facegen.cli.plot.request_options import (
-    Attributes,
-    ClassName,
-    Crop,
-    Guidance,
-    Like,
-    Prompt,
-    SamplerKind,
-    Seed,
-    Steps,
-    sample_options,
-)
-
-ABOUT = (
-    "From noise to faces: x_t and the x0 predicted from it.",
-    "Two rows a seed, a column a step; the last is the face that 'facegen sample' gives.",
-)
-EXAMPLES = (
-    'facegen plot denoising runs/celeba --prompt "a smiling woman"',
-    "facegen plot denoising runs/utkface --class Asian --frames 10 --count 1",
-)
+if TYPE_CHECKING:
+    from facegen.plotting.saving import PlotSummary
+    from facegen.protocols import Progress
 
 
-def register(group: typer.Typer) -> None:
-    group.command("denoising", **described(ABOUT, *EXAMPLES))(denoising)
-
-
+@figure
 def denoising(
     run: Run,
-    prompt: Prompt = None,
-    attributes: Attributes = None,
-    class_name: ClassName = None,
-    like: Like = None,
-    crop: Crop = "center",
-    frames: Annotated[int, typer.Option(help="Columns: steps to show, noise and face included.", min=2)] = 8,
-    count: Annotated[int, typer.Option(help="Seeds, two rows each.", min=1)] = 2,
-    seed: Seed = 0,
-    guidance: Guidance = None,
-    sampler: SamplerKind = None,
-    steps: Steps = None,
+    options: Asked,
+    progress: Progress,
+    frames: Annotated[int, Option("Columns: steps to show, noise and face included.", min=2)] = 8,
+    count: Annotated[int, Option("Seeds, two rows each.", min=1)] = 2,
     out: Out = None,
     csv: Csv = False,
-    show: Show = None,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
+) -> PlotSummary:
+    """From noise to faces: x_t and the x0 predicted from it.
+
+    Two rows a seed, a column a step; the last is the face that 'facegen sample' gives.
+
+        facegen plot denoising runs/celeba --prompt "a smiling woman"
+        facegen plot denoising runs/utkface --class Asian --frames 10 --count 1
+    """
     from facegen.plotting.denoising import plot_denoising
 
-    options = sample_options(
-        prompt=prompt,
-        attributes=attributes,
-        class_name=class_name,
-        like=like,
-        crop=crop,
-        count=count,
-        seed=seed,
-        guidance=guidance,
-        sampler=sampler,
-        steps=steps,
-        device=device,
-    )
-    summary = plot_denoising(
-        run, out, options=options, frames=frames, csv=csv, progress=make_progress(quiet=quiet)
-    )
-    tell(summary, as_json=as_json, show=show)
+    asked = options.sampled(count=count)
+    return plot_denoising(run, out, options=asked, frames=frames, csv=csv, progress=progress)

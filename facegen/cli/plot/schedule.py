@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
-from facegen.cli.options import Json, described
-from facegen.cli.plot.options import Csv, Out, Show, tell
+from facegen.cli.plot.figure import Csv, Out, figure
 
-ABOUT = (
-    "Noise over time: alphas, SNR, and where training looks.",
-    "Takes a run, a checkpoint, or the name of a preset.",
-)
-EXAMPLES = (
-    "facegen plot schedule runs/celeba",
-    "facegen plot schedule celeba-attributes --out schedule.svg --csv",
-)
+if TYPE_CHECKING:
+    from facegen.plotting.saving import PlotSummary
 
 
-def register(group: typer.Typer) -> None:
-    group.command("schedule", **described(ABOUT, *EXAMPLES))(schedule)
-
-
+@figure
 def schedule(
-    subject: Annotated[
-        str, typer.Argument(help="A run, a checkpoint, or a preset's name.", show_default=False)
-    ],
+    subject: Annotated[str, Argument(help="A run, a checkpoint, or a preset's name.")],
     out: Out = None,
     csv: Csv = False,
-    show: Show = None,
-    as_json: Json = False,
-) -> None:
+) -> PlotSummary:
+    """Noise over time: alphas, SNR, and where training looks.
+
+    Takes a run, a checkpoint, or the name of a preset.
+
+        facegen plot schedule runs/celeba
+        facegen plot schedule celeba-attributes --out schedule.svg --csv
+    """
     from facegen.plotting.schedule import plot_schedule
 
-    tell(plot_schedule(subject, out, csv=csv), as_json=as_json, show=show)
+    return plot_schedule(subject, out, csv=csv)
