@@ -25,11 +25,11 @@ class Option:
     """
 
     help: str
+    panel: str | None = None
     _: KW_ONLY
     names: tuple[str, ...] = ()
     min: float | None = None
     max: float | None = None
-    panel: str | None = None
     metavar: str | None = None
     shown_default: str | None = None
     completes: Literal["attributes", "dataset kinds", "feature networks", "presets", "samplers"] | None = None
@@ -47,5 +47,5 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, terms(text)))
 
 
-Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; auto takes the fastest.", panel=HARDWARE)]
-BatchSize = Annotated[int | None, Option("Images at once.", min=1, panel=HARDWARE)]
+Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; auto takes the fastest.", HARDWARE)]
+BatchSize = Annotated[int | None, Option("Images at once.", HARDWARE, min=1)]

@@ -20,10 +20,10 @@ them, otherwise as their dataclass. Annotations for typer itself, such as its `A
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass, replace
-from types import MappingProxyType
-from typing import Annotated, Any, TypedDict, get_args, get_origin
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -32,15 +32,8 @@ from facegen.options import Option
 
 TALK = "Output"  # panel of the help
 INNER = "__"  # between the names of a dataclass in a field and of its own field
-Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", names=("--quiet", "-q"), panel=TALK)]
-Json = Annotated[bool, Option("Print the result as JSON on stdout.", names=("--json",), panel=TALK)]
-
-
-class HelpTexts(TypedDict):
-    """What typer calls them."""
-
-    help: str
-    short_help: str
+Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
+Json = Annotated[bool, Option("Print the result as JSON on stdout.", TALK, names=("--json",))]
 
 
 @dataclass(frozen=True)
@@ -59,6 +52,7 @@ def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., 
         taken = _parameters(function)
         shown = [] if show is None else _parameters(show, skipped=1)
 
+        @wraps(function)
         def run(**given: Any) -> None:
             result = function(**{one.name: _argument(one, given) for one in taken})
             if show is None or result is None:
@@ -72,11 +66,10 @@ def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., 
 
         asked = [option for one in (*taken, *shown) for option in _options(one)]
         if show is not None:
-            asked.append(_option("as_json", Json, default=False))
+            asked.append(_option("as_json", Json, False))
         asked.sort(key=lambda one: one.name == "quiet")  # comes last in its panel
         run.__dict__["__signature__"] = inspect.Signature(asked)
         run.__annotations__ = {one.name: one.annotation for one in asked}
-        run.__name__, run.__module__, run.__doc__ = function.__name__, function.__module__, function.__doc__
         return run
 
     return decorate
@@ -100,7 +93,7 @@ def name_of(one: Callable[..., None] | Group) -> str:
     return one.name if isinstance(one, Group) else one.__name__.strip("_").replace("_", "-")
 
 
-def help_texts(doc: str) -> HelpTexts:
+def help_texts(doc: str) -> dict[str, Any]:
     """`help` and `short_help` of what a docstring says."""
     about, examples = _read(doc)
     lines = "\n".join(f"  [cyan]{example.replace('[', chr(92) + '[')}[/]" for example in examples)
@@ -123,11 +116,11 @@ def _parameters(function: Callable[..., Any], skipped: int = 0) -> list[inspect.
 def _options(taken: inspect.Parameter) -> Iterator[inspect.Parameter]:
     """The options that make up one parameter of a command's function."""
     if taken.name == "progress":
-        yield _option("quiet", Quiet, default=False)
+        yield _option("quiet", Quiet, False)
     elif is_dataclass(taken.annotation):
         yield from _fields(_start(taken))
     else:
-        yield _option(taken.name, taken.annotation, default=taken.default)
+        yield _option(taken.name, taken.annotation, taken.default)
 
 
 def _argument(taken: inspect.Parameter, given: dict[str, Any]) -> Any:
@@ -152,7 +145,7 @@ def _fields(start: Any, within: str = "") -> Iterator[inspect.Parameter]:
         if is_dataclass(value):
             yield from _fields(value, f"{within}{name}{INNER}")
         elif _told(annotation) is not None:
-            yield _option(within + name, annotation, default=value, around=vars(start))
+            yield _option(within + name, annotation, value, **vars(start))
 
 
 def _filled(start: Any, given: dict[str, Any], within: str = "") -> Any:
@@ -181,9 +174,7 @@ def _told(annotation: Any) -> Option | None:
     return next((one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, Option)), None)
 
 
-def _option(
-    name: str, annotation: Any, *, default: Any, around: Mapping[str, Any] = MappingProxyType({})
-) -> inspect.Parameter:
+def _option(name: str, annotation: Any, default: Any, /, **around: Any) -> inspect.Parameter:
     """A parameter as typer reads it; `around` are the values that its help may name."""
     told = _told(annotation)
     if told is not None:
@@ -192,7 +183,7 @@ def _option(
             kind,
             typer.Option(
                 *(told.names or ["--" + name.rpartition(INNER)[2].replace("_", "-")]),
-                help=told.help.format_map(around),
+                help=told.help.format(**around),
                 min=told.min,
                 max=told.max,
                 metavar=told.metavar,

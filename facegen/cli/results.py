@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MAX_NUMBERS = 16  # listed one by one
+Column = tuple[str, Callable[[Any], Any]]  # its title, and what it says of a row
 
 
 class Summary(Protocol):
@@ -48,6 +49,14 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row), style=style)
     _print_rich(Text(title, style="bold"), table)
+
+
+def print_rows(
+    title: str, what: str, columns: Sequence[Column], rows: Iterable[tuple[str, Any]], *, style: str = ""
+) -> None:
+    """`print_table` of rows by name, under `what`, and of what each column says of them."""
+    cells = [(name, *(cell(row) for _, cell in columns)) for name, row in rows]
+    print_table(title, (what, *(column for column, _ in columns)), cells, style=style)
 
 
 def _print_rich(*renderables: RenderableType) -> None:

@@ -40,20 +40,14 @@ def _print(summary: TrainSummary) -> None:
 def train(
     run: Annotated[Path, Option("Folder of the run.")],
     progress: Progress,
-    preset: Annotated[
-        str | None, Option("See 'facegen presets list'.", completes="presets", panel=RECIPE)
-    ] = None,
-    config: Annotated[
-        Path | None, Option("YAML file of recipe keys, laid over the preset.", panel=RECIPE)
-    ] = None,
+    preset: Annotated[str | None, Option("See 'facegen presets list'.", RECIPE, completes="presets")] = None,
+    config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None,
     overrides: Annotated[
         tuple[str, ...],
-        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", names=("--set",), panel=RECIPE),
+        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
     ] = (),
-    data: Annotated[
-        Path | None, Option("Latents (generator) or data set (the others).", panel=RECIPE)
-    ] = None,
-    size: Annotated[Size, Option("smoke: a few steps, to try the pipeline out.", panel=RECIPE)] = "full",
+    data: Annotated[Path | None, Option("Latents (generator) or data set (the others).", RECIPE)] = None,
+    size: Annotated[Size, Option("smoke: a few steps, to try the pipeline out.", RECIPE)] = "full",
     resume: Annotated[bool, Option("Go on with the run where it stopped.")] = False,
     device: Device = "auto",
     dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,

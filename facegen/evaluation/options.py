@@ -29,9 +29,7 @@ class Selection(Drawing):
         int | None, Option("Images to judge; left out: {default_samples:,} drawn, or all there are.", min=1)
     ] = None
     default_samples: int = 1000
-    split: Annotated[str, Option("Split that labels, captions or a data set's images come from.")] = (
-        "validation"
-    )
+    split: Annotated[str, Option("Split the labels, captions or images come from.")] = "validation"
     data: Path | None = None
     prompt: str | None = None
 
@@ -41,8 +39,7 @@ class LabelledSelection(Selection):
     """A selection whose labels may come from elsewhere."""
 
     data: Annotated[
-        Path | None,
-        Option("Data set or latents the labels or captions come from; left out: the run's own."),
+        Path | None, Option("Data set or latents the labels or captions come from; left out: the run's own.")
     ] = None
 
 
@@ -107,9 +104,7 @@ class ControlOptions(Drawing):
         Option("Attributes or classes to toggle, as A,B; left out: all.", read=names),
     ] = None
     num_samples: Annotated[int, Option("Pairs of faces an attribute.", min=1)] = 64
-    base: Annotated[Base, Option("The rest of a request: labels of held-out people, or left open.")] = (
-        "labels"
-    )
+    base: Annotated[Base, Option("Rest of a request: labels of held-out people, or open.")] = "labels"
     data: Annotated[Path | None, Option(REQUESTS, names=("--data", "--reference"))] = None
     split: RequestSplit = "validation"
     grid_pairs: Annotated[int, Option("Pairs of each attribute in the picture.", min=0)] = 4
@@ -131,7 +126,7 @@ class ClipScoreOptions:
     """Which images, and how many go through CLIP at once."""
 
     selection: Selection = CaptionedSelection(default_samples=500)
-    batch_size: Annotated[int, Option("Images at once.", min=1, panel=HARDWARE)] = 32
+    batch_size: Annotated[int, Option("Images at once.", HARDWARE, min=1)] = 32
     device: Device = "auto"
 
 
@@ -218,5 +213,5 @@ class ReconstructionOptions:
         Path | None, Option("Report file, the picture beside it; left out: in RUN/evaluations.")
     ] = None
     seed: Seed = 0
-    batch_size: Annotated[int, Option("Images at once.", min=1, panel=HARDWARE)] = 64
+    batch_size: Annotated[int, Option("Images at once.", HARDWARE, min=1)] = 64
     device: Device = "auto"

@@ -46,13 +46,23 @@ class Asked(Drawn):
     like: Annotated[
         tuple[Path, ...],
         Option(
-            "A photo to vary, for a model of pictures.",
-            panel=REQUEST,
-            read=lambda photo: (photo,),
-            asked_as=Path,
+            "A photo to vary, for a model of pictures.", REQUEST, read=lambda photo: (photo,), asked_as=Path
         ),
     ] = ()
     crop: Crop = "center"
+
+
+def two_seeds(text: str) -> tuple[int, int]:
+    """The numbers of "3,9".
+
+    Raises:
+        UsageError: written otherwise.
+    """
+    try:
+        first, last = map(int, text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--seeds takes two whole numbers such as 3,9, not '{text}'.") from error
+    return first, last
 
 
 def read_places(texts: list[str]) -> tuple[tuple[float, float], ...]:
@@ -81,18 +91,15 @@ class AttentionOptions:
 
     kind: Annotated[
         Literal["self", "cross"] | None,
-        Option(
-            "self: of cells to each other; cross: to words or labels; left out: to words if any.",
-            panel=DRAWN,
-        ),
+        Option("self: of cells to each other; cross: to words or labels; left out: to words if any.", DRAWN),
     ] = None
-    layers: Annotated[str, Option("How many, evenly spaced, or names with commas.", panel=DRAWN)] = "3"
-    frames: Annotated[int, Option("Steps to record, from noise to face.", min=2, panel=DRAWN)] = 6
+    layers: Annotated[str, Option("How many, evenly spaced, or names with commas.", DRAWN)] = "3"
+    frames: Annotated[int, Option("Steps to record, from noise to face.", DRAWN, min=2)] = 6
     at: Annotated[
         tuple[tuple[float, float], ...],
         Option(
             "A place that looks, X,Y as shares of the picture; may be given several times.",
-            panel=DRAWN,
+            DRAWN,
             metavar="X,Y",
             read=read_places,
             asked_as=list[str],
@@ -100,11 +107,7 @@ class AttentionOptions:
     ] = ()
     words: Annotated[
         tuple[str, ...],
-        Option(
-            "A word or label to follow over time; may be given several times.",
-            names=("--word",),
-            panel=DRAWN,
-        ),
+        Option("A word or label to follow over time; may be given several times.", DRAWN, names=("--word",)),
     ] = ()
 
 
@@ -119,7 +122,7 @@ class Motion:
         tuple[str, ...],
         Option(
             "Finished faces turning from one class or wish into the next: NAME,NAME or 'all' classes.",
-            panel=REQUEST,
+            REQUEST,
             read=terms,
         ),
     ] = ()
@@ -137,12 +140,10 @@ class LatentMapOptions:
 
     method: Annotated[Method, Option("How many dimensions become two.")] = "pca"
     color_by: Annotated[
-        str | None,
-        Option("Attribute, class column or number.", shown_default="the most balanced attribute"),
+        str | None, Option("Attribute, class column or number.", shown_default="the most balanced attribute")
     ] = None
     thumbnails: Annotated[
-        int | None,
-        Option("Show at most this many faces, decoded; 0: none.", min=0, shown_default="40"),
+        int | None, Option("Show at most this many faces, decoded; 0: none.", min=0, shown_default="40")
     ] = None
     count: Annotated[int, Option("Draw this many latents, at random.", min=3)] = 5000
     split: Annotated[str, Option("Of which images: train, validation or test.")] = "train"

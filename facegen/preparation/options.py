@@ -52,40 +52,36 @@ class PrepareOptions:
     (`facegen.datasets.hub.Config`), `count` is for kinds that draw (avatars).
     """
 
-    size: Annotated[int, Option("Side of the square images in pixels.", panel=IMAGES)] = 64
-    crop: Annotated[str, Option("A crop of the kind; auto: the one that suits it.", panel=IMAGES)] = "auto"
-    min_side: Annotated[int, Option("Leave out images that are smaller than this.", panel=IMAGES)] = 16
-    count: Annotated[int | None, Option("How many avatars to draw; 10,000 if left out.", panel=RECORDS)] = (
-        None
-    )
-    limit: Annotated[int | None, Option("Keep this many, chosen evenly.", panel=RECORDS)] = None
+    size: Annotated[int, Option("Side of the square images in pixels.", IMAGES)] = 64
+    crop: Annotated[str, Option("A crop of the kind; auto: the one that suits it.", IMAGES)] = "auto"
+    min_side: Annotated[int, Option("Leave out images that are smaller than this.", IMAGES)] = 16
+    count: Annotated[int | None, Option("How many avatars to draw; 10,000 if left out.", RECORDS)] = None
+    limit: Annotated[int | None, Option("Keep this many, chosen evenly.", RECORDS)] = None
     splits: Annotated[
         tuple[float, float, float] | None,
         Option(
             "Shares of train, validation, test; left out: the source's own.",
+            RECORDS,
             metavar="TRAIN,VALIDATION,TEST",
-            panel=RECORDS,
             read=read_splits,
         ),
     ] = None
-    seed: Annotated[int, Option("Of drawing, choosing and splitting.", min=0, panel=RECORDS)] = 0
-    strict: Annotated[bool, Option("Fail where images and labels do not match.", panel=RECORDS)] = False
-    max_reject_share: Annotated[float, Option("Fail if more than this share is unusable.", panel=RECORDS)] = (
-        0.5
-    )
+    seed: Annotated[int, Option("Of drawing, choosing and splitting.", RECORDS, min=0)] = 0
+    strict: Annotated[bool, Option("Fail where images and labels do not match.", RECORDS)] = False
+    max_reject_share: Annotated[float, Option("Fail if more than this share is unusable.", RECORDS)] = 0.5
     columns: Annotated[
         dict[str, str] | None,
         Option(
             "What columns are: a label's name (class:NAME for a class), image, caption, identity, split, id;"
             " none leaves out.",
+            HUB,
             metavar="NAME=COLUMN,...",
-            panel=HUB,
             read=read_columns,
         ),
     ] = None
-    subset: Annotated[str | None, Option("Which one, if it has several.", panel=HUB)] = None
-    revision: Annotated[str | None, Option("Branch, tag or commit on the hub.", panel=HUB)] = None
-    workers: Annotated[int | None, Option("Processes; left out: one a core.", panel=HARDWARE)] = None
+    subset: Annotated[str | None, Option("Which one, if it has several.", HUB)] = None
+    revision: Annotated[str | None, Option("Branch, tag or commit on the hub.", HUB)] = None
+    workers: Annotated[int | None, Option("Processes; left out: one a core.", HARDWARE)] = None
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,19 @@ from facegen.options import HARDWARE, Device, Option
 DEFAULT_FRAMES = 9
 REQUEST, SAMPLING = "What to ask for", "Sampling (the run's own where left out)"
 
-Prompt = Annotated[str | None, Option("In words, e.g. 'a smiling woman, no glasses'.", panel=REQUEST)]
+Prompt = Annotated[str | None, Option("In words, e.g. 'a smiling woman, no glasses'.", REQUEST)]
 Attributes = Annotated[
-    str | None,
-    Option("NAME=1 asks for, NAME=0 against; comma-separated.", completes="attributes", panel=REQUEST),
+    str | None, Option("NAME=1 asks for, NAME=0 against; comma-separated.", REQUEST, completes="attributes")
 ]
-ClassName = Annotated[str | None, Option("A class of the data set.", names=("--class",), panel=REQUEST)]
+ClassName = Annotated[str | None, Option("A class of the data set.", REQUEST, names=("--class",))]
 Crop = Annotated[
-    str, Option("How photos are cut: center, face (aligned CelebA), none, or SHARE,X,Y.", panel=REQUEST)
+    str, Option("How photos are cut: center, face (aligned CelebA), none, or SHARE,X,Y.", REQUEST)
 ]
 Seed = Annotated[int, Option("Seed of the first image.", min=0)]
 Sampler = Annotated[
-    str | None, Option("ddpm, ddim, dpmpp_2m, heun or euler.", completes="samplers", panel=SAMPLING)
+    str | None, Option("ddpm, ddim, dpmpp_2m, heun or euler.", SAMPLING, completes="samplers")
 ]
-Weights = Annotated[Literal["ema", "model"], Option("ema: averaged; model: as last trained.", panel=SAMPLING)]
+Weights = Annotated[Literal["ema", "model"], Option("ema: averaged; model: as last trained.", SAMPLING)]
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class Drawing:
     """How a run draws; None takes the recipe's own setting. Image i has seed `seed + i`."""
 
     seed: Seed = 0
-    guidance: Annotated[float | None, Option("Guidance scale; 1 is off.", min=0, panel=SAMPLING)] = None
-    steps: Annotated[int | None, Option("Sampler steps.", min=1, panel=SAMPLING)] = None
+    guidance: Annotated[float | None, Option("Guidance scale; 1 is off.", SAMPLING, min=0)] = None
+    steps: Annotated[int | None, Option("Sampler steps.", SAMPLING, min=1)] = None
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,10 @@ class SampleRequest:
     prompt: Prompt = None
     attributes: Attributes = None
     class_name: ClassName = None
-    blend: Annotated[
-        str | None, Option("A mix: NAME:WEIGHT,NAME:WEIGHT of classes or wishes.", panel=REQUEST)
-    ] = None
-    like: Annotated[
-        tuple[Path, ...], Option("A photo to vary; may be given several times.", panel=REQUEST)
-    ] = ()
-    between: Annotated[tuple[Path, Path] | None, Option("Two photos to walk between.", panel=REQUEST)] = None
-    frames: Annotated[int | None, Option("Pictures of a walk; left out: 9.", min=2, panel=REQUEST)] = None
+    blend: Annotated[str | None, Option("Mix: NAME:WEIGHT,NAME:WEIGHT of classes or wishes.", REQUEST)] = None
+    like: Annotated[tuple[Path, ...], Option("A photo to vary; may be given several times.", REQUEST)] = ()
+    between: Annotated[tuple[Path, Path] | None, Option("Two photos to walk between.", REQUEST)] = None
+    frames: Annotated[int | None, Option("Pictures of a walk; left out: 9.", REQUEST, min=2)] = None
     crop: Crop = "center"
     seed: Seed = 0
     count: Annotated[
@@ -93,10 +88,10 @@ class SampleRequest:
 class SampleOptions(SampleRequest, Drawing):
     """What to ask for and how; without `out`, the first free `samples/0001`, `samples/0002`, ... is used."""
 
-    negative: Annotated[str | None, Option("What guidance steers away from, in words.", panel=REQUEST)] = None
+    negative: Annotated[str | None, Option("What guidance steers away from, in words.", REQUEST)] = None
     sampler: Sampler = None
     out: Annotated[Path | None, Option("New folder; left out: samples/0001, samples/0002, ...")] = None
-    batch_size: Annotated[int | None, Option("Images drawn at once.", min=1, panel=HARDWARE)] = None
+    batch_size: Annotated[int | None, Option("Images drawn at once.", HARDWARE, min=1)] = None
     device: Device = "auto"
     weights: Weights = "ema"
 
@@ -109,8 +104,7 @@ class ReproduceOptions:
     """
 
     run: Annotated[
-        Path | None,
-        Option("The model; left out: the run the image names, or any near by with its weights."),
+        Path | None, Option("The model; left out: the run the image names, or any near by with its weights.")
     ] = None
     photos: Annotated[
         tuple[Path, ...],
@@ -119,4 +113,4 @@ class ReproduceOptions:
         ),
     ] = ()
     out: Annotated[Path | None, Option("PNG to write; left out: compare only.")] = None
-    device: Annotated[str | None, Option("Left out: the kind the image was made on.", panel=HARDWARE)] = None
+    device: Annotated[str | None, Option("Left out: the kind the image was made on.", HARDWARE)] = None

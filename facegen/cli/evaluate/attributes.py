@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import Judge
 from facegen.cli.options import Run
-from facegen.cli.results import interval, percent, print_facts, print_table
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows
 from facegen.evaluation.options import AttributeOptions
 
 if TYPE_CHECKING:
@@ -15,53 +15,42 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress
 
 
+ASKED = {
+    "all": "everything asked for",
+    "present": "asked to be present",
+    "absent": "asked to be absent",
+    "whole_request": "whole requests",
+}
+CAME_TRUE: tuple[Column, ...] = (
+    ("share", lambda row: percent(row["share"])),
+    ("95 % interval", lambda row: interval(row["low"], row["high"])),
+    ("asked", lambda row: row["num_asked"]),
+)
+BY_ATTRIBUTE: tuple[Column, ...] = (
+    ("asked for", lambda row: row["asked_yes"]["num_asked"]),
+    ("recall", lambda row: percent(row["recall"])),
+    ("asked against", lambda row: row["asked_no"]["num_asked"]),
+    ("stayed away", lambda row: percent(row["asked_no"]["hit_rate"])),
+    ("precision", lambda row: percent(row["precision"])),
+    ("accuracy", lambda row: percent(row["accuracy"])),
+    ("real faces", lambda row: percent(row["accuracy_on_real"])),
+    ("classifier right", lambda row: percent(row["classifier_accuracy"])),
+)
+KEPT: tuple[Column, ...] = (
+    ("kept", lambda row: percent(row["agreement"])),
+    ("95 % interval", lambda row: interval(row["agreement_low"], row["agreement_high"])),
+    ("by chance", lambda row: percent(row["chance"])),
+    ("above chance by", lambda row: percent(row["margin"])),
+    ("95 % interval", lambda row: interval(row["margin_low"], row["margin_high"])),
+)
+
+
 def _print(report: AttributeReport) -> None:
-    shares = [
-        (label, report.generated[key])
-        for label, key in (
-            ("everything asked for", "all"),
-            ("asked to be present", "present"),
-            ("asked to be absent", "absent"),
-            ("whole requests", "whole_request"),
-        )
-        if report.generated[key]
-    ]
-    print_table(
-        f"Came true in {report.num_samples:,} images",
-        ("", "share", "95 % interval", "asked"),
-        [(label, percent(s["share"]), interval(s["low"], s["high"]), s["num_asked"]) for label, s in shares],
-    )
-    print_table(
-        "By attribute",
-        (
-            "attribute",
-            "asked for",
-            "recall",
-            "asked against",
-            "stayed away",
-            "precision",
-            "accuracy",
-            "real faces",
-            "classifier right",
-        ),
-        [_attribute_row(name, row) for name, row in report.attributes.items()],
-    )
-    kept = report.kept or {}
-    print_table(
-        "Kept from the picture asked with",
-        ("attribute", "kept", "95 % interval", "by chance", "above chance by", "95 % interval"),
-        [
-            (
-                name,
-                percent(row["agreement"]),
-                interval(row["agreement_low"], row["agreement_high"]),
-                percent(row["chance"]),
-                percent(row["margin"]),
-                interval(row["margin_low"], row["margin_high"]),
-            )
-            for name, row in kept.items()
-        ],
-    )
+    generated, kept = report.generated, report.kept or {}
+    shares = [(label, generated[key]) for key, label in ASKED.items() if generated[key]]
+    print_rows(f"Came true in {report.num_samples:,} images", "", CAME_TRUE, shares)
+    print_rows("By attribute", "attribute", BY_ATTRIBUTE, report.attributes.items())
+    print_rows("Kept from the picture asked with", "attribute", KEPT, kept.items())
     above = sum(row["margin_low"] > 0 for row in kept.values())
     print_facts(
         {
@@ -71,21 +60,6 @@ def _print(report: AttributeReport) -> None:
             "Grid": report.grid,
             "Saved to": report.saved_to,
         }
-    )
-
-
-def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    yes, no = row["asked_yes"], row["asked_no"]
-    return (
-        name,
-        yes["num_asked"],
-        percent(row["recall"]),
-        no["num_asked"],
-        percent(no["hit_rate"]),
-        percent(row["precision"]),
-        percent(row["accuracy"]),
-        percent(row["accuracy_on_real"]),
-        percent(row["classifier_accuracy"]),
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import JUDGE, RealFaces
-from facegen.cli.results import interval, percent, print_facts, print_table
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows
 from facegen.evaluation.options import ClassifierOptions
 
 if TYPE_CHECKING:
@@ -17,19 +17,24 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress
 
 
+COLUMNS: tuple[Column, ...] = (
+    ("AUC", lambda row: None if row["auc"] is None else f"{row['auc']:.3f}"),
+    ("95 % interval", lambda row: row["auc_interval"] and "{:.3f}–{:.3f}".format(*row["auc_interval"])),
+    ("balanced", lambda row: percent(row["balanced_accuracy"])),
+    ("95 % interval", lambda row: interval(*row["balanced_accuracy_interval"] or (None, None))),
+    ("accuracy", lambda row: percent(row["accuracy"])),
+    ("commoner", lambda row: percent(row["majority"])),
+    ("has it", lambda row: row["num_positive"]),
+)
+
+
 def _print(report: ClassifierReport) -> None:
     ordered = sorted(report.labels.items(), key=lambda item: -(item[1]["auc"] or 0.0))
     few = [item for item in ordered if item[1]["num_positive"] < report.min_positives]
-    columns = ("label", "AUC", "95 % interval", "balanced", "95 % interval", "accuracy", "commoner", "has it")
-    rows = [_row(name, scores) for name, scores in ordered if (name, scores) not in few]
-    splits = " and ".join(report.splits)
-    print_table(f"{report.num_images:,} real faces ({splits})", columns, rows)
-    print_table(
-        f"Fewer than {report.min_positives} faces have it: hardly known",
-        columns,
-        [_row(name, scores) for name, scores in few],
-        style="dim",
-    )
+    title = f"{report.num_images:,} real faces ({' and '.join(report.splits)})"
+    print_rows(title, "label", COLUMNS, [item for item in ordered if item not in few])
+    hardly_known = f"Fewer than {report.min_positives} faces have it: hardly known"
+    print_rows(hardly_known, "label", COLUMNS, few, style="dim")
     means = report.means
     print_facts(
         {
@@ -39,20 +44,6 @@ def _print(report: ClassifierReport) -> None:
             "Remark": "\n".join(report.remarks) or None,
             "Saved to": report.saved_to,
         }
-    )
-
-
-def _row(name: str, scores: dict[str, Any]) -> tuple[Any, ...]:
-    auc, balanced = scores["auc_interval"], scores["balanced_accuracy_interval"]
-    return (
-        name,
-        None if scores["auc"] is None else f"{scores['auc']:.3f}",
-        None if auc is None else f"{auc[0]:.3f}–{auc[1]:.3f}",
-        percent(scores["balanced_accuracy"]),
-        None if balanced is None else interval(*balanced),
-        percent(scores["accuracy"]),
-        percent(scores["majority"]),
-        scores["num_positive"],
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import Judge
 from facegen.cli.options import Run
-from facegen.cli.results import interval, percent, print_facts, print_table
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows, print_table
 from facegen.evaluation.options import ControlOptions
 
 if TYPE_CHECKING:
@@ -26,11 +26,16 @@ def _print(report: ControlReport) -> None:
             _summary("leakage", report.leakage, report.leakage_chance, report.classifier_leakage),
         ],
     )
-    print_table(
-        "By toggled attribute",
-        ("attribute", "came true", "95 % interval", "more often by", "limit", "leakage", "most into"),
-        [_row(row, report) for row in report.rows],
+    columns: tuple[Column, ...] = (
+        ("came true", lambda row: percent(row["hit"]["share"])),
+        ("95 % interval", lambda row: interval(row["hit"]["low"], row["hit"]["high"])),
+        ("more often by", lambda row: percent(row["effect"]["share"])),
+        ("limit", lambda row: percent(report.classifier_limits[row["attribute"]]["hit"])),
+        ("leakage", lambda row: percent(row["mean_leakage"])),
+        ("most into", _most_into),
     )
+    by_name = [(row["attribute"], row) for row in report.rows]
+    print_rows("By toggled attribute", "attribute", columns, by_name)
     print_facts(
         {
             "No effect shown": ", ".join(report.no_effect_shown) or "none: asking makes each more frequent",
@@ -48,34 +53,19 @@ def _summary(
 ) -> tuple[Any, ...]:
     if found is None:
         return name, None, None, None, None
-    return (
-        name,
-        percent(found["share"]),
-        interval(found["low"], found["high"]),
-        percent(chance),
-        percent(limit),
-    )
+    reach = interval(found["low"], found["high"])
+    return name, percent(found["share"]), reach, percent(chance), percent(limit)
 
 
-def _row(row: dict[str, Any], report: ControlReport) -> tuple[Any, ...]:
-    hit = row["hit"]
+def _most_into(row: dict[str, Any]) -> str | None:
     leaks = {name: cell["share"] for name, cell in row["leakage"].items() if cell and cell["share"] > 0}
     worst = sorted(leaks, key=lambda name: -leaks[name])[:MOST_LEAKS]
-    return (
-        row["attribute"],
-        percent(hit["share"]),
-        interval(hit["low"], hit["high"]),
-        percent(row["effect"]["share"]),
-        percent(report.classifier_limits[row["attribute"]]["hit"]),
-        percent(row["mean_leakage"]),
-        ", ".join(f"{name} {percent(leaks[name])}" for name in worst) or None,
-    )
+    return ", ".join(f"{name} {percent(leaks[name])}" for name in worst) or None
 
 
 def _accuracy(report: ControlReport) -> float | None:
-    known = [
-        limit["accuracy"] for limit in report.classifier_limits.values() if limit["accuracy"] is not None
-    ]
+    accuracies = [limit["accuracy"] for limit in report.classifier_limits.values()]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
     return sum(known) / len(known) if known else None
 
 

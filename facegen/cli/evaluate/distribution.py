@@ -21,8 +21,8 @@ Sweep = Annotated[
     str | None,
     Option(
         "Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+        "Sweep (of a run)",
         metavar="NAME=VALUES",
-        panel="Sweep (of a run)",
     ),
 ]
 

@@ -20,18 +20,7 @@ if TYPE_CHECKING:
 def _print(report: MemorizationReport) -> None:
     rows = [
         (name, percent(row["share"]), interval(row["low"], row["high"]), row["num_samples"])
-        for name, row in (
-            (
-                "this one",
-                {
-                    "share": report.share,
-                    "low": report.low,
-                    "high": report.high,
-                    "num_samples": report.num_samples,
-                },
-            ),
-            ("unseen real faces", report.held_out),
-        )
+        for name, row in (("this one", vars(report)), ("unseen real faces", report.held_out))
     ]
     bound = percent(report.nominal_rate)
     title = f"Nearer to one of {report.num_train:,} training images than {bound} of unseen faces"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import Judge, Reference, Subject
-from facegen.cli.results import print_facts, print_table
+from facegen.cli.results import Column, print_facts, print_rows
 from facegen.evaluation.options import SubgroupOptions
 
 if TYPE_CHECKING:
@@ -15,16 +14,31 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress
 
 
+COLUMNS: tuple[Column, ...] = (
+    ("images", lambda row: row["num_samples"]),
+    ("real", lambda row: row["num_reference"]),
+    ("KID", lambda row: _score(row["kid"])),
+    ("Fréchet", lambda row: _score(row["frechet"])),
+    ("precision", lambda row: _score(row["precision"])),
+    ("recall", lambda row: _score(row["recall"])),
+    ("as asked", lambda row: _score(row["accuracy"])),
+    ("real faces", lambda row: _score(row["real_accuracy"])),
+)
+APART: tuple[Column, ...] = (
+    ("apart: images", lambda row: (row["apart"] or row)["num_samples"]),
+    ("KID", lambda row: _score((row["apart"] or row)["kid"])),
+    ("precision", lambda row: _score((row["apart"] or row)["precision"])),
+)
+
+
 def _print(report: SubgroupReport) -> None:
-    shown = [*_COLUMNS]
-    if any(row["apart"] for row in report.rows):
-        shown += _APART
-    shown = [column for column in shown if any(column[1](row) is not None for row in report.rows)]
-    columns = ("group", *(title for title, _ in shown))
-    large = [_row(row, shown) for row in report.rows if not row["small"]]
-    small = [_row(row, shown) for row in report.rows if row["small"]]
-    print_table(f"By group, {report.features} features (95 % intervals)", columns, large)
-    print_table(f"Too small to tell (fewer than {report.small_below} images)", columns, small, style="dim")
+    columns = COLUMNS + (APART if any(row["apart"] for row in report.rows) else ())
+    shown = [column for column in columns if any(column[1](row) is not None for row in report.rows)]
+    large = [(_name(row), row) for row in report.rows if not row["small"]]
+    small = [(_name(row), row) for row in report.rows if row["small"]]
+    print_rows(f"By group, {report.features} features (95 % intervals)", "group", shown, large)
+    too_small = f"Too small to tell (fewer than {report.small_below} images)"
+    print_rows(too_small, "group", shown, small, style="dim")
     print_facts(
         {
             "Worse off": ", ".join(report.worse_off) or "no group beyond doubt",
@@ -34,12 +48,8 @@ def _print(report: SubgroupReport) -> None:
     )
 
 
-Shown = tuple[str, Callable[[dict[str, Any]], Any]]
-
-
-def _row(row: dict[str, Any], shown: list[Shown]) -> tuple[Any, ...]:
-    name = f"{row['label']} = {row['value']}" if row["value"] else row["label"]
-    return (name, *(value(row) for _, value in shown))
+def _name(row: dict[str, Any]) -> str:
+    return f"{row['label']} = {row['value']}" if row["value"] else row["label"]
 
 
 def _score(found: dict[str, float] | None) -> str | None:
@@ -51,23 +61,6 @@ def _score(found: dict[str, float] | None) -> str | None:
 
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-_COLUMNS: tuple[Shown, ...] = (
-    ("images", lambda row: row["num_samples"]),
-    ("real", lambda row: row["num_reference"]),
-    ("KID", lambda row: _score(row["kid"])),
-    ("Fréchet", lambda row: _score(row["frechet"])),
-    ("precision", lambda row: _score(row["precision"])),
-    ("recall", lambda row: _score(row["recall"])),
-    ("as asked", lambda row: _score(row["accuracy"])),
-    ("real faces", lambda row: _score(row["real_accuracy"])),
-)
-_APART: tuple[Shown, ...] = (
-    ("apart: images", lambda row: (row["apart"] or row)["num_samples"]),
-    ("KID", lambda row: _score((row["apart"] or row)["kid"])),
-    ("precision", lambda row: _score((row["apart"] or row)["precision"])),
-)
 
 
 @command(_print)

@@ -3,21 +3,7 @@
 from __future__ import annotations
 
 from facegen.cli.command import Group
-from facegen.cli.plot import (
-    animation,
-    architecture,
-    attention,
-    attributes,
-    blend,
-    curves,
-    denoising,
-    interpolation,
-    latents,
-    reconstructions,
-    samples,
-    schedule,
-    timelapse,
-)
+from facegen.cli.plot import faces, records
 
 GROUP = Group(
     "plot",
@@ -26,18 +12,18 @@ GROUP = Group(
     Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.
     """,
     (
-        schedule.schedule,
-        architecture.architecture,
-        curves.curves,
-        attributes.attributes,
-        samples.samples,
-        denoising.denoising,
-        animation.animation,
-        reconstructions.reconstructions,
-        blend.blend,
-        interpolation.interpolation,
-        timelapse.timelapse,
-        latents.latents,
-        attention.attention,
+        records.schedule,
+        records.architecture,
+        records.curves,
+        records.attributes,
+        faces.samples,
+        faces.denoising,
+        faces.animation,
+        records.reconstructions,
+        faces.blend,
+        faces.interpolation,
+        faces.timelapse,
+        records.latents,
+        faces.attention,
     ),
 )

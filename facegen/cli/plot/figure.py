@@ -19,11 +19,7 @@ Out = Annotated[
 Csv = Annotated[bool, Option("Write the numbers behind the figure beside it.")]
 Show = Annotated[
     bool | None,
-    Option(
-        "Show the picture in the terminal; left out: where it can.",
-        names=("--show/--no-show",),
-        panel=TALK,
-    ),
+    Option("Show the picture in the terminal; left out: where it can.", TALK, names=("--show/--no-show",)),
 ]
 
 
