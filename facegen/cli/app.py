@@ -31,7 +31,7 @@ from facegen.cli import (
     train,
     version,
 )
-from facegen.cli.options import described
+from facegen.cli.command import add, help_texts, name_of
 from facegen.errors import FacegenError, StorageError
 
 INTERRUPTED = 130
@@ -46,25 +46,32 @@ STORAGE_ERRNOS = {  # what a disk or its rights refuse is no bug of ours
     errno.EPERM,
     errno.EROFS,
 }
-ABOUT = (
-    "From a folder of faces to a trained, sampled and judged generator.",
-    "Start with the demo; 'facegen COMMAND --help' has options and examples.",
-)
-ORDER = (
-    "demo",
-    "prepare",
-    "label",
-    "encode",
-    "train",
-    "sample",
-    "studio",
-    "reproduce",
-    "eval",
-    "compare",
-    "report",
-    "plot",
-    "presets",
-    "version",
+ABOUT = """From a folder of faces to a trained, sampled and judged generator.
+
+Start with the demo; 'facegen COMMAND --help' has options and examples.
+
+    facegen demo --out demo
+    facegen prepare celeba CelebA --out data/celeba
+    facegen encode data/celeba --autoencoder runs/ae --out latents/celeba
+    facegen train --preset celeba-attributes --data latents/celeba --run run
+    facegen sample run --prompt "a smiling woman with blond hair"
+    facegen eval attributes run --classifier runs/judge
+"""
+COMMANDS = (
+    demo.demo,
+    prepare.prepare,
+    label.label,
+    encode.encode,
+    train.train,
+    sample.sample,
+    studio.studio,
+    reproduce.reproduce,
+    evaluate.GROUP,
+    compare.compare,
+    report.report,
+    plot.GROUP,
+    presets.GROUP,
+    version.version,
 )
 
 
@@ -72,7 +79,7 @@ class FacegenGroup(TyperGroup):
     """Turns whatever a command raises into a message on stderr and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=ORDER.index)
+        return sorted(super().list_commands(ctx), key=[name_of(one) for one in COMMANDS].index)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -103,33 +110,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    **described(
-        ABOUT,
-        "facegen demo --out demo",
-        "facegen prepare celeba CelebA --out data/celeba",
-        "facegen encode data/celeba --autoencoder runs/ae --out latents/celeba",
-        "facegen train --preset celeba-attributes --data latents/celeba --run run",
-        'facegen sample run --prompt "a smiling woman with blond hair"',
-        "facegen eval attributes run --classifier runs/judge",
-    ),
+    **help_texts(ABOUT),
 )
-for command in (
-    demo,
-    prepare,
-    label,
-    encode,
-    train,
-    sample,
-    studio,
-    reproduce,
-    evaluate,
-    compare,
-    report,
-    plot,
-    presets,
-    version,
-):
-    command.register(app)
+for command in COMMANDS:
+    add(app, command)
 
 
 def main() -> None:

@@ -51,3 +51,12 @@ def attribute_names() -> list[str]:
 def _kinds(family: str) -> list[str]:
     names = (path.stem for path in (_PACKAGE / family).glob("*.py"))
     return sorted(name for name in names if not name.startswith("_"))
+
+
+COMPLETIONS = {  # by what an `Option` says that it completes
+    "attributes": attribute_requests,
+    "dataset kinds": dataset_kinds,
+    "feature networks": feature_networks,
+    "presets": preset_names,
+    "samplers": sampler_kinds,
+}

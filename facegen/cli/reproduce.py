@@ -5,66 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
-from facegen.cli.options import HARDWARE, Json, Quiet, described
+from facegen.cli.command import command
+from facegen.cli.results import print_facts
+from facegen.sampling.options import ReproduceOptions
 
 if TYPE_CHECKING:
+    from facegen.protocols import Progress
     from facegen.sampling.reproduce import ReproduceSummary
 
-ABOUT = (
-    "Make an image again from the settings it carries.",
-    "Finds the model by its hash, and says how close it came: the same pixels, or how they differ. Takes the"
-    " images and grids of 'facegen sample' and the studio.",
-)
 
-
-def register(app: typer.Typer) -> None:
-    app.command(
-        "reproduce",
-        **described(
-            ABOUT,
-            "facegen reproduce samples/0001/seed-00000003.png",
-            "facegen reproduce face.png --run runs/celeba --out again.png",
-            "facegen reproduce like-me.png --photo moved/me.jpg --json",
-        ),
-    )(reproduce)
-
-
-def reproduce(
-    image: Annotated[Path, typer.Argument(help="A PNG made by facegen.", show_default=False)],
-    run: Annotated[
-        Path | None,
-        typer.Option(help="The model; left out: the run the image names, or any near by with its weights."),
-    ] = None,
-    photo: Annotated[
-        list[Path] | None,
-        typer.Option(help="A photo of --like or --between that was moved; may be given several times."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="PNG to write; left out: compare only.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="Left out: the kind the image was made on.", rich_help_panel=HARDWARE),
-    ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.sampling.reproduce import ReproduceOptions
-    from facegen.sampling.reproduce import reproduce as run_reproduce
-
-    options = ReproduceOptions(run, tuple(photo or ()), out, device)
-    summary = run_reproduce(image, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(summary)
-    else:
-        _print_summary(summary)
-
-
-def _print_summary(summary: ReproduceSummary) -> None:
-    from facegen.cli.results import print_facts
-
+def _print(summary: ReproduceSummary) -> None:
     closeness = summary.closeness
     result = "identical: every pixel is the same"
     if not closeness.identical:
@@ -82,3 +34,23 @@ def _print_summary(summary: ReproduceSummary) -> None:
             "Written": summary.out,
         }
     )
+
+
+@command(_print)
+def reproduce(
+    image: Annotated[Path, Argument(help="A PNG made by facegen.")],
+    options: ReproduceOptions,
+    progress: Progress,
+) -> ReproduceSummary:
+    """Make an image again from the settings it carries.
+
+    Finds the model by its hash, and says how close it came: the same pixels, or how they differ. Takes the
+    images and grids of 'facegen sample' and the studio.
+
+        facegen reproduce samples/0001/seed-00000003.png
+        facegen reproduce face.png --run runs/celeba --out again.png
+        facegen reproduce like-me.png --photo moved/me.jpg --json
+    """
+    from facegen.sampling.reproduce import reproduce
+
+    return reproduce(image, options, progress)

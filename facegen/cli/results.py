@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 MAX_NUMBERS = 16  # listed one by one
+Column = tuple[str, Callable[[Any], Any]]  # its title, and what it says of a row
 
 
 class Summary(Protocol):
@@ -20,9 +21,10 @@ class Summary(Protocol):
     def to_json(self) -> dict[str, Any]: ...
 
 
-def print_json(summary: Summary) -> None:
-    """Print `summary.to_json()` as indented JSON on stdout."""
-    json.dump(summary.to_json(), sys.stdout, indent=2, ensure_ascii=False, default=str)
+def print_json(result: Summary | dict[str, Any] | list[Any]) -> None:
+    """Print a result, or its `to_json()`, as indented JSON on stdout."""
+    data = result if isinstance(result, dict | list) else result.to_json()
+    json.dump(data, sys.stdout, indent=2, ensure_ascii=False, default=str)
     sys.stdout.write("\n")
 
 
@@ -47,6 +49,14 @@ def print_table(
     for row in rows:
         table.add_row(*(Text(cell_text(value)) for value in row), style=style)
     _print_rich(Text(title, style="bold"), table)
+
+
+def print_rows(
+    title: str, what: str, columns: Sequence[Column], rows: Iterable[tuple[str, Any]], *, style: str = ""
+) -> None:
+    """`print_table` of rows by name, under `what`, and of what each column says of them."""
+    cells = [(name, *(cell(row) for _, cell in columns)) for name, row in rows]
+    print_table(title, (what, *(column for column, _ in columns)), cells, style=style)
 
 
 def _print_rich(*renderables: RenderableType) -> None:

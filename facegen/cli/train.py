@@ -3,92 +3,80 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from facegen.cli.completion import preset_names
-from facegen.cli.options import Device, Json, Quiet, Size, described
+from facegen.cli.command import command
+from facegen.cli.console import duration_text
+from facegen.cli.results import print_facts
+from facegen.options import Device, Option
 
 if TYPE_CHECKING:
     from facegen.config.recipe import Recipe
     from facegen.protocols import Progress
     from facegen.training.train import TrainSummary
 
-ABOUT = (
-    "Train a generator, an autoencoder or an attribute classifier.",
-    "Which one, and how, is what the preset or config file says. The run folder gets the full recipe,"
-    " metrics, previews and checkpoints; --resume goes on exactly where a stopped run stood.",
-)
 RECIPE = "Recipe: preset < config file < --set"
+Size = Literal["full", "smoke"]
 
 
-def register(app: typer.Typer) -> None:
-    app.command(
-        "train",
-        **described(
-            ABOUT,
-            "facegen train --preset celeba-attributes --data latents/celeba --run run",
-            "facegen train --run run --resume",
-            "facegen train --preset avatars --data latents --run run --set ema.decay=0.99",
-            "facegen train --preset avatars --data latents --run try --size smoke",
-            "facegen train --config my.yaml --run runs/mine --dry-run",
-        ),
-    )(train)
+def _print(summary: TrainSummary) -> None:
+    print_facts(
+        {
+            "Run": summary.run,
+            "Task": summary.task,
+            "Steps": summary.steps,
+            "Images seen": summary.images_seen,
+            "Parameters": summary.parameters,
+            "Time": duration_text(summary.seconds),
+            "Skipped steps": summary.skipped_steps or None,
+            "Validation loss": summary.validation.get("loss"),
+            "Verdict": summary.validation.get("verdict"),
+            "Best checkpoint": summary.best_checkpoint,
+        }
+    )
 
 
+@command(_print)
 def train(
-    run: Annotated[Path, typer.Option(help="Folder of the run.", show_default=False)],
-    preset: Annotated[
-        str | None,
-        typer.Option(help="See 'facegen presets list'.", autocompletion=preset_names, rich_help_panel=RECIPE),
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="YAML file of recipe keys, laid over the preset.", rich_help_panel=RECIPE),
-    ] = None,
+    run: Annotated[Path, Option("Folder of the run.")],
+    progress: Progress,
+    preset: Annotated[str | None, Option("See 'facegen presets list'.", RECIPE, completes="presets")] = None,
+    config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None,
     overrides: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="One recipe key, e.g. optimizer.lr=2e-4; repeatable.", rich_help_panel=RECIPE
-        ),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Latents (generator) or data set (the others).", rich_help_panel=RECIPE),
-    ] = None,
-    size: Annotated[
-        Size, typer.Option(help="smoke: a few steps, to try the pipeline out.", rich_help_panel=RECIPE)
-    ] = Size.FULL,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run where it stopped.")] = False,
+        tuple[str, ...],
+        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
+    ] = (),
+    data: Annotated[Path | None, Option("Latents (generator) or data set (the others).", RECIPE)] = None,
+    size: Annotated[Size, Option("smoke: a few steps, to try the pipeline out.", RECIPE)] = "full",
+    resume: Annotated[bool, Option("Go on with the run where it stopped.")] = False,
     device: Device = "auto",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the full recipe as YAML, tell sizes, and stop.")
-    ] = False,
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    recipe = compose_recipe(run, preset, config, overrides or [], data, size=size, resume=resume)
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
+    dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,
+) -> TrainSummary | None:
+    """Train a generator, an autoencoder or an attribute classifier.
 
+    Which one, and how, is what the preset or config file says. The run folder gets the full recipe, metrics,
+    previews and checkpoints; --resume goes on exactly where a stopped run stood.
+
+        facegen train --preset celeba-attributes --data latents/celeba --run run
+        facegen train --run run --resume
+        facegen train --preset avatars --data latents --run run --set ema.decay=0.99
+        facegen train --preset avatars --data latents --run try --size smoke
+        facegen train --config my.yaml --run runs/mine --dry-run
+    """
+    recipe = compose_recipe(run, preset, config, overrides, data, size=size, resume=resume)
     if dry_run:
-        _print_dry_run(recipe, make_progress(quiet=quiet))
-        return
-    from facegen.training.train import train as run_train
+        _print_dry_run(recipe, progress)
+        return None
+    from facegen.training.train import train
 
-    summary = run_train(recipe, run, resume, make_progress(quiet=quiet), device)
-    if as_json:
-        print_json(summary)
-    else:
-        _print_summary(summary)
+    return train(recipe, run, resume, progress, device)
 
 
 def compose_recipe(
     run: Path,
     preset: str | None,
     config: Path | None,
-    overrides: list[str],
+    overrides: tuple[str, ...],
     data: Path | None,
     *,
     size: Size,
@@ -110,8 +98,8 @@ def compose_recipe(
                 hint=f"Start the run: facegen train --preset NAME --data FOLDER --run {run}",
             )
     if data is not None:
-        overrides = [*overrides, f"data.path={_yaml_text(data)}"]
-    return compose(preset, config, overrides, size=size.value)
+        overrides = (*overrides, f"data.path={_yaml_text(data)}")
+    return compose(preset, config, overrides, size=size)
 
 
 def _yaml_text(path: Path) -> str:
@@ -134,24 +122,4 @@ def _print_dry_run(recipe: Recipe, progress: Progress) -> None:
         f"{told.parameters:,} parameters; {told.steps:,} steps over {told.num_examples:,} images"
         f" ({told.epochs:.1f} epochs); about {told.memory_bytes / 1e9:.2f} GB of memory without activations;"
         f" {told.checkpoint_bytes / 1e6:,.0f} MB a checkpoint."
-    )
-
-
-def _print_summary(summary: TrainSummary) -> None:
-    from facegen.cli.console import duration_text
-    from facegen.cli.results import print_facts
-
-    print_facts(
-        {
-            "Run": summary.run,
-            "Task": summary.task,
-            "Steps": summary.steps,
-            "Images seen": summary.images_seen,
-            "Parameters": summary.parameters,
-            "Time": duration_text(summary.seconds),
-            "Skipped steps": summary.skipped_steps or None,
-            "Validation loss": summary.validation.get("loss"),
-            "Verdict": summary.validation.get("verdict"),
-            "Best checkpoint": summary.best_checkpoint,
-        }
     )

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
-import typer
-
 from facegen import __version__
-from facegen.cli.options import Json, described
+from facegen.cli.command import command
 
 STANDS_ON = (
     "torch",
@@ -21,29 +17,24 @@ STANDS_ON = (
 )
 
 
-def register(app: typer.Typer) -> None:
-    app.command("version", **described(ABOUT, "facegen version", "facegen version --json"))(version)
+def _print(versions: dict[str, str]) -> None:
+    for name, value in versions.items():
+        print(f"{name:15} {value}")
 
 
-ABOUT = (
-    "Print the versions of facegen and what it stands on.",
-    "Belongs into every bug report.",
-)
+@command(_print)
+def version() -> dict[str, str]:
+    """Print the versions of facegen and what it stands on.
 
+    Belongs into every bug report.
 
-def version(as_json: Json = False) -> None:
-    import json
+        facegen version
+        facegen version --json
+    """
     import platform
 
-    versions = {"facegen": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    for name in STANDS_ON:
-        versions[name] = library_version(name)
-    if as_json:
-        json.dump(versions, sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        for name, value in versions.items():
-            print(f"{name:15} {value}")
+    ours = {"facegen": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    return ours | {name: library_version(name) for name in STANDS_ON}
 
 
 def library_version(name: str) -> str:

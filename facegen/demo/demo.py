@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
 from facegen.demo.folders import DemoFolders
+from facegen.demo.options import DemoOptions
 from facegen.demo.page import write_demo_report
 from facegen.formats.files import write_json
 from facegen.progress import SilentProgress
@@ -30,20 +31,6 @@ if TYPE_CHECKING:
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
 SECONDS_AFTER_TRAINING = {"full": 80.0, "smoke": 5.0}  # pictures, scores and report: 85 s on two cores
 STEP_LIMITS = {"full": (400, 20_000), "smoke": (6, 12)}
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """`minutes` is the wall-clock goal: what the other stages leave goes to the generator's training.
-
-    `size="smoke"` makes everything as small as it can be, to try the machinery out in seconds.
-    """
-
-    minutes: float = 8.0
-    seed: int = 0
-    size: Literal["full", "smoke"] = "full"
-    num_avatars: int = 9000
-    num_scored: int = 500
 
 
 @dataclass(frozen=True)
@@ -82,14 +69,14 @@ class _Clock:
         self.seconds[name] = round(self.elapsed_seconds - begun, 1)
 
 
-def demo(out: Path, options: DemoOptions = DemoOptions(), progress: Progress | None = None) -> DemoSummary:
+def demo(out: Path, options: DemoOptions | None = None, progress: Progress | None = None) -> DemoSummary:
     """Render, train, encode, sample, score and report into `out`; return where things are.
 
     Raises:
         UsageError: `out` holds a demo made with other settings.
         StorageError: the disk is full; run the same command again once there is room.
     """
-    progress = progress or SilentProgress()
+    options, progress = options or DemoOptions(), progress or SilentProgress()
     folders = DemoFolders(out)
     out.mkdir(parents=True, exist_ok=True)
     clock = _Clock(progress)

@@ -6,12 +6,13 @@ import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
-from facegen.encoding.scaling import ScalingChoice, measured_scaling, model_scaling
+from facegen.encoding.options import EncodeOptions
+from facegen.encoding.scaling import measured_scaling, model_scaling
 from facegen.encoding.shards import (
     STATE_FILE,
     EncodingState,
@@ -42,26 +43,6 @@ from facegen.types import LatentScaling
 AUTOMATIC_SHARD_BYTES = 256 << 20
 SCALING_SPLIT = "train"
 MEASURED_BATCHES = 3  # of a dry run, after one to warm up
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    """`flips` encodes mirror images too; `shard_size` is images per file (None: about 256 MiB);
-    `dtype` is what the encoder computes in; `scaling` is measured on the training split, or the model's
-    own; `limit` is images per split; `text_encoder` caches the embeddings of the unique captions,
-    `image_encoder` what it sees in every image; without `resume` existing latents are made anew."""
-
-    batch_size: int = 32
-    flips: bool = False
-    shard_size: int | None = None
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    scaling: ScalingChoice = "measured"
-    text_encoder: str | None = None
-    image_encoder: str | None = None
-    device: str = "auto"
-    limit: int | None = None
-    dry_run: bool = False
-    resume: bool = True
 
 
 @dataclass(frozen=True)

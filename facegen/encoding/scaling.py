@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from facegen.autoencoders import LoadedAutoencoder
 from facegen.encoding.shards import Sums
 from facegen.errors import UsageError
 from facegen.types import LatentScaling
-
-ScalingChoice = Literal["measured", "model"]
 
 
 def measured_scaling(parts: list[Sums]) -> LatentScaling:

@@ -15,6 +15,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.attribute_report import AttributeReport, attribute_table, weakest_attributes
 from facegen.evaluation.kept_attributes import kept_attributes
+from facegen.evaluation.options import AttributeOptions
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.metrics.attributes import AttributeAgreement, Config, build
@@ -44,28 +45,6 @@ if TYPE_CHECKING:
 
 GRID_COLUMNS = 8
 CAPTION_LINES = 8
-
-
-@dataclass(frozen=True)
-class AttributeOptions:
-    """How to evaluate.
-
-    `data` is where label rows come from, a data set or latents; None is what the run was trained on.
-    `attributes`, such as "Male=1,Smiling=1", asks every image for the same instead. `guidance` and
-    `steps` None are the run's own. `min_asked` is how often an attribute must have been asked for to
-    count among the weakest; `grid_images` go into a picture with hits and misses.
-    """
-
-    num_samples: int = 500
-    data: Path | None = None
-    split: str = "validation"
-    attributes: str | None = None
-    guidance: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    min_asked: int = 10
-    grid_images: int = 24
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

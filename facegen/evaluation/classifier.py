@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.options import ClassifierOptions
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.reports import report_json
 from facegen.metrics.classification import Config, build
@@ -24,15 +25,6 @@ from facegen.tasks._class_scores import class_targets
 from facegen.tasks.attribute_classification import attribute_targets
 
 BATCH_IMAGES = 256
-
-
-@dataclass(frozen=True)
-class ClassifierOptions:
-    """`splits` are judged together; labels with fewer than `min_positives` faces stay out of the means."""
-
-    splits: tuple[str, ...] = ("test",)
-    min_positives: int = 50
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

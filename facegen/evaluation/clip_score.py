@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError
-from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.options import ClipScoreOptions
 from facegen.formats.reports import report_json
 from facegen.metrics.clip_score import ClipScore, Config, build
 from facegen.models.clip import ClipModel, load_clip
@@ -22,15 +23,6 @@ from facegen.protocols import Progress
 from facegen.sampling.records import save_report
 
 FEW_SAMPLES = 100
-
-
-@dataclass(frozen=True)
-class ClipScoreOptions:
-    """Which images, and how many go through CLIP at once; see `Selection` for the rest."""
-
-    selection: Selection = field(default_factory=lambda: Selection(default_samples=500))
-    batch_size: int = 32
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

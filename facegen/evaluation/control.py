@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from facegen.evaluation.control_matrix import (
 )
 from facegen.evaluation.control_requests import Askable, askable
 from facegen.evaluation.distribution_report import ScoreRow
+from facegen.evaluation.options import Base, ControlOptions
 from facegen.evaluation.toggles import class_toggle, toggle_requests
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
@@ -40,30 +41,7 @@ from facegen.sampling.records import (
     save_report,
 )
 
-Base = Literal["labels", "open"]
 FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
-
-
-@dataclass(frozen=True)
-class ControlOptions:
-    """What is toggled and how faces are drawn.
-
-    `attributes` (or classes) None are all that the generator can be asked for and the classifier can tell;
-    `num_samples` are the pairs of each. The rest of a request are the labels of records ("labels"), from
-    `split` of `data` (None: what the run was trained on), or left open ("open"). `guidance` and `steps` None
-    are the run's own. The first `grid_pairs` of each attribute go into a picture.
-    """
-
-    attributes: tuple[str, ...] | None = None
-    num_samples: int = 64
-    base: Base = "labels"
-    data: Path | None = None
-    split: str = "validation"
-    guidance: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    grid_pairs: int = 4
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

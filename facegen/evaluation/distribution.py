@@ -18,6 +18,7 @@ from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
 from facegen.evaluation.honesty import RealFloor, real_floor
 from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
 from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.options import DistributionOptions
 from facegen.evaluation.reference_statistics import RealImages, real_reference
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.metrics._features import FeatureMetric, ReferenceFeatures
@@ -29,25 +30,6 @@ from facegen.sampling.records import save_report
 
 METRICS = ("fid", "kid", "precision_recall", "inception_score")
 NEEDS_CLASSES = ("inception_score",)
-
-
-@dataclass(frozen=True)
-class DistributionOptions:
-    """How to evaluate.
-
-    `num_samples` None means 1,000 generated images, or all there are of a folder or data set. `split` is
-    the reference's; `guidance` and `steps` None are the run's own.
-    """
-
-    features: str = "inception"
-    weights: Path | None = None
-    num_samples: int | None = None
-    split: str = "train"
-    seed: int = 0
-    guidance: float | None = None
-    steps: int | None = None
-    batch_size: int | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

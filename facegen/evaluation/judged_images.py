@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import FolderImages, ImageSource, batches, chosen_indices
+from facegen.evaluation.options import Selection
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
@@ -38,25 +39,6 @@ if TYPE_CHECKING:
 METADATA_FILE = "metadata.csv"  # Hugging Face's ImageFolder: file_name, and text or caption
 FILE_COLUMNS = ("file_name", "file")
 CAPTION_COLUMNS = ("caption", "text", "prompt")
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which images, and how a run draws them.
-
-    `num_samples` None means `default_samples` of a run, or all there are. A run is asked for `prompt`, or
-    for the label rows of `split` of `data` (None: what it was trained on). `guidance` and `steps` None are
-    the run's own.
-    """
-
-    num_samples: int | None = None
-    default_samples: int = 1000
-    split: str = "validation"
-    data: Path | None = None
-    prompt: str | None = None
-    seed: int = 0
-    guidance: float | None = None
-    steps: int | None = None
 
 
 @dataclass(frozen=True)

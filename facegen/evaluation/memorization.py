@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.files import atomic_write
@@ -28,24 +29,6 @@ from facegen.sampling.records import evaluation_path, save_report
 TRAIN = "train"
 CELL_PIXELS = 96  # a side of an image in the picture of pairs
 PAIRS_A_ROW = 2
-
-
-@dataclass(frozen=True)
-class MemorizationOptions:
-    """Which images in which feature space; see `Selection` for the images.
-
-    `nominal_rate` is the share of unseen real faces that may be flagged; `out` is where the picture of the
-    nearest pairs goes (None: beside a run's report, or nowhere).
-    """
-
-    selection: Selection = field(default_factory=Selection)
-    features: str = "pixels"
-    weights: Path | None = None
-    nominal_rate: float = 0.01
-    shown_pairs: int = 16
-    out: Path | None = None
-    batch_size: int | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.options import MetricOptions
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
@@ -37,24 +38,6 @@ if TYPE_CHECKING:
 
 REPORT_FORMAT_VERSION = 1
 OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attributes"}
-
-
-@dataclass(frozen=True)
-class MetricOptions:
-    """How to evaluate.
-
-    `reference` is where label rows come from, a data set or latents, and what the metric may compare
-    with if it is a data set; None is what the run was trained on. `guidance` and `steps` None are the
-    run's own.
-    """
-
-    num_samples: int = 500
-    reference: Path | None = None
-    split: str = "validation"
-    guidance: float | None = None
-    steps: int | None = None
-    seed: int = 0
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
+from facegen.evaluation.options import ReconstructionOptions
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
@@ -35,28 +36,6 @@ JACKKNIFE_GROUPS = 20
 NORMAL_QUANTILE_95 = 1.959963984540054
 CELL_PIXELS = 96  # a side of an image in the picture of the worst
 PAIRS_A_ROW = 4
-
-
-@dataclass(frozen=True)
-class ReconstructionOptions:
-    """How to evaluate.
-
-    `distance` is "lpips", `classifier:RUN` or None; `features` a feature network for the Fréchet distance,
-    or None. `out` is the report's file where the autoencoder is not a run; the picture goes beside it.
-    """
-
-    split: str = "validation"
-    num_samples: int | None = None
-    distance: str | None = None
-    lpips_weights: Path | None = None
-    vgg16_weights: Path | None = None
-    features: str | None = None
-    weights: Path | None = None
-    worst_images: int = 16
-    out: Path | None = None
-    batch_size: int = 64
-    seed: int = 0
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
+from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.formats.dataset import Dataset
 from facegen.formats.reports import report_json
@@ -22,26 +23,6 @@ from facegen.models.feature_networks import CLASSIFIER_PREFIX, FeatureExtractor,
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import save_report
-
-
-@dataclass(frozen=True)
-class SubgroupOptions:
-    """Which images; see `Selection`.
-
-    `features` None are those of the classifier that judges the attributes. `split` is the reference's;
-    `small_below` images a group is called small. The images of the groups `apart_from`, such as "Bald=yes",
-    are set aside in every row's `apart`, beside those of groups found to be worse off, so that two models can
-    be compared on the same images.
-    """
-
-    selection: Selection = field(default_factory=lambda: Selection(default_samples=2000))
-    features: str | None = None
-    weights: Path | None = None
-    split: str = "train"
-    small_below: int = 50
-    apart_from: tuple[str, ...] = ()
-    batch_size: int | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from facegen.plotting.animation_figure import (
     frame_steps,
     mosaic,
 )
+from facegen.plotting.options import Motion
 from facegen.plotting.requested import Requested, check_frames, subject_of, words_of
 from facegen.plotting.saving import PlotSummary, figure_path
 from facegen.protocols import Progress
@@ -34,25 +35,6 @@ EVERY_CLASS = "all"
 MOST_FRAMES = 1000
 WALK_FRAMES = 24
 COLOURS_TOLD = {".gif": "256 a frame", ".mp4": "H.264, lossy"}
-
-
-@dataclass(frozen=True)
-class Motion:
-    """How an animation moves.
-
-    `what` is shown on the way from noise: the state "x_t", or the face predicted from it, "x0". With `walk`,
-    finished faces go from one of these classes, attributes or prompts to the next instead, at one noise each;
-    ("all",) walks over every class. `frames` None is a frame a step (of a walk 24); they follow at `fps` a
-    second, spread by `easing`, and the last stands `hold` seconds longer. A pixel becomes `scale` x `scale`.
-    """
-
-    what: Literal["x_t", "x0"] = "x_t"
-    walk: tuple[str, ...] = ()
-    frames: int | None = None
-    fps: float = 10.0
-    easing: Easing = "linear"
-    hold: float = 1.0
-    scale: int = 1
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib.util import find_spec
-from typing import Literal
 
 import numpy as np
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.plotting.animation_files import apng_bytes, gif_bytes, mp4_bytes, webp_bytes
+from facegen.plotting.options import Easing
 
-Easing = Literal["linear", "ease-in-out"]
 EASINGS: tuple[Easing, ...] = ("linear", "ease-in-out")
 ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".mp4")
 FASTEST = {".gif": 50.0}  # below 20 ms players of GIF fall back to 100 ms

@@ -9,7 +9,7 @@ Letters: T cells of a layer's map, L condition tokens, h/w rows and columns of c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from facegen.errors import UsageError, did_you_mean
@@ -32,6 +32,7 @@ from facegen.plotting.attention_walk import (
     layers_of,
     recorded_walk,
 )
+from facegen.plotting.options import AttentionOptions
 from facegen.plotting.requested import Requested, check_frames, run_title, subject_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import Plot
@@ -39,27 +40,9 @@ from facegen.protocols import Progress, TokenConditioner
 from facegen.sampling.plan import Plan
 from facegen.sampling.sample import SampleOptions
 
-FRAMES = 6
-LAYERS = "3"
 POINTS = ((0.38, 0.48), (0.49, 0.7))  # about an eye and the mouth of an aligned face
 MOST_WORDS = 9
 LOOKS = "seen from the\nframed cell"
-
-
-@dataclass(frozen=True)
-class AttentionOptions:
-    """What to draw: attention of cells to each other ("self") or to words ("cross"), None: words if any.
-
-    `layers` is how many, evenly spaced, or names with commas. `at` are the places that look, as shares of the
-    picture's width and height. `words` are tokens to follow over time; without them words are the columns,
-    and time is averaged.
-    """
-
-    kind: Kind | None = None
-    layers: str = LAYERS
-    frames: int = FRAMES
-    at: tuple[tuple[float, float], ...] = ()
-    words: tuple[str, ...] = ()
 
 
 def plot_attention(

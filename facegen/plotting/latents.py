@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from facegen.plotting.latents_figure import (
     spread_out,
     view_of,
 )
+from facegen.plotting.options import LatentMapOptions
 from facegen.plotting.projections import COMPONENTS_BEFORE, Method, check_method, pca, tsne, umap
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.protocols import Progress
@@ -34,21 +34,6 @@ DEFAULT_PERPLEXITY = 30.0
 DEFAULT_THUMBNAILS = 40
 FEWEST = 3
 TITLES: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
-
-
-@dataclass(frozen=True)
-class LatentMapOptions:
-    """`count` latents of `split` are drawn with `seed` where there are more. `color_by` is an attribute, a
-    class column or a numeric column (None: the most balanced attribute). `thumbnails` None is 40 faces where
-    the autoencoder is to be had. `perplexity` is t-SNE's (None: 30)."""
-
-    method: Method = "pca"
-    color_by: str | None = None
-    thumbnails: int | None = None
-    count: int = 5000
-    split: str = "train"
-    seed: int = 0
-    perplexity: float | None = None
 
 
 def plot_latents(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from facegen.errors import DataError, MissingModelError
+from facegen.plotting.options import Method
 from facegen.protocols import Progress
 
-Method = Literal["pca", "tsne", "umap"]
 COMPONENTS_BEFORE = 50  # what t-SNE and UMAP are given, as usual (Kobak & Berens 2019)
 EXACT_UP_TO_DIMENSIONS = 2048
 EXACT_UP_TO_POINTS = 20_000

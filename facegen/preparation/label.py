@@ -20,6 +20,7 @@ from facegen.formats.dataset import SPLITS, Dataset, DatasetManifest, DatasetSpl
 from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
+from facegen.preparation.options import LabelOptions
 from facegen.preparation.parts import open_work
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
@@ -28,16 +29,6 @@ from facegen.vocabulary.captions import captions_for
 
 BATCH_IMAGES = 256
 _FILE_BYTES = 256 << 20
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """`min_confidence` is the classifier's probability of its own answer below which an attribute stays
-    unknown, and an image without a class is left out. `attributes` None takes all that it tells."""
-
-    min_confidence: float = 0.9
-    attributes: tuple[str, ...] | None = None
-    device: str = "auto"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
 from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
 from facegen.preparation.images import ImageJob, PreparedImage
+from facegen.preparation.options import PrepareOptions
 from facegen.preparation.parts import WorkFolder, open_work
 from facegen.preparation.splits import assign_splits, check_fractions
 from facegen.progress import SilentProgress
@@ -30,32 +31,6 @@ _FILE_BYTES = 256 << 20
 _SMALLEST_SIZE = 8
 HUB_OPTIONS = ("revision", "subset", "columns")
 ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *HUB_OPTIONS)  # each to the kinds that know it
-
-
-@dataclass(frozen=True)
-class PrepareOptions:
-    """How images are made. `count` is for kinds that draw (avatars).
-
-    `crop` is "auto" (the kind's first) or one of the kind's own; `limit` keeps that many images, chosen
-    evenly by hash; `splits` are shares of train, validation and test; images whose square is under
-    `min_side` pixels are left out; more than `max_reject_share` left out is an error; `strict` makes one
-    of rows without images, and of images without rows. `revision`, `subset` and `columns` are for the kind
-    hub (`facegen.datasets.hub.Config`).
-    """
-
-    size: int = 64
-    crop: str = "auto"
-    limit: int | None = None
-    splits: tuple[float, float, float] | None = None
-    seed: int = 0
-    workers: int | None = None
-    min_side: int = 16
-    max_reject_share: float = 0.5
-    strict: bool = False
-    count: int | None = None
-    revision: str | None = None
-    subset: str | None = None
-    columns: dict[str, str] | None = None
 
 
 @dataclass(frozen=True)

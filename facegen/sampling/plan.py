@@ -16,9 +16,9 @@ from torch import Tensor
 
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
+from facegen.sampling.options import SampleRequest
 from facegen.sampling.photos import Photo, read_photo
 from facegen.sampling.request import (
-    SampleRequest,
     check_takes,
     parse_blend,
     read_request,

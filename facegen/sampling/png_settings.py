@@ -15,8 +15,8 @@ from facegen.errors import DataError
 from facegen.formats.checkpoint import Weights
 from facegen.formats.images import read_png_text
 from facegen.models.generator import FaceGenerator
+from facegen.sampling.options import SampleRequest
 from facegen.sampling.plan import Face, Plan
-from facegen.sampling.request import SampleRequest
 
 SETTINGS_KEY = "facegen"  # of the PNG's text entry
 SETTINGS_FORMAT_VERSION = 2  # 1 had no run, no places of photos, and did not tell a grid from an image

@@ -21,6 +21,7 @@ from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
+from facegen.sampling.options import ReproduceOptions, SampleRequest
 from facegen.sampling.photos import Photo, read_photo
 from facegen.sampling.plan import (
     Plan,
@@ -37,24 +38,10 @@ from facegen.sampling.png_settings import (
     image_settings,
     read_image_settings,
 )
-from facegen.sampling.request import SampleRequest, check_takes
+from facegen.sampling.request import check_takes
 from facegen.sampling.sample import negative_row
 from facegen.sampling.weights_search import find_checkpoint
 from facegen.types import PromptReading
-
-
-@dataclass(frozen=True)
-class ReproduceOptions:
-    """Where the model is, if not where the image says or near by; where photos are, if they were moved.
-
-    `out` is a PNG to write; None compares only. `device` None is the one the image was made on, if there is
-    one here, otherwise the fastest.
-    """
-
-    run: Path | None = None
-    photos: tuple[Path, ...] = ()
-    out: Path | None = None
-    device: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 
 from facegen.conditioners._pictures import ASK_WITH_PICTURES
 from facegen.errors import UsageError
@@ -13,7 +11,6 @@ from facegen.protocols import Progress
 from facegen.types import LabelSchema, PromptReading
 from facegen.vocabulary.prompts import read_attributes
 
-DEFAULT_FRAMES = 9
 TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves
     "attributes": ("prompt", "attributes", "negative", "blend"),
     "class_label": ("prompt", "class", "negative", "blend"),
@@ -39,51 +36,6 @@ NAMES = {
     "none": "no condition",
 }
 BLEND_EXAMPLE = 'Such as --blend "Asian:0.5,White:0.5".'
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """What to draw, as it was asked; `count` None leaves the number to what is asked."""
-
-    prompt: str | None = None
-    attributes: str | None = None
-    class_name: str | None = None
-    blend: str | None = None
-    like: tuple[Path, ...] = ()
-    between: tuple[Path, Path] | None = None
-    frames: int | None = None
-    crop: str = "center"
-    seed: int = 0
-    count: int | None = None
-
-    @property
-    def num_frames(self) -> int:
-        """Frames of each walk."""
-        return DEFAULT_FRAMES if self.frames is None else self.frames
-
-    def check(self) -> None:
-        """Refuse what contradicts itself.
-
-        Raises:
-            UsageError: says what excludes what.
-        """
-        words = [
-            name
-            for name, value in (
-                ("--prompt", self.prompt),
-                ("--attributes", self.attributes),
-                ("--class", self.class_name),
-            )
-            if value is not None
-        ]
-        others = [("--blend", self.blend), ("--like", self.like), ("--between", self.between)]
-        ways = [name for name, value in others if value]
-        if len(ways) > 1 or (ways and words):
-            raise UsageError(f"{' and '.join([*ways, *words])} exclude each other; ask in one way.")
-        if self.frames is not None and self.between is None:
-            raise UsageError("--frames counts the pictures of --between A B, which is not given.")
-        if self.num_frames < 2:
-            raise UsageError(f"--frames must be at least 2, not {self.frames}.")
 
 
 def read_request(

@@ -17,40 +17,19 @@ from torch import Tensor
 from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import Weights
 from facegen.formats.files import fsync_folder, storage_errors
 from facegen.formats.images import encode_png, pil_to_png
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
+from facegen.sampling.options import SampleOptions
 from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import grid_entry, image_entry, image_settings
-from facegen.sampling.request import SampleRequest, read_negative
+from facegen.sampling.request import read_negative
 from facegen.types import PromptReading
 
 GRID_NAME = "grid.png"
 STRIP_NAME = "blend.png"
-
-
-@dataclass(frozen=True)
-class SampleOptions(SampleRequest):
-    """What to ask for and how; None takes the recipe's own setting.
-
-    `attributes` is a list such as "Smiling=1,Eyeglasses=0"; `blend` one such as "Asian:0.5,White:0.5". `like`
-    are photos to vary, `between` two to walk between in `frames` pictures; `crop` is how photos are cut
-    ("center", "face", "none" or "SHARE,X,Y"). Image i has seed `seed + i`. `count` is of images, of
-    variations of each photo, or of walks; None is 16, 8 or 4. Without `out`, the first free
-    `samples/0001`, `samples/0002`, ... is used.
-    """
-
-    negative: str | None = None
-    guidance: float | None = None
-    sampler: str | None = None
-    steps: int | None = None
-    out: Path | None = None
-    batch_size: int | None = None
-    device: str = "auto"
-    weights: Weights = "ema"
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from support.figure_parts import Drawn
 from support.generator_parts import save_run, tiny_recipe
 from support.picture_parts import photo, picture_run
 
-from facegen.cli.plot.interpolation import two_seeds
 from facegen.errors import UsageError
 from facegen.plotting import blend, interpolation
 from facegen.plotting.blend import plot_blend
 from facegen.plotting.interpolation import plot_interpolation
+from facegen.plotting.options import two_seeds
 from facegen.progress import SilentProgress
 from facegen.sampling.sample import SampleOptions, sample
 

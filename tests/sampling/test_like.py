@@ -13,9 +13,9 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.images import read_png_text
 from facegen.models.fixed_rows import conditioning_of
 from facegen.progress import SilentProgress
+from facegen.sampling.options import SampleRequest
 from facegen.sampling.photos import read_photo
 from facegen.sampling.plan import plan_of
-from facegen.sampling.request import SampleRequest
 from facegen.sampling.sample import SampleOptions, sample
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)

@@ -2,137 +2,55 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from facegen.cli.completion import attribute_requests
-from facegen.cli.evaluate.options import Guidance, Seed, Steps
-from facegen.cli.options import Device, Json, Quiet, Run, described
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import Judge
+from facegen.cli.options import Run
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows
+from facegen.evaluation.options import AttributeOptions
 
 if TYPE_CHECKING:
     from facegen.evaluation.attribute_report import AttributeReport
+    from facegen.protocols import Progress
 
-ABOUT = (
-    "Count how often the attributes asked for came true.",
-    "Faces are drawn for the labels of held-out people, or for one request, and judged by a classifier"
-    " trained by facegen, whose own accuracy is shown beside.",
+
+ASKED = {
+    "all": "everything asked for",
+    "present": "asked to be present",
+    "absent": "asked to be absent",
+    "whole_request": "whole requests",
+}
+CAME_TRUE: tuple[Column, ...] = (
+    ("share", lambda row: percent(row["share"])),
+    ("95 % interval", lambda row: interval(row["low"], row["high"])),
+    ("asked", lambda row: row["num_asked"]),
 )
-EXAMPLES = (
-    "facegen eval attributes run --classifier judge",
-    'facegen eval attributes run --classifier judge --attributes "Male=1"',
+BY_ATTRIBUTE: tuple[Column, ...] = (
+    ("asked for", lambda row: row["asked_yes"]["num_asked"]),
+    ("recall", lambda row: percent(row["recall"])),
+    ("asked against", lambda row: row["asked_no"]["num_asked"]),
+    ("stayed away", lambda row: percent(row["asked_no"]["hit_rate"])),
+    ("precision", lambda row: percent(row["precision"])),
+    ("accuracy", lambda row: percent(row["accuracy"])),
+    ("real faces", lambda row: percent(row["accuracy_on_real"])),
+    ("classifier right", lambda row: percent(row["classifier_accuracy"])),
+)
+KEPT: tuple[Column, ...] = (
+    ("kept", lambda row: percent(row["agreement"])),
+    ("95 % interval", lambda row: interval(row["agreement_low"], row["agreement_high"])),
+    ("by chance", lambda row: percent(row["chance"])),
+    ("above chance by", lambda row: percent(row["margin"])),
+    ("95 % interval", lambda row: interval(row["margin_low"], row["margin_high"])),
 )
 
 
-def register(group: typer.Typer) -> None:
-    group.command("attributes", **described(ABOUT, *EXAMPLES))(attributes)
-
-
-def attributes(
-    run: Run,
-    classifier: Annotated[
-        Path, typer.Option(help="A classifier run made by 'facegen train'.", show_default=False)
-    ],
-    num_samples: Annotated[int, typer.Option(help="Images to draw.", min=1)] = 500,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "--reference",
-            help="Data set or latents the requests come from; left out: what the run was trained on.",
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split the requests come from.")] = "validation",
-    request: Annotated[
-        str | None,
-        typer.Option(
-            "--attributes", help="Ask every image for this instead.", autocompletion=attribute_requests
-        ),
-    ] = None,
-    min_asked: Annotated[
-        int, typer.Option(help="Times asked for before an attribute can be called weak.", min=1)
-    ] = 10,
-    grid_images: Annotated[int, typer.Option(help="Images in the grid of hits and misses.", min=1)] = 24,
-    seed: Seed = 0,
-    guidance: Guidance = None,
-    steps: Steps = None,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
-
-    options = AttributeOptions(
-        num_samples=num_samples,
-        data=data,
-        split=split,
-        attributes=request,
-        guidance=guidance,
-        steps=steps,
-        seed=seed,
-        min_asked=min_asked,
-        grid_images=grid_images,
-        device=device,
-    )
-    report = evaluate_attributes(run, classifier, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(report)
-    else:
-        _print_attributes(report)
-
-
-def _print_attributes(report: AttributeReport) -> None:
-    from facegen.cli.results import interval, percent, print_facts, print_table
-
-    shares = [
-        (label, report.generated[key])
-        for label, key in (
-            ("everything asked for", "all"),
-            ("asked to be present", "present"),
-            ("asked to be absent", "absent"),
-            ("whole requests", "whole_request"),
-        )
-        if report.generated[key]
-    ]
-    print_table(
-        f"Came true in {report.num_samples:,} images",
-        ("", "share", "95 % interval", "asked"),
-        [(label, percent(s["share"]), interval(s["low"], s["high"]), s["num_asked"]) for label, s in shares],
-    )
-    print_table(
-        "By attribute",
-        (
-            "attribute",
-            "asked for",
-            "recall",
-            "asked against",
-            "stayed away",
-            "precision",
-            "accuracy",
-            "real faces",
-            "classifier right",
-        ),
-        [_attribute_row(name, row) for name, row in report.attributes.items()],
-    )
-    kept = report.kept or {}
-    print_table(
-        "Kept from the picture asked with",
-        ("attribute", "kept", "95 % interval", "by chance", "above chance by", "95 % interval"),
-        [
-            (
-                name,
-                percent(row["agreement"]),
-                interval(row["agreement_low"], row["agreement_high"]),
-                percent(row["chance"]),
-                percent(row["margin"]),
-                interval(row["margin_low"], row["margin_high"]),
-            )
-            for name, row in kept.items()
-        ],
-    )
+def _print(report: AttributeReport) -> None:
+    generated, kept = report.generated, report.kept or {}
+    shares = [(label, generated[key]) for key, label in ASKED.items() if generated[key]]
+    print_rows(f"Came true in {report.num_samples:,} images", "", CAME_TRUE, shares)
+    print_rows("By attribute", "attribute", BY_ATTRIBUTE, report.attributes.items())
+    print_rows("Kept from the picture asked with", "attribute", KEPT, kept.items())
     above = sum(row["margin_low"] > 0 for row in kept.values())
     print_facts(
         {
@@ -145,18 +63,16 @@ def _print_attributes(report: AttributeReport) -> None:
     )
 
 
-def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    from facegen.cli.results import percent
+@command(_print)
+def attributes(run: Run, classifier: Judge, options: AttributeOptions, progress: Progress) -> AttributeReport:
+    """Count how often the attributes asked for came true.
 
-    yes, no = row["asked_yes"], row["asked_no"]
-    return (
-        name,
-        yes["num_asked"],
-        percent(row["recall"]),
-        no["num_asked"],
-        percent(no["hit_rate"]),
-        percent(row["precision"]),
-        percent(row["accuracy"]),
-        percent(row["accuracy_on_real"]),
-        percent(row["classifier_accuracy"]),
-    )
+    Faces are drawn for the labels of held-out people, or for one request, and judged by a classifier trained
+    by facegen, whose own accuracy is shown beside.
+
+        facegen eval attributes run --classifier judge
+        facegen eval attributes run --classifier judge --attributes "Male=1"
+    """
+    from facegen.evaluation.attributes import evaluate_attributes
+
+    return evaluate_attributes(run, classifier, options, progress)

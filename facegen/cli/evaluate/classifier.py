@@ -3,73 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Argument
 
-from facegen.cli.options import Device, Json, Quiet, described
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import JUDGE, RealFaces
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows
+from facegen.evaluation.options import ClassifierOptions
 
 if TYPE_CHECKING:
     from facegen.evaluation.classifier import ClassifierReport
+    from facegen.protocols import Progress
 
-ABOUT = (
-    "Judge the judge: how well a classifier tells the labels of unseen real faces.",
-    "Balanced accuracy and AUC of every label with intervals, and how far its probabilities can be taken at"
-    " their word.",
+
+COLUMNS: tuple[Column, ...] = (
+    ("AUC", lambda row: None if row["auc"] is None else f"{row['auc']:.3f}"),
+    ("95 % interval", lambda row: row["auc_interval"] and "{:.3f}–{:.3f}".format(*row["auc_interval"])),
+    ("balanced", lambda row: percent(row["balanced_accuracy"])),
+    ("95 % interval", lambda row: interval(*row["balanced_accuracy_interval"] or (None, None))),
+    ("accuracy", lambda row: percent(row["accuracy"])),
+    ("commoner", lambda row: percent(row["majority"])),
+    ("has it", lambda row: row["num_positive"]),
 )
-EXAMPLES = (
-    "facegen eval classifier judge data/celeba",
-    "facegen eval classifier judge data/celeba --split test,validation --json",
-)
-
-
-def register(group: typer.Typer) -> None:
-    group.command("classifier", **described(ABOUT, *EXAMPLES))(classifier)
-
-
-def classifier(
-    run: Annotated[
-        Path, typer.Argument(help="A classifier run made by 'facegen train'.", show_default=False)
-    ],
-    dataset: Annotated[
-        Path, typer.Argument(help="Real faces: a folder made by 'facegen prepare'.", show_default=False)
-    ],
-    split: Annotated[str, typer.Option(help="Splits to judge on together, as A,B.")] = "test",
-    min_positives: Annotated[
-        int, typer.Option(help="Labels that fewer faces have stay out of the means.", min=1)
-    ] = 50,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.classifier import ClassifierOptions, evaluate_classifier
-
-    splits = tuple(filter(None, map(str.strip, split.split(","))))
-    options = ClassifierOptions(splits=splits, min_positives=min_positives, device=device)
-    report = evaluate_classifier(run, dataset, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(report)
-    else:
-        _print(report)
 
 
 def _print(report: ClassifierReport) -> None:
-    from facegen.cli.results import percent, print_facts, print_table
-
     ordered = sorted(report.labels.items(), key=lambda item: -(item[1]["auc"] or 0.0))
     few = [item for item in ordered if item[1]["num_positive"] < report.min_positives]
-    columns = ("label", "AUC", "95 % interval", "balanced", "95 % interval", "accuracy", "commoner", "has it")
-    rows = [_row(name, scores) for name, scores in ordered if (name, scores) not in few]
-    splits = " and ".join(report.splits)
-    print_table(f"{report.num_images:,} real faces ({splits})", columns, rows)
-    print_table(
-        f"Fewer than {report.min_positives} faces have it: hardly known",
-        columns,
-        [_row(name, scores) for name, scores in few],
-        style="dim",
-    )
+    title = f"{report.num_images:,} real faces ({' and '.join(report.splits)})"
+    print_rows(title, "label", COLUMNS, [item for item in ordered if item not in few])
+    hardly_known = f"Fewer than {report.min_positives} faces have it: hardly known"
+    print_rows(hardly_known, "label", COLUMNS, few, style="dim")
     means = report.means
     print_facts(
         {
@@ -82,17 +47,21 @@ def _print(report: ClassifierReport) -> None:
     )
 
 
-def _row(name: str, scores: dict[str, Any]) -> tuple[Any, ...]:
-    from facegen.cli.results import interval, percent
+@command(_print)
+def classifier(
+    run: Annotated[Path, Argument(help=JUDGE)],
+    dataset: RealFaces,
+    options: ClassifierOptions,
+    progress: Progress,
+) -> ClassifierReport:
+    """Judge the judge: how well a classifier tells the labels of unseen real faces.
 
-    auc, balanced = scores["auc_interval"], scores["balanced_accuracy_interval"]
-    return (
-        name,
-        None if scores["auc"] is None else f"{scores['auc']:.3f}",
-        None if auc is None else f"{auc[0]:.3f}–{auc[1]:.3f}",
-        percent(scores["balanced_accuracy"]),
-        None if balanced is None else interval(*balanced),
-        percent(scores["accuracy"]),
-        percent(scores["majority"]),
-        scores["num_positive"],
-    )
+    Balanced accuracy and AUC of every label with intervals, and how far its probabilities can be taken at
+    their word.
+
+        facegen eval classifier judge data/celeba
+        facegen eval classifier judge data/celeba --split test,validation --json
+    """
+    from facegen.evaluation.classifier import evaluate_classifier
+
+    return evaluate_classifier(run, dataset, options, progress)

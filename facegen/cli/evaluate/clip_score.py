@@ -2,84 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
-from facegen.cli.options import HARDWARE, Device, Json, Quiet, described
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import Subject
+from facegen.cli.results import print_facts, print_table
+from facegen.evaluation.options import ClipScoreOptions
+from facegen.options import Option
 
 if TYPE_CHECKING:
     from facegen.evaluation.clip_score import ClipScoreReport
+    from facegen.protocols import Progress
 
-ABOUT = (
-    "Score how well faces fit the words they were asked for with, by a CLIP of your choice.",
-    "100 times the cosine of image and caption, clipped at 0, for each prompt and in the mean. Scores"
-    " compare only under the same CLIP.",
-)
-EXAMPLES = (
-    "facegen eval clip-score run --clip openai/clip-vit-base-patch32",
-    'facegen eval clip-score my_images --clip my_clip --prompt "a man"',
-)
 WORST_PROMPTS = 10
 
 
-def register(group: typer.Typer) -> None:
-    group.command("clip-score", **described(ABOUT, *EXAMPLES))(clip_score)
-
-
-def clip_score(
-    subject: Subject,
-    clip: Annotated[
-        str, typer.Option(help="Hub name or local folder of a CLIP of transformers.", show_default=False)
-    ],
-    prompt: Annotated[
-        str | None,
-        typer.Option(help="One prompt for all images; left out: the captions of held-out records."),
-    ] = None,
-    num_samples: Annotated[
-        int | None, typer.Option(help="Images to judge; left out: 500 drawn, or all there are.", min=1)
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Data set or latents the captions come from; left out: the run's own."),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split the captions come from.")] = "validation",
-    seed: Seed = 0,
-    guidance: Guidance = None,
-    steps: Steps = None,
-    batch_size: Annotated[int, typer.Option(help="Images at once.", min=1, rich_help_panel=HARDWARE)] = 32,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.clip_score import ClipScoreOptions, evaluate_clip_score
-    from facegen.evaluation.judged_images import Selection
-
-    selection = Selection(
-        num_samples=num_samples,
-        default_samples=500,
-        split=split,
-        data=data,
-        prompt=prompt,
-        seed=seed,
-        guidance=guidance,
-        steps=steps,
-    )
-    options = ClipScoreOptions(selection=selection, batch_size=batch_size, device=device)
-    report = evaluate_clip_score(subject, clip, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(report)
-    else:
-        _print_clip_score(report)
-
-
-def _print_clip_score(report: ClipScoreReport) -> None:
-    from facegen.cli.results import print_facts, print_table
-
+def _print(report: ClipScoreReport) -> None:
     rows = [("this one", report.score, f"{report.low:.2f}–{report.high:.2f}", report.num_samples)]
     if report.real is not None:
         real = report.real
@@ -103,3 +41,23 @@ def _print_clip_score(report: ClipScoreReport) -> None:
             "Saved to": report.saved_to,
         }
     )
+
+
+@command(_print)
+def clip_score(
+    subject: Subject,
+    clip: Annotated[str, Option("Hub name or local folder of a CLIP of transformers.")],
+    options: ClipScoreOptions,
+    progress: Progress,
+) -> ClipScoreReport:
+    """Score how well faces fit the words they were asked for with, by a CLIP of your choice.
+
+    100 times the cosine of image and caption, clipped at 0, for each prompt and in the mean. Scores compare
+    only under the same CLIP.
+
+        facegen eval clip-score run --clip openai/clip-vit-base-patch32
+        facegen eval clip-score my_images --clip my_clip --prompt "a man"
+    """
+    from facegen.evaluation.clip_score import evaluate_clip_score
+
+    return evaluate_clip_score(subject, clip, options, progress)

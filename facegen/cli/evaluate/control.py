@@ -2,96 +2,22 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from facegen.cli.evaluate.options import Guidance, Seed, Steps
-from facegen.cli.options import Device, Json, Quiet, Run, described
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import Judge
+from facegen.cli.options import Run
+from facegen.cli.results import Column, interval, percent, print_facts, print_rows, print_table
+from facegen.evaluation.options import ControlOptions
 
 if TYPE_CHECKING:
     from facegen.evaluation.control import ControlReport
+    from facegen.protocols import Progress
 
-ABOUT = (
-    "Toggle one attribute or class at the same noise: did it change, and what else did?",
-    "Pairs of faces are drawn whose requests differ in one attribute, and judged by a classifier trained by"
-    " facegen. Gives hit rates, leakage into every other attribute, and a heat map.",
-)
-EXAMPLES = (
-    "facegen eval control run --classifier judge",
-    "facegen eval control run --classifier judge --attributes Smiling,Male",
-)
 MOST_LEAKS = 3  # named in a row of the table
 
 
-class Base(StrEnum):
-    labels = "labels"
-    open = "open"
-
-
-def register(group: typer.Typer) -> None:
-    group.command("control", **described(ABOUT, *EXAMPLES))(control)
-
-
-def control(
-    run: Run,
-    classifier: Annotated[
-        Path, typer.Option(help="A classifier run made by 'facegen train'.", show_default=False)
-    ],
-    attributes: Annotated[
-        str | None,
-        typer.Option(help="Attributes or classes to toggle, as A,B; left out: all.", show_default=False),
-    ] = None,
-    num_samples: Annotated[int, typer.Option(help="Pairs of faces an attribute.", min=1)] = 64,
-    base: Annotated[
-        Base, typer.Option(help="The rest of a request: labels of held-out people, or left open.")
-    ] = Base.labels,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            "--reference",
-            help="Data set or latents the labels come from; left out: what the run was trained on.",
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="Split the labels come from.")] = "validation",
-    grid_pairs: Annotated[int, typer.Option(help="Pairs of each attribute in the picture.", min=0)] = 4,
-    seed: Seed = 0,
-    guidance: Guidance = None,
-    steps: Steps = None,
-    device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-) -> None:
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.control import ControlOptions, evaluate_control
-
-    names = None if attributes is None else tuple(filter(None, map(str.strip, attributes.split(","))))
-    options = ControlOptions(
-        attributes=names,
-        num_samples=num_samples,
-        base=base.value,
-        data=data,
-        split=split,
-        guidance=guidance,
-        steps=steps,
-        seed=seed,
-        grid_pairs=grid_pairs,
-        device=device,
-    )
-    report = evaluate_control(run, classifier, options, make_progress(quiet=quiet))
-    if as_json:
-        print_json(report)
-    else:
-        _print_control(report)
-
-
-def _print_control(report: ControlReport) -> None:
-    from facegen.cli.results import percent, print_facts, print_table
-
+def _print(report: ControlReport) -> None:
     print_table(
         f"{report.num_samples:,} pairs an attribute, {report.num_images:,} images",
         ("", "share", "95 % interval", "redrawn at random", "classifier's own limit"),
@@ -100,11 +26,16 @@ def _print_control(report: ControlReport) -> None:
             _summary("leakage", report.leakage, report.leakage_chance, report.classifier_leakage),
         ],
     )
-    print_table(
-        "By toggled attribute",
-        ("attribute", "came true", "95 % interval", "more often by", "limit", "leakage", "most into"),
-        [_row(row, report) for row in report.rows],
+    columns: tuple[Column, ...] = (
+        ("came true", lambda row: percent(row["hit"]["share"])),
+        ("95 % interval", lambda row: interval(row["hit"]["low"], row["hit"]["high"])),
+        ("more often by", lambda row: percent(row["effect"]["share"])),
+        ("limit", lambda row: percent(report.classifier_limits[row["attribute"]]["hit"])),
+        ("leakage", lambda row: percent(row["mean_leakage"])),
+        ("most into", _most_into),
     )
+    by_name = [(row["attribute"], row) for row in report.rows]
+    print_rows("By toggled attribute", "attribute", columns, by_name)
     print_facts(
         {
             "No effect shown": ", ".join(report.no_effect_shown) or "none: asking makes each more frequent",
@@ -120,38 +51,34 @@ def _print_control(report: ControlReport) -> None:
 def _summary(
     name: str, found: dict[str, float] | None, chance: float | None, limit: float | None
 ) -> tuple[Any, ...]:
-    from facegen.cli.results import interval, percent
-
     if found is None:
         return name, None, None, None, None
-    return (
-        name,
-        percent(found["share"]),
-        interval(found["low"], found["high"]),
-        percent(chance),
-        percent(limit),
-    )
+    reach = interval(found["low"], found["high"])
+    return name, percent(found["share"]), reach, percent(chance), percent(limit)
 
 
-def _row(row: dict[str, Any], report: ControlReport) -> tuple[Any, ...]:
-    from facegen.cli.results import interval, percent
-
-    hit = row["hit"]
+def _most_into(row: dict[str, Any]) -> str | None:
     leaks = {name: cell["share"] for name, cell in row["leakage"].items() if cell and cell["share"] > 0}
     worst = sorted(leaks, key=lambda name: -leaks[name])[:MOST_LEAKS]
-    return (
-        row["attribute"],
-        percent(hit["share"]),
-        interval(hit["low"], hit["high"]),
-        percent(row["effect"]["share"]),
-        percent(report.classifier_limits[row["attribute"]]["hit"]),
-        percent(row["mean_leakage"]),
-        ", ".join(f"{name} {percent(leaks[name])}" for name in worst) or None,
-    )
+    return ", ".join(f"{name} {percent(leaks[name])}" for name in worst) or None
 
 
 def _accuracy(report: ControlReport) -> float | None:
-    known = [
-        limit["accuracy"] for limit in report.classifier_limits.values() if limit["accuracy"] is not None
-    ]
+    accuracies = [limit["accuracy"] for limit in report.classifier_limits.values()]
+    known = [accuracy for accuracy in accuracies if accuracy is not None]
     return sum(known) / len(known) if known else None
+
+
+@command(_print)
+def control(run: Run, classifier: Judge, options: ControlOptions, progress: Progress) -> ControlReport:
+    """Toggle one attribute or class at the same noise: did it change, and what else did?
+
+    Pairs of faces are drawn whose requests differ in one attribute, and judged by a classifier trained by
+    facegen. Gives hit rates, leakage into every other attribute, and a heat map.
+
+        facegen eval control run --classifier judge
+        facegen eval control run --classifier judge --attributes Smiling,Male
+    """
+    from facegen.evaluation.control import evaluate_control
+
+    return evaluate_control(run, classifier, options, progress)

@@ -1,125 +1,47 @@
-"""The options and the output that the distribution metrics share."""
+"""`facegen eval all`, `fid`, `kid`, `precision-recall`, `inception-score` and `fd-dinov2`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-from facegen.cli.completion import feature_networks
-from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
-from facegen.cli.options import HARDWARE, Device, Json, Quiet
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import Reference, Subject
+from facegen.cli.results import cell_text, print_facts, print_table
+from facegen.evaluation.options import ComparisonOptions, DistributionOptions
+from facegen.options import Option
 
 if TYPE_CHECKING:
     from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
     from facegen.evaluation.sweep import SweepReport
+    from facegen.protocols import Progress
 
-SWEEP = "Sweep (of a run)"
-Reference = Annotated[
-    Path, typer.Option(help="Real faces: a folder made by 'facegen prepare'.", show_default=False)
-]
-Features = Annotated[
-    str,
-    typer.Option(
-        help="inception, clip, vgg16, dinov2, or classifier:RUN, a classifier of yours (offline).",
-        autocompletion=feature_networks,
-    ),
-]
-Weights = Annotated[
-    Path | None, typer.Option(help="File with the feature network's weights; left out: downloaded once.")
-]
-NumSamples = Annotated[
-    int | None, typer.Option(help="Images to compare; left out: 1,000 drawn, or all of a folder.", min=1)
-]
-Split = Annotated[str, typer.Option(help="Split of the reference.")]
-BatchSize = Annotated[int | None, typer.Option(help="Images at once.", min=1, rich_help_panel=HARDWARE)]
 Sweep = Annotated[
     str | None,
-    typer.Option(
-        help="Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+    Option(
+        "Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+        "Sweep (of a run)",
         metavar="NAME=VALUES",
-        rich_help_panel=SWEEP,
     ),
 ]
 
 
-def distribution_command(
-    metrics: Sequence[str] | None, default_features: str = "inception"
-) -> Callable[..., None]:
-    """A command that scores by `metrics`; None: by all that the features allow."""
+def _print(report: DistributionReport | SweepReport) -> None:
+    from facegen.evaluation.sweep import SweepReport
 
-    def command(
-        subject: Subject,
-        reference: Reference,
-        features: Features = default_features,
-        weights: Weights = None,
-        num_samples: NumSamples = None,
-        split: Split = "train",
-        seed: Seed = 0,
-        guidance: Guidance = None,
-        steps: Steps = None,
-        sweep: Sweep = None,
-        batch_size: BatchSize = None,
-        device: Device = "auto",
-        as_json: Json = False,
-        quiet: Quiet = False,
-    ) -> None:
-        given = {
-            "features": features,
-            "weights": weights,
-            "num_samples": num_samples,
-            "split": split,
-            "seed": seed,
-            "guidance": guidance,
-            "steps": steps,
-            "batch_size": batch_size,
-            "device": device,
-        }
-        judge(subject, reference, metrics, given, sweep=sweep, as_json=as_json, quiet=quiet)
-
-    return command
+    _print_sweep(report) if isinstance(report, SweepReport) else _print_distribution(report)
 
 
-def judge(
-    subject: Path,
-    reference: Path,
-    metrics: Sequence[str] | None,
-    given: dict[str, Any],
-    *,
-    sweep: str | None,
-    as_json: bool,
-    quiet: bool,
-    name: str | None = None,
-) -> None:
-    """Run the evaluation, or the sweep, and print what came of it."""
-    from facegen.cli.console import make_progress
-    from facegen.cli.results import print_json
-    from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
-
-    options, progress = DistributionOptions(**given), make_progress(quiet=quiet)
-    if sweep is not None:
-        from facegen.evaluation.sweep import read_sweep, sweep_distribution
-
-        swept = sweep_distribution(subject, reference, read_sweep(sweep), metrics, options, progress)
-        print_json(swept) if as_json else print_sweep(swept)
-        return
-    report = evaluate_distribution(subject, reference, metrics, options, progress, name=name)
-    print_json(report) if as_json else print_distribution(report)
-
-
-def print_distribution(report: DistributionReport) -> None:
+def _print_distribution(report: DistributionReport) -> None:
     """A row a score with its interval and what stands beside it, then the counts, settings and remarks."""
-    from facegen.cli.results import print_facts, print_table
-
     real = "real faces" if report.floor is None else f"real faces ({report.floor['method']})"
     columns = ("score", "this one", "estimate", "95 % interval", real, "after the autoencoder", "better")
     print_table(
         f"{report.num_samples:,} images against {report.num_reference:,} real faces ({report.split})",
         columns,
         [
-            (name, row.value, row.estimate, reach(row), row.floor, row.ceiling, row.better)
+            (name, row.value, row.estimate, _reach(row), row.floor, row.ceiling, row.better)
             for name, row in report.scores.items()
         ],
     )
@@ -135,26 +57,144 @@ def print_distribution(report: DistributionReport) -> None:
     )
 
 
-def print_sweep(report: SweepReport) -> None:
+def _print_sweep(report: SweepReport) -> None:
     """A row a setting, a column a score with its interval."""
-    from facegen.cli.results import print_facts, print_table
-
     names = list(report.reports[0].scores)
     rows = []
     for value, found in zip(report.values, report.reports, strict=True):
         cells: list[Any] = [float(value)]
         for name in names:
-            cells += [found.scores[name].value, reach(found.scores[name])]
+            cells += [found.scores[name].value, _reach(found.scores[name])]
         rows.append([*cells, "yes" if value in report.pareto else ""])
     columns = [report.setting, *(column for name in names for column in (name, "95 %")), "not beaten in both"]
     print_table(f"{report.reports[0].num_samples:,} images each", columns, rows)
     print_facts({"Plot": report.plot, "Saved to": report.saved_to})
 
 
-def reach(row: ScoreRow) -> str | None:
+def _reach(row: ScoreRow) -> str | None:
     """A score's interval, as "12.1 to 13.4"."""
-    from facegen.cli.results import cell_text
-
     if row.low is None or row.high is None:
         return None
     return f"{cell_text(row.low)} to {cell_text(row.high)}"
+
+
+def _score(
+    subject: Path,
+    reference: Path,
+    metrics: tuple[str, ...] | None,
+    options: DistributionOptions,
+    sweep: str | None,
+    progress: Progress,
+    *,
+    name: str | None = None,
+) -> DistributionReport | SweepReport:
+    """The evaluation, or the sweep; `metrics` None are all that the features allow."""
+    if sweep is not None:
+        from facegen.evaluation.sweep import read_sweep, sweep_distribution
+
+        return sweep_distribution(subject, reference, read_sweep(sweep), metrics, options, progress)
+    from facegen.evaluation.distribution import evaluate_distribution
+
+    return evaluate_distribution(subject, reference, metrics, options, progress, name=name)
+
+
+def _scoring(
+    name: str, metrics: tuple[str, ...] | None, doc: str, features: str = "inception"
+) -> Callable[..., None]:
+    """A command that scores by `metrics`."""
+    start = DistributionOptions(features=features)
+
+    def score(
+        subject: Subject,
+        reference: Reference,
+        progress: Progress,
+        options: DistributionOptions = start,
+        sweep: Sweep = None,
+    ) -> DistributionReport | SweepReport:
+        return _score(subject, reference, metrics, options, sweep, progress)
+
+    score.__name__, score.__doc__ = name, doc
+    return command(_print)(score)
+
+
+@command(_print)
+def fd_dinov2(
+    subject: Subject,
+    reference: Reference,
+    progress: Progress,
+    options: ComparisonOptions,
+    sweep: Sweep = None,
+) -> DistributionReport | SweepReport:
+    """The Fréchet distance in DINOv2's features, which follows people's judgement better than Inception's.
+
+    Stein et al. 2023 (arXiv:2306.04675). The network comes from torch.hub's cache.
+
+        facegen eval fd-dinov2 run --reference data/celeba --num-samples 10000
+    """
+    dinov2 = DistributionOptions(features="dinov2", **vars(options))
+    return _score(subject, reference, ("fid",), dinov2, sweep, progress, name="fd-dinov2")
+
+
+COMMANDS = (
+    _scoring(
+        "all",
+        None,
+        """All scores of closeness that the features allow, from one drawing of the images.
+
+        FID, KID, precision and recall, density and coverage, and with Inception features the Inception score.
+
+            facegen eval all run --reference data/celeba --features classifier:judge
+            facegen eval all run --reference data/celeba --num-samples 10000
+        """,
+    ),
+    _scoring(
+        "fid",
+        ("fid",),
+        """Score how close generated faces are to real ones, as a Fréchet distance: lower is better.
+
+        Shown beside it: its interval with the bias of small samples taken off, what real faces reach among
+        themselves, and through the run's autoencoder. Distances compare only at equal features, counts and
+        reference.
+
+            facegen eval fid run --reference data/celeba --num-samples 10000
+            facegen eval fid run --reference data/celeba --features classifier:judge
+            facegen eval fid my_images --reference data/celeba --weights inception.pth
+            facegen eval fid run --reference data/celeba --sweep guidance=1,1.5,2,3
+        """,
+    ),
+    _scoring(
+        "kid",
+        ("kid",),
+        """Score how close generated faces are to real ones, as a kernel distance: lower is better.
+
+        Unbiased, so that few images only widen its interval; the score to trust below some thousand images.
+
+            facegen eval kid run --reference data/celeba --num-samples 2000
+            facegen eval kid my_images --reference data/celeba --features clip
+        """,
+    ),
+    _scoring(
+        "precision_recall",
+        ("precision_recall",),
+        """Tell fidelity and variety apart: precision, recall, density and coverage.
+
+        Precision is the share of generated faces that lie among real ones, recall the share of real ones that
+        lie among the generated.
+
+            facegen eval precision-recall run --reference data/celeba
+            facegen eval precision-recall run --reference data/celeba --guidance 3
+        """,
+        features="vgg16",  # as published
+    ),
+    _scoring(
+        "inception_score",
+        ("inception_score",),
+        """The Inception score, as published: higher is better.
+
+        Its classes are ImageNet's, so of faces it says little; here to compare with papers. Needs Inception.
+
+            facegen eval inception-score run --reference data/celeba --num-samples 5000
+        """,
+    ),
+    fd_dinov2,
+)

@@ -1,49 +1,29 @@
-"""`facegen plot`: one file a subcommand, each with `ABOUT`, `EXAMPLES` and `register`."""
+"""`facegen plot`: what it says, and its subcommands in order."""
 
 from __future__ import annotations
 
-import typer
+from facegen.cli.command import Group
+from facegen.cli.plot import faces, records
 
-from facegen.cli.options import described
-from facegen.cli.plot import (
-    animation,
-    architecture,
-    attention,
-    attributes,
-    blend,
-    curves,
-    denoising,
-    interpolation,
-    latents,
-    reconstructions,
-    samples,
-    schedule,
-    timelapse,
+GROUP = Group(
+    "plot",
+    """Draw what a run or a data set has to show.
+
+    Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.
+    """,
+    (
+        records.schedule,
+        records.architecture,
+        records.curves,
+        records.attributes,
+        faces.samples,
+        faces.denoising,
+        faces.animation,
+        records.reconstructions,
+        faces.blend,
+        faces.interpolation,
+        faces.timelapse,
+        records.latents,
+        faces.attention,
+    ),
 )
-
-ABOUT = (
-    "Draw what a run or a data set has to show.",
-    "Figures are saved as PNG, SVG or PDF by their suffix; --csv writes the numbers behind them.",
-)
-SUBCOMMANDS = (
-    schedule,
-    architecture,
-    curves,
-    attributes,
-    samples,
-    denoising,
-    animation,
-    reconstructions,
-    blend,
-    interpolation,
-    timelapse,
-    latents,
-    attention,
-)
-
-
-def register(app: typer.Typer) -> None:
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-    for subcommand in SUBCOMMANDS:
-        subcommand.register(group)
-    app.add_typer(group, name="plot", **described(ABOUT, *(module.EXAMPLES[0] for module in SUBCOMMANDS)))

@@ -1,0 +1,217 @@
+'''Commands from functions: what a function takes, dataclasses of options field by field, becomes its options.
+
+    @command(print_score)
+    def fid(run: Run, options: DistributionOptions, progress: Progress) -> Score:
+        """The first paragraph is what lists of commands show.
+
+        Further ones follow, and at the end examples, which are real command lines of 76 characters at most.
+
+            facegen fid runs/celeba
+        """
+        from facegen.evaluation.distribution import evaluate
+
+        return evaluate(run, options, progress)
+
+`--quiet` comes with a parameter `progress`; `--json` with the function that prints the result for people,
+whose further parameters are options too. Options begin as the default of a parameter such as `options` has
+them, otherwise as their dataclass. Annotations for typer itself, such as its `Argument`, stay as they are.
+'''
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, is_dataclass, replace
+from functools import wraps
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+
+from facegen.cli.completion import COMPLETIONS
+from facegen.options import Option
+
+TALK = "Output"  # panel of the help
+INNER = "__"  # between the names of a dataclass in a field and of its own field
+Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
+Json = Annotated[bool, Option("Print the result as JSON on stdout.", TALK, names=("--json",))]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Subcommands that follow the word `name`; the first example of each is one of the group's."""
+
+    name: str
+    about: str
+    commands: tuple[Callable[..., None], ...]
+
+
+def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Makes of a function what typer takes; `show` prints its result if there is one and no `--json`."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., None]:
+        taken = _parameters(function)
+        shown = [] if show is None else _parameters(show, skipped=1)
+
+        @wraps(function)
+        def run(**given: Any) -> None:
+            result = function(**{one.name: _argument(one, given) for one in taken})
+            if show is None or result is None:
+                return
+            if given["as_json"]:
+                from facegen.cli.results import print_json
+
+                print_json(result)
+            else:
+                show(result, **{one.name: given[one.name] for one in shown})
+
+        asked = [option for one in (*taken, *shown) for option in _options(one)]
+        if show is not None:
+            asked.append(_option("as_json", Json, False))
+        asked.sort(key=lambda one: one.name == "quiet")  # comes last in its panel
+        run.__dict__["__signature__"] = inspect.Signature(asked)
+        run.__annotations__ = {one.name: one.annotation for one in asked}
+        return run
+
+    return decorate
+
+
+def add(app: typer.Typer, one: Callable[..., None] | Group) -> None:
+    """Give `app` a command or a group of them."""
+    if not isinstance(one, Group):
+        app.command(name_of(one), **help_texts(one.__doc__ or ""))(one)
+        return
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+    for inner in one.commands:
+        add(group, inner)
+    examples = [_read(inner.__doc__ or "")[1][0] for inner in one.commands]
+    doc = "\n\n".join([inspect.cleandoc(one.about), "\n".join(examples)])
+    app.add_typer(group, name=one.name, **help_texts(doc))
+
+
+def name_of(one: Callable[..., None] | Group) -> str:
+    """The word of a group, or of a command: its function's name with dashes."""
+    return one.name if isinstance(one, Group) else one.__name__.strip("_").replace("_", "-")
+
+
+def help_texts(doc: str) -> dict[str, Any]:
+    """`help` and `short_help` of what a docstring says."""
+    about, examples = _read(doc)
+    lines = "\n".join(f"  [cyan]{example.replace('[', chr(92) + '[')}[/]" for example in examples)
+    return {"help": "\n\n".join([*about, f"\b\n[bold]Examples[/]\n{lines}"]), "short_help": about[0]}
+
+
+def _read(doc: str) -> tuple[list[str], list[str]]:
+    """Paragraphs and examples of a docstring; python -OO leaves neither."""
+    *about, examples = inspect.cleandoc(doc or "?\n\n?").split("\n\n")
+    return [text.replace("\n", " ") for text in about], [line.strip() for line in examples.splitlines()]
+
+
+def _parameters(function: Callable[..., Any], skipped: int = 0) -> list[inspect.Parameter]:
+    """What a function takes, annotations evaluated but for that of `progress`, which would import torch."""
+    found = list(inspect.signature(function).parameters.values())[skipped:]
+    names = {"Progress": None, **function.__globals__}
+    return [one.replace(annotation=eval(one.annotation, names)) for one in found]
+
+
+def _options(taken: inspect.Parameter) -> Iterator[inspect.Parameter]:
+    """The options that make up one parameter of a command's function."""
+    if taken.name == "progress":
+        yield _option("quiet", Quiet, False)
+    elif is_dataclass(taken.annotation):
+        yield from _fields(_start(taken))
+    else:
+        yield _option(taken.name, taken.annotation, taken.default)
+
+
+def _argument(taken: inspect.Parameter, given: dict[str, Any]) -> Any:
+    """What a command's function gets for one parameter."""
+    if taken.name == "progress":
+        from facegen.cli.console import make_progress
+
+        return make_progress(quiet=given["quiet"])
+    if is_dataclass(taken.annotation):
+        return _filled(_start(taken), given)
+    return _value(taken.annotation, given[taken.name], taken.default)
+
+
+def _start(taken: inspect.Parameter) -> Any:
+    return taken.annotation() if taken.default is taken.empty else taken.default
+
+
+def _fields(start: Any, within: str = "") -> Iterator[inspect.Parameter]:
+    """The options that make up a dataclass and those in its fields, with the defaults that `start` has."""
+    for name, annotation in _annotations(type(start)).items():
+        value = getattr(start, name)
+        if is_dataclass(value):
+            yield from _fields(value, f"{within}{name}{INNER}")
+        elif _told(annotation) is not None:
+            yield _option(within + name, annotation, value, **vars(start))
+
+
+def _filled(start: Any, given: dict[str, Any], within: str = "") -> Any:
+    """`start` with the values given for its options."""
+    changes = {}
+    for name, annotation in _annotations(type(start)).items():
+        value = getattr(start, name)
+        if is_dataclass(value):
+            changes[name] = _filled(value, given, f"{within}{name}{INNER}")
+        elif _told(annotation) is not None:
+            changes[name] = _value(annotation, given[within + name], value)
+    return replace(start, **changes)
+
+
+def _annotations(options: type) -> dict[str, Any]:
+    """The fields of a dataclass, its own before those of its bases."""
+    found: dict[str, Any] = {}
+    for owner in options.__mro__:
+        for name, annotation in inspect.get_annotations(owner, eval_str=True).items():
+            found.setdefault(name, annotation)
+    return found
+
+
+def _told(annotation: Any) -> Option | None:
+    """The `Option` in an annotation."""
+    return next((one for one in getattr(annotation, "__metadata__", ()) if isinstance(one, Option)), None)
+
+
+def _option(name: str, annotation: Any, default: Any, /, **around: Any) -> inspect.Parameter:
+    """A parameter as typer reads it; `around` are the values that its help may name."""
+    told = _told(annotation)
+    if told is not None:
+        kind, default = _asked_as(annotation, told, default)
+        annotation = Annotated[
+            kind,
+            typer.Option(
+                *(told.names or ["--" + name.rpartition(INNER)[2].replace("_", "-")]),
+                help=told.help.format(**around),
+                min=told.min,
+                max=told.max,
+                metavar=told.metavar,
+                rich_help_panel=told.panel,
+                autocompletion=COMPLETIONS[told.completes] if told.completes else None,
+                show_default=told.shown_default or True,
+            ),
+        ]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+
+
+def _asked_as(annotation: Any, told: Option, default: Any) -> tuple[Any, Any]:
+    """Type and default on the command line: of tuples lists, of what is read its text."""
+    kind = get_args(annotation)[0]
+    if told.read is not None:
+        return told.asked_as | None, ",".join(default) if default else None
+    if get_origin(kind) is tuple and get_args(kind)[-1] is ...:
+        return list[get_args(kind)[0]] | None, None
+    return kind, default
+
+
+def _value(annotation: Any, given: Any, default: Any) -> Any:
+    """What was given on the command line as the field's type."""
+    told = _told(annotation)
+    if told is None:
+        return given
+    if given is None:
+        return default
+    if told.read is not None:
+        return told.read(given)
+    return tuple(given) if isinstance(given, list) else given
