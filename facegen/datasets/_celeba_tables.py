@@ -15,8 +15,11 @@ _SIGNS = {"1": True, "+1": True, "-1": False, "0": False}
 _PARTS = {"0": "train", "1": "validation", "2": "test"}
 _IMAGE_NAME = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
 _MAX_DIGITS = 9
+PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
+IDENTITY_FILES = ("identity_CelebA.txt",)
 MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
 Value = TypeVar("Value")
+Line = tuple[int, str, list[str]]  # number, text, fields
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
             f"{where}:{number}: attribute '{twice}' is named twice." if twice else f"{where}: no names."
         )
     rows: dict[str, tuple[bool, ...]] = {}
-    for number, fields, line in ((number, line.replace(",", " ").split(), line) for number, line in lines):
+    for number, line, fields in lines:
         _check_row(fields, len(names), rows, f"{where}:{number}")
         try:
             rows[fields[0]] = tuple([_SIGNS[value] for value in fields[1:]])
@@ -99,8 +102,8 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
     if tuple(field.casefold() for field in fields) != MAPPING_COLUMNS:
         raise DataError(f"{where}:{number}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
     rows: dict[int, str] = {}
-    for number, line in lines:
-        fields, at = line.replace(",", " ").split(), f"{where}:{number}"
+    for number, line, fields in lines:
+        at = f"{where}:{number}"
         if len(fields) != len(MAPPING_COLUMNS):
             raise DataError(f"{at}: {len(fields)} values where {len(MAPPING_COLUMNS)} belong.")
         index, original, file = fields
@@ -122,8 +125,7 @@ def _is_number(text: str) -> bool:
 
 def _parse_pairs(text: str, where: str, read: Callable[[str, str], Value]) -> dict[str, Value]:
     rows: dict[str, Value] = {}
-    for number, line in _lines(text):
-        fields = line.replace(",", " ").split()
+    for number, line, fields in _lines(text):
         if not rows and fields[0].casefold() == "image_id":
             continue
         _check_row(fields, 1, rows, f"{where}:{number}")
@@ -147,14 +149,13 @@ def _check_plain(name: str, at: str) -> None:
         raise DataError(f"{at}: '{name}' is not a plain file name.")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _lines(text: str) -> Iterator[Line]:
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip(" \t\r,"):
-            yield number, line.rstrip("\r")
+            yield number, line.rstrip("\r"), line.replace(",", " ").split()
 
 
-def _first(lines: Iterator[tuple[int, str]], where: str) -> tuple[int, list[str]]:
-    number, line = next(lines, (0, ""))
-    if not line:
-        raise DataError(f"{where}: the file is empty or ends before its header.")
-    return number, line.replace(",", " ").split()
+def _first(lines: Iterator[Line], where: str) -> tuple[int, list[str]]:
+    for number, _, fields in lines:
+        return number, fields
+    raise DataError(f"{where}: the file is empty or ends before its header.")

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,7 @@ from typing import IO
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.files import storage_errors
+from facegen.protocols import Progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -52,6 +53,16 @@ class SourceTree:
             if name.startswith(prefix) and name.casefold().endswith(IMAGE_SUFFIXES)
         ]
 
+    def find(self, wanted: Collection[str]) -> dict[str, Place]:
+        """Where the files of these plain names are; of several with one name, the shallowest."""
+        by_depth = sorted(self.files, key=lambda name: -name.count("/"))
+        plain = {PurePosixPath(name).name: (self, name) for name in by_depth}
+        return {name: place for name, place in plain.items() if name in wanted}
+
+    def beside(self) -> SourceTree:
+        """What lies beside this source, one folder deep."""
+        return list_folder(self.root.absolute().parent, max_depth=1)
+
     def read_text(self, name: str) -> str:
         """A text file, UTF-8 with or without byte order mark.
 
@@ -62,6 +73,42 @@ class SourceTree:
             return self.files[name]().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DataError(f"{self.location(name)}: not UTF-8 text ({error.reason}).") from error
+
+
+Place = tuple[SourceTree, str]
+"""A tree and the name of a file in it."""
+
+
+def read_first(places: Mapping[str, Place], names: Sequence[str]) -> tuple[str, str] | None:
+    """The text of the first of `names` that is there, and its name in its tree; None where none is."""
+    tree, inner = next((places[name] for name in names if name in places), (None, ""))
+    return None if tree is None else (tree.read_text(inner), inner)
+
+
+def check_match(
+    rows: Collection[str], images: Collection[str], place: str, *, strict: bool, row: str = "row"
+) -> list[str]:
+    """What to tell of rows without images and images without rows: one sentence, or none.
+
+    Raises:
+        DataError: there are such, and `strict` forbids them.
+    """
+    without_image, without_row = len(set(rows) - set(images)), len(set(images) - set(rows))
+    gaps = [f"{without_image:,} {row}s have no image"] if without_image else []
+    gaps += [f"{without_row:,} images have no {row} and are left out"] if without_row else []
+    if not gaps:
+        return []
+    told = f"'{place}': {' and '.join(gaps)}; {len(set(rows) & set(images)):,} match."
+    if strict:
+        raise DataError(told, hint="Without --strict the images that match are used.")
+    return [told]
+
+
+def tell(told: Iterable[str], notes: list[str], progress: Progress) -> None:
+    """Warn a person now, and keep it among the data set's `notes`."""
+    for note in told:
+        notes.append(note)
+        progress.warn(note)
 
 
 def open_source(path: Path | None, kind: str) -> SourceTree:

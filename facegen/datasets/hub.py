@@ -27,8 +27,8 @@ from facegen.datasets._hub_files import (
 )
 from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema
 from facegen.errors import DataError, UsageError
-from facegen.protocols import Progress, ProgressTask
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress, ProgressTask
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 
 class Config(KindConfig):
@@ -43,18 +43,11 @@ class Config(KindConfig):
     limit: int | None = None
 
 
-class Hub:
-    """`DatasetAdapter` of parquet files with pictures in them."""
-
-    default_splits = (0.8, 0.1, 0.1)
-    required_splits = ()
-    loads_on_cpu = False
-    medium = "photo"
+class Hub(DatasetAdapter):
+    """Parquet files with pictures in them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
-        self.licence: str | None = None
         self.labels = LabelSchema()
         self.notes: list[str] = []
         self.rejects: list[DatasetReject] = []

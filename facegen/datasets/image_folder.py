@@ -22,10 +22,10 @@ from facegen.datasets._metadata import (
     sort_columns,
     yes_no,
 )
-from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, open_source
+from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, check_match, open_source, tell
 from facegen.errors import DataError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 SPLIT_FOLDERS = {
@@ -48,18 +48,11 @@ class Config(KindConfig):
     strict: bool = False
 
 
-class ImageFolder:
-    """`DatasetAdapter` of plain image folders."""
-
-    default_splits = (0.8, 0.1, 0.1)
-    required_splits = ()
-    loads_on_cpu = False
-    medium = "photo"
-    licence = None
+class ImageFolder(DatasetAdapter):
+    """Plain image folders."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
         self.labels = LabelSchema()
         self.notes: list[str] = []
         self.rejects: list[DatasetReject] = []
@@ -114,7 +107,9 @@ class ImageFolder:
         columns = sort_columns([row for _, row in found])
         self.labels = LabelSchema(tuple(columns.attributes), columns.classes)
         known = set(images)
-        self._compare(known, [name for name, _ in found], tree, progress)
+        rows = [name for name, _ in found]
+        gaps = check_match(rows, known, tree.root.name, strict=self.config.strict, row="metadata row")
+        tell(gaps, self.notes, progress)
         if columns.remarks:
             self.notes.append(f"Kept as remarks, not as classes: {', '.join(columns.remarks)}.")
         for name, row in found:
@@ -145,18 +140,6 @@ class ImageFolder:
                 **{key: values.get(key) for key in columns.remarks},
             },
         )
-
-    def _compare(self, images: set[str], rows: list[str], tree: SourceTree, progress: Progress) -> None:
-        without_image, without_row = len(set(rows) - images), len(images - set(rows))
-        gaps = [f"{without_image} metadata rows have no image"] if without_image else []
-        gaps += [f"{without_row} images have no metadata row and are left out"] if without_row else []
-        if not gaps:
-            return
-        told = f"'{tree.root.name}': {' and '.join(gaps)}."
-        if self.config.strict:
-            raise DataError(told, hint="Without --strict the images that match are used.")
-        self.notes.append(told)
-        progress.warn(told)
 
 
 def build(config: Config) -> ImageFolder:

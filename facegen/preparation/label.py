@@ -16,18 +16,17 @@ from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.formats.dataset import SPLITS, Dataset, DatasetManifest, DatasetSplit
-from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
+from facegen.formats.dataset import Dataset, DatasetManifest
+from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
-from facegen.preparation.parts import open_work
+from facegen.preparation.parts import open_work, write_splits
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.types import LabelSchema
 from facegen.vocabulary.captions import captions_for
 
 BATCH_IMAGES = 256
-_FILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -237,13 +236,8 @@ class _Labelled:
         )
         files = list((self.source.folder / "data").glob("*.parquet"))
         bytes_each = sum(path.stat().st_size for path in files) / sum(manifest.counts.values())
-        rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
-        counts = {split: int(self.answers[split].kept.sum()) for split in SPLITS if split in self.answers}
-        with progress.stage("writing the data set", total=sum(counts.values())) as task:
-            for split, count in counts.items():
-                if count:
-                    rows = self._rows(self.source.split(split), task.advance)
-                    writer.write_split(split, rows, count, rows_per_file)
+        counts = {split: int(one.kept.sum()) for split, one in self.answers.items()}
+        write_splits(writer, counts, self._rows, bytes_each, progress)
         return writer.finish(
             rejects=list(self._rejects()),
             kind=manifest.kind,
@@ -271,11 +265,11 @@ class _Labelled:
             "or more."
         )
 
-    def _rows(self, split: DatasetSplit, advance: Any) -> Iterator[dict[str, Any]]:
-        answers = self.answers[split.name]
+    def _rows(self, split: str) -> Iterator[dict[str, Any]]:
+        answers = self.answers[split]
         medium = _medium(self.source.manifest.kind)
         old = self.source.manifest.labels.attributes
-        for index, row in enumerate(split.rows()):
+        for index, row in enumerate(self.source.split(split).rows()):
             if not answers.kept[index]:
                 continue
             row.update({name: None if row[name] is None else bool(row[name]) for name in old})
@@ -291,7 +285,6 @@ class _Labelled:
                 "caption": captions[0],
                 "captions": captions,
             }
-            advance(1)
 
     def _value(self, value: int) -> str | bool | None:
         if self.judge.class_column is not None:
@@ -311,38 +304,32 @@ class _Labelled:
 def _label_rows(
     source: Dataset, judge: FaceClassifier, names: Sequence[str], answers: dict[str, _Answers]
 ) -> Iterator[LabelRow]:
+    frame = pd.concat([source.split(split).frame for split in answers])
     values = torch.cat([one.value for one in answers.values()])
     kept = torch.cat([one.kept for one in answers.values()])
     if judge.class_column is not None:
-        before = _before(source, answers, judge.class_column)
+        told = [judge.classes[number] for number in values[:, 0].tolist()]
         for number, name in enumerate(judge.classes):
             of_class = values[:, 0] == number
-            given = (of_class & kept).tolist()
-            same = [old == name for old, here in zip(before, given, strict=True) if here and old is not None]
+            given, unsure = of_class & kept, int((of_class & ~kept).sum())
             recall = judge.held_out.get(name, {}).get("recall")
-            unsure = int((of_class & ~kept).sum())
-            yield LabelRow(name, sum(given), None, unsure, _share(same), recall)
+            same = _agreement(frame.get(judge.class_column), told, given)
+            yield LabelRow(name, int(given.sum()), None, unsure, same, recall)
         return
-    for column, name in enumerate(names):
-        told = values[:, column].tolist()
-        before = _before(source, answers, name)
-        same = [old == new for old, new in zip(before, told, strict=True) if new >= 0 and old is not None]
-        given = sum(value >= 0 for value in told)
+    for name, value in zip(names, values.unbind(1), strict=True):
+        given = value >= 0
         accuracy = judge.held_out.get(name, {}).get("accuracy")
-        yield LabelRow(name, given, told.count(1), len(told) - given, _share(same), accuracy)
+        same = _agreement(frame.get(name), value.tolist(), given)
+        num_yes, unsure = int((value == 1).sum()), int((~given).sum())
+        yield LabelRow(name, int(given.sum()), num_yes, unsure, same, accuracy)
 
 
-def _before(source: Dataset, answers: dict[str, _Answers], name: str) -> list[Any]:
-    """What the data set said before, None where nothing."""
-    old: list[Any] = []
-    for split in answers:
-        frame = source.split(split).frame
-        known = name in source.manifest.labels.attributes or name in source.manifest.labels.classes
-        old += [None if pd.isna(value) else value for value in frame[name]] if known else [None] * len(frame)
-    return old
-
-
-def _share(same: Sequence[bool]) -> float | None:
+def _agreement(before: pd.Series | None, told: Sequence[Any], given: Tensor) -> float | None:
+    """The share of given labels that are what the data set said before; None where it said nothing."""
+    if before is None:
+        return None
+    pairs = zip(before, told, given.tolist(), strict=True)
+    same = [old == new for old, new, here in pairs if here and not pd.isna(old)]
     return sum(same) / len(same) if same else None
 
 
