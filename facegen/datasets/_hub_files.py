@@ -55,11 +55,6 @@ Parts = dict[str, str | None]
 """File name -> the split that it or the README says it belongs to; None where neither does."""
 
 
-def is_hub_name(source: Path) -> bool:
-    """Whether `source` means ORG/NAME on the hub: it looks like that, and nothing local has that name."""
-    return not source.exists() and HUB_NAME.fullmatch(source.as_posix()) is not None
-
-
 def open_folder(source: Path) -> ParquetSet:
     """The parquet files of a folder, or a single one.
 

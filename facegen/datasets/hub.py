@@ -17,11 +17,11 @@ import pyarrow as pa
 from facegen.config.kinds import KindConfig
 from facegen.datasets._hub_columns import ColumnPlan, features_of, is_plain, plan_columns
 from facegen.datasets._hub_files import (
+    HUB_NAME,
     ParquetSet,
     Parts,
     choose_files,
     in_turns,
-    is_hub_name,
     open_folder,
     open_hub,
 )
@@ -53,8 +53,8 @@ class Hub(DatasetAdapter):
         self.rejects: list[DatasetReject] = []
 
     def is_remote(self, source: Path) -> bool:
-        """Whether `source` is a name on the hub and not a place on this disk."""
-        return is_hub_name(source)
+        """Whether `source` means ORG/NAME on the hub: it looks like that, and nothing local has that name."""
+        return not source.exists() and HUB_NAME.fullmatch(source.as_posix()) is not None
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Fetch what is needed, show what the columns were taken for, and read the rows.
