@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from facegen.datasets._sources import check_relative
 from facegen.errors import DataError
@@ -18,7 +17,6 @@ _MAX_DIGITS = 9
 PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
 IDENTITY_FILES = ("identity_CelebA.txt",)
 MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
-Value = TypeVar("Value")
 Line = tuple[int, str, list[str]]  # number, text, fields
 
 
@@ -70,24 +68,14 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
 
 def parse_partition(text: str, where: str) -> dict[str, str]:
     """Read `list_eval_partition`: file name -> "train", "validation" or "test"."""
-
-    def part(value: str, at: str) -> str:
-        if value not in _PARTS:
-            raise DataError(f"{at}: partition '{value}' is not 0, 1 or 2.")
-        return _PARTS[value]
-
-    return _parse_pairs(text, where, part)
+    return _parse_pairs(text, where, _PARTS.get, "partition '{}' is not 0, 1 or 2")
 
 
 def parse_identities(text: str, where: str) -> dict[str, str]:
     """Read `identity_CelebA.txt`: file name -> identity number."""
-
-    def identity(value: str, at: str) -> str:
-        if not value.isdigit():
-            raise DataError(f"{at}: identity '{value}' is not a number.")
-        return value
-
-    return _parse_pairs(text, where, identity)
+    return _parse_pairs(
+        text, where, lambda value: value if value.isdigit() else None, "identity '{}' is not a number"
+    )
 
 
 def parse_mapping(text: str, where: str) -> dict[int, str]:
@@ -123,24 +111,26 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
-def _parse_pairs(text: str, where: str, read: Callable[[str, str], Value]) -> dict[str, Value]:
-    rows: dict[str, Value] = {}
+def _parse_pairs(text: str, where: str, read: Callable[[str], str | None], wrong: str) -> dict[str, str]:
+    """File name -> what `read` makes of the value beside it; `wrong` says what a None means."""
+    rows: dict[str, str] = {}
     for number, line, fields in _lines(text):
         if not rows and fields[0].casefold() == "image_id":
             continue
         _check_row(fields, 1, rows, f"{where}:{number}")
-        column = line.rindex(fields[1]) + 1
-        rows[fields[0]] = read(fields[1], f"{where}:{number}:{column}")
+        value = read(fields[1])
+        if value is None:
+            raise DataError(f"{where}:{number}:{line.rindex(fields[1]) + 1}: {wrong.format(fields[1])}.")
+        rows[fields[0]] = value
     return rows
 
 
-def _check_row(fields: list[str], num_values: int, rows: dict[str, Value], at: str) -> None:
+def _check_row(fields: list[str], num_values: int, rows: Collection[str], at: str) -> None:
     if len(fields) != num_values + 1:
         raise DataError(f"{at}: {len(fields) - 1} values where {num_values} belong.")
-    name = fields[0]
-    _check_plain(name, at)
-    if name in rows:
-        raise DataError(f"{at}: '{name}' stands there twice.")
+    _check_plain(fields[0], at)
+    if fields[0] in rows:
+        raise DataError(f"{at}: '{fields[0]}' stands there twice.")
 
 
 def _check_plain(name: str, at: str) -> None:

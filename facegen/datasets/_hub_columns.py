@@ -178,7 +178,7 @@ def _check_asked(schema: pa.Schema, asked: Mapping[str, str]) -> None:
 def _image_column(schema: pa.Schema, features: Mapping[str, Any], asked: Mapping[str, str]) -> str:
     """The column asked for, else one declared to be an image, else one so called, else any of pictures."""
     pictures = [column.name for column in schema if is_picture(column.type)]
-    wanted = _wanted("image", asked)
+    wanted = {name: column for column, name in asked.items()}.get("image")
     if wanted is not None and wanted not in pictures:
         raise UsageError(
             f"Column '{wanted}' holds no pictures; its type is {schema.field(wanted).type}.",
@@ -197,18 +197,15 @@ def _image_column(schema: pa.Schema, features: Mapping[str, Any], asked: Mapping
 
 
 def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Mapping[str, str]) -> None:
+    column_of = {name: column for column, name in asked.items()}
     for role in list(NAMES_OF_ROLE)[1:]:
-        wanted = _wanted(role, asked)
+        wanted = column_of.get(role)
         if wanted is not None and wanted not in labels.column_names:
             raise UsageError(f"Column '{wanted}' ({schema.field(wanted).type}) cannot be the {role}.")
         usual = (name for name in NAMES_OF_ROLE[role] if name in labels.column_names and name not in asked)
         found = wanted or next((name for name in usual if _suits(role, labels[name])), None)
         if found is not None:
             plan.roles[role] = found
-
-
-def _wanted(role: str, asked: Mapping[str, str]) -> str | None:
-    return next((column for column, name in asked.items() if name == role), None)
 
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:

@@ -102,13 +102,16 @@ class ImageFolder(DatasetAdapter):
         split_folders = _split_folders([name for name in images if "/" in name])
         found: list[tuple[str, MetadataRow]] = []
         for file in metadata:
-            folder = PurePosixPath(file).parent
-            found += [((folder / row.file_name).as_posix(), row) for row in _rows_of(tree, file)]
+            folder, rows = (
+                PurePosixPath(file).parent,
+                read_metadata(tree.read_text(file), tree.location(file)),
+            )
+            found += [((folder / row.file_name).as_posix(), row) for row in rows]
         columns = sort_columns([row for _, row in found])
         self.labels = LabelSchema(tuple(columns.attributes), columns.classes)
         known = set(images)
-        rows = [name for name, _ in found]
-        gaps = check_match(rows, known, tree.root.name, strict=self.config.strict, row="metadata row")
+        names = [name for name, _ in found]
+        gaps = check_match(names, known, tree.root.name, strict=self.config.strict, row="metadata row")
         tell(gaps, self.notes, progress)
         if columns.remarks:
             self.notes.append(f"Kept as remarks, not as classes: {', '.join(columns.remarks)}.")
@@ -120,7 +123,10 @@ class ImageFolder(DatasetAdapter):
         self, tree: SourceTree, name: str, row: MetadataRow, columns: Columns, in_split_folders: bool
     ) -> DatasetRecord:
         values = row.values
-        numbers = {key: values.get(key) for key in columns.numbers}
+        numbers = {
+            key: None if (text := values.get(key)) is None else read(text)
+            for key, read in columns.numbers.items()
+        }
         split = values.get(SPLIT_COLUMN) or (name.split("/")[0] if in_split_folders else None)
         if split is not None and split.casefold() not in SPLIT_FOLDERS:
             raise DataError(f"{row.where}: split '{split}' is not one of {', '.join(SPLIT_FOLDERS)}.")
@@ -133,21 +139,12 @@ class ImageFolder(DatasetAdapter):
             caption=values.get(columns.caption) if columns.caption else None,
             split=SPLIT_FOLDERS[split.casefold()] if split else None,
             identity=values.get(IDENTITY_COLUMN),
-            extra={
-                **{
-                    key: None if text is None else columns.numbers[key](text) for key, text in numbers.items()
-                },
-                **{key: values.get(key) for key in columns.remarks},
-            },
+            extra={**numbers, **{key: values.get(key) for key in columns.remarks}},
         )
 
 
 def build(config: Config) -> ImageFolder:
     return ImageFolder(config)
-
-
-def _rows_of(tree: SourceTree, file: str) -> list[MetadataRow]:
-    return read_metadata(tree.read_text(file), tree.location(file))
 
 
 def _split_folders(images: list[str]) -> list[str]:

@@ -192,17 +192,14 @@ def _settings(
 ) -> dict[str, Any]:
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
     name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
+    decisive = ("size", "crop", "limit", "splits", "seed", "min_side", "count")
     hub = {option: getattr(options, option) for option in HUB_OPTIONS}
     return {
         "kind": kind,
         "source": name,
-        "size": options.size,
+        **{option: getattr(options, option) for option in decisive},
         "crop": crop,
-        "limit": options.limit,
         "splits": None if options.splits is None else list(options.splits),
-        "seed": options.seed,
-        "min_side": options.min_side,
-        "count": options.count,
         **{option: value for option, value in hub.items() if value is not None},
     }
 
