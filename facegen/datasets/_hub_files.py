@@ -129,9 +129,8 @@ def choose_files(source: ParquetSet, subset: str | None) -> Parts:
     configs = [one for one in configs if isinstance(one, Mapping)] if isinstance(configs, list) else []
     subsets = _described_subsets(source.sizes, configs) or _subsets_by_folder(source.sizes)
     marked = [str(config.get("config_name")) for config in configs if config.get("default")]
-    name = subset
-    if name is None:
-        name = next((name for name in (*marked, DEFAULT_SUBSET) if name in subsets), None)
+    usual = next((name for name in (*marked, DEFAULT_SUBSET) if name in subsets), None)
+    name = usual if subset is None else subset
     if name is None and len(subsets) > 1:
         raise UsageError(
             f"'{source.title}' has {len(subsets)} subsets: {', '.join(subsets)}.",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.files import storage_errors
@@ -31,6 +31,7 @@ _RATIO_MATTERS_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 
 Load = Callable[[], bytes]
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,9 @@ class SourceTree:
         """Where a file is, for messages."""
         return f"{self.root.name}/{name}"
 
-    def images(self, under: str = "") -> list[str]:
-        """Names of image files, those in folder `under` only."""
-        prefix = f"{under}/" if under else ""
-        return [
-            name
-            for name in self.files
-            if name.startswith(prefix) and name.casefold().endswith(IMAGE_SUFFIXES)
-        ]
+    def images(self) -> list[str]:
+        """Names of image files."""
+        return [name for name in self.files if name.casefold().endswith(IMAGE_SUFFIXES)]
 
     def find(self, wanted: Collection[str]) -> dict[str, Place]:
         """Where the files of these plain names are; of several with one name, the shallowest."""
@@ -79,10 +75,13 @@ Place = tuple[SourceTree, str]
 """A tree and the name of a file in it."""
 
 
-def read_first(places: Mapping[str, Place], names: Sequence[str]) -> tuple[str, str] | None:
-    """The text of the first of `names` that is there, and its name in its tree; None where none is."""
-    tree, inner = next((places[name] for name in names if name in places), (None, ""))
-    return None if tree is None else (tree.read_text(inner), inner)
+def read_first(
+    places: Mapping[str, Place], names: Sequence[str], parse: Callable[[str, str], Parsed]
+) -> Parsed | None:
+    """What `parse` makes of the text and name of the first of `names` that is there; None where none is."""
+    for tree, inner in (places[name] for name in names if name in places):
+        return parse(tree.read_text(inner), inner)
+    return None
 
 
 def check_match(

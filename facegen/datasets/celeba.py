@@ -58,17 +58,15 @@ class CelebA(DatasetAdapter):
             DataError: a needed file is missing or malformed, nothing matches, or `strict` found a gap.
         """
         texts, images, place = _find(source)
-        attributes = read_first(texts, ATTRIBUTE_FILES)
-        if attributes is None:
+        table = read_first(texts, ATTRIBUTE_FILES, parse_attributes)
+        if table is None:
             raise DataError(
                 f"'{place}' has images but no attributes.",
                 hint=f"Looked for {' or '.join(ATTRIBUTE_FILES)} there, in its folders and beside it; "
                 "for images alone use facegen prepare image-folder.",
             )
-        table = parse_attributes(*attributes)
-        partition_text, identity_text = read_first(texts, PARTITION_FILES), read_first(texts, IDENTITY_FILES)
-        partition = parse_partition(*partition_text) if partition_text else {}
-        identities = parse_identities(*identity_text) if identity_text else {}
+        partition = read_first(texts, PARTITION_FILES, parse_partition) or {}
+        identities = read_first(texts, IDENTITY_FILES, parse_identities) or {}
         self.labels = LabelSchema(attributes=table.names)
         tell(table.notes, self.notes, progress)
         if not partition:

@@ -10,7 +10,7 @@ identity_CelebA.txt                   CelebA's identities            } source or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -120,16 +120,13 @@ class CelebAHq(DatasetAdapter):
         texts = tree.find(wanted)
         if any(name not in texts for name in wanted if name != PARTITION_FILES[1]):
             texts = {**tree.beside().find(wanted), **texts}
-        attributes, mapping = read_first(texts, [ATTRIBUTE_FILE]), read_first(texts, [MAPPING_FILE])
-        partition, identities = read_first(texts, PARTITION_FILES), read_first(texts, IDENTITY_FILES)
-        table = parse_attributes(*attributes) if attributes else None
-        tables = _Tables(
-            attributes=table,
-            values={_key(name): row for name, row in table.rows.items()} if table else {},
-            mapping=parse_mapping(*mapping) if mapping else {},
-            partition=parse_partition(*partition) if partition and mapping else {},
-            identities=parse_identities(*identities) if identities and mapping else {},
-        )
+        table = read_first(texts, [ATTRIBUTE_FILE], parse_attributes)
+        values = {_key(name): row for name, row in table.rows.items()} if table else {}
+        tables = _Tables(table, values, read_first(texts, [MAPPING_FILE], parse_mapping) or {})
+        if tables.mapping:
+            partition = read_first(texts, PARTITION_FILES, parse_partition) or {}
+            identities = read_first(texts, IDENTITY_FILES, parse_identities) or {}
+            tables = replace(tables, partition=partition, identities=identities)
         tell(_notes_on(tables, texts), self.notes, progress)
         return tables
 

@@ -102,10 +102,8 @@ class ImageFolder(DatasetAdapter):
         split_folders = _split_folders([name for name in images if "/" in name])
         found: list[tuple[str, MetadataRow]] = []
         for file in metadata:
-            folder, rows = (
-                PurePosixPath(file).parent,
-                read_metadata(tree.read_text(file), tree.location(file)),
-            )
+            folder = PurePosixPath(file).parent
+            rows = read_metadata(tree.read_text(file), tree.location(file))
             found += [((folder / row.file_name).as_posix(), row) for row in rows]
         columns = sort_columns([row for _, row in found])
         self.labels = LabelSchema(tuple(columns.attributes), columns.classes)
