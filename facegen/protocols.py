@@ -62,24 +62,25 @@ class DatasetAdapter(Protocol):
     """Reads one layout of face data. Deterministic: the same source gives the same records in order.
 
     `crops` are the cuts that suit it, the first being what "auto" means; None keeps a square image as it
-    is. `records` fills `notes` (to be told) and `rejects` (left out) while it runs.
+    is. `records` fills `notes` (to be told) and `rejects` (left out) while it runs. A class that has this as
+    its base says only what is otherwise.
     """
 
-    crops: Mapping[str, CropBox | None]
-    default_splits: tuple[float, float, float]  # train, validation, test where the source does not say
-    required_splits: tuple[str, ...]  # where one of them is empty, the source's own partition is set aside
-    loads_on_cpu: bool  # `record.load` computes (and pickles), so that processes serve it, not threads
-    medium: str  # "photo" or "cartoon", for captions
-    licence: str | None
+    crops: Mapping[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
+    default_splits: tuple[float, float, float] = (
+        0.8,
+        0.1,
+        0.1,
+    )  # train, validation, test where none is said
+    required_splits: tuple[str, ...] = ()  # if one of them is empty, the source's own partition is set aside
+    loads_on_cpu: bool = False  # `record.load` computes (and pickles), so processes serve it, not threads
+    medium: str = "photo"  # or "cartoon", for captions
+    licence: str | None = None
+    labels: LabelSchema  # valid once `records` has been started
     notes: list[str]
     rejects: list[DatasetReject]
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
-
-    @property
-    def labels(self) -> LabelSchema:
-        """Attributes and classes; valid once `records` has been started."""
-        ...
 
 
 @runtime_checkable

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 from facegen.datasets._sources import check_relative
 from facegen.errors import DataError
@@ -15,8 +14,10 @@ _SIGNS = {"1": True, "+1": True, "-1": False, "0": False}
 _PARTS = {"0": "train", "1": "validation", "2": "test"}
 _IMAGE_NAME = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
 _MAX_DIGITS = 9
+PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
+IDENTITY_FILES = ("identity_CelebA.txt",)
 MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
-Value = TypeVar("Value")
+Line = tuple[int, str, list[str]]  # number, text, fields
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
             f"{where}:{number}: attribute '{twice}' is named twice." if twice else f"{where}: no names."
         )
     rows: dict[str, tuple[bool, ...]] = {}
-    for number, fields, line in ((number, line.replace(",", " ").split(), line) for number, line in lines):
+    for number, line, fields in lines:
         _check_row(fields, len(names), rows, f"{where}:{number}")
         try:
             rows[fields[0]] = tuple([_SIGNS[value] for value in fields[1:]])
@@ -67,24 +68,14 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
 
 def parse_partition(text: str, where: str) -> dict[str, str]:
     """Read `list_eval_partition`: file name -> "train", "validation" or "test"."""
-
-    def part(value: str, at: str) -> str:
-        if value not in _PARTS:
-            raise DataError(f"{at}: partition '{value}' is not 0, 1 or 2.")
-        return _PARTS[value]
-
-    return _parse_pairs(text, where, part)
+    return _parse_pairs(text, where, _PARTS.get, "partition '{}' is not 0, 1 or 2")
 
 
 def parse_identities(text: str, where: str) -> dict[str, str]:
     """Read `identity_CelebA.txt`: file name -> identity number."""
-
-    def identity(value: str, at: str) -> str:
-        if not value.isdigit():
-            raise DataError(f"{at}: identity '{value}' is not a number.")
-        return value
-
-    return _parse_pairs(text, where, identity)
+    return _parse_pairs(
+        text, where, lambda value: value if value.isdigit() else None, "identity '{}' is not a number"
+    )
 
 
 def parse_mapping(text: str, where: str) -> dict[int, str]:
@@ -99,8 +90,8 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
     if tuple(field.casefold() for field in fields) != MAPPING_COLUMNS:
         raise DataError(f"{where}:{number}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
     rows: dict[int, str] = {}
-    for number, line in lines:
-        fields, at = line.replace(",", " ").split(), f"{where}:{number}"
+    for number, line, fields in lines:
+        at = f"{where}:{number}"
         if len(fields) != len(MAPPING_COLUMNS):
             raise DataError(f"{at}: {len(fields)} values where {len(MAPPING_COLUMNS)} belong.")
         index, original, file = fields
@@ -120,25 +111,26 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 
-def _parse_pairs(text: str, where: str, read: Callable[[str, str], Value]) -> dict[str, Value]:
-    rows: dict[str, Value] = {}
-    for number, line in _lines(text):
-        fields = line.replace(",", " ").split()
+def _parse_pairs(text: str, where: str, read: Callable[[str], str | None], wrong: str) -> dict[str, str]:
+    """File name -> what `read` makes of the value beside it; `wrong` says what a None means."""
+    rows: dict[str, str] = {}
+    for number, line, fields in _lines(text):
         if not rows and fields[0].casefold() == "image_id":
             continue
         _check_row(fields, 1, rows, f"{where}:{number}")
-        column = line.rindex(fields[1]) + 1
-        rows[fields[0]] = read(fields[1], f"{where}:{number}:{column}")
+        value = read(fields[1])
+        if value is None:
+            raise DataError(f"{where}:{number}:{line.rindex(fields[1]) + 1}: {wrong.format(fields[1])}.")
+        rows[fields[0]] = value
     return rows
 
 
-def _check_row(fields: list[str], num_values: int, rows: dict[str, Value], at: str) -> None:
+def _check_row(fields: list[str], num_values: int, rows: Collection[str], at: str) -> None:
     if len(fields) != num_values + 1:
         raise DataError(f"{at}: {len(fields) - 1} values where {num_values} belong.")
-    name = fields[0]
-    _check_plain(name, at)
-    if name in rows:
-        raise DataError(f"{at}: '{name}' stands there twice.")
+    _check_plain(fields[0], at)
+    if fields[0] in rows:
+        raise DataError(f"{at}: '{fields[0]}' stands there twice.")
 
 
 def _check_plain(name: str, at: str) -> None:
@@ -147,14 +139,13 @@ def _check_plain(name: str, at: str) -> None:
         raise DataError(f"{at}: '{name}' is not a plain file name.")
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
+def _lines(text: str) -> Iterator[Line]:
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip(" \t\r,"):
-            yield number, line.rstrip("\r")
+            yield number, line.rstrip("\r"), line.replace(",", " ").split()
 
 
-def _first(lines: Iterator[tuple[int, str]], where: str) -> tuple[int, list[str]]:
-    number, line = next(lines, (0, ""))
-    if not line:
-        raise DataError(f"{where}: the file is empty or ends before its header.")
-    return number, line.replace(",", " ").split()
+def _first(lines: Iterator[Line], where: str) -> tuple[int, list[str]]:
+    for number, _, fields in lines:
+        return number, fields
+    raise DataError(f"{where}: the file is empty or ends before its header.")

@@ -7,7 +7,8 @@ unless the name says `class:race`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,8 +19,6 @@ from facegen.datasets.image_folder import SPLIT_FOLDERS
 from facegen.errors import DataError, UsageError, did_you_mean
 
 LEAVE_OUT = "none"
-ROLES = ("image", "caption", "identity", "split", "id")
-TAKEN = ("captions", "sha256", "image", "caption", "identity", "split", "id")  # facegen's own columns
 NAMES_OF_ROLE = {
     "image": ("image", "img", "picture", "photo", "jpg", "png"),
     "caption": CAPTION_COLUMNS,
@@ -27,6 +26,7 @@ NAMES_OF_ROLE = {
     "split": ("split",),
     "id": ("id", "image_id", "file_name", "filename"),
 }
+TAKEN = ("captions", "sha256", *NAMES_OF_ROLE)  # facegen's own columns
 CLASS_NAMES = ("label", "labels", "class")
 AS_CLASS = "class:"  # before a name: a class, whatever the column holds
 _YES_NO_NAMES = ({"0", "1"}, {"no", "yes"}, {"false", "true"}, {"-1", "1"})
@@ -39,18 +39,13 @@ class ColumnPlan:
     `class_names` has the names behind a column's numbers, where there are any.
     """
 
-    roles: dict[str, str] = field(default_factory=dict)  # of ROLES -> column
+    roles: dict[str, str] = field(default_factory=dict)  # of NAMES_OF_ROLE -> column
     attributes: dict[str, str] = field(default_factory=dict)
     classes: dict[str, str] = field(default_factory=dict)
     extras: dict[str, str] = field(default_factory=dict)
     class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
     class_values: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label, in order
     left_out: dict[str, str] = field(default_factory=dict)  # column -> why
-
-    def columns(self) -> list[str]:
-        """Every column that is read besides the picture."""
-        labels = (*self.attributes.values(), *self.classes.values(), *self.extras.values())
-        return [*(column for role, column in self.roles.items() if role != "image"), *labels]
 
     def lines(self) -> list[str]:
         """A line for each kind of label, for a person to look over."""
@@ -67,24 +62,43 @@ class ColumnPlan:
             told.append(f"left out: {', '.join(f'{name} ({why})' for name, why in self.left_out.items())}")
         return told
 
+    def labels_of(self, row: Mapping[str, Any], split: str | None) -> dict[str, Any]:
+        """The labels of a `DatasetRecord`, from a row's values by column and its file's split."""
+        said = {role: _words(row[column]) for role, column in self.roles.items() if role != "image"}
+        return {
+            "attributes": {
+                name: _yes_no(self._class_of(row, column)) for name, column in self.attributes.items()
+            },
+            "classes": {name: self._class_of(row, column) for name, column in self.classes.items()},
+            "extra": {name: row[column] for name, column in self.extras.items()},
+            "caption": said.get("caption"),
+            "identity": said.get("identity"),
+            "split": SPLIT_FOLDERS.get((said.get("split") or "").casefold(), split),
+        }
+
+    def _class_of(self, row: Mapping[str, Any], column: str) -> str | None:
+        value, names = row[column], self.class_names.get(column)
+        if names is None:
+            return _words(value)
+        return None if value is None or value < 0 else names[value]
+
 
 def plan_columns(
     schema: pa.Schema, labels: pa.Table, features: Mapping[str, Any], asked: Mapping[str, str]
 ) -> ColumnPlan:
     """Decide what every column of `schema` is; `labels` holds the values of all but the pictures.
 
-    `features` are the `datasets` library's; `asked` is column -> name, role or "none".
+    `features` are those of `features_of`; `asked` is column -> name, role or "none".
 
     Raises:
         UsageError: `asked` names a column that is not there, a name twice, or an impossible role.
         DataError: no column holds pictures.
     """
     _check_asked(schema, asked)
-    plan = ColumnPlan()
-    _find_image(plan, schema, features, asked)
+    plan = ColumnPlan(roles={"image": _image_column(schema, features, asked)})
     _find_roles(plan, schema, labels, asked)
     for column in schema.names:
-        if column in plan.roles.values() or column in plan.left_out:
+        if column in plan.roles.values():
             continue
         asked_for = asked.get(column, column)
         name = asked_for.removeprefix(AS_CLASS)
@@ -97,39 +111,14 @@ def plan_columns(
         elif column not in labels.column_names:
             plan.left_out[column] = f"{schema.field(column).type}"
         else:
-            named = class_names(features.get(column))
-            _sort_label(plan, name, column, labels[column], named, as_class=asked_for != name)
+            _sort_label(plan, name, column, labels[column], features.get(column), as_class=asked_for != name)
     return plan
-
-
-def label_reader(plan: ColumnPlan) -> Callable[[Mapping[str, list[Any]], int, str | None], dict[str, Any]]:
-    """A function (columns' values, row, the file's split) -> the labels of a `DatasetRecord`."""
-    roles, names = plan.roles, plan.class_names
-
-    def labels_of(values: Mapping[str, list[Any]], row: int, split: str | None) -> dict[str, Any]:
-        words = {role: _words(values[roles[role]][row]) for role in roles if role != "image"}
-        return {
-            "attributes": {
-                name: _yes_no(values[column][row], names.get(column))
-                for name, column in plan.attributes.items()
-            },
-            "classes": {
-                name: _class_of(values[column][row], names.get(column))
-                for name, column in plan.classes.items()
-            },
-            "extra": {name: values[column][row] for name, column in plan.extras.items()},
-            "caption": words.get("caption"),
-            "identity": words.get("identity"),
-            "split": SPLIT_FOLDERS.get((words.get("split") or "").casefold(), split),
-        }
-
-    return labels_of
 
 
 def is_picture(kind: pa.DataType) -> bool:
     """Whether a column of this type can hold pictures: bytes, or a struct with `bytes`."""
     if pa.types.is_struct(kind):
-        return any(kind.field(index).name == "bytes" for index in range(kind.num_fields))
+        return kind.get_field_index("bytes") >= 0
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
@@ -137,38 +126,39 @@ def is_plain(kind: pa.DataType) -> bool:
     """Whether a column of this type can be a label, a number or words."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_string)
-    return any(test(kind) for test in tests) or pa.types.is_large_string(kind)
+    tests = (pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, _is_words)
+    return any(test(kind) for test in tests)
 
 
-def class_names(feature: Any) -> tuple[str, ...] | None:
-    """The names of a ClassLabel, as stored in a schema or written in a README; None for other features."""
-    if not isinstance(feature, Mapping):
-        return None
-    if feature.get("_type") == "ClassLabel":
-        names = feature.get("names")
-    else:
-        dtype = feature.get("dtype")
-        names = dtype.get("class_label", {}).get("names") if isinstance(dtype, Mapping) else None
+def features_of(card: Mapping[str, Any], subset: str | None, schema: pa.Schema) -> dict[str, Any]:
+    """What a README's `dataset_info` and what the `datasets` library wrote into a schema say of the columns,
+    which counts for more: column -> a `ClassLabel`'s names, "Image", or None for other features."""
+    try:
+        stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, LookupError, TypeError):
+        stored = {}
+    info = card.get("dataset_info")
+    infos = [one for one in (info if isinstance(info, list) else [info]) if isinstance(one, Mapping)]
+    if isinstance(info, list) and subset is not None:
+        infos = [one for one in infos if one.get("config_name") == subset]
+    told = infos[0].get("features") if infos else None
+    told = [one for one in told if isinstance(one, Mapping)] if isinstance(told, list) else []
+    features = {str(one["name"]): one for one in told if "name" in one}
+    features |= stored if isinstance(stored, dict) else {}
+    return {column: _feature(one) for column, one in features.items() if isinstance(one, Mapping)}
+
+
+def _feature(feature: Mapping[str, Any]) -> tuple[str, ...] | str | None:
+    """A feature as written in a README, {dtype: {class_label: {names}}}, or as stored, {_type, names}."""
+    dtype, kind = feature.get("dtype"), feature.get("_type")
+    if kind == "Image" or (kind is None and dtype == "image"):
+        return "Image"
+    if kind != "ClassLabel":
+        feature = dtype.get("class_label", {}) if isinstance(dtype, Mapping) else {}
+    names = feature.get("names")
     if isinstance(names, Mapping):  # {"0": "cat", "1": "dog"}
         names = [names[key] for key in sorted(names, key=int)]
     return tuple(str(name) for name in names) if isinstance(names, list) and names else None
-
-
-def readme_features(card: Mapping[str, Any], subset: str | None) -> dict[str, Any]:
-    """The features that a README's `dataset_info` describes: column -> description."""
-    info = card.get("dataset_info")
-    for one in info if isinstance(info, list) else [info]:
-        if not isinstance(one, Mapping):
-            continue
-        if subset in (None, one.get("config_name")) or not isinstance(info, list):
-            features = one.get("features")
-            return {
-                str(feature["name"]): feature
-                for feature in (features if isinstance(features, list) else ())
-                if isinstance(feature, Mapping) and "name" in feature
-            }
-    return {}
 
 
 def _check_asked(schema: pa.Schema, asked: Mapping[str, str]) -> None:
@@ -179,38 +169,37 @@ def _check_asked(schema: pa.Schema, asked: Mapping[str, str]) -> None:
                 hint=f"Columns there: {', '.join(schema.names)}.",
             )
     names = [name.removeprefix(AS_CLASS) for name in asked.values() if name != LEAVE_OUT]
-    asked_names = list(names)
-    names += [column for column in schema.names if column not in asked and column not in ROLES]
-    twice = next((name for name in asked_names if names.count(name) > 1), None)
+    kept = [column for column in schema.names if column not in asked and column not in NAMES_OF_ROLE]
+    twice = next((name for name in names if [*names, *kept].count(name) > 1), None)
     if twice:
         raise UsageError(f"Two columns would be called '{twice}'.", hint="Leave one out: none=COLUMN.")
 
 
-def _find_image(
-    plan: ColumnPlan, schema: pa.Schema, features: Mapping[str, Any], asked: Mapping[str, str]
-) -> None:
-    pictures = [name for name in schema.names if is_picture(schema.field(name).type)]
-    wanted = next((column for column, name in asked.items() if name == "image"), None)
+def _image_column(schema: pa.Schema, features: Mapping[str, Any], asked: Mapping[str, str]) -> str:
+    """The column asked for, else one declared to be an image, else one so called, else any of pictures."""
+    pictures = [column.name for column in schema if is_picture(column.type)]
+    wanted = {name: column for column, name in asked.items()}.get("image")
     if wanted is not None and wanted not in pictures:
         raise UsageError(
             f"Column '{wanted}' holds no pictures; its type is {schema.field(wanted).type}.",
             hint=f"Columns with pictures: {', '.join(pictures) or 'none'}.",
         )
-    pictures = [name for name in pictures if name not in asked or name == wanted]
-    declared = [name for name in pictures if _type_of(features.get(name)) == "Image"]
-    usual = [name for name in NAMES_OF_ROLE["image"] if name in pictures]
-    found = wanted or next(iter([*declared[:1], *usual, *pictures]), None)
+    free = [name for name in pictures if name not in asked]
+    declared = [name for name in free if features.get(name) == "Image"]
+    usual = [name for name in NAMES_OF_ROLE["image"] if name in free]
+    found = wanted or next(iter([*declared, *usual, *free]), None)
     if found is None:
         raise DataError(
             "No column holds pictures.",
-            hint=f"Columns there: {', '.join(f'{field.name} ({field.type})' for field in schema)}.",
+            hint=f"Columns there: {', '.join(f'{column.name} ({column.type})' for column in schema)}.",
         )
-    plan.roles["image"] = found
+    return found
 
 
 def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Mapping[str, str]) -> None:
-    for role in ROLES[1:]:
-        wanted = next((column for column, name in asked.items() if name == role), None)
+    column_of = {name: column for column, name in asked.items()}
+    for role in list(NAMES_OF_ROLE)[1:]:
+        wanted = column_of.get(role)
         if wanted is not None and wanted not in labels.column_names:
             raise UsageError(f"Column '{wanted}' ({schema.field(wanted).type}) cannot be the {role}.")
         usual = (name for name in NAMES_OF_ROLE[role] if name in labels.column_names and name not in asked)
@@ -220,17 +209,17 @@ def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Ma
 
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:
-    if not _unique(values):
-        return False
-    words = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
-    if role == "caption":
-        return words
-    if role == "split":
-        found = {str(value).casefold() for value in _unique(values)}
-        return words and len(found) > 1 and found <= set(SPLIT_FOLDERS)
-    if role == "id":
-        return values.null_count == 0 and len(_unique(values)) == len(values)
-    return words or pa.types.is_integer(values.type)
+    found, words = _different(values), _is_words(values.type)
+    splits = {str(value).casefold() for value in found}
+    return (
+        bool(found)
+        and {
+            "caption": words,
+            "identity": words or pa.types.is_integer(values.type),
+            "split": words and len(splits) > 1 and splits <= set(SPLIT_FOLDERS),
+            "id": values.null_count == 0 and len(found) == len(values),
+        }[role]
+    )
 
 
 def _sort_label(
@@ -238,33 +227,30 @@ def _sort_label(
     name: str,
     column: str,
     values: pa.ChunkedArray,
-    names: tuple[str, ...] | None,
+    feature: tuple[str, ...] | str | None,
     *,
     as_class: bool,
 ) -> None:
-    found = _unique(values)
+    found = _different(values)
     if not found:
         plan.left_out[column] = "always empty"
-    elif names is not None:
+        return
+    names = feature if isinstance(feature, tuple) else None
+    if names is not None:
         outside = [value for value in found if not isinstance(value, int) or not -1 <= value < len(names)]
         if outside:
             raise DataError(f"Column '{column}' holds {outside[0]!r}, and its classes are {len(names)}.")
         plan.class_names[column] = names
-        if not as_class and {each.casefold() for each in names} in _YES_NO_NAMES:
-            plan.attributes[name] = column
-        else:
-            plan.classes[name], plan.class_values[name] = column, tuple(dict.fromkeys(names))
-    elif not as_class and _is_yes_no(found):
+        yes_no = {each.casefold() for each in names} in _YES_NO_NAMES
+    else:
+        yes_no = all(isinstance(value, int) and value in (-1, 0, 1) for value in found)
+    if yes_no and not as_class:
         plan.attributes[name] = column
-    elif as_class or _is_class(values, found, column):
+    elif as_class or names is not None or _is_class(values, found, column):
         plan.classes[name] = column
-        plan.class_values[name] = tuple(dict.fromkeys(str(value).strip() for value in sorted(found)))
+        plan.class_values[name] = tuple(dict.fromkeys(names or [str(one).strip() for one in sorted(found)]))
     else:
         plan.extras[name] = column
-
-
-def _is_yes_no(found: list[Any]) -> bool:
-    return all(isinstance(value, bool) or (isinstance(value, int) and value in (0, 1, -1)) for value in found)
 
 
 def _is_class(values: pa.ChunkedArray, found: list[Any], column: str) -> bool:
@@ -273,33 +259,22 @@ def _is_class(values: pa.ChunkedArray, found: list[Any], column: str) -> bool:
     return column.casefold() in CLASS_NAMES and all(isinstance(value, int) for value in found)
 
 
-def _yes_no(value: Any, names: tuple[str, ...] | None) -> bool | None:
-    if names is None:
-        return None if value is None else value > 0
-    name = _class_of(value, names)
-    return None if name is None else name.casefold() in ("1", "yes", "true")
+def _is_words(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _class_of(value: Any, names: tuple[str, ...] | None) -> str | None:
-    if names is None:
-        return _words(value)
-    return None if value is None or value < 0 else names[value]
+def _yes_no(value: str | None) -> bool | None:
+    return None if value is None else value.casefold() in ("1", "yes", "true")
 
 
 def _words(value: Any) -> str | None:
     return None if value is None else str(value).strip() or None
 
 
-def _unique(values: pa.ChunkedArray) -> list[Any]:
+def _different(values: pa.ChunkedArray) -> list[Any]:
     """The different values that are something; blank words are nothing."""
     found = [value for value in values.unique().to_pylist() if value is not None]
     return [value for value in found if not isinstance(value, str) or value.strip()]
-
-
-def _type_of(feature: Any) -> str | None:
-    if not isinstance(feature, Mapping):
-        return None
-    return feature.get("_type") or ("Image" if feature.get("dtype") == "image" else None)
 
 
 def _pairs(names: Mapping[str, str]) -> str:

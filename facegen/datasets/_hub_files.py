@@ -1,59 +1,58 @@
 """Parquet files of a data set: in a local folder, in a repository of the hub, or in the hub's cache.
 
+Which of them belong together is what the README's `configs` or their names say: subsets, and in them splits.
+
 A file of the hub is fetched whole into the hub's own cache, compared with the checksum the hub gives, and
 only then opened. What is cached is not fetched again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from facegen.datasets._sources import list_folder
-from facegen.errors import DataError, FacegenError, MissingModelError, StorageError
-from facegen.formats.files import storage_errors
+from facegen.datasets.image_folder import SPLIT_FOLDERS
+from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError, did_you_mean
+from facegen.formats.files import sha256_of, storage_errors
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 CONVERTED = "refs/convert/parquet"  # where the hub keeps its own parquet copy of data sets in other formats
 ANSWER_TIMEOUT_SECONDS = 5.0
 DOWNLOAD_ATTEMPTS = 3
+DEFAULT_SUBSET = "default"
+_STORAGE_FOLDERS = ("data", "parquet")
 _CARD = "README.md"
-_SUFFIX = ".parquet"
-_CHUNK_BYTES = 1 << 20
-_NUMBERED = re.compile(r"(.*)-(\d{5,})-of-(\d{5,})\.parquet")
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """One parquet file: its name with `/`, its size where known, and how to get it onto this disk."""
-
-    name: str
-    fetch: Callable[[], Path]
-    size_bytes: int = 0
+_NUMBERED = re.compile(r"^(.*)-(\d{5,})-of-(\d{5,})\.parquet$", re.M)
 
 
 @dataclass(frozen=True)
 class ParquetSet:
-    """The parquet files of a source. `card` is the head of its README.md; `commit` None for a folder."""
+    """The parquet files of a source. `sizes` is name (with `/`) -> bytes, 0 where unknown; `fetch` brings one
+    onto this disk. `card` is the head of its README.md; `commit` None for a folder."""
 
     title: str
-    files: tuple[SourceFile, ...]
+    sizes: Mapping[str, int]
+    fetch: Callable[[str], Path]
     card: Mapping[str, Any] = field(default_factory=dict)
     commit: str | None = None
     from_cache: bool = False  # the hub gave no answer: what its cache holds is all there is
 
 
-def is_hub_name(source: Path) -> bool:
-    """Whether `source` means ORG/NAME on the hub: it looks like that, and nothing local has that name."""
-    return not source.exists() and HUB_NAME.fullmatch(source.as_posix()) is not None
+Parts = dict[str, str | None]
+"""File name -> the split that it or the README says it belongs to; None where neither does."""
 
 
 def open_folder(source: Path) -> ParquetSet:
@@ -62,19 +61,18 @@ def open_folder(source: Path) -> ParquetSet:
     Raises:
         DataError: there are none.
     """
-    if source.is_file() and source.suffix == _SUFFIX:
-        return ParquetSet(source.name, (SourceFile(source.name, lambda: source),))
+    if source.is_file() and source.suffix == ".parquet":
+        return ParquetSet(source.name, {source.name: 0}, source.parent.joinpath)
     if not source.is_dir():
         raise DataError(f"'{source}' is neither a folder with parquet files nor one.")
-    tree = list_folder(source)
-    names = [name for name in tree.files if name.endswith(_SUFFIX)]
+    files = list_folder(source).files
+    names = [name for name in files if name.endswith(".parquet")]
     if not names:
         raise DataError(
-            f"No parquet files in '{source}'; {len(tree.files)} others.",
+            f"No parquet files in '{source}'; {len(files)} others.",
             hint=f"For a folder of images: facegen prepare image-folder {source} --out DIR",
         )
-    files = tuple(SourceFile(name, partial(Path, source / name)) for name in names)
-    return ParquetSet(source.name, files, read_card(source / _CARD))
+    return ParquetSet(source.name, dict.fromkeys(names, 0), source.joinpath, read_card(source / _CARD))
 
 
 def open_hub(repo: str, revision: str | None) -> ParquetSet:
@@ -84,142 +82,168 @@ def open_hub(repo: str, revision: str | None) -> ParquetSet:
         MissingModelError: no such data set or revision, access refused, or no answer and nothing cached.
         DataError: it holds no parquet files and the hub made none.
     """
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub import HfApi, errors
 
-    on_hub: Listing = {}
+    ask = partial(HfApi().dataset_info, repo, files_metadata=True, timeout=ANSWER_TIMEOUT_SECONDS)
     try:
-        commit, names = own, on_hub = _listing(repo, revision)
-        if revision is None and not _parquet_names(names):
-            commit, names = _listing(repo, CONVERTED)
+        info = own = ask(revision=revision)
+        if revision is None and not _parquet_files(own):
+            with suppress(errors.RevisionNotFoundError):  # the hub made no copy
+                info = ask(revision=CONVERTED)
     except FacegenError:  # a signal's
         raise
-    except RepositoryNotFoundError as error:
-        raise _refused(repo, error) from error
-    except RevisionNotFoundError as error:
-        if revision is None:
-            raise _no_parquet(repo, list(on_hub)) from error
+    except errors.GatedRepoError as error:
+        raise MissingModelError(
+            f"The data set '{repo}' asks for its conditions to be accepted first.",
+            hint=f"Accept them at https://huggingface.co/datasets/{repo}, then: hf auth login",
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise _missing(repo, "is not on the hub, or is private (hf auth login)") from error
+    except errors.RevisionNotFoundError as error:
         raise MissingModelError(f"The data set '{repo}' has no revision '{revision}'.") from error
     except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
-        told = "did not answer"
-        if isinstance(error, HfHubHTTPError) and error.response is not None:
-            told = f"answered with status {error.response.status_code}"
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        told = f"answered with status {status}" if status else "did not answer"
         return _open_cached(repo, revision, f"{told} ({type(error).__name__})", error)
-    if not _parquet_names(names):
-        raise _no_parquet(repo, list(on_hub))
-    files = tuple(
-        SourceFile(name, partial(_fetch, repo, commit, name, names[name][1]), names[name][0])
-        for name in _parquet_names(names)
-    )
-    card = read_card(_fetch(repo, own, _CARD, on_hub[_CARD][1])) if _CARD in on_hub else {}
-    return ParquetSet(repo, files, card, commit)
+    files = _parquet_files(info)
+    if not files:
+        raise DataError(
+            f"The data set '{repo}' has no parquet files, and the hub made none of its "
+            f"{len(own.siblings or ())} files.",
+            hint=f"Download it: hf download {repo} --repo-type dataset --local-dir FOLDER\n"
+            "Then read it as what it is: facegen prepare image-folder FOLDER --out DIR",
+        )
+    readme = next((file for file in own.siblings or () if file.rfilename == _CARD), None)
+    card = read_card(_fetch(repo, own.sha, readme)) if readme else {}
+    sizes = {name: file.size or 0 for name, file in sorted(files.items())}
+    return ParquetSet(repo, sizes, lambda name: _fetch(repo, info.sha, files[name]), card, info.sha)
+
+
+def choose_files(source: ParquetSet, subset: str | None) -> Parts:
+    """The files of one subset, by name. A single split is no partition, so that it counts as none.
+
+    Raises:
+        UsageError: several subsets and none asked for, or an unknown one.
+    """
+    configs = source.card.get("configs")
+    configs = [one for one in configs if isinstance(one, Mapping)] if isinstance(configs, list) else []
+    subsets = _described_subsets(source.sizes, configs) or _subsets_by_folder(source.sizes)
+    marked = [str(config.get("config_name")) for config in configs if config.get("default")]
+    usual = next((name for name in (*marked, DEFAULT_SUBSET) if name in subsets), None)
+    name = usual if subset is None else subset
+    if name is None and len(subsets) > 1:
+        raise UsageError(
+            f"'{source.title}' has {len(subsets)} subsets: {', '.join(subsets)}.",
+            hint=f"Choose one with --subset, such as --subset {next(iter(subsets))}.",
+        )
+    if name is not None and name not in subsets:
+        raise UsageError(
+            f"'{source.title}' has no subset '{name}'.{did_you_mean(name, subsets)}",
+            hint=f"Its subsets: {', '.join(subsets)}.",
+        )
+    parts = subsets[next(iter(subsets)) if name is None else name]
+    return parts if len(set(parts.values())) > 1 else dict.fromkeys(parts)
+
+
+def in_turns(parts: Parts) -> list[str]:
+    """The files in the order to fetch them when few images are wanted.
+
+    Every split's first file comes first; after that, the splits progress evenly through their files.
+    """
+    by_split: dict[str | None, list[str]] = defaultdict(list)
+    for name, split in parts.items():
+        by_split[split].append(name)
+    rank = {
+        name: position and (position + 0.5) / len(names)
+        for names in by_split.values()
+        for position, name in enumerate(names)
+    }
+    return sorted(parts, key=rank.__getitem__)
+
+
+def split_of(name: str) -> str | None:
+    """The split a file name speaks of: "data/train-00000-of-00002.parquet", "default/test/0000.parquet"."""
+    path = PurePosixPath(name)
+    for part in (path.stem, *reversed(path.parts[:-1])):
+        for word in re.split(r"[^a-z]+", part.casefold()):
+            if word in SPLIT_FOLDERS:
+                return SPLIT_FOLDERS[word]
+    return None
 
 
 def read_card(path: Path) -> dict[str, Any]:
     """The YAML head of a README.md, or an empty mapping where there is none that can be read."""
-    if not path.is_file():
-        return {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    head = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.S)
+    from huggingface_hub import metadata_load
+
     try:
-        card = yaml.safe_load(head[1]) if head else None
-    except yaml.YAMLError:
+        return metadata_load(path) or {}
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return card if isinstance(card, dict) else {}
 
 
-Listing = dict[str, tuple[int, str | None]]  # name -> size in bytes, checksum
-
-
-def _listing(repo: str, revision: str | None) -> tuple[str, Listing]:
-    from huggingface_hub import HfApi, constants
-
-    info = HfApi(endpoint=constants.ENDPOINT).dataset_info(
-        repo, revision=revision, files_metadata=True, timeout=ANSWER_TIMEOUT_SECONDS
-    )
+def _parquet_files(info: DatasetInfo) -> dict[str, RepoSibling]:
     if info.sha is None:
-        raise DataError(f"The hub's answer about '{repo}' names no commit.")
-    return info.sha, {
-        file.rfilename: (file.size or 0, file.lfs.sha256 if file.lfs else file.blob_id)
-        for file in info.siblings or ()
-    }
+        raise DataError(f"The hub's answer about '{info.id}' names no commit.")
+    return {file.rfilename: file for file in info.siblings or () if file.rfilename.endswith(".parquet")}
 
 
-def _parquet_names(names: Listing) -> list[str]:
-    return sorted(name for name in names if name.endswith(_SUFFIX))
-
-
-def _fetch(repo: str, commit: str, name: str, checksum: str | None) -> Path:
-    """The file's place in the hub's cache, its bytes compared with `checksum`."""
+def _fetch(repo: str, commit: str | None, file: RepoSibling) -> Path:
+    """The file's place in the hub's cache, its bytes compared with the checksum that the hub gave."""
     from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    checksum = file.lfs.sha256 if file.lfs else file.blob_id
+    download = partial(hf_hub_download, repo, file.rfilename, repo_type="dataset", revision=commit)
     trouble: Exception | str = ""
     for _ in range(DOWNLOAD_ATTEMPTS):
         try:
             with storage_errors(Path(constants.HF_HUB_CACHE)), _quiet_hub():
-                path = Path(
-                    hf_hub_download(
-                        repo,
-                        name,
-                        repo_type="dataset",
-                        revision=commit,
-                        endpoint=constants.ENDPOINT,
-                        etag_timeout=ANSWER_TIMEOUT_SECONDS,
-                    )
-                )
+                path = Path(download(etag_timeout=ANSWER_TIMEOUT_SECONDS))
         except FacegenError:
             raise
-        except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-            raise _cut_off(repo, name, error) from error
-        except OSError as error:  # fewer or more bytes than announced
-            trouble = error
-            continue
-        except Exception as error:  # the HTTP library's, after the hub client's own attempts
-            raise _cut_off(repo, name, error) from error
-        if _matches(path, checksum):
+        except Exception as error:
+            damaged = isinstance(error, OSError)  # fewer or more bytes than announced
+            if damaged and not isinstance(error, HfHubHTTPError | LocalEntryNotFoundError):
+                trouble = error
+                continue
+            raise MissingModelError(  # after the hub client's own attempts
+                f"'{file.rfilename}' of '{repo}' could not be fetched ({type(error).__name__}: {error}).",
+                hint="The same command goes on with the files that are still missing.",
+            ) from error
+        if _is_whole(path, checksum):
             return path
         path.resolve().unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         trouble = "its checksum is not the one the hub names"
     raise StorageError(
-        f"'{name}' of '{repo}' was damaged on its way {DOWNLOAD_ATTEMPTS} times: {trouble}.",
+        f"'{file.rfilename}' of '{repo}' was damaged on its way {DOWNLOAD_ATTEMPTS} times: {trouble}.",
         hint="Nothing of it was kept. The same command fetches it again; behind a proxy or mirror, see "
         "whether that one alters files.",
     )
 
 
-def _matches(path: Path, checksum: str | None) -> bool:
+def _is_whole(path: Path, checksum: str | None) -> bool:
     """Compare with a sha256 (large files) or git's blob id (small ones); the cache's name is one of them."""
+    from huggingface_hub.utils.sha import git_hash
+
     expected = checksum or path.resolve().name
     if re.fullmatch(r"[0-9a-f]{64}", expected):
-        digest = hashlib.sha256()
-    elif re.fullmatch(r"[0-9a-f]{40}", expected):
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    else:
-        return True
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest() == expected
+        return sha256_of(path) == expected
+    return not re.fullmatch(r"[0-9a-f]{40}", expected) or git_hash(path.read_bytes()) == expected
 
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
     """Without the hub client's own bars: progress is facegen's to tell."""
-    from huggingface_hub.utils import (
-        are_progress_bars_disabled,
-        disable_progress_bars,
-        enable_progress_bars,
-    )
+    from huggingface_hub import utils
 
-    if are_progress_bars_disabled():
-        yield
-        return
-    disable_progress_bars()
+    shown = not utils.are_progress_bars_disabled()
+    utils.disable_progress_bars()
     try:
         yield
     finally:
-        enable_progress_bars()
+        if shown:
+            utils.enable_progress_bars()
 
 
 def _open_cached(repo: str, revision: str | None, told: str, error: Exception) -> ParquetSet:
@@ -228,48 +252,46 @@ def _open_cached(repo: str, revision: str | None, told: str, error: Exception) -
     from huggingface_hub.file_download import repo_folder_name
 
     place = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo, repo_type="dataset")
-    commit = _cached_commit(place, revision)
-    snapshot = place / "snapshots" / (commit or "")
-    names = (
-        sorted(path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*.parquet"))
-        if commit
-        else []
-    )
-    if commit is None or not names or (gaps := _gaps(names)):
-        if names:
-            told += f"; {', '.join(gaps[:3])} {'are' if len(gaps) > 1 else 'is'} not cached"
+    snapshot = _cached_snapshot(place, revision)
+    sizes = {
+        path.relative_to(snapshot).as_posix(): path.stat().st_size for path in snapshot.rglob("*.parquet")
+    }
+    gaps = _gaps(sizes)
+    if gaps:
+        told += f"; {', '.join(gaps[:3])} {'are' if len(gaps) > 1 else 'is'} not cached"
+    if gaps or not sizes:
         raise _missing(repo, f"is not on this machine as a whole, and the hub {told}") from error
-    files = tuple(
-        SourceFile(name, partial(_cached, snapshot / name), (snapshot / name).stat().st_size)
-        for name in names
-    )
-    return ParquetSet(repo, files, read_card(snapshot / _CARD), commit, from_cache=True)
+    card, fetch = read_card(snapshot / _CARD), partial(_cached, snapshot)
+    return ParquetSet(repo, dict(sorted(sizes.items())), fetch, card, snapshot.name, from_cache=True)
 
 
-def _cached_commit(place: Path, revision: str | None) -> str | None:
-    if revision and (place / "snapshots" / revision).is_dir():
-        return revision
+def _cached_snapshot(place: Path, revision: str | None) -> Path:
+    """The folder of a commit or branch in the cache, else the only one there is; it may not exist."""
+    snapshots = place / "snapshots"
+    if revision and (snapshots / revision).is_dir():
+        return snapshots / revision
     for name in (revision,) if revision else ("main", CONVERTED):
         if (place / "refs" / name).is_file():
-            return (place / "refs" / name).read_text().strip()
-    snapshots = [path.name for path in (place / "snapshots").glob("*")]
-    return snapshots[0] if len(snapshots) == 1 and revision is None else None
+            return snapshots / (place / "refs" / name).read_text().strip()
+    there = list(snapshots.glob("*"))
+    return there[0] if len(there) == 1 and revision is None else snapshots / (revision or "main")
 
 
-def _cached(path: Path) -> Path:
-    if not _matches(path, None):
+def _cached(snapshot: Path, name: str) -> Path:
+    path = snapshot / name
+    if not _is_whole(path, None):
         raise StorageError(f"'{path}' in the hub's cache is damaged.", hint=f"Delete it: rm {path.resolve()}")
     return path
 
 
-def _gaps(names: list[str]) -> list[str]:
+def _gaps(names: Collection[str]) -> list[str]:
     """Files that "-00000-of-00003" promises and that are not there."""
-    there, promised = set(names), set()
-    for name in names:
-        if found := _NUMBERED.fullmatch(name):
-            stem, digits, total = found[1], len(found[2]), found[3]
-            promised |= {f"{stem}-{index:0{digits}}-of-{total}{_SUFFIX}" for index in range(int(total))}
-    return sorted(promised - there)
+    promised = {
+        f"{stem}-{index:0{len(number)}}-of-{total}.parquet"
+        for stem, number, total in _NUMBERED.findall("\n".join(names))
+        for index in range(int(total))
+    }
+    return sorted(promised - set(names))
 
 
 def _missing(repo: str, what: str) -> MissingModelError:
@@ -281,27 +303,41 @@ def _missing(repo: str, what: str) -> MissingModelError:
     )
 
 
-def _refused(repo: str, error: Exception) -> MissingModelError:
-    from huggingface_hub.errors import GatedRepoError
-
-    if isinstance(error, GatedRepoError):
-        return MissingModelError(
-            f"The data set '{repo}' asks for its conditions to be accepted first.",
-            hint=f"Accept them at https://huggingface.co/datasets/{repo}, then: hf auth login",
-        )
-    return _missing(repo, "is not on the hub, or is private (hf auth login)")
-
-
-def _no_parquet(repo: str, names: list[str]) -> DataError:
-    return DataError(
-        f"The data set '{repo}' has no parquet files, and the hub made none of its {len(names)} files.",
-        hint=f"Download it: hf download {repo} --repo-type dataset --local-dir FOLDER\n"
-        "Then read it as what it is: facegen prepare image-folder FOLDER --out DIR",
-    )
+def _described_subsets(names: Iterable[str], configs: list[Mapping[str, Any]]) -> dict[str, Parts]:
+    """Subsets as the README's `configs` lists them; those without parquet files are left out."""
+    found: dict[str, Parts] = {}
+    for config in configs:
+        parts: Parts = {}
+        for name in names:
+            splits = [split for split, glob in _patterns(config.get("data_files")) if _fits(name, glob)]
+            if splits:
+                parts[name] = SPLIT_FOLDERS.get(splits[0].casefold()) if splits[0] else split_of(name)
+        if parts:
+            found[str(config.get("config_name", DEFAULT_SUBSET))] = parts
+    return found
 
 
-def _cut_off(repo: str, name: str, error: Exception) -> MissingModelError:
-    return MissingModelError(
-        f"'{name}' of '{repo}' could not be fetched ({type(error).__name__}: {error}).",
-        hint="The same command goes on with the files that are still missing.",
-    )
+def _patterns(data_files: Any) -> Iterator[tuple[str, str]]:
+    """(split or "", glob) pairs of `data_files`: a glob, a list of globs, or a list of {split, path}."""
+    for entry in data_files if isinstance(data_files, list) else [data_files]:
+        described = entry if isinstance(entry, Mapping) else {"path": entry}
+        paths = described.get("path")
+        for path in paths if isinstance(paths, list) else [paths]:
+            if path is not None:
+                yield str(described.get("split") or ""), str(path)
+
+
+def _fits(name: str, glob: str) -> bool:
+    glob = glob.removeprefix("./")
+    return fnmatchcase(name, glob) or fnmatchcase(name, glob.replace("**/", ""))
+
+
+def _subsets_by_folder(names: Iterable[str]) -> dict[str, Parts]:
+    """Subsets by top folder, as the hub's own parquet copies are laid out: SUBSET/SPLIT/0000.parquet."""
+    found: dict[str, Parts] = defaultdict(dict)
+    for name in names:
+        top = name.split("/")[0] if "/" in name else DEFAULT_SUBSET
+        if top in _STORAGE_FOLDERS or split_of(f"{top}.parquet"):
+            top = DEFAULT_SUBSET
+        found[top][name] = split_of(name)
+    return found

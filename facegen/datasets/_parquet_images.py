@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         DataError: not a parquet file, or damaged.
     """
     with _naming(path):
-        file = pq.ParquetFile(path)
-        there = set(file.schema_arrow.names)
-        return file.read(columns=[name for name in columns if name in there or name.split(".")[0] in there])
-
-
-def stored_features(schema: pa.Schema) -> dict[str, Any]:
-    """The features that the `datasets` library wrote into a schema: column -> description."""
-    try:
-        info = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = info.get("info", {}).get("features") or {}
-    except (ValueError, AttributeError):
-        return {}
-    return features if isinstance(features, dict) else {}
+        return pq.ParquetFile(path).read(columns=list(columns))
 
 
 class ImageReader:
@@ -62,9 +51,8 @@ class ImageReader:
     """
 
     def __init__(self, column: str) -> None:
-        self._column = column
         self._lock = threading.Lock()
-        self._open: OrderedDict[Path, _Rows] = OrderedDict()
+        self._rows_of = lru_cache(_OPEN_FILES)(lambda path: _Rows(path, column))
 
     def load(self, path: Path, row: int) -> bytes:
         """The bytes of the picture in `row` of `path`.
@@ -73,11 +61,7 @@ class ImageReader:
             DataError: the row holds no picture, or one larger than 256 MiB.
         """
         with self._lock, _naming(path):
-            rows = self._open.pop(path, None) or _Rows(path, self._column)
-            self._open[path] = rows
-            while len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)
-            cell = rows.cell(row)
+            cell = self._rows_of(path).cell(row)
         data = cell.get("bytes") if isinstance(cell, dict) else cell
         if data is None:
             raise DataError("the row holds no picture (perhaps a path into another archive)")
@@ -93,15 +77,14 @@ class _Rows:
         self._file = pq.ParquetFile(path)
         in_struct = pa.types.is_struct(self._file.schema_arrow.field(column).type)
         self._columns = [f"{column}.bytes"] if in_struct else [column]
-        self._starts = [0]  # first row of each row group, and the end
-        for group in range(self._file.num_row_groups):
-            self._starts.append(self._starts[-1] + self._file.metadata.row_group(group).num_rows)
-        self._kept: OrderedDict[int, pa.Array] = OrderedDict()
+        groups = map(self._file.metadata.row_group, range(self._file.num_row_groups))
+        self._starts = [0, *accumulate(group.num_rows for group in groups)]  # of row groups, and the end
+        self._kept: deque[tuple[int, pa.Array]] = deque()  # first row, cells
         self._group, self._next = -1, 0
         self._batches: Iterator[pa.RecordBatch] = iter(())
 
     def cell(self, row: int) -> Any:
-        for start, batch in reversed(self._kept.items()):
+        for start, batch in reversed(self._kept):
             if start <= row < start + len(batch):
                 return batch[row - start].as_py()
         group = bisect_right(self._starts, row) - 1
@@ -110,17 +93,14 @@ class _Rows:
             self._batches = self._file.iter_batches(
                 _BATCH_ROWS, row_groups=[group], columns=self._columns, use_threads=False
             )
-        while True:
-            batch = next(self._batches).column(0)
-            start, self._next = self._next, self._next + len(batch)
-            if row < self._next:
-                self._keep(start, batch)
-                return batch[row - start].as_py()
-
-    def _keep(self, start: int, batch: pa.Array) -> None:
-        self._kept[start] = batch
-        while len(self._kept) > 1 and sum(kept.nbytes for kept in self._kept.values()) > _KEPT_BYTES:
-            self._kept.popitem(last=False)
+        start, batch = self._next, pa.array([])
+        while row >= self._next:
+            start, batch = self._next, next(self._batches).column(0)
+            self._next += len(batch)
+        self._kept.append((start, batch))
+        while len(self._kept) > 1 and sum(kept.nbytes for _, kept in self._kept) > _KEPT_BYTES:
+            self._kept.popleft()
+        return batch[row - start].as_py()
 
 
 @contextmanager

@@ -13,14 +13,15 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TypeVar
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.files import storage_errors
+from facegen.protocols import Progress
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -30,6 +31,7 @@ _RATIO_MATTERS_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 
 Load = Callable[[], bytes]
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,19 @@ class SourceTree:
         """Where a file is, for messages."""
         return f"{self.root.name}/{name}"
 
-    def images(self, under: str = "") -> list[str]:
-        """Names of image files, those in folder `under` only."""
-        prefix = f"{under}/" if under else ""
-        return [
-            name
-            for name in self.files
-            if name.startswith(prefix) and name.casefold().endswith(IMAGE_SUFFIXES)
-        ]
+    def images(self) -> list[str]:
+        """Names of image files."""
+        return [name for name in self.files if name.casefold().endswith(IMAGE_SUFFIXES)]
+
+    def find(self, wanted: Collection[str]) -> dict[str, Place]:
+        """Where the files of these plain names are; of several with one name, the shallowest."""
+        by_depth = sorted(self.files, key=lambda name: -name.count("/"))
+        plain = {PurePosixPath(name).name: (self, name) for name in by_depth}
+        return {name: place for name, place in plain.items() if name in wanted}
+
+    def beside(self) -> SourceTree:
+        """What lies beside this source, one folder deep."""
+        return list_folder(self.root.absolute().parent, max_depth=1)
 
     def read_text(self, name: str) -> str:
         """A text file, UTF-8 with or without byte order mark.
@@ -62,6 +69,45 @@ class SourceTree:
             return self.files[name]().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise DataError(f"{self.location(name)}: not UTF-8 text ({error.reason}).") from error
+
+
+Place = tuple[SourceTree, str]
+"""A tree and the name of a file in it."""
+
+
+def read_first(
+    places: Mapping[str, Place], names: Sequence[str], parse: Callable[[str, str], Parsed]
+) -> Parsed | None:
+    """What `parse` makes of the text and name of the first of `names` that is there; None where none is."""
+    for tree, inner in (places[name] for name in names if name in places):
+        return parse(tree.read_text(inner), inner)
+    return None
+
+
+def check_match(
+    rows: Collection[str], images: Collection[str], place: str, *, strict: bool, row: str = "row"
+) -> list[str]:
+    """What to tell of rows without images and images without rows: one sentence, or none.
+
+    Raises:
+        DataError: there are such, and `strict` forbids them.
+    """
+    without_image, without_row = len(set(rows) - set(images)), len(set(images) - set(rows))
+    gaps = [f"{without_image:,} {row}s have no image"] if without_image else []
+    gaps += [f"{without_row:,} images have no {row} and are left out"] if without_row else []
+    if not gaps:
+        return []
+    told = f"'{place}': {' and '.join(gaps)}; {len(set(rows) & set(images)):,} match."
+    if strict:
+        raise DataError(told, hint="Without --strict the images that match are used.")
+    return [told]
+
+
+def tell(told: Iterable[str], notes: list[str], progress: Progress) -> None:
+    """Warn a person now, and keep it among the data set's `notes`."""
+    for note in told:
+        notes.append(note)
+        progress.warn(note)
 
 
 def open_source(path: Path | None, kind: str) -> SourceTree:
@@ -142,14 +188,7 @@ def _read_zip_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as file:
             return file.read(entry.file_size + 1)
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
         raise DataError(f"damaged in the archive: {error}") from error
 
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from facegen.config.kinds import KindConfig
 from facegen.datasets._avatar_style import ATTRIBUTES, LICENCE, RenderAvatar, draw
 from facegen.errors import UsageError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 
 class Config(KindConfig):
@@ -24,18 +24,17 @@ class Config(KindConfig):
     size: int = Field(64, ge=8)
 
 
-class Avatars:
-    """`DatasetAdapter` of drawn faces; see `_avatar_style` for what is drawn."""
+class Avatars(DatasetAdapter):
+    """Drawn faces; see `_avatar_style` for what is drawn."""
 
     default_splits = (0.9, 0.05, 0.05)
-    required_splits = ()
     loads_on_cpu = True
     medium = "cartoon"
     licence = LICENCE
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"none": None}
+        self.crops = {"none": None}
         self.labels = LabelSchema(attributes=ATTRIBUTES)
         self.notes = [f"The drawings are {LICENCE}."]
         self.rejects: list[DatasetReject] = []

@@ -10,28 +10,36 @@ identity_CelebA.txt                   CelebA's identities            } source or
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from facegen.config.kinds import KindConfig
 from facegen.datasets._celeba_tables import (
+    IDENTITY_FILES,
+    PARTITION_FILES,
     AttributeTable,
     parse_attributes,
     parse_identities,
     parse_mapping,
     parse_partition,
 )
-from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, list_folder, open_source
+from facegen.datasets._sources import (
+    IMAGE_SUFFIXES,
+    Place,
+    SourceTree,
+    check_match,
+    open_source,
+    read_first,
+    tell,
+)
 from facegen.errors import DataError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
 MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
-PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
-IDENTITY_FILE = "identity_CelebA.txt"
 UNLABELLED_CAPTION = "A photo of a face"
 CELEBA_FILE_COLUMN = "celeba_file"
 LICENCE = (
@@ -58,18 +66,15 @@ class _Tables:
     identities: dict[str, str] = field(default_factory=dict)
 
 
-class CelebAHq:
-    """`DatasetAdapter` of CelebA-HQ. Its squares already frame the face as CelebA's `face` crop does."""
+class CelebAHq(DatasetAdapter):
+    """CelebA-HQ. Its squares already frame the face as CelebA's `face` crop does."""
 
-    default_splits = (0.8, 0.1, 0.1)
     required_splits = ("train", "validation", "test")
-    loads_on_cpu = False
-    medium = "photo"
     licence = LICENCE
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"none": None, "center": (1.0, 0.5, 0.5)}
+        self.crops = {"none": None, "center": (1.0, 0.5, 0.5)}
         self.labels = LabelSchema()
         self.notes: list[str] = []
         self.rejects: list[DatasetReject] = []
@@ -85,7 +90,8 @@ class CelebAHq:
         tables = self._read(tree, progress)
         if tables.attributes is not None:
             self.labels = LabelSchema(attributes=tables.attributes.names)
-            self._compare(tables.values, images, tree.root, progress)
+            gaps = check_match(tables.values, images, tree.root.name, strict=self.config.strict)
+            tell(gaps, self.notes, progress)
         for key, name in images.items():
             if tables.attributes is None or key in tables.values:
                 yield self._record(tree, key, name, tables)
@@ -110,30 +116,18 @@ class CelebAHq:
         return dict(sorted(images.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
 
     def _read(self, tree: SourceTree, progress: Progress) -> _Tables:
-        texts = _texts_in(tree)
-        wanted = (ATTRIBUTE_FILE, MAPPING_FILE, PARTITION_FILES[0], IDENTITY_FILE)
-        if any(name not in texts for name in wanted):
-            beside = list_folder(tree.root.absolute().parent, max_depth=1)
-            texts = {**_texts_in(beside), **texts}
-
-        def read(name: str) -> tuple[str, str] | None:
-            if name not in texts:
-                return None
-            place, inner = texts[name]
-            return place.read_text(inner), inner
-
-        attributes, mapping = read(ATTRIBUTE_FILE), read(MAPPING_FILE)
-        partition = read(PARTITION_FILES[0]) or read(PARTITION_FILES[1])
-        identities = read(IDENTITY_FILE)
-        table = parse_attributes(*attributes) if attributes else None
-        tables = _Tables(
-            attributes=table,
-            values={_key(name): row for name, row in table.rows.items()} if table else {},
-            mapping=parse_mapping(*mapping) if mapping else {},
-            partition=parse_partition(*partition) if partition and mapping else {},
-            identities=parse_identities(*identities) if identities and mapping else {},
-        )
-        self._tell(_notes_on(tables, texts), progress)
+        wanted = (ATTRIBUTE_FILE, MAPPING_FILE, *PARTITION_FILES, *IDENTITY_FILES)
+        texts = tree.find(wanted)
+        if any(name not in texts for name in wanted if name != PARTITION_FILES[1]):
+            texts = {**tree.beside().find(wanted), **texts}
+        table = read_first(texts, [ATTRIBUTE_FILE], parse_attributes)
+        values = {_key(name): row for name, row in table.rows.items()} if table else {}
+        tables = _Tables(table, values, read_first(texts, [MAPPING_FILE], parse_mapping) or {})
+        if tables.mapping:
+            partition = read_first(texts, PARTITION_FILES, parse_partition) or {}
+            identities = read_first(texts, IDENTITY_FILES, parse_identities) or {}
+            tables = replace(tables, partition=partition, identities=identities)
+        tell(_notes_on(tables, texts), self.notes, progress)
         return tables
 
     def _record(self, tree: SourceTree, key: str, name: str, tables: _Tables) -> DatasetRecord:
@@ -151,39 +145,9 @@ class CelebAHq:
             extra={CELEBA_FILE_COLUMN: original} if tables.mapping else {},
         )
 
-    def _compare(
-        self, rows: dict[str, tuple[bool, ...]], images: dict[str, str], place: Path, progress: Progress
-    ) -> None:
-        without_image, without_row = len(rows.keys() - images.keys()), len(images.keys() - rows.keys())
-        gaps = [f"{without_image:,} rows have no image"] if without_image else []
-        gaps += [f"{without_row:,} images have no row and are left out"] if without_row else []
-        if not gaps:
-            return
-        told = f"'{place.name}': {' and '.join(gaps)}; {len(rows.keys() & images.keys()):,} match."
-        if self.config.strict:
-            raise DataError(told, hint="Without --strict the images that match are used.")
-        self._tell([told], progress)
-
-    def _tell(self, notes: list[str], progress: Progress) -> None:
-        self.notes += notes
-        for note in notes:
-            progress.warn(note)
-
 
 def build(config: Config) -> CelebAHq:
     return CelebAHq(config)
-
-
-Texts = dict[str, tuple[SourceTree, str]]  # file name -> the tree it is in and its name there
-
-
-def _texts_in(tree: SourceTree) -> Texts:
-    wanted = {ATTRIBUTE_FILE, MAPPING_FILE, *PARTITION_FILES, IDENTITY_FILE}
-    found: Texts = {}
-    for name in sorted(tree.files, key=lambda name: -name.count("/")):  # the shallowest wins
-        if PurePosixPath(name).name in wanted:
-            found[PurePosixPath(name).name] = (tree, name)
-    return found
 
 
 def _key(name: str) -> str:
@@ -192,7 +156,7 @@ def _key(name: str) -> str:
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
-def _notes_on(tables: _Tables, texts: Texts) -> list[str]:
+def _notes_on(tables: _Tables, texts: dict[str, Place]) -> list[str]:
     """Which files were not there and what follows, and where CelebA's own were found."""
     notes = list(tables.attributes.notes) if tables.attributes else []
     if tables.attributes is None:
@@ -200,14 +164,13 @@ def _notes_on(tables: _Tables, texts: Texts) -> list[str]:
     if not tables.mapping:
         notes.append(f"No {MAPPING_FILE}: identities and CelebA's partition are unknown.")
         return notes
-    for what, name, found in (
-        ("Identities", IDENTITY_FILE, tables.identities),
-        ("The partition", PARTITION_FILES[0], tables.partition),
+    for what, names, found in (
+        ("Identities", IDENTITY_FILES, tables.identities),
+        ("The partition", PARTITION_FILES, tables.partition),
     ):
-        names = (name, name.replace(".txt", ".csv"))
         place = next((texts[name] for name in names if name in texts), None)
         if found and place is not None:
             notes.append(f"{what} of CelebA read from '{place[0].location(place[1])}'.")
         else:
-            notes.append(f"No {name} of CelebA in the source or beside it: {what.lower()} unknown.")
+            notes.append(f"No {names[0]} of CelebA in the source or beside it: {what.lower()} unknown.")
     return notes

@@ -7,27 +7,28 @@ README.md                             its YAML head may name subsets, splits and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 
 from facegen.config.kinds import KindConfig
-from facegen.datasets._hub_columns import (
-    ColumnPlan,
-    is_plain,
-    label_reader,
-    plan_columns,
-    readme_features,
+from facegen.datasets._hub_columns import ColumnPlan, features_of, is_plain, plan_columns
+from facegen.datasets._hub_files import (
+    HUB_NAME,
+    ParquetSet,
+    Parts,
+    choose_files,
+    in_turns,
+    open_folder,
+    open_hub,
 )
-from facegen.datasets._hub_files import ParquetSet, is_hub_name, open_folder, open_hub
-from facegen.datasets._hub_parts import PartFile, choose_files, first_files
-from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema, stored_features
+from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema
 from facegen.errors import DataError, UsageError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress, ProgressTask
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 
 class Config(KindConfig):
@@ -42,25 +43,18 @@ class Config(KindConfig):
     limit: int | None = None
 
 
-class Hub:
-    """`DatasetAdapter` of parquet files with pictures in them."""
-
-    default_splits = (0.8, 0.1, 0.1)
-    required_splits = ()
-    loads_on_cpu = False
-    medium = "photo"
+class Hub(DatasetAdapter):
+    """Parquet files with pictures in them."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
-        self.licence: str | None = None
         self.labels = LabelSchema()
         self.notes: list[str] = []
         self.rejects: list[DatasetReject] = []
 
     def is_remote(self, source: Path) -> bool:
-        """Whether `source` is a name on the hub and not a place on this disk."""
-        return is_hub_name(source)
+        """Whether `source` means ORG/NAME on the hub: it looks like that, and nothing local has that name."""
+        return not source.exists() and HUB_NAME.fullmatch(source.as_posix()) is not None
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Fetch what is needed, show what the columns were taken for, and read the rows.
@@ -82,10 +76,6 @@ class Hub:
             raise UsageError("--revision is for data sets on the hub.", hint=f"'{source}' is a local path.")
         else:
             parquet = open_folder(source)
-        self._tell(parquet, progress)
-        yield from self._read(parquet, progress)
-
-    def _tell(self, parquet: ParquetSet, progress: Progress) -> None:
         licence = parquet.card.get("license")
         self.licence = ", ".join(map(str, licence)) if isinstance(licence, list) else licence
         if parquet.commit is not None:
@@ -94,60 +84,48 @@ class Hub:
             progress.warn(
                 f"The hub does not answer; '{parquet.title}' is read from its cache, which may lack files."
             )
+        yield from self._read(parquet, progress)
 
     def _read(self, parquet: ParquetSet, progress: Progress) -> Iterator[DatasetRecord]:
+        """Show what one file's columns are before the others are fetched; look again at all of them."""
         parts = choose_files(parquet, self.config.subset)
-        paths: dict[str, Path] = {}
-        plan, schema = self._first_look(parquet, parts, paths, progress)
-        self._fetch_rest(parquet, parts, paths, progress)
-        there = [part for part in parts if part.file.name in paths]
-        labels = _all_labels(schema, plan.roles["image"], [paths[part.file.name] for part in there])
-        features = self._features(parquet, schema)
-        final = plan_columns(schema, labels, features, self.config.columns or {})
+        first = in_turns(parts)[0]
+        verb = "reading" if parquet.commit is None else "fetching"
+        with progress.stage(f"{verb} {first}"):
+            paths = {first: parquet.fetch(first)}
+        schema, _ = read_schema(paths[first])
+        plain = [column.name for column in schema if is_plain(column.type)]
+        features = features_of(parquet.card, self.config.subset, schema)
+        asked = self.config.columns or {}
+        plan = plan_columns(schema, read_columns(paths[first], plain), features, asked)
+        _show(plan, f"Columns of '{parquet.title}'", progress)
+        with progress.stage(f"{verb} {parquet.title}", total=len(parts)) as task:
+            self._fetch_rest(parquet, parts, paths, task)
+        labels = _all_labels(plain, plan.roles["image"], [paths[name] for name in parts if name in paths])
+        final = plan_columns(schema, labels, features, asked)
         if final.lines() != plan.lines():
             _show(final, "Columns, after a look at all files", progress)
         self.labels = LabelSchema(tuple(final.attributes), dict(final.class_values))
-        yield from _records(parquet, there, paths, labels, final)
-
-    def _first_look(
-        self, parquet: ParquetSet, parts: list[PartFile], paths: dict[str, Path], progress: Progress
-    ) -> tuple[ColumnPlan, pa.Schema]:
-        """Fetch one file and show what its columns are, before the others are fetched."""
-        first = first_files(parts)[0].file
-        with progress.stage(f"{_verb(parquet)} {first.name}"):
-            path = paths[first.name] = first.fetch()
-        schema, _ = read_schema(path)
-        labels = read_columns(path, _plain_columns(schema))
-        features = self._features(parquet, schema)
-        plan = plan_columns(schema, labels, features, self.config.columns or {})
-        _show(plan, f"Columns of '{parquet.title}'", progress)
-        return plan, schema
-
-    def _features(self, parquet: ParquetSet, schema: pa.Schema) -> dict[str, Any]:
-        return {**readme_features(parquet.card, self.config.subset), **stored_features(schema)}
+        yield from _records(parquet, parts, paths, labels, final)
 
     def _fetch_rest(
-        self, parquet: ParquetSet, parts: list[PartFile], paths: dict[str, Path], progress: Progress
+        self, parquet: ParquetSet, parts: Parts, paths: dict[str, Path], task: ProgressTask
     ) -> None:
         """Fetch every file, or with a limit as many as hold enough images."""
-        order = first_files(parts) if self.config.limit else parts
-        splits = len({part.split for part in parts})
-        total = sum(part.file.size_bytes for part in parts)
+        limit = self.config.limit
+        splits = len(set(parts.values()))
+        total = sum(parquet.sizes[name] for name in parts)
         rows = fetched = 0
-        with progress.stage(f"{_verb(parquet)} {parquet.title}", total=len(parts)) as task:
-            for number, part in enumerate(order):
-                if self.config.limit and number >= splits and rows >= self.config.limit:
-                    break
-                path = paths.get(part.file.name) or part.file.fetch()
-                paths[part.file.name] = path
-                rows += read_schema(path)[1]
-                fetched += part.file.size_bytes
-                size = f"{fetched / 1e6:,.1f} of {total / 1e6:,.1f} MB"
-                task.advance(1, **({"size": size} if total else {}))
+        for number, name in enumerate(in_turns(parts) if limit else parts):
+            if limit and number >= splits and rows >= limit:
+                break
+            paths[name] = paths.get(name) or parquet.fetch(name)
+            rows += read_schema(paths[name])[1]
+            fetched += parquet.sizes[name]
+            size = f"{fetched / 1e6:,.1f} of {total / 1e6:,.1f} MB"
+            task.advance(1, **({"size": size} if total else {}))
         if len(paths) < len(parts):
-            self.notes.append(
-                f"{len(paths)} of {len(parts)} files were read: enough for --limit {self.config.limit}."
-            )
+            self.notes.append(f"{len(paths)} of {len(parts)} files were read: enough for --limit {limit}.")
 
 
 def build(config: Config) -> Hub:
@@ -159,20 +137,12 @@ def _show(plan: ColumnPlan, title: str, progress: Progress) -> None:
     progress.say(f"{title} (change with --columns NAME=COLUMN,...; none=COLUMN leaves out):\n{lines}")
 
 
-def _plain_columns(schema: pa.Schema) -> list[str]:
-    return [field.name for field in schema if is_plain(field.type)]
-
-
-def _all_labels(schema: pa.Schema, image: str, paths: list[Path]) -> pa.Table:
+def _all_labels(plain: list[str], image: str, paths: list[Path]) -> pa.Table:
     """Every column but the pictures, of all files, and the pictures' own file names as `image.path`."""
-    kind = schema.field(image).type
-    has_path = pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
-    columns = _plain_columns(schema) + ([f"{image}.path"] if has_path else [])
-    tables = []
     for path in paths:
         if image not in read_schema(path)[0].names:
             raise DataError(f"'{path.name}' has no column '{image}', which other files of the set have.")
-        tables.append(read_columns(path, columns))
+    tables = [read_columns(path, [*plain, f"{image}.path"]) for path in paths]
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowException as error:
@@ -182,24 +152,20 @@ def _all_labels(schema: pa.Schema, image: str, paths: list[Path]) -> pa.Table:
 
 
 def _records(
-    parquet: ParquetSet, parts: list[PartFile], paths: Mapping[str, Path], labels: pa.Table, plan: ColumnPlan
+    parquet: ParquetSet, parts: Parts, paths: dict[str, Path], labels: pa.Table, plan: ColumnPlan
 ) -> Iterator[DatasetRecord]:
-    image = plan.roles["image"]
     ids = _ids(labels, plan)
-    reader = ImageReader(image)
-    labels_of = label_reader(plan)
+    reader = ImageReader(plan.roles["image"])
     version = f"@{parquet.commit[:7]}" if parquet.commit else ""
     start = 0
-    for part in parts:
-        path = paths[part.file.name]
-        count = read_schema(path)[1]
-        values = {name: labels[name].slice(start, count).to_pylist() for name in plan.columns()}
-        for row in range(count):
+    for name in (name for name in parts if name in paths):
+        count = read_schema(paths[name])[1]
+        for row, values in enumerate(labels.slice(start, count).to_pylist()):
             yield DatasetRecord(
-                id=ids[start + row] if ids else f"{part.file.name.removesuffix('.parquet')}:{row}",
-                load=partial(reader.load, path, row),
-                location=f"{parquet.title}{version}/{part.file.name}:{row}",
-                **labels_of(values, row, part.split),
+                id=ids[start + row] if ids else f"{name.removesuffix('.parquet')}:{row}",
+                load=partial(reader.load, paths[name], row),
+                location=f"{parquet.title}{version}/{name}:{row}",
+                **plan.labels_of(values, parts[name]),
             )
         start += count
 
@@ -213,7 +179,3 @@ def _ids(labels: pa.Table, plan: ColumnPlan) -> list[str] | None:
     names = [(cell or {}).get("path") for cell in labels[plan.roles["image"]].to_pylist()]
     known = [name for name in names if name]
     return known if len(set(known)) == len(names) else None
-
-
-def _verb(parquet: ParquetSet) -> str:
-    return "reading" if parquet.commit is None else "fetching"

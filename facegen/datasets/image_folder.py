@@ -22,10 +22,10 @@ from facegen.datasets._metadata import (
     sort_columns,
     yes_no,
 )
-from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, open_source
+from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, check_match, open_source, tell
 from facegen.errors import DataError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 SPLIT_FOLDERS = {
@@ -48,18 +48,11 @@ class Config(KindConfig):
     strict: bool = False
 
 
-class ImageFolder:
-    """`DatasetAdapter` of plain image folders."""
-
-    default_splits = (0.8, 0.1, 0.1)
-    required_splits = ()
-    loads_on_cpu = False
-    medium = "photo"
-    licence = None
+class ImageFolder(DatasetAdapter):
+    """Plain image folders."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
         self.labels = LabelSchema()
         self.notes: list[str] = []
         self.rejects: list[DatasetReject] = []
@@ -110,11 +103,14 @@ class ImageFolder:
         found: list[tuple[str, MetadataRow]] = []
         for file in metadata:
             folder = PurePosixPath(file).parent
-            found += [((folder / row.file_name).as_posix(), row) for row in _rows_of(tree, file)]
+            rows = read_metadata(tree.read_text(file), tree.location(file))
+            found += [((folder / row.file_name).as_posix(), row) for row in rows]
         columns = sort_columns([row for _, row in found])
         self.labels = LabelSchema(tuple(columns.attributes), columns.classes)
         known = set(images)
-        self._compare(known, [name for name, _ in found], tree, progress)
+        names = [name for name, _ in found]
+        gaps = check_match(names, known, tree.root.name, strict=self.config.strict, row="metadata row")
+        tell(gaps, self.notes, progress)
         if columns.remarks:
             self.notes.append(f"Kept as remarks, not as classes: {', '.join(columns.remarks)}.")
         for name, row in found:
@@ -125,7 +121,10 @@ class ImageFolder:
         self, tree: SourceTree, name: str, row: MetadataRow, columns: Columns, in_split_folders: bool
     ) -> DatasetRecord:
         values = row.values
-        numbers = {key: values.get(key) for key in columns.numbers}
+        numbers = {
+            key: None if (text := values.get(key)) is None else read(text)
+            for key, read in columns.numbers.items()
+        }
         split = values.get(SPLIT_COLUMN) or (name.split("/")[0] if in_split_folders else None)
         if split is not None and split.casefold() not in SPLIT_FOLDERS:
             raise DataError(f"{row.where}: split '{split}' is not one of {', '.join(SPLIT_FOLDERS)}.")
@@ -138,33 +137,12 @@ class ImageFolder:
             caption=values.get(columns.caption) if columns.caption else None,
             split=SPLIT_FOLDERS[split.casefold()] if split else None,
             identity=values.get(IDENTITY_COLUMN),
-            extra={
-                **{
-                    key: None if text is None else columns.numbers[key](text) for key, text in numbers.items()
-                },
-                **{key: values.get(key) for key in columns.remarks},
-            },
+            extra={**numbers, **{key: values.get(key) for key in columns.remarks}},
         )
-
-    def _compare(self, images: set[str], rows: list[str], tree: SourceTree, progress: Progress) -> None:
-        without_image, without_row = len(set(rows) - images), len(images - set(rows))
-        gaps = [f"{without_image} metadata rows have no image"] if without_image else []
-        gaps += [f"{without_row} images have no metadata row and are left out"] if without_row else []
-        if not gaps:
-            return
-        told = f"'{tree.root.name}': {' and '.join(gaps)}."
-        if self.config.strict:
-            raise DataError(told, hint="Without --strict the images that match are used.")
-        self.notes.append(told)
-        progress.warn(told)
 
 
 def build(config: Config) -> ImageFolder:
     return ImageFolder(config)
-
-
-def _rows_of(tree: SourceTree, file: str) -> list[MetadataRow]:
-    return read_metadata(tree.read_text(file), tree.location(file))
 
 
 def _split_folders(images: list[str]) -> list[str]:

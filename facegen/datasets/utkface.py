@@ -11,8 +11,8 @@ from typing import Literal
 from facegen.config.kinds import KindConfig
 from facegen.datasets._sources import open_source
 from facegen.errors import DataError
-from facegen.protocols import Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.protocols import DatasetAdapter, Progress
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
 GENDERS = ("Male", "Female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
@@ -26,17 +26,12 @@ class Config(KindConfig):
     kind: Literal["utkface"] = "utkface"
 
 
-class UtkFace:
-    """`DatasetAdapter` of a UTKFace folder or archive; irregular names become rejects."""
+class UtkFace(DatasetAdapter):
+    """A UTKFace folder or archive; irregular names become rejects."""
 
-    default_splits = (0.8, 0.1, 0.1)
-    required_splits = ()
-    loads_on_cpu = False
-    medium = "photo"
     licence = LICENCE
 
     def __init__(self) -> None:
-        self.crops: dict[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
         self.labels = LabelSchema(
             attributes=("Male",), classes={"gender": GENDERS, "race": RACES, "age_group": tuple(AGE_GROUPS)}
         )

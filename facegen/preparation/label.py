@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,18 @@ from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.formats.dataset import SPLITS, Dataset, DatasetManifest, DatasetSplit
-from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
+from facegen.formats.dataset import Dataset, DatasetManifest
+from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.preparation.options import LabelOptions
-from facegen.preparation.parts import open_work
+from facegen.preparation.parts import open_work, write_splits
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.types import LabelSchema
 from facegen.vocabulary.captions import captions_for
 
 BATCH_IMAGES = 256
-_FILE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -102,20 +102,18 @@ def label(
     _check(options, out)
     source = Dataset.open(dataset)
     judge = load_classifier(Path(classifier), resolve_device(options.device))
-    names = _chosen(judge, options)
-    labels, extras = _schema(source.manifest, judge, names)
-    parquet_schema(labels, extras)  # refuses clashing names before any work
-    answers = _judge(source, judge, names, options, progress)
+    labelling = _Labelling(source, judge, _chosen(judge, options), options.min_confidence, str(classifier))
+    parquet_schema(*labelling.schema())  # refuses clashing names before any work
+    answers = labelling.judge_images(progress)
     if not any(bool(one.kept.any()) for one in answers.values()):
         raise DataError(
             f"The classifier is nowhere as sure as {options.min_confidence:g}, so nothing is left.",
             hint="Ask for less with --min-confidence, or train it for longer.",
         )
-    writer = _Labelled(source, judge, names, answers, options, str(classifier), labels, extras)
     with open_work(out) as work:
         shutil.rmtree(work.dataset, ignore_errors=True)
         try:
-            manifest = writer.write(work.dataset, progress)
+            manifest = labelling.write(work.dataset, answers, progress)
             work.publish(out)
         except BaseException:
             shutil.rmtree(work.dataset, ignore_errors=True)
@@ -124,7 +122,7 @@ def label(
         out=out,
         counts=manifest.counts,
         class_column=judge.class_column,
-        labels=tuple(_label_rows(source, judge, names, answers)),
+        labels=tuple(labelling.told(answers)),
         left_out=sum(int((~one.kept).sum()) for one in answers.values()),
         min_confidence=options.min_confidence,
         classifier=str(classifier),
@@ -160,83 +158,60 @@ def _chosen(judge: FaceClassifier, options: LabelOptions) -> tuple[str, ...]:
     return options.attributes or judge.attributes
 
 
-def _schema(
-    manifest: DatasetManifest, judge: FaceClassifier, names: Sequence[str]
-) -> tuple[LabelSchema, dict[str, str]]:
-    old = manifest.labels
-    extras = {**manifest.extras, **{f"{name}_confidence": "float" for name in names}}
-    if judge.class_column is not None:
-        return replace(old, classes={**old.classes, judge.class_column: judge.classes}), extras
-    new = tuple(name for name in names if name not in old.attributes)
-    return replace(old, attributes=(*old.attributes, *new)), extras
-
-
-def _judge(
-    source: Dataset,
-    judge: FaceClassifier,
-    names: Sequence[str],
-    options: LabelOptions,
-    progress: Progress,
-) -> dict[str, _Answers]:
-    columns = [judge.attributes.index(name) for name in names] if judge.attributes else None
-    answers: dict[str, _Answers] = {}
-    with progress.stage("judging images", total=sum(source.manifest.counts.values())) as task:
-        for split in source.splits:
-            images = source.split(split)
-            parts = []
-            for rows in torch.arange(len(images)).split(BATCH_IMAGES):
-                parts.append(judge.probabilities(images.images(rows)))
-                task.advance(len(rows))
-            probabilities = torch.cat(parts)
-            if columns is None:
-                answers[split] = _class_answers(probabilities, options.min_confidence)
-            else:
-                answers[split] = _attribute_answers(probabilities[:, columns], options.min_confidence)
-    return answers
-
-
-def _attribute_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
-    confidence = torch.maximum(probabilities, 1 - probabilities)
-    value = torch.where(confidence >= min_confidence, (probabilities > 0.5).long(), -1)
-    return _Answers(confidence, value, torch.ones(len(probabilities), dtype=torch.bool))
-
-
-def _class_answers(probabilities: Tensor, min_confidence: float) -> _Answers:
-    # Not shared out among the classes: a face that no class claims has a low confidence in all of them.
-    confidence, value = probabilities.max(1, keepdim=True)
-    return _Answers(confidence, value, confidence[:, 0] >= min_confidence)
-
-
 @dataclass(frozen=True)
-class _Labelled:
-    """Writes the rows of a data set with the new labels."""
+class _Labelling:
+    """A data set, the classifier that labels it, and the `names` of what it tells."""
 
     source: Dataset
     judge: FaceClassifier
     names: tuple[str, ...]
-    answers: dict[str, _Answers]
-    options: LabelOptions
+    min_confidence: float
     classifier: str
-    labels: LabelSchema
-    extras: dict[str, str]
 
-    def write(self, folder: Path, progress: Progress) -> DatasetManifest:
+    def schema(self) -> tuple[LabelSchema, dict[str, str]]:
+        """The labels and the further columns of the new data set."""
+        old, column = self.source.manifest.labels, self.judge.class_column
+        extras = {**self.source.manifest.extras, **{f"{name}_confidence": "float" for name in self.names}}
+        if column is not None:
+            return replace(old, classes={**old.classes, column: self.judge.classes}), extras
+        new = tuple(name for name in self.names if name not in old.attributes)
+        return replace(old, attributes=(*old.attributes, *new)), extras
+
+    def judge_images(self, progress: Progress) -> dict[str, _Answers]:
+        """The answers of each split."""
+        answers: dict[str, _Answers] = {}
+        with progress.stage("judging images", total=sum(self.source.manifest.counts.values())) as task:
+            for split in self.source.splits:
+                images = self.source.split(split)
+                parts = []
+                for rows in torch.arange(len(images)).split(BATCH_IMAGES):
+                    parts.append(self.judge.probabilities(images.images(rows)))
+                    task.advance(len(rows))
+                answers[split] = self._answers(torch.cat(parts))
+        return answers
+
+    def _answers(self, probabilities: Tensor) -> _Answers:
+        if self.judge.class_column is not None:
+            # Not shared out among the classes: a face that no class claims has a low confidence in all.
+            confidence, value = probabilities.max(1, keepdim=True)
+            return _Answers(confidence, value, confidence[:, 0] >= self.min_confidence)
+        probabilities = probabilities[:, [self.judge.attributes.index(name) for name in self.names]]
+        confidence = torch.maximum(probabilities, 1 - probabilities)
+        value = torch.where(confidence >= self.min_confidence, (probabilities > 0.5).long(), -1)
+        return _Answers(confidence, value, torch.ones(len(probabilities), dtype=torch.bool))
+
+    def write(self, folder: Path, answers: dict[str, _Answers], progress: Progress) -> DatasetManifest:
+        """Write the rows that are kept, with the new labels."""
         manifest = self.source.manifest
         provenance = self._provenance()
-        writer = DatasetWriter(
-            folder, self.labels, self.extras, {**manifest.transform, "labelled_by": provenance}
-        )
+        labels, extras = self.schema()
+        writer = DatasetWriter(folder, labels, extras, {**manifest.transform, "labelled_by": provenance})
         files = list((self.source.folder / "data").glob("*.parquet"))
         bytes_each = sum(path.stat().st_size for path in files) / sum(manifest.counts.values())
-        rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
-        counts = {split: int(self.answers[split].kept.sum()) for split in SPLITS if split in self.answers}
-        with progress.stage("writing the data set", total=sum(counts.values())) as task:
-            for split, count in counts.items():
-                if count:
-                    rows = self._rows(self.source.split(split), task.advance)
-                    writer.write_split(split, rows, count, rows_per_file)
+        counts = {split: int(one.kept.sum()) for split, one in answers.items()}
+        write_splits(writer, counts, partial(self._rows, answers, labels), bytes_each, progress)
         return writer.finish(
-            rejects=list(self._rejects()),
+            rejects=list(self._rejects(answers)),
             kind=manifest.kind,
             image_size=manifest.image_size,
             source={**manifest.source, "labelled_by": provenance},
@@ -249,7 +224,7 @@ class _Labelled:
             "classifier": Path(self.classifier).name,
             "weights_sha256": self.judge.fingerprint,
             "labels": list(self.names),
-            "min_confidence": self.options.min_confidence,
+            "min_confidence": self.min_confidence,
             "held_out_accuracy": self.judge.accuracy,
         }
 
@@ -258,82 +233,68 @@ class _Labelled:
         right = f", right on {self.judge.accuracy:.1%} of held-out images" if self.judge.accuracy else ""
         return (
             f"Labels of {told} are a model's opinion, not facts: given by the classifier with weights "
-            f"{self.judge.fingerprint[:12]}{right}, where its confidence is {self.options.min_confidence:g} "
+            f"{self.judge.fingerprint[:12]}{right}, where its confidence is {self.min_confidence:g} "
             "or more."
         )
 
-    def _rows(self, split: DatasetSplit, advance: Any) -> Iterator[dict[str, Any]]:
-        answers = self.answers[split.name]
-        medium = _medium(self.source.manifest.kind)
+    def _rows(
+        self, answers: dict[str, _Answers], labels: LabelSchema, split: str
+    ) -> Iterator[dict[str, Any]]:
+        told, medium = answers[split], _medium(self.source.manifest.kind)
         old = self.source.manifest.labels.attributes
-        for index, row in enumerate(split.rows()):
-            if not answers.kept[index]:
+        for index, row in enumerate(self.source.split(split).rows()):
+            if not told.kept[index]:
                 continue
             row.update({name: None if row[name] is None else bool(row[name]) for name in old})
             for column, name in enumerate(self.names):
-                row[name] = self._value(int(answers.value[index, column]))
-                row[f"{name}_confidence"] = round(float(answers.confidence[index, column]), 4)
-            attributes = {name: row[name] for name in self.labels.attributes}
-            classes = {name: row[name] for name in self.labels.classes}
+                row[name] = self._value(int(told.value[index, column]))
+                row[f"{name}_confidence"] = round(float(told.confidence[index, column]), 4)
+            attributes = {name: row[name] for name in labels.attributes}
+            classes = {name: row[name] for name in labels.classes}
             captions = captions_for(attributes, classes, row["id"], medium=medium)
-            yield {
-                **row,
-                "image": row["image"]["bytes"],
-                "caption": captions[0],
-                "captions": captions,
-            }
-            advance(1)
+            yield {**row, "image": row["image"]["bytes"], "caption": captions[0], "captions": captions}
 
     def _value(self, value: int) -> str | bool | None:
         if self.judge.class_column is not None:
             return self.judge.classes[value]
         return None if value < 0 else bool(value)
 
-    def _rejects(self) -> Iterator[tuple[str, str, str]]:
-        for split, answers in self.answers.items():
+    def _rejects(self, answers: dict[str, _Answers]) -> Iterator[tuple[str, str, str]]:
+        for split, told in answers.items():
             ids = self.source.split(split).frame["id"].tolist()
-            for index in torch.nonzero(~answers.kept).flatten().tolist():
-                guess = self.judge.classes[int(answers.value[index, 0])]
-                confidence = float(answers.confidence[index, 0])
-                reason = f"low confidence: {guess} {confidence:.4f}"
+            for index in torch.nonzero(~told.kept).flatten().tolist():
+                guess = self.judge.classes[int(told.value[index, 0])]
+                reason = f"low confidence: {guess} {float(told.confidence[index, 0]):.4f}"
                 yield ids[index], f"{self.source.folder.name}/{split}/{ids[index]}", reason
 
-
-def _label_rows(
-    source: Dataset, judge: FaceClassifier, names: Sequence[str], answers: dict[str, _Answers]
-) -> Iterator[LabelRow]:
-    values = torch.cat([one.value for one in answers.values()])
-    kept = torch.cat([one.kept for one in answers.values()])
-    if judge.class_column is not None:
-        before = _before(source, answers, judge.class_column)
-        for number, name in enumerate(judge.classes):
-            of_class = values[:, 0] == number
-            given = (of_class & kept).tolist()
-            same = [old == name for old, here in zip(before, given, strict=True) if here and old is not None]
-            recall = judge.held_out.get(name, {}).get("recall")
-            unsure = int((of_class & ~kept).sum())
-            yield LabelRow(name, sum(given), None, unsure, _share(same), recall)
-        return
-    for column, name in enumerate(names):
-        told = values[:, column].tolist()
-        before = _before(source, answers, name)
-        same = [old == new for old, new in zip(before, told, strict=True) if new >= 0 and old is not None]
-        given = sum(value >= 0 for value in told)
-        accuracy = judge.held_out.get(name, {}).get("accuracy")
-        yield LabelRow(name, given, told.count(1), len(told) - given, _share(same), accuracy)
+    def told(self, answers: dict[str, _Answers]) -> Iterator[LabelRow]:
+        """Each label in numbers."""
+        judge, frame = self.judge, pd.concat([self.source.split(split).frame for split in answers])
+        values = torch.cat([one.value for one in answers.values()])
+        kept = torch.cat([one.kept for one in answers.values()])
+        if judge.class_column is not None:
+            told = [judge.classes[number] for number in values[:, 0].tolist()]
+            for number, name in enumerate(judge.classes):
+                of_class = values[:, 0] == number
+                given, unsure = of_class & kept, int((of_class & ~kept).sum())
+                recall = judge.held_out.get(name, {}).get("recall")
+                same = _agreement(frame.get(judge.class_column), told, given)
+                yield LabelRow(name, int(given.sum()), None, unsure, same, recall)
+            return
+        for name, value in zip(self.names, values.unbind(1), strict=True):
+            given = value >= 0
+            accuracy = judge.held_out.get(name, {}).get("accuracy")
+            same = _agreement(frame.get(name), value.tolist(), given)
+            num_yes, unsure = int((value == 1).sum()), int((~given).sum())
+            yield LabelRow(name, int(given.sum()), num_yes, unsure, same, accuracy)
 
 
-def _before(source: Dataset, answers: dict[str, _Answers], name: str) -> list[Any]:
-    """What the data set said before, None where nothing."""
-    old: list[Any] = []
-    for split in answers:
-        frame = source.split(split).frame
-        known = name in source.manifest.labels.attributes or name in source.manifest.labels.classes
-        old += [None if pd.isna(value) else value for value in frame[name]] if known else [None] * len(frame)
-    return old
-
-
-def _share(same: Sequence[bool]) -> float | None:
+def _agreement(before: pd.Series | None, told: Sequence[Any], given: Tensor) -> float | None:
+    """The share of given labels that are what the data set said before; None where it said nothing."""
+    if before is None:
+        return None
+    pairs = zip(before, told, given.tolist(), strict=True)
+    same = [old == new for old, new, here in pairs if here and not pd.isna(old)]
     return sum(same) / len(same) if same else None
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
@@ -21,14 +21,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import SPLITS
+from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter
 from facegen.formats.files import atomic_write, fsync_folder, read_json, storage_errors, write_json
 from facegen.preparation.images import ImageJob, PreparedImage, map_batches, worker_pool
-from facegen.protocols import ProgressTask
+from facegen.protocols import Progress, ProgressTask
 from facegen.types import DatasetRecord
 
 RECORDS_PER_PART = 1024
 _BATCH = 16
 _JOB_VERSION = 1
+_FILE_BYTES = 256 << 20
 _SCHEMA = pa.schema(
     [("png", pa.binary()), ("sha256", pa.string()), ("side", pa.int32()), ("problem", pa.string())]
 )
@@ -117,6 +120,27 @@ class WorkFolder:
     def _store(self, part: int, images: list[PreparedImage]) -> None:
         table = pa.Table.from_pylist([asdict(image) for image in images], schema=_SCHEMA)
         atomic_write(self._part(part), lambda file: pq.write_table(table, file, compression="none"))
+
+
+def write_splits(
+    writer: DatasetWriter,
+    counts: Mapping[str, int],
+    rows_of: Callable[[str], Iterable[dict[str, Any]]],
+    bytes_each: float,
+    progress: Progress,
+) -> None:
+    """Write each split that has rows, in files of about 256 MiB."""
+    rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
+
+    def counted(rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for row in rows:
+            yield row
+            task.advance(1)
+
+    with progress.stage("writing the data set", total=sum(counts.values())) as task:
+        for split in SPLITS:
+            if counts.get(split):
+                writer.write_split(split, counted(rows_of(split)), counts[split], rows_per_file)
 
 
 def num_parts(num_records: int) -> int:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +17,17 @@ from facegen import __version__
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
-from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter, parquet_schema
+from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
+from facegen.formats.files import sha256_of
 from facegen.preparation.images import ImageJob, PreparedImage
 from facegen.preparation.options import PrepareOptions
-from facegen.preparation.parts import WorkFolder, open_work
+from facegen.preparation.parts import WorkFolder, open_work, write_splits
 from facegen.preparation.splits import assign_splits, check_fractions
 from facegen.progress import SilentProgress
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, DatasetReject
 from facegen.vocabulary.captions import captions_for
 
-_FILE_BYTES = 256 << 20
 _SMALLEST_SIZE = 8
 HUB_OPTIONS = ("revision", "subset", "columns")
 ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *HUB_OPTIONS)  # each to the kinds that know it
@@ -62,7 +62,6 @@ class _Plan:
     records: list[DatasetRecord]
     settings: dict[str, Any]
     box: CropBox | None
-    source: Path | None
     options: PrepareOptions
     notes: list[str] = field(default_factory=list)
 
@@ -88,7 +87,8 @@ def prepare(
     _check_options(options)
     adapter = _adapter(kind, options)
     crop = _crop_name(kind, adapter, options.crop)
-    remote = source is not None and getattr(adapter, "is_remote", _never)(source)
+    is_remote = getattr(adapter, "is_remote", lambda _: False)  # without it, sources are places on this disk
+    remote = source is not None and is_remote(source)
     settings = _settings(kind, source, crop, options, remote=remote)
     finished = _finished(out, settings)
     if finished is not None:
@@ -97,7 +97,7 @@ def prepare(
     if source is not None and not remote and not source.exists():
         raise DataError(f"'{source}' does not exist.")
     records = _records(adapter, source, options, progress)
-    plan = _Plan(kind, adapter, records, settings, adapter.crops[crop], source, options)
+    plan = _Plan(kind, adapter, records, settings, adapter.crops[crop], options)
     with open_work(out) as work:
         manifest = _make(plan, work, out, progress)
     return _summary(out, manifest, started)
@@ -135,11 +135,6 @@ def _check_options(options: PrepareOptions) -> None:
         check_fractions(options.splits)
 
 
-def _never(source: Path) -> bool:
-    """What an adapter without `is_remote` answers: its sources are places on this disk."""
-    return False
-
-
 def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
     module = load_kind("datasets", kind)
     known = module.Config.model_fields
@@ -172,17 +167,14 @@ def _settings(
 ) -> dict[str, Any]:
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
     name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
+    decisive = ("size", "crop", "limit", "splits", "seed", "min_side", "count")
     hub = {option: getattr(options, option) for option in HUB_OPTIONS}
     return {
         "kind": kind,
         "source": name,
-        "size": options.size,
+        **{option: getattr(options, option) for option in decisive},
         "crop": crop,
-        "limit": options.limit,
         "splits": None if options.splits is None else list(options.splits),
-        "seed": options.seed,
-        "min_side": options.min_side,
-        "count": options.count,
         **{option: value for option, value in hub.items() if value is not None},
     }
 
@@ -212,22 +204,16 @@ def _records(
     records = list(adapter.records(source, progress))
     parquet_schema(adapter.labels, _extras(records))  # refuses clashing names before any work
     if options.limit is not None and options.limit < len(records):
-        order = sorted(range(len(records)), key=lambda index: _rank(options.seed, records[index].id))
+        ranks = [sha256_of(f"limit/{options.seed}/{record.id}".encode()) for record in records]
+        order = sorted(range(len(records)), key=ranks.__getitem__)
         records = [records[index] for index in sorted(order[: options.limit])]
     if not records:
         raise DataError(f"No images were found in '{source}'.")
     return records
 
 
-def _rank(seed: int, id: str) -> bytes:
-    return hashlib.sha256(f"limit/{seed}/{id}".encode()).digest()
-
-
 def _digest_of(records: Sequence[DatasetRecord]) -> str:
-    digest = hashlib.sha256()
-    for record in records:
-        digest.update(f"{record.id}\0{record.location}\n".encode())
-    return digest.hexdigest()
+    return sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
 
 
 def _extras(records: Sequence[DatasetRecord]) -> dict[str, str]:
@@ -288,13 +274,12 @@ def _write(
     extras = _extras(plan.records)
     writer = DatasetWriter(work.dataset, adapter.labels, extras, plan.settings)
     bytes_each = work.total_png_bytes(len(plan.records)) / len(kept)
-    rows_per_file = max(1, int(_FILE_BYTES / bytes_each / ROWS_PER_GROUP)) * ROWS_PER_GROUP
-    with progress.stage("writing the data set", total=len(kept)) as task:
-        for split in SPLITS:
-            chosen = [index for index, name in zip(kept, splits, strict=True) if name == split]
-            if chosen:
-                rows = _rows(plan, work, chosen, split, outcomes, list(extras))
-                writer.write_split(split, _counted(rows, task.advance), len(chosen), rows_per_file)
+    chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
+    for index, split in zip(kept, splits, strict=True):
+        chosen[split].append(index)
+    counts = {split: len(indices) for split, indices in chosen.items()}
+    rows = partial(_rows, plan, work, chosen, outcomes, list(extras))
+    write_splits(writer, counts, rows, bytes_each, progress)
     return writer.finish(
         rejects=[(reject.id, reject.location, reject.reason) for reject in rejects],
         kind=plan.kind,
@@ -308,13 +293,13 @@ def _write(
 def _rows(
     plan: _Plan,
     work: WorkFolder,
-    chosen: Sequence[int],
-    split: str,
+    chosen: Mapping[str, Sequence[int]],
     outcomes: Sequence[PreparedImage],
     extras: Sequence[str],
+    split: str,
 ) -> Iterator[dict[str, Any]]:
     labels, medium = plan.adapter.labels, plan.adapter.medium
-    for index, png in zip(chosen, work.pngs(chosen), strict=True):
+    for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
         record = plan.records[index]
         captions = [record.caption] if record.caption else None
         captions = captions or captions_for(record.attributes, record.classes, record.id, medium=medium)
@@ -330,12 +315,6 @@ def _rows(
             **{name: record.classes.get(name) for name in labels.classes},
             **{name: record.extra.get(name) for name in extras},
         }
-
-
-def _counted(rows: Iterator[dict[str, Any]], advance: Any) -> Iterator[dict[str, Any]]:
-    for row in rows:
-        yield row
-        advance(1)
 
 
 def _summary(

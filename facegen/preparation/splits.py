@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 from facegen.errors import UsageError
 from facegen.formats.dataset import SPLITS
+from facegen.formats.files import sha256_of
 from facegen.protocols import DatasetAdapter
 from facegen.types import DatasetRecord
 
@@ -65,7 +65,7 @@ def split_by_group(records: Sequence[DatasetRecord], fractions: Fractions, seed:
     for index, record in enumerate(records):
         key = f"identity/{record.identity}" if record.identity else f"id/{record.id}"
         groups.setdefault(key, []).append(index)
-    order = sorted(groups, key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
+    order = sorted(groups, key=lambda key: sha256_of(f"{seed}/{key}".encode()))
     missing: dict[str, float] = dict(zip(SPLITS, (share * len(records) for share in fractions), strict=True))
     splits = [""] * len(records)
     empty = [split for split, share in zip(SPLITS, fractions, strict=True) if share > 0]

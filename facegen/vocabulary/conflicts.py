@@ -6,7 +6,7 @@ lipstick, are no conflict: whether a model can part them is what one wants to kn
 
 from __future__ import annotations
 
-from itertools import combinations, product
+from itertools import product
 
 HAIR_COLORS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Red_Hair")
 HAIR_SHAPES = ("Straight_Hair", "Wavy_Hair", "Curly_Hair")
@@ -27,22 +27,10 @@ _GROUPS = (
 _IMPLIED = {"Beard": ("Mustache",)}  # where both are labels, a mustache is hair on the upper lip
 
 
-def _rivals() -> dict[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
-    for group in _GROUPS:
-        for one, other in combinations(group, 2):
-            found.setdefault(one, set()).add(other)
-            found.setdefault(other, set()).add(one)
-    return {name: frozenset(others) for name, others in found.items()}
-
-
-_RIVALS = _rivals()
-
-
 def rivals_of(name: str) -> frozenset[str]:
     """Attributes that cannot be there where `name` is: of black hair, the other colours, a hat and a bald
     head."""
-    return _RIVALS.get(name, frozenset())
+    return frozenset(other for group in _GROUPS if name in group for other in group if other != name)
 
 
 def implied_by(name: str) -> tuple[str, ...]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 import pytest
 
-from facegen.datasets._hub_columns import class_names, plan_columns, readme_features
-from facegen.datasets._hub_parts import split_of
+from facegen.datasets._hub_columns import features_of, plan_columns
+from facegen.datasets._hub_files import split_of
 
 LABELS = {"names": ["Asian", "Black", "White"], "_type": "ClassLabel"}
 FEATURES = {"image": {"_type": "Image"}, "label": LABELS}
@@ -40,7 +42,6 @@ def test_columns_are_told_apart_by_type_and_values() -> None:
 
 
 def test_class_names_come_from_the_schema_or_the_readme() -> None:
-    assert class_names(LABELS) == ("Asian", "Black", "White")
     card = {
         "dataset_info": {
             "features": [
@@ -49,8 +50,12 @@ def test_class_names_come_from_the_schema_or_the_readme() -> None:
             ]
         }
     }
-    assert class_names(readme_features(card, None)["label"]) == ("cat", "dog")
-    assert class_names({"_type": "Value", "dtype": "int64"}) is None
+    assert features_of(card, None, pa.schema([])) == {"image": "Image", "label": ("cat", "dog")}
+    features = {**FEATURES, "age": {"_type": "Value", "dtype": "int64"}, "boxes": [{"_type": "Value"}]}
+    schema = pa.schema([], {"huggingface": json.dumps({"info": {"features": features}})})
+    told = {"image": "Image", "label": ("Asian", "Black", "White"), "age": None}
+    assert features_of({}, None, schema) == features_of(card, None, schema) == told
+    assert features_of({}, None, pa.schema([], {"huggingface": "{}"})) == {}
 
 
 @pytest.mark.parametrize(
