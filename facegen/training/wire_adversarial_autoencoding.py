@@ -8,7 +8,7 @@ from torch import nn
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
-from facegen.models.perceptual_network import load_perceptual
+from facegen.models.perceptual import load_perceptual
 from facegen.training.checkpointing import ModelCard
 from facegen.training.previews import reconstruction_preview
 from facegen.training.trainer import Preview
