@@ -13,13 +13,12 @@ A checkpoint is a `whole_folder`. A killed save leaves a hidden folder behind, w
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from facegen.errors import MissingModelError, StorageError
-from facegen.formats.files import sha256_of, whole_folder
+from facegen.formats.files import saving, sha256_of, whole_folder
 from facegen.types import LabelSchema, LatentScaling
 
 CHECKPOINT_FORMAT_VERSION = 1
@@ -235,21 +234,6 @@ def clean_leftovers(run: Path) -> list[str]:
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in leftovers]
-
-
-@contextmanager
-def saving(what: str) -> Iterator[None]:
-    """Turn an OSError while a run writes `what` into a StorageError that says how to go on."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        full = full or "No space left" in str(error) or "File too large" in str(error)
-        reason = "the disk is full" if full else str(error)
-        raise StorageError(
-            f"Could not write {what}: {reason}.",
-            hint="What was saved before still stands. Free some space and repeat the command with --resume.",
-        ) from error
 
 
 def _open(folder: Path) -> Checkpoint:

@@ -13,28 +13,46 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from facegen.errors import DataError, StorageError
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO}
 _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`.
-
-    pyarrow and safetensors wrap the number of an OSError in their own text, so the text is looked at too.
-    """
+    """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`."""
     try:
         yield
     except OSError as error:
-        full = "No space left" in str(error) or "File too large" in str(error)
-        if error.errno in _STORAGE_ERRNOS or isinstance(error, PermissionError) or full:
+        if error.errno in _STORAGE_ERRNOS or isinstance(error, PermissionError) or _is_full(error):
             raise StorageError(
                 f"Cannot write '{path}': {error.strerror or error}.",
                 hint="Free space or choose another --out, then run the same command again: it resumes.",
             ) from error
         raise
+
+
+@contextmanager
+def saving(what: str) -> Iterator[None]:
+    """Turn every OSError while a run writes `what` into a `StorageError` that says how to go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = "the disk is full" if _is_full(error) else str(error)
+        raise StorageError(
+            f"Could not write {what}: {reason}.",
+            hint="What was saved before still stands. Free some space and repeat the command with --resume.",
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    """By number or text: pyarrow and safetensors wrap the number of an OSError in their own words."""
+    text = str(error)
+    return getattr(error, "errno", None) in _FULL or "No space left" in text or "File too large" in text
 
 
 def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:

@@ -28,8 +28,7 @@ from filelock import FileLock, Timeout
 import facegen
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
-from facegen.formats.checkpoint import saving
-from facegen.formats.files import atomic_write, write_json
+from facegen.formats.files import atomic_write, saving, write_json
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import saving
-from facegen.formats.files import read_json, write_json
+from facegen.formats.files import read_json, saving, write_json
 from facegen.formats.run import RunDirectory
 
 if TYPE_CHECKING:
