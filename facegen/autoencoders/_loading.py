@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,30 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from facegen.autoencoders._diffusers import KINDS, WRAPPERS
-from facegen.autoencoders._hub import fetch_from_hub
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.files import atomic_write, write_json
+from facegen.formats.model_folders import hub_file, is_hub_name
 
 FORMAT_VERSION = 1
 CLASS_NAME = "FacegenAutoencoder"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 DIFFUSERS_WEIGHTS_FILE = "diffusion_pytorch_model.safetensors"
+HUB_FILES = [[at + file for file in (CONFIG_FILE, DIFFUSERS_WEIGHTS_FILE)] for at in ("", "vae/")]
+WITHOUT_NETWORK = (
+    f"Needed are {CONFIG_FILE} and {DIFFUSERS_WEIGHTS_FILE}. Without a network: give a local folder "
+    "(--autoencoder FOLDER), or train one (facegen train --preset celeba-autoencoder --data DATASET --run "
+    "RUN) and give --autoencoder RUN."
+)
 GREY = "identity-grey"
 IDENTITIES = ("identity", GREY)
 AUTOENCODER_AT = {
     "autoencoding": "",
     "adversarial_autoencoding": "autoencoder.",
 }  # task -> its weights' prefix
-HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 WAYS = (
     "Give 'identity' or 'identity-grey', a run of 'facegen train', a folder with a diffusers AutoencoderKL "
     "or AutoencoderTiny, or a hub name such as stabilityai/sd-vae-ft-mse."
@@ -97,9 +101,9 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
         loaded = _build({"kind": "identity", "grey": source == GREY}, {}, source)
     elif path.is_dir():
         loaded = _from_folder(path)
-    elif HUB_NAME.fullmatch(source) and not source.startswith("."):
+    elif is_hub_name(source):
         is_local = False
-        loaded = _from_diffusers(fetch_from_hub(source))
+        loaded = _from_diffusers(hub_file(source, HUB_FILES, "autoencoder", WITHOUT_NETWORK).parent)
     else:
         raise MissingModelError(f"There is no autoencoder '{source}'.", hint=WAYS)
     module, kind, config = loaded

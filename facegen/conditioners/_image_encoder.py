@@ -17,16 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegen.compat import guard_torchvision
 from facegen.errors import DataError, UsageError
-from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size, open_classifier
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
-from facegen.formats.model_folders import model_folder, pretrained_loader
-from facegen.nn.classifier import MultiLabelResNet
+from facegen.formats.model_folders import PretrainedFolder
 
-CLASSIFIER_PREFIX = "classifier:"
-CLASSIFIER_TASK = "attribute_classification"
 WITHOUT_NETWORK = "Without: copy the model's folder here and give its path, or take classifier:RUN."
 KNOWN = "a CLIP or DINOv2 model (hub name or folder), or classifier:RUN"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -81,44 +77,24 @@ def load_image_encoder(name: str, device: str | torch.device = "cpu") -> ImageEn
 
 
 def _classifier(name: str, device: torch.device) -> ImageEncoder:
-    run = Path(name.removeprefix(CLASSIFIER_PREFIX)).expanduser()
-    checkpoint = load_checkpoint(run)
-    info = checkpoint.info
-    size = info.image_size
-    if info.task != CLASSIFIER_TASK or size is None:
-        raise UsageError(
-            f"'{run}' is a run of kind '{info.task}', and an attribute classifier is needed.",
-            hint="Train one: facegen train --preset attribute-classifier --data DATASET --run RUN",
-        )
-    weights, task = checkpoint.weights("ema"), info.recipe["task"]
-    network = MultiLabelResNet(len(weights["head.weight"]), size, task["widths"], task["blocks_per_stage"])
-    network.load_state_dict(weights)
-    network.to(device).eval().requires_grad_(False)
+    run = name.removeprefix(CLASSIFIER_PREFIX)
+    classifier = open_classifier(Path(run), device)
 
     def extract(images: Tensor) -> Tensor:
-        if images.shape[-2:] != (size, size):
-            raise UsageError(
-                f"The classifier '{run}' was trained on {size} pixels, and these images have "
-                f"{images.shape[-1]}.",
-                hint=f"Train one on a data set prepared with --size {images.shape[-1]}.",
-            )
-        return network.features(to_unit(images.to(device)))
+        check_image_size(f"The classifier '{run}'", classifier.image_size, images.shape[-1])
+        return classifier.network.features(to_unit(images.to(device)))
 
-    digest = info.files["ema.safetensors" if checkpoint.has_ema else "model.safetensors"]
-    return ImageEncoder(name, digest, network.num_features, extract)
+    return ImageEncoder(name, classifier.fingerprint, classifier.network.num_features, extract)
 
 
 def _transformer(name: str, device: torch.device) -> ImageEncoder:
-    folder = model_folder(name, "image encoder", WITHOUT_NETWORK)
-    guard_torchvision()
+    published = PretrainedFolder(name, "image encoder", "config.json and model.safetensors", WITHOUT_NETWORK)
     from transformers import AutoConfig
 
-    load = pretrained_loader(name, folder, "image encoder", "config.json and model.safetensors")
-    config = load(AutoConfig.from_pretrained)
-    model = load(_model_class(name, config).from_pretrained, use_safetensors=True)
-    model = model.to(device).eval().requires_grad_(False)
+    config = published.load(AutoConfig.from_pretrained)
+    model = published.network(_model_class(name, config).from_pretrained).to(device)
     is_clip = config.model_type.startswith("clip")
-    side, mean, std = _preparation(folder, model.config, is_clip=is_clip)
+    side, mean, std = _preparation(published.folder, model.config, is_clip=is_clip)
     shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
 
     def extract(images: Tensor) -> Tensor:
@@ -128,8 +104,7 @@ def _transformer(name: str, device: torch.device) -> ImageEncoder:
         return (answer.image_embeds if is_clip else answer.pooler_output).float()
 
     dim = model.config.projection_dim if is_clip else model.config.hidden_size
-    files = [sha256_of(path) for path in sorted(folder.glob("*.safetensors"))]
-    fingerprint = sha256_of(json.dumps([files, side, mean, std]).encode())
+    fingerprint = sha256_of(json.dumps([published.digests(), side, mean, std]).encode())
     return ImageEncoder(name, fingerprint, dim, extract)
 
 

@@ -13,16 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facegen.compat import guard_torchvision
-from facegen.errors import DataError
-from facegen.formats.model_folders import model_folder, pretrained_loader
+from facegen.formats.model_folders import PretrainedFolder
 
 DEFAULT_MAX_TOKENS = 77  # CLIP's context
 WITHOUT_NETWORK = (
     "Without: copy the model's folder here (config.json, model.safetensors, a tokenizer's files) and "
     "give its path in place of the name: --set conditioner.encoder=FOLDER"
 )
-OPTIONAL_WEIGHTS = ("pooler.", "position_ids")  # absent from many checkpoints, and not used here
+OPTIONAL_WEIGHTS = ("pooler.",)  # absent from many checkpoints, and not used here
 
 
 class TextEncoder:
@@ -30,7 +28,7 @@ class TextEncoder:
 
     def __init__(self, name: str, model: Any, tokenizer: Any, max_tokens: int) -> None:
         self.name = name
-        self.model = model.eval().requires_grad_(False)
+        self.model = model
         self.tokenizer = tokenizer
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token
@@ -53,21 +51,13 @@ def load_text_encoder(name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKE
         MissingModelError: not there and not to be had; says how to fetch it.
         DataError: there, but not a complete text encoder in safetensors.
     """
-    folder = model_folder(name_or_folder, "text encoder", WITHOUT_NETWORK)
-    guard_torchvision()
+    needed = "config.json, the tokenizer's files and model.safetensors"
+    published = PretrainedFolder(name_or_folder, "text encoder", needed, WITHOUT_NETWORK)
     from transformers import AutoConfig, AutoTokenizer
 
-    needed = "config.json, the tokenizer's files and model.safetensors"
-    load = pretrained_loader(name_or_folder, folder, "text encoder", needed)
-    config = load(AutoConfig.from_pretrained)
-    tokenizer = load(AutoTokenizer.from_pretrained)
-    model, report = load(_model_class(config).from_pretrained, use_safetensors=True, output_loading_info=True)
-    missing = [key for key in report["missing_keys"] if not any(part in key for part in OPTIONAL_WEIGHTS)]
-    if missing:
-        raise DataError(
-            f"'{name_or_folder}' lacks {len(missing)} weights of its text encoder, '{missing[0]}' for one.",
-            hint="Fetch it again, or name another text encoder.",
-        )
+    config = published.load(AutoConfig.from_pretrained)
+    tokenizer = published.load(AutoTokenizer.from_pretrained)
+    model = published.network(_model_class(config).from_pretrained, OPTIONAL_WEIGHTS)
     if config.is_encoder_decoder:
         model = model.get_encoder()
     return TextEncoder(name_or_folder, model, tokenizer, max_tokens)

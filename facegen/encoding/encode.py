@@ -96,16 +96,6 @@ def encode(
     return job.estimate() if options.dry_run else job.run(progress, shard_size)
 
 
-def verify_latents(folder: Path) -> LatentStore:
-    """Open `folder` after comparing the checksum of every file.
-
-    Raises:
-        DataError: no finished latents there.
-        StorageError: names the file that is missing, truncated or altered.
-    """
-    return LatentStore.open(folder, verify=True)
-
-
 def _check_options(options: EncodeOptions) -> None:
     for name in ("batch_size", "shard_size", "limit"):
         value = getattr(options, name)

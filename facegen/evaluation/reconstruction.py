@@ -26,7 +26,7 @@ from facegen.metrics.reconstruction import Config, build
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.models.fixed_rows import decoded, encoded
-from facegen.models.perceptual_distance import PerceptualJudge, load_perceptual_judge
+from facegen.models.perceptual import PerceptualJudge, load_perceptual_judge
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import evaluation_path

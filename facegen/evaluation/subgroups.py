@@ -14,12 +14,13 @@ from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
+from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.dataset import Dataset
 from facegen.formats.reports import report_json
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, build, groups_of
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
-from facegen.models.feature_networks import CLASSIFIER_PREFIX, FeatureExtractor, load_extractor
+from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import save_report

@@ -7,19 +7,18 @@
       autoencoder/          hard links to the autoencoder of the latents, if they carried one
       checkpoint.json       `CheckpointInfo` with the sha256 of every other file; written last
 
-A checkpoint is written under a hidden temporary name, synced and renamed. Whatever interrupts a save leaves
-a hidden folder behind, which nothing reads and `clean_leftovers` removes.
+A checkpoint is a `whole_folder`. A killed save leaves a hidden folder behind, which nothing reads and
+`clean_leftovers` removes.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
@@ -31,7 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from facegen.errors import MissingModelError, StorageError
-from facegen.formats.files import fsync_folder, sha256_of
+from facegen.formats.files import saving, sha256_of, whole_folder
 from facegen.types import LabelSchema, LatentScaling
 
 CHECKPOINT_FORMAT_VERSION = 1
@@ -219,18 +218,13 @@ def save_checkpoint(
     Raises:
         StorageError: the disk is full or cannot be written to; nothing half-written stays.
     """
-    temporary = folder.with_name(f".{folder.name}.tmp-{os.getpid()}")
-    with saving(f"the checkpoint '{folder}'"):
-        try:
-            temporary.mkdir(parents=True)
-            files = _write_contents(temporary, weights, training_state, autoencoder)
-            info = replace(info, files=files)
-            _write_text(temporary / INFO_FILE, json.dumps(info.to_json(), indent=1))
-            fsync_folder(temporary)
-            _move_into_place(temporary, folder)
-        except Exception:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+    replaced = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
+    with saving(f"the checkpoint '{folder}'"), whole_folder(folder) as temporary:
+        info = replace(info, files=_write_contents(temporary, weights, training_state, autoencoder))
+        (temporary / INFO_FILE).write_text(json.dumps(info.to_json(), indent=1), encoding="utf-8")
+        if folder.exists():  # a step saved again, after falling back from a corrupt checkpoint
+            folder.rename(replaced)
+    shutil.rmtree(replaced, ignore_errors=True)
     return Checkpoint(folder, info)
 
 
@@ -240,21 +234,6 @@ def clean_leftovers(run: Path) -> list[str]:
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in leftovers]
-
-
-@contextmanager
-def saving(what: str) -> Iterator[None]:
-    """Turn an OSError while a run writes `what` into a StorageError that says how to go on."""
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        full = full or "No space left" in str(error) or "File too large" in str(error)
-        reason = "the disk is full" if full else str(error)
-        raise StorageError(
-            f"Could not write {what}: {reason}.",
-            hint="What was saved before still stands. Free some space and repeat the command with --resume.",
-        ) from error
 
 
 def _open(folder: Path) -> Checkpoint:
@@ -291,8 +270,6 @@ def _write_contents(
         files.append(f"{name}.safetensors")
     _save_state(folder / STATE_FILE, training_state)
     files.append(STATE_FILE)
-    for name in files:
-        _sync_file(folder / name)
     if autoencoder is not None:
         files += [
             f"{AUTOENCODER_FOLDER}/{name}" for name in _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
@@ -331,28 +308,4 @@ def _link_tree(source: Path, target: Path) -> list[str]:
             os.link(source / name, target / name)
         except OSError:  # another file system, or one without hard links
             shutil.copyfile(source / name, target / name)
-            _sync_file(target / name)
     return names
-
-
-def _move_into_place(temporary: Path, folder: Path) -> None:
-    if folder.exists():  # a step saved again, after falling back from a corrupt checkpoint
-        replaced = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
-        os.rename(folder, replaced)
-        os.rename(temporary, folder)
-        shutil.rmtree(replaced, ignore_errors=True)
-    else:
-        os.rename(temporary, folder)
-    fsync_folder(folder.parent)
-
-
-def _write_text(path: Path, text: str) -> None:
-    with open(path, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync_file(path: Path) -> None:
-    with open(path, "rb") as stream:
-        os.fsync(stream.fileno())

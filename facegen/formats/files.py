@@ -1,4 +1,4 @@
-"""Writing files so that a reader never meets half of one, and reading our JSON back."""
+"""Writing files and folders so that a reader never meets half of one, and reading our JSON back."""
 
 from __future__ import annotations
 
@@ -6,33 +6,53 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from facegen.errors import DataError, StorageError
 
-_STORAGE_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO}
 _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`.
-
-    pyarrow and safetensors wrap the number of an OSError in their own text, so the text is looked at too.
-    """
+    """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`."""
     try:
         yield
     except OSError as error:
-        full = "No space left" in str(error) or "File too large" in str(error)
-        if error.errno in _STORAGE_ERRNOS or isinstance(error, PermissionError) or full:
+        if error.errno in _STORAGE_ERRNOS or isinstance(error, PermissionError) or _is_full(error):
             raise StorageError(
                 f"Cannot write '{path}': {error.strerror or error}.",
                 hint="Free space or choose another --out, then run the same command again: it resumes.",
             ) from error
         raise
+
+
+@contextmanager
+def saving(what: str) -> Iterator[None]:
+    """Turn every OSError while a run writes `what` into a `StorageError` that says how to go on."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = "the disk is full" if _is_full(error) else str(error)
+        raise StorageError(
+            f"Could not write {what}: {reason}.",
+            hint="What was saved before still stands. Free some space and repeat the command with --resume.",
+        ) from error
+
+
+def _is_full(error: Exception) -> bool:
+    """By number or text: pyarrow and safetensors wrap the number of an OSError in their own words."""
+    text = str(error)
+    return getattr(error, "errno", None) in _FULL or "No space left" in text or "File too large" in text
 
 
 def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
@@ -55,13 +75,65 @@ def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) 
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            fsync_folder(path.parent)
+            _fsync_folder(path.parent)
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
-def fsync_folder(folder: Path) -> None:
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder beside `path` that takes its name when the block succeeds, and is removed otherwise.
+
+    What killed processes of this host left of the same folder is removed first.
+
+    Raises:
+        OSError: the disk is full or may not be written, or `path` is a folder that is not empty.
+    """
+    prefix = f".{path.name}.{socket.gethostname()}"
+    for leftover in path.parent.glob(f"{prefix}.*.tmp"):
+        if not _is_running(leftover.name.split(".")[-2]):
+            shutil.rmtree(leftover, ignore_errors=True)
+    temporary = path.with_name(f"{prefix}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        put_in_place(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Sync every file of the folder `temporary` and rename it to `path`, where at most an empty folder is.
+
+    Raises:
+        OSError: as `whole_folder`.
+    """
+    for entry in [temporary, *temporary.rglob("*")]:
+        if entry.is_dir():
+            _fsync_folder(entry)
+        else:
+            with entry.open("rb") as file:
+                os.fsync(file.fileno())
+    if path.exists():
+        path.rmdir()
+    temporary.rename(path)
+    _fsync_folder(path.parent)
+
+
+def _is_running(pid: str) -> bool:
+    if os.name == "nt":  # where asking would stop the process
+        return True
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):  # another user's, or no name of ours
+        return True
+    return True
+
+
+def _fsync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power cut, where the system lets a folder be synced."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

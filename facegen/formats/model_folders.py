@@ -5,16 +5,57 @@ Weights are read from safetensors only and no code of a model's folder is ever r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from facegen.compat import guard_torchvision
 from facegen.errors import DataError, FacegenError, MissingModelError
+from facegen.formats.files import sha256_of
 
 FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
-ETAG_TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 5
+HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+POSITIONS = "position_ids"  # not weights, and absent from many checkpoints
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether `text` can be the name of a model on the hub: "owner/name"."""
+    return HUB_NAME.fullmatch(text) is not None
+
+
+def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_network: str) -> Path:
+    """Local path of the first file of the first group of files that the hub's model `name` has whole.
+
+    What is cached is taken without asking the network. HF_HUB_OFFLINE=1 is honoured.
+
+    Raises:
+        MissingModelError: neither cached nor to be had; says how to fetch it, and what to do offline.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    def found(files: Sequence[str], **options: Any) -> Path:
+        paths = [hf_hub_download(name, file, **options) for file in files]
+        return Path(paths[0])
+
+    try:
+        for files in choices:
+            with suppress(LocalEntryNotFoundError):
+                return found(files, local_files_only=True)
+        _ask_for_a_sign_of_life()
+        for files in choices[:-1]:
+            with suppress(EntryNotFoundError):
+                return found(files, etag_timeout=TIMEOUT_SECONDS)
+        return found(choices[-1], etag_timeout=TIMEOUT_SECONDS)
+    except FacegenError:  # a signal's
+        raise
+    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
+        files = choices[0] if len(choices) == 1 else ()
+        raise _not_to_be_had(what, " ".join([name, *files]), error, without_network) from error
 
 
 def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
@@ -39,38 +80,72 @@ def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
             name_or_folder,
             allow_patterns=FILES_NEEDED,
             ignore_patterns=FILES_NOT_NEEDED,
-            etag_timeout=ETAG_TIMEOUT_SECONDS,
+            etag_timeout=TIMEOUT_SECONDS,
         )
     except FacegenError:  # a signal's
         raise
-    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
-        raise MissingModelError(
-            f"The {what} '{name_or_folder}' is not on this machine and could not be fetched "
-            f"({type(error).__name__}).",
-            hint=f"With a network: hf download {name_or_folder}\n{without_network}",
-        ) from error
+    except Exception as error:  # as in `hub_file`
+        raise _not_to_be_had(what, name_or_folder, error, without_network) from error
     return Path(path)
 
 
-def pretrained_loader(name_or_folder: str, folder: Path, what: str, needed: str) -> Callable[..., Any]:
-    """Calls a `from_pretrained` of transformers on `folder`, offline and without code of the model's own.
+class PretrainedFolder:
+    """A `what` in transformers' layout, read offline and without code of the model's own.
 
-    What it returns raises DataError, naming what is `needed`, for whatever is wrong with the folder.
+    Raises:
+        MissingModelError: not there and not to be had; says how to fetch it.
+        DataError: of every method, naming what is `needed`, for whatever is wrong with the folder.
     """
 
-    def load(from_pretrained: Callable[..., Any], **options: Any) -> Any:
+    def __init__(self, name_or_folder: str, what: str, needed: str, without_network: str) -> None:
+        self.name, self.what, self.needed = name_or_folder, what, needed
+        self.folder = model_folder(name_or_folder, what, without_network)
+        guard_torchvision()
+
+    def load(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
+        """What a `from_pretrained` of transformers makes of the folder."""
         try:
             with _without_bars():
-                return from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+                return from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
         except FacegenError:  # a signal's
             raise
         except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
             raise DataError(
-                f"'{name_or_folder}' cannot be loaded as {what}: {error}",
-                hint=f"Needed are {needed} of a model that transformers knows without code of its own.",
+                f"'{self.name}' cannot be loaded as {self.what}: {error}",
+                hint=f"Needed are {self.needed} of a model that transformers knows without code of its own.",
             ) from error
 
-    return load
+    def network(self, from_pretrained: Callable[..., Any], optional: Sequence[str] = ()) -> Any:
+        """The frozen network with all its weights, but for those with an `optional` part in their names."""
+        model, report = self.load(from_pretrained, use_safetensors=True, output_loading_info=True)
+        optional = (POSITIONS, *optional)
+        missing = [key for key in report["missing_keys"] if not any(part in key for part in optional)]
+        if missing:
+            raise DataError(
+                f"'{self.name}' lacks {len(missing)} weights of its {self.what}, '{missing[0]}' for one.",
+                hint=f"Fetch it again, or name another {self.what}.",
+            )
+        return model.eval().requires_grad_(False)
+
+    def digests(self) -> list[str]:
+        """sha256 of every file of weights."""
+        return [sha256_of(file) for file in sorted(self.folder.glob("*.safetensors"))]
+
+
+def _ask_for_a_sign_of_life() -> None:
+    """Ask the hub once: its client alone would retry for half a minute."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    get_session().head(constants.ENDPOINT, timeout=TIMEOUT_SECONDS)
+
+
+def _not_to_be_had(what: str, wanted: str, error: Exception, without_network: str) -> MissingModelError:
+    return MissingModelError(
+        f"The {what} '{wanted.split()[0]}' is not on this machine and could not be fetched "
+        f"({type(error).__name__}).",
+        hint=f"With a network: hf download {wanted}\n{without_network}",
+    )
 
 
 @contextmanager

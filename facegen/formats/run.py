@@ -4,14 +4,13 @@ RUN/
   recipe.yaml        the fully resolved recipe
   environment.json   versions and hardware of the process that started the run
   metrics.jsonl      one JSON object per line, each with its "step"
-  run.lock           held (flock) while a process trains here; names its host and PID
+  run.lock           held while a process trains here; names its host and PID
   checkpoints/ samples/ capsules/ tensorboard/ evaluations/
   report.html README.md   written by `facegen report`
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
@@ -24,15 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 import facegen
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
-from facegen.formats.checkpoint import saving
-from facegen.formats.files import atomic_write, write_json
+from facegen.formats.files import atomic_write, saving, write_json
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
+LOCK_FILE = "run.lock"
 KEYS_FREE_TO_CHANGE = ("about", "preset", "data.path", "training.trackers")  # data have a fingerprint
 
 
@@ -57,15 +57,15 @@ class RunDirectory:
     def sample_file(self, step: int) -> Path:
         return self.path / "samples" / f"step-{step:08d}.png"
 
-    def start(self, recipe: Recipe) -> None:
-        """Write `recipe.yaml` and `environment.json`.
+    def start(self, recipe: Recipe, **chosen: str) -> None:
+        """Write `recipe.yaml`, and `environment.json` with what was `chosen` for this machine.
 
         Raises:
             StorageError: the folder cannot be written to.
         """
         with saving(f"the run '{self.path}'"):
             (self.path / "checkpoints").mkdir(exist_ok=True)
-            write_json(self.path / "environment.json", describe_environment())
+            write_json(self.path / "environment.json", {**describe_environment(), **chosen})
             text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
             atomic_write(self.path / RECIPE_FILE, text)
 
@@ -131,32 +131,30 @@ class RunDirectory:
 def locked_run(path: Path) -> Iterator[RunDirectory]:
     """Create the folder if needed and hold its lock. A lock whose holder died is taken over.
 
-    The kernel's flock is the lock, so that it vanishes with its process; the file's text only names the
-    holder. A holder on another host, where flock may not reach, is believed to be alive.
+    The system's lock on the file vanishes with its process; the file's text only names the holder. A holder
+    on another host, where such a lock may not reach, is believed to be alive.
 
     Raises:
         UsageError: another process trains here; names its host and PID.
         StorageError: the folder cannot be created or written to.
     """
     path = Path(path)
+    file, here = path / LOCK_FILE, socket.gethostname()
     with saving(f"the run folder '{path}'"):
         path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path / "run.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        holder = _read_holder(descriptor)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise _held_by(path, holder) from error
-        if holder and holder.get("host") != socket.gethostname():
+            lock = FileLock(file, preserve_lock_file=True).acquire(blocking=False)
+        except Timeout as error:
+            raise _held_by(path, _holder(file)) from error
+    with lock:
+        holder = _holder(file)
+        if holder and holder.get("host") != here:
             raise _held_by(path, holder)
-        _write_holder(descriptor, {"host": socket.gethostname(), "pid": os.getpid()})
+        file.write_text(json.dumps({"host": here, "pid": os.getpid()}), encoding="utf-8")
         try:
             yield RunDirectory(path)
         finally:
-            os.ftruncate(descriptor, 0)
-    finally:
-        os.close(descriptor)
+            file.write_text("")
 
 
 def describe_environment() -> dict[str, Any]:
@@ -179,24 +177,19 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def _read_holder(descriptor: int) -> dict[str, Any] | None:
-    text = os.pread(descriptor, 4096, 0).decode("utf-8", errors="replace")
+def _holder(file: Path) -> dict[str, Any] | None:
+    """Who the lock's text names; None if nobody, or unreadably."""
     try:
-        return json.loads(text) if text.strip() else None
-    except ValueError:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return None
-
-
-def _write_holder(descriptor: int, holder: dict[str, Any]) -> None:
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
 
 
 def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:
     who = f"PID {holder['pid']} on host '{holder['host']}'" if holder else "another process"
     return UsageError(
         f"The run '{path}' is in use by {who}.",
-        hint=f"Wait for it or stop it. If that process is gone for certain, delete '{path / 'run.lock'}'.",
+        hint=f"Wait for it or stop it. If that process is gone for certain, delete '{path / LOCK_FILE}'.",
     )
 
 

@@ -10,14 +10,11 @@ import torch
 from torch import Tensor
 
 from facegen.config.kinds import kind_config
-from facegen.errors import StorageError, UsageError
-from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.classifier_run import check_image_size, open_classifier
 from facegen.formats.images import to_unit
 from facegen.nn.calibration import Calibration, calibration_of
 from facegen.nn.classifier import MultiLabelResNet
-from facegen.tasks.attribute_classification import build_network, classified_labels
-
-TASK_KIND = "attribute_classification"
+from facegen.tasks.attribute_classification import classified_labels
 
 
 @dataclass(frozen=True)
@@ -74,14 +71,8 @@ class FaceClassifier:
         return self.network.features(self._checked(images)).float().cpu()
 
     def _checked(self, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        if (height, width) != (self.image_size, self.image_size):
-            raise UsageError(
-                f"The classifier was trained on {self.image_size}x{self.image_size} images and cannot judge "
-                f"{width}x{height} ones.",
-                hint="Train one on a data set prepared at that size: facegen train --preset "
-                "attribute-classifier --data DATASET --run RUN",
-            )
+        for side in images.shape[-2:]:
+            check_image_size("The classifier", self.image_size, side)
         return to_unit(images.to(self.device))
 
 
@@ -89,33 +80,21 @@ def load_classifier(run: Path, device: torch.device) -> FaceClassifier:
     """Open a classifier's run or checkpoint, with its averaged weights.
 
     Raises:
-        MissingModelError: no checkpoint there.
-        UsageError: a run of another kind.
-        StorageError: a damaged checkpoint.
+        MissingModelError, UsageError, StorageError: as `open_classifier`.
     """
-    checkpoint = load_checkpoint(run)
-    info = checkpoint.info
-    if info.task != TASK_KIND:
-        raise UsageError(
-            f"'{run}' is a run of kind '{info.task}', and an attribute classifier is needed.",
-            hint="Train one: facegen train --preset attribute-classifier --data DATASET --run RUN",
-        )
-    if info.image_size is None:
-        raise StorageError(f"The checkpoint '{checkpoint.folder}' does not say its image size.")
+    opened = open_classifier(run, device)
+    info = opened.info
     config = kind_config("tasks", info.recipe["task"])
     outputs = classified_labels(config, info.labels)
     by_class = config.class_column is not None
-    network = build_network(config, len(outputs), info.image_size)
-    network.load_state_dict(checkpoint.weights("ema"))
-    name = "ema.safetensors" if checkpoint.has_ema else "model.safetensors"
     held_out = info.metrics.get("classes" if by_class else "attributes", {})
     return FaceClassifier(
-        network=network.to(device).eval().requires_grad_(False),
+        network=opened.network,
         attributes=() if by_class else outputs,
         classes=outputs if by_class else (),
         class_column=config.class_column,
-        image_size=info.image_size,
-        fingerprint=info.files[name],
+        image_size=opened.image_size,
+        fingerprint=opened.fingerprint,
         held_out=held_out,
         calibration=calibration_of(held_out, outputs),
         accuracy=info.metrics.get("accuracy"),

@@ -5,20 +5,17 @@ Weights are read from safetensors only and no code of the model's folder is ever
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from facegen.compat import guard_torchvision
 from facegen.errors import DataError
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_pil
-from facegen.formats.model_folders import model_folder, pretrained_loader
+from facegen.formats.model_folders import PretrainedFolder
 
 OFFLINE_CHOICES = (
     "Without: copy such a model's folder here (config.json, preprocessor_config.json, tokenizer files, "
@@ -73,32 +70,29 @@ def load_clip(name_or_folder: str, device: torch.device) -> ClipModel:
         MissingModelError: not there and not to be had; says how to fetch it.
         DataError: there, but not a complete CLIP in safetensors.
     """
-    folder = model_folder(name_or_folder, "CLIP", OFFLINE_CHOICES)
-    guard_torchvision()
+    needed = "config.json, preprocessor_config.json, the tokenizer's files and model.safetensors"
+    published = PretrainedFolder(name_or_folder, "CLIP", needed, OFFLINE_CHOICES)
     from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
-    needed = "config.json, preprocessor_config.json, the tokenizer's files and model.safetensors"
-    load = pretrained_loader(name_or_folder, folder, "CLIP", needed)
-    config = load(AutoConfig.from_pretrained)
+    config = published.load(AutoConfig.from_pretrained)
     if not hasattr(config, "text_config") or not hasattr(config, "vision_config"):
         raise DataError(
             f"'{name_or_folder}' is a {config.model_type}, not a CLIP: it must embed images and texts.",
             hint="Give one such as openai/clip-vit-base-patch32.",
         )
     # torchvision's resizing would differ from the published one, and may be broken beside a CPU torch
-    processor = load(AutoImageProcessor.from_pretrained, backend="pil")
-    tokenizer = load(AutoTokenizer.from_pretrained)
-    model, report = load(AutoModel.from_pretrained, use_safetensors=True, output_loading_info=True)
-    missing = [key for key in report["missing_keys"] if "position_ids" not in key]
-    if missing or not hasattr(model, "get_image_features"):
-        lacks = f"lacks {len(missing)} weights, '{missing[0]}' for one" if missing else "embeds no images"
-        raise DataError(f"'{name_or_folder}' {lacks}.", hint="Fetch it again, or name another CLIP.")
+    processor = published.load(AutoImageProcessor.from_pretrained, backend="pil")
+    tokenizer = published.load(AutoTokenizer.from_pretrained)
+    model = published.network(AutoModel.from_pretrained)
+    if not hasattr(model, "get_image_features"):
+        raise DataError(f"'{name_or_folder}' embeds no images.", hint="Name another CLIP.")
     positions = getattr(config.text_config, "max_position_embeddings", None) or tokenizer.model_max_length
-    settings = hashlib.sha256(processor.to_json_string().encode()).hexdigest()
+    settings = sha256_of(processor.to_json_string().encode())
+    weights = sha256_of("".join(published.digests()).encode())
     return ClipModel(
         name=name_or_folder,
-        fingerprint=f"{config.model_type}:{_weights_digest(folder)[:16]}:pil-{settings[:8]}",
-        model=model.to(device).eval().requires_grad_(False),
+        fingerprint=f"{config.model_type}:{weights[:16]}:pil-{settings[:8]}",
+        model=model.to(device),
         tokenizer=tokenizer,
         image_processor=processor,
         max_tokens=min(int(tokenizer.model_max_length), int(positions)),
@@ -108,8 +102,3 @@ def load_clip(name_or_folder: str, device: torch.device) -> ClipModel:
 def _pooled(output: Any) -> Tensor:
     """The embeddings: the output itself before transformers 5.1, a field of it since."""
     return (output if isinstance(output, Tensor) else output.pooler_output).float().cpu()
-
-
-def _weights_digest(folder: Path) -> str:
-    files = sorted(folder.glob("*.safetensors"))
-    return hashlib.sha256("".join(sha256_of(file) for file in files).encode()).hexdigest()

@@ -15,12 +15,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
+from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
 from facegen.models.classifier import load_classifier
-from facegen.models.published_weights import OFFLINE_HINT, PublishedWeights, locate_weights, read_weights
+from facegen.models.published_weights import (
+    OFFLINE_HINT,
+    PUBLISHED_VGG16,
+    PublishedWeights,
+    locate_weights,
+    read_weights,
+)
 from facegen.protocols import Progress
-
-CLASSIFIER_PREFIX = "classifier:"
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,7 @@ class _Network:
     published: PublishedWeights
 
 
-def _clip(name: str, digest: str, file: str) -> PublishedWeights:
-    url = f"https://openaipublic.azureedge.net/clip/models/{digest}/{file}.pt"
-    return PublishedWeights(url, f"{name}-{digest}.pt", digest)
-
-
+CLIP_DIGEST = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 NETWORKS = {
     "inception": _Network(
         "inception-v3-compat",
@@ -67,34 +68,27 @@ NETWORKS = {
         PublishedWeights(
             "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
             "weights-inception-2015-12-05-6726825d.pth",
-            "weights-inception-2015-12-05-6726825d.pth",
-            "6726825d",
+            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         ),
     ),
     "clip": _Network(
         "clip-vit-b-32",
         "clip",
         "bilinear-tf1-224",
-        _clip(
-            "clip-vit-b-32", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af", "ViT-B-32"
-        ),
-    ),
-    "vgg16": _Network(
-        "vgg16",
-        "fc2_relu",
-        "bilinear-tf1-224",
         PublishedWeights(
-            "https://download.pytorch.org/models/vgg16-397923af.pth", "vgg16-397923af.pth", "397923af"
+            f"https://openaipublic.azureedge.net/clip/models/{CLIP_DIGEST}/ViT-B-32.pt",
+            CLIP_DIGEST,
+            f"clip-vit-b-32-{CLIP_DIGEST}.pt",
         ),
     ),
+    "vgg16": _Network("vgg16", "fc2_relu", "bilinear-tf1-224", PUBLISHED_VGG16),
     "dinov2": _Network(
         "dinov2-vit-l-14",
         "dinov2",
         "bilinear-tf1-224",
         PublishedWeights(
             "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
-            "dinov2_vitl14_pretrain.pth",
-            "",
+            "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
         ),
     ),
 }
@@ -121,9 +115,8 @@ def load_extractor(
         )
     network = NETWORKS[name]
     if name == "dinov2":
-        path = _dinov2_weights(network, weights)
-    else:
-        path = locate_weights(name, network.published, weights, progress)
+        _check_dinov2(network.published, weights)
+    path = locate_weights(name, network.published, weights, progress)
     module = _build(name, network, path).to(device)
     return FeatureExtractor(
         name=name,
@@ -190,24 +183,25 @@ def _folded(module: Any) -> Any:
     return module.to(memory_format=torch.channels_last)
 
 
-def _dinov2_weights(network: _Network, weights: Path | None) -> Path:
-    """The cached DINOv2 weights; torch-fidelity takes its network from torch.hub's cache only.
+def _check_dinov2(published: PublishedWeights, weights: Path | None) -> None:
+    """torch-fidelity takes DINOv2's network from torch.hub's cache, which also fetches weights unchecked.
 
     Raises:
         UsageError: `weights` was given.
         MissingModelError: the repository or the weights are not in torch.hub's cache.
+        DataError: the weights there are not the published ones.
     """
     if weights is not None:
         raise UsageError("--weights does not apply to dinov2: torch.hub's cache is where it is read from.")
     repository = Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
-    if not repository.is_dir() or not network.published.cached.is_file():
+    if not repository.is_dir() or not published.cached.is_file():
         raise MissingModelError(
-            f"DINOv2 is not in torch.hub's cache ('{repository}' and '{network.published.cached}').",
+            f"DINOv2 is not in torch.hub's cache ('{repository}' and '{published.cached}').",
             hint="With a connection, fetch it:\n"
             "  python -c \"import torch; torch.hub.load('facebookresearch/dinov2', 'dinov2_vitl14')\"\n"
             f"{OFFLINE_HINT}",
         )
-    return network.published.cached
+    published.check()
 
 
 def _first(error: Exception) -> str:

@@ -7,8 +7,6 @@ that would run code is refused.
 from __future__ import annotations
 
 import pickle
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +15,11 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, MissingModelError
-from facegen.formats.files import atomic_write, sha256_of
+from facegen.formats.files import sha256_of, storage_errors
 from facegen.protocols import Progress
 
-CONNECT_TIMEOUT_SECONDS = 10
+TIMEOUT_SECONDS = (5, 60)  # to connect, and between two pieces of the answer
+RETRIES = 2
 CHUNK_BYTES = 1 << 20
 OFFLINE_HINT = (
     "Offline, judge with a classifier trained by facegen instead: --features classifier:RUN "
@@ -30,32 +29,78 @@ OFFLINE_HINT = (
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file on the net: its address, its name in torch's cache and the start of its sha256."""
+    """A file on the net: its address, its sha256, and its name in torch's cache (None: as in the address)."""
 
     url: str
-    file_name: str
-    sha256_prefix: str
+    sha256: str
+    cache_name: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        return self.cache_name or self.url.rpartition("/")[2]
 
     @property
     def cached(self) -> Path:
         """Where torch.hub, torchvision and torch-fidelity keep the file."""
         return Path(torch.hub.get_dir()) / "checkpoints" / self.file_name
 
+    @property
+    def fetch_command(self) -> str:
+        """The command that puts it there."""
+        return f"curl -L --create-dirs -o {self.cached} {self.url}"
+
+    def check(self) -> None:
+        """Compare the cached file with the published one.
+
+        Raises:
+            DataError: it is another file, or only a part; names both checksums.
+        """
+        found = sha256_of(self.cached)
+        if found != self.sha256:
+            raise DataError(
+                f"'{self.cached}' is not the published file: its sha256 is {found}, not {self.sha256}.",
+                hint=f"Remove it and fetch it again:\n  {self.fetch_command}",
+            )
+
+
+PUBLISHED_VGG16 = PublishedWeights(
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+)
+PUBLISHED_LPIPS = PublishedWeights(
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-vgg16-lpips.pth",
+    "a78928a0af1e5f0fcb1f3b9e8f8c3a2a5a3de244d830ad5c1feddc79b8432868",
+)
+
 
 def locate_weights(what: str, published: PublishedWeights, given: Path | None, progress: Progress) -> Path:
     """The file given with `--weights`, else the cached one, else a fresh download.
 
+    A download that breaks off is tried again, and stands in the cache whole and checked or not at all.
+
     Raises:
         MissingModelError: the given file is not there, or the download failed; says how to get it.
         DataError: the downloaded file is not the published one.
+        StorageError: the disk is full or may not be written.
     """
+    hint = (
+        f"With a connection, fetch them:\n  {published.fetch_command}\n"
+        f"or give the file by --weights PATH. {OFFLINE_HINT}"
+    )
     if given is not None:
         if not given.is_file():
-            raise MissingModelError(f"--weights '{given}' does not exist.", hint=_fetch_hint(published))
+            raise MissingModelError(f"--weights '{given}' does not exist.", hint=hint)
         return given
     if not published.cached.is_file():
         progress.say(f"Downloading the {what} weights from {published.url}")
-        _download(what, published)
+        try:
+            with storage_errors(published.cached):
+                _download(published)
+        except ConnectionError as error:
+            raise MissingModelError(
+                f"The {what} weights are neither in '{published.cached}' nor downloadable now ({error}).",
+                hint=hint,
+            ) from error
     return published.cached
 
 
@@ -84,35 +129,36 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
-def missing_weights(what: str, published: PublishedWeights, reason: str) -> MissingModelError:
-    """The error for weights that cannot be had now, with the command that fetches them."""
-    return MissingModelError(
-        f"The {what} weights are neither in '{published.cached}' nor downloadable now ({reason}).",
-        hint=_fetch_hint(published),
+def _download(published: PublishedWeights) -> None:
+    """Fetch the file into torch's cache.
+
+    Raises:
+        ConnectionError: no answer, or one that breaks off again and again.
+        DataError: another file than the published one.
+    """
+    import pooch
+    from requests import ConnectionError as NoConnection
+    from requests import RequestException
+
+    get = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
+
+    def download(*asked: Any, **options: Any) -> Any:
+        try:
+            return get(*asked, **options)
+        except NoConnection as error:  # pooch would try again, and nobody is there
+            raise ConnectionError(error) from error
+
+    pooch.get_logger().setLevel("WARNING")
+    pool = pooch.create(
+        published.cached.parent,
+        base_url="",
+        registry={published.file_name: f"sha256:{published.sha256}"},
+        urls={published.file_name: published.url},
+        retry_if_failed=RETRIES,
     )
-
-
-def _fetch_hint(published: PublishedWeights) -> str:
-    return (
-        f"With a connection, fetch them:\n  curl -L --create-dirs -o {published.cached} {published.url}\n"
-        f"or give the file by --weights PATH. {OFFLINE_HINT}"
-    )
-
-
-def _download(what: str, published: PublishedWeights) -> None:
     try:
-        with urllib.request.urlopen(published.url, timeout=CONNECT_TIMEOUT_SECONDS) as response:
-
-            def copy(file: Any) -> None:
-                while chunk := response.read(CHUNK_BYTES):
-                    file.write(chunk)
-
-            partial = published.cached.with_name(f"{published.file_name}.unchecked")
-            atomic_write(partial, copy)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise missing_weights(what, published, str(reason)) from error
-    if not sha256_of(partial).startswith(published.sha256_prefix):
-        partial.unlink()
-        raise DataError(f"What {published.url} gave is not the published file: its sha256 differs.")
-    partial.replace(published.cached)
+        pool.fetch(published.file_name, downloader=download)
+    except RequestException as error:
+        raise ConnectionError(error) from error
+    except ValueError as error:  # names both checksums
+        raise DataError(f"What {published.url} gave is not the published file: {error}") from error

@@ -1,4 +1,7 @@
-"""Distance of two images in the early feature maps of a network (Johnson et al. 2016, arXiv:1603.08155).
+"""Distances of two images in the feature maps of a network: to train with, and to judge with.
+
+The first is that of Johnson et al. 2016 (arXiv:1603.08155), the second LPIPS of Zhang et al. 2018
+(arXiv:1801.03924).
 
 Letters: B batch, C channels, H/W rows and columns of a map.
 """
@@ -18,6 +21,8 @@ VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 51
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 RANDOM_SEED = 2103_10571  # fixed: the random network is the same in every run
 SMALLEST_ACTIVATION = 1e-3  # keeps a map that is nearly all zeros from counting without bound
+LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")  # of VGG-16
+SMALLEST_NORM = 1e-10  # the published code's
 
 
 class PerceptualDistance(nn.Module):
@@ -46,6 +51,53 @@ class PerceptualDistance(nn.Module):
         if self.downscale > 1:
             images = F.avg_pool2d(images, self.downscale)
         return self.features(images)
+
+
+class UnitFeatureDistance(nn.Module):
+    """Two batches of images (B, 3, H, W) in [-1, 1] -> distance (B,).
+
+    Feature vectors are scaled to length one at each place (eq. 1 of the paper), their squared differences
+    weighted per channel, summed over channels, averaged over places and summed over maps. Without
+    `channel_weights` all weights are 1 over the number of maps.
+    """
+
+    def __init__(self, features: nn.Module, channel_weights: Sequence[Tensor] | None = None) -> None:
+        super().__init__()
+        self.features = features.eval().requires_grad_(False)
+        self.channel_weights = (
+            None if channel_weights is None else [weight.float() for weight in channel_weights]
+        )
+
+    def forward(self, one: Tensor, other: Tensor) -> Tensor:
+        distances = []
+        for index, (a, b) in enumerate(zip(self.features(one), self.features(other), strict=True)):
+            squared = (_unit(a.float()) - _unit(b.float())).square()  # (B, C, H, W)
+            if self.channel_weights is not None:
+                squared = squared * self.channel_weights[index].to(squared.device).view(1, -1, 1, 1)
+            distances.append(squared.sum(1).mean((1, 2)))
+        total = torch.stack(distances)
+        return total.sum(0) if self.channel_weights is not None else total.mean(0)
+
+
+def lpips_weights(state: Mapping[str, Tensor]) -> list[Tensor]:
+    """The channel weights, one (C,) a map, from the published state dict of LPIPS on VGG-16.
+
+    Raises:
+        ValueError: a weight is missing or of another shape; says which.
+    """
+    weights = []
+    for index, widths in enumerate(VGG16_BLOCKS):
+        name = f"lin{index}.model.1.weight"
+        if name not in state:
+            raise ValueError(f"'{name}' is missing")
+        if state[name].numel() != widths[-1]:
+            raise ValueError(f"'{name}' is {tuple(state[name].shape)}, not (1, {widths[-1]}, 1, 1)")
+        weights.append(state[name].flatten())
+    return weights
+
+
+def _unit(maps: Tensor) -> Tensor:
+    return maps / (maps.square().sum(1, keepdim=True).sqrt() + SMALLEST_NORM)
 
 
 class Vgg16Features(nn.Module):

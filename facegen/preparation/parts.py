@@ -7,8 +7,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,11 +17,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import SPLITS
 from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter
-from facegen.formats.files import atomic_write, fsync_folder, read_json, storage_errors, write_json
+from facegen.formats.files import atomic_write, put_in_place, read_json, storage_errors, write_json
 from facegen.preparation.images import ImageJob, PreparedImage, map_batches, worker_pool
 from facegen.protocols import Progress, ProgressTask
 from facegen.types import DatasetRecord
@@ -110,8 +109,7 @@ class WorkFolder:
     def publish(self, out: Path) -> None:
         """Rename the finished data set to `out` and drop the work folder."""
         with storage_errors(out):
-            self.dataset.replace(out)  # an empty folder at `out` is replaced too
-        fsync_folder(out.parent)
+            put_in_place(self.dataset, out)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _part(self, part: int) -> Path:
@@ -158,11 +156,9 @@ def open_work(out: Path) -> Iterator[WorkFolder]:
     folder = out.with_name(f".{out.name}.partial")
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            lock = FileLock(folder / "lock").acquire(blocking=False)
+        except Timeout as error:
+            raise UsageError(f"Another facegen prepares '{out}' at this moment.") from error
+    with lock:
         yield WorkFolder(folder)
-    except BlockingIOError as error:
-        raise UsageError(f"Another facegen prepares '{out}' at this moment.") from error
-    finally:
-        os.close(lock)

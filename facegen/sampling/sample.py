@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,7 +13,7 @@ from torch import Tensor
 from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
-from facegen.formats.files import fsync_folder, storage_errors
+from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.images import encode_png, pil_to_png
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
@@ -87,7 +83,7 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
     generator = FaceGenerator.load(run, options.device, options.weights)
     asked = ask(generator, options, progress)
     plan, described = asked.plan, asked.described
-    with _whole_folder(out) as folder:
+    with storage_errors(out), whole_folder(out) as folder:
         artist = Artist(generator, asked.settings, asked.negative, options.batch_size)
         _write_images(folder, artist, asked, progress)
         if plan.strip is not None:
@@ -191,19 +187,3 @@ def _free_folder(out: Path | None) -> Path:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UsageError(f"'{out}' is in the way: it exists and is not empty.", hint="Choose another --out.")
     return out
-
-
-@contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A hidden folder beside `out` that takes its name when the block succeeds, and is removed otherwise."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with storage_errors(out):
-            temporary.mkdir(parents=True)
-            yield temporary
-            if out.exists():
-                out.rmdir()  # empty, as checked
-            temporary.rename(out)
-            fsync_folder(out.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from facegen.config.kinds import KindConfig, load_kind
 from facegen.config.recipe import DataConfig
 from facegen.errors import DataError
+from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.images import to_uint8, to_unit
 from facegen.nn.class_head import ClassHead
@@ -32,8 +33,6 @@ from facegen.tasks._reconstruction import (
     reconstruction_verdict,
 )
 from facegen.vocabulary.classes import class_numbers, classes_of
-
-CLASSIFIER_PREFIX = "classifier:"
 
 
 class PerceptualConfig(BaseModel):

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
-from facegen.formats.checkpoint import checkpoint_name, saving
+from facegen.formats.checkpoint import checkpoint_name
+from facegen.formats.files import saving
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Batch
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 
@@ -62,30 +60,15 @@ def _for_cuda(device: torch.device) -> Precision:
 
 
 def _for_cpu() -> Precision:
-    if not cpu_claims_bf16():
-        return Precision("fp32", "fp32: this CPU has neither AVX512-bf16 nor AMX, bf16 would be slower")
-    speedup = measured_bf16_speedup()
-    if speedup < 1.2:
-        return Precision("fp32", f"fp32: bf16 runs at {speedup:.2f}x its speed on this CPU")
-    return Precision("bf16", f"bf16: this CPU multiplies it {speedup:.1f}x faster than fp32")
+    """By what the CPU has, never by a stopwatch: one machine trains in one format, however busy it is.
+
+    AVX512-bf16 without AMX does not count: it made training slower where it was measured (docs/log.md).
+    """
+    if cpu_has_amx():
+        return Precision("bf16", "bf16: this CPU has AMX, which multiplies it much faster than fp32")
+    return Precision("fp32", "fp32: this CPU has no AMX, without which bf16 would be slower")
 
 
-def cpu_claims_bf16() -> bool:
-    """Whether the CPU lists instructions for bf16 dot products."""
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-
-
-@lru_cache(maxsize=1)
-def measured_bf16_speedup(size: int = 512, rounds: int = 5) -> float:
-    """Time of an fp32 matrix product over that of a bf16 one: flags can be masked or emulated."""
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        a = torch.ones(size, size, dtype=dtype)
-        torch.mm(a, a)
-        times = []
-        for _ in range(rounds):
-            start = time.perf_counter()
-            torch.mm(a, a)
-            times.append(time.perf_counter() - start)
-        seconds[dtype] = min(times)
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+def cpu_has_amx() -> bool:
+    """Whether the CPU has bf16 matrix units (AMX) and the system lets this process use them."""
+    return torch.cpu._is_amx_tile_supported() and torch.cpu._init_amx()

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegen.formats.checkpoint import saving
 from facegen.formats.dataset import DatasetSplit
+from facegen.formats.files import saving
 from facegen.formats.images import image_grid, to_uint8, to_unit
 from facegen.formats.run import RunDirectory
 from facegen.models.generator import FaceGenerator

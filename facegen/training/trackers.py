@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol
 
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
-from facegen.formats.files import read_json, write_json
+from facegen.formats.files import read_json, saving, write_json
 from facegen.formats.run import RunDirectory
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
 
 WANDB_PROJECT = "facegen"  # WANDB_PROJECT and WANDB_ENTITY in the environment win
 WANDB_FILE = "wandb.json"
@@ -66,25 +67,39 @@ def open_trackers(run: RunDirectory, recipe: Recipe) -> list[Tracker]:
 
 
 class TensorBoard:
-    """Event files in `RUN/tensorboard`."""
+    """Event files in `RUN/tensorboard`, written at once: no thread that a full disk could end unheard."""
 
     def __init__(self, run: RunDirectory) -> None:
-        self._run = run
-        self._writer: SummaryWriter | None = None
+        self._folder = run.path / "tensorboard"
+        self._writer: EventsWriter | None = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        if self._writer is None:
-            from torch.utils.tensorboard import SummaryWriter  # half a second of imports
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.summary import scalar
 
-            folder = str(self._run.path / "tensorboard")
-            self._writer = SummaryWriter(log_dir=folder, purge_step=step)  # hides what a resumed run repeats
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
+        with saving(f"'{self._folder}'"):
+            if self._writer is None:
+                self._writer = self._begun(step)
+            for name, value in values.items():
+                self._writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            self._writer.flush()
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.close()
+            with saving(f"'{self._folder}'"):
+                self._writer.close()
             self._writer = None
+
+    def _begun(self, step: int) -> EventsWriter:
+        """A new file whose first event hides what an interrupted run had written from `step` on."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        self._folder.mkdir(exist_ok=True)
+        writer = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")  # read in order of names
+        start = SessionLog(status=SessionLog.START)
+        writer.write_event(Event(wall_time=time.time(), step=step, session_log=start))
+        return writer
 
 
 class WeightsAndBiases:

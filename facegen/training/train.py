@@ -11,11 +11,12 @@ import torch
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import Checkpoint, clean_leftovers, load_checkpoint
-from facegen.formats.run import RunDirectory, locked_run
+from facegen.formats.run import LOCK_FILE, RunDirectory, locked_run
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.training.checkpointing import newest_whole_checkpoint
+from facegen.training.precision import choose_precision
 from facegen.training.trackers import check_trackers
 from facegen.training.trainer import Trainer, build_seeded, num_steps_of
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
@@ -125,7 +126,7 @@ def _train_locked(
     resume: bool,
 ) -> TrainSummary:
     if not resume:
-        folder.start(recipe)
+        folder.start(recipe, precision=choose_precision(recipe.training.precision, device).name)
     checkpoint = newest_whole_checkpoint(folder.path, progress) if resume else None
     if checkpoint is not None:
         _check_same_data(wired, checkpoint, recipe)
@@ -170,7 +171,7 @@ def _announce(trainer: Trainer, wired: WiredTask, parameters: int, progress: Pro
 def _check_nothing_in_the_way(run: Path) -> None:
     if run.exists() and not run.is_dir():
         raise UsageError(f"'{run}' is a file; --run needs a folder.")
-    if run.is_dir() and any(entry.name != "run.lock" for entry in run.iterdir()):
+    if run.is_dir() and any(entry.name != LOCK_FILE for entry in run.iterdir()):
         raise UsageError(f"'{run}' is not empty and not a run.", hint="Choose another folder with --run.")
 
 

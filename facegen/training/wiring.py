@@ -1,37 +1,61 @@
-"""Wiring of `facegen train`: from a recipe to a task, what its checkpoints say, and its previews.
-
-A wiring of more than a few lines has a file of its own, `_wire_<task>.py`.
-"""
+"""Wiring of `facegen train`: from a recipe to a task, what its checkpoints say, and its previews."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
 from torch import nn
 
+from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
-from facegen.errors import UsageError
-from facegen.nn.augmentation import Augmentation
+from facegen.diffusion.process import build_process
+from facegen.errors import DataError, UsageError
+from facegen.formats.checkpoint import CheckpointInfo
+from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentStore, TextEmbeddings
+from facegen.formats.run import RunDirectory
+from facegen.models.generator import FaceGenerator
+from facegen.models.perceptual import load_perceptual
+from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
+from facegen.protocols import SampleConditioner, TrainingTask
+from facegen.tasks._sample_sources import PixelSamples, Samples, latent_samples
 from facegen.training.checkpointing import ModelCard
-from facegen.training.previews import reconstruction_preview
-from facegen.training.wire_adversarial_autoencoding import wire_adversarial_autoencoding
-from facegen.training.wire_denoising import wire_denoising
-from facegen.training.wired import WiredTask, blank_info, open_dataset
+from facegen.training.data_order import seed_for
+from facegen.training.previews import denoising_preview, reconstruction_preview
+from facegen.training.trainer import Preview
+from facegen.types import LabelSchema, LatentScaling, SampleSpec
 
 AUGMENTED = ("denoising", "attribute_classification")
+
+
+@dataclass(frozen=True)
+class WiredTask:
+    """A task ready for the trainer; `make_preview` gives its preview once the run folder is there."""
+
+    task: TrainingTask
+    card: ModelCard
+    make_preview: Callable[[RunDirectory, torch.device], Preview] | None = None
 
 
 def wire_task(recipe: Recipe) -> WiredTask:
     """Open the data and build the task that `recipe.task` names.
 
     Raises:
-        UsageError: no data named, a section missing, or a task that `facegen train` cannot wire.
+        UsageError: no data named, a section missing, sizes or columns that do not fit, an augmentation or
+            flips that the data do not allow, or a task that `facegen train` cannot wire.
+        MissingModelError: the perceptual network's weights are not to be had.
         DataError: the data are not there, of the wrong kind, or lack a split.
         StorageError: the data are damaged.
     """
     wirings = {
-        "denoising": wire_denoising,
+        "denoising": _wire_denoising,
         "autoencoding": _wire_autoencoding,
-        "adversarial_autoencoding": wire_adversarial_autoencoding,
+        "adversarial_autoencoding": _wire_autoencoding,
         "attribute_classification": _wire_classification,
     }
     kind = recipe.task["kind"]
@@ -47,31 +71,34 @@ def wire_task(recipe: Recipe) -> WiredTask:
     return wirings[kind](recipe)
 
 
+def count_parameters(module: nn.Module) -> int:
+    """Number of trained parameters."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
 def _wire_autoencoding(recipe: Recipe) -> WiredTask:
-    dataset = open_dataset(recipe)
-    manifest = dataset.manifest
-    task = load_kind("tasks", "autoencoding").build(
-        recipe.section("task"),
-        dataset=dataset,
-        autoencoder_config=recipe.section("autoencoder"),
-        data=recipe.data,
+    """An autoencoder on images, alone or against a discriminator."""
+    dataset, config = _open_dataset(recipe), recipe.section("task")
+    parts: dict[str, Any] = {}
+    part_shown = ""  # the module itself
+    if config.kind == "adversarial_autoencoding":
+        parts["perceptual"] = load_perceptual(config.perceptual, dataset.manifest.image_size)
+        part_shown = "autoencoder"
+    autoencoder = recipe.section("autoencoder")
+    task = load_kind("tasks", config.kind).build(
+        config, dataset=dataset, autoencoder_config=autoencoder, data=recipe.data, **parts
     )
-    info = blank_info(
-        recipe,
-        labels=manifest.labels,
-        image_size=manifest.image_size,
-        data_fingerprint=manifest.fingerprint,
-    )
-    held_out = dataset.split(recipe.data.validation_split)
-    images = recipe.training.preview_images
-    return WiredTask(
-        task, ModelCard(info), lambda run, device: reconstruction_preview(held_out, images, run, device)
-    )
+
+    def make_preview(run: RunDirectory, device: torch.device) -> Preview:
+        held_out = dataset.split(recipe.data.validation_split)
+        draw = reconstruction_preview(held_out, recipe.training.preview_images, run, device)
+        return lambda module, step: draw(module.get_submodule(part_shown), step)
+
+    return WiredTask(task, _card(recipe, dataset), make_preview)
 
 
 def _wire_classification(recipe: Recipe) -> WiredTask:
-    dataset = open_dataset(recipe)
-    manifest = dataset.manifest
+    dataset = _open_dataset(recipe)
     augmentation = recipe.data.augmentation
     if augmentation is not None and augmentation.tell_model:
         raise UsageError(
@@ -79,23 +106,236 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         )
     task = load_kind("tasks", "attribute_classification").build(
         recipe.section("task"),
-        labels=manifest.labels,
-        image_size=manifest.image_size,
+        labels=dataset.manifest.labels,
+        image_size=dataset.manifest.image_size,
         train=dataset.split(recipe.data.train_split),
         validation=dataset.split(recipe.data.validation_split),
         flip=recipe.data.flip,
         augmentation=None if augmentation is None else Augmentation(augmentation),
         limit=recipe.data.limit,
     )
-    info = blank_info(
-        recipe,
-        labels=manifest.labels,
-        image_size=manifest.image_size,
-        data_fingerprint=manifest.fingerprint,
+    return WiredTask(task, _card(recipe, dataset))
+
+
+def _card(recipe: Recipe, dataset: Dataset) -> ModelCard:
+    """What checkpoints say of a task on the images of `dataset`."""
+    manifest = dataset.manifest
+    return ModelCard(
+        CheckpointInfo(
+            step=0,
+            images_seen=0,
+            recipe=recipe.model_dump(mode="json"),
+            labels=manifest.labels,
+            image_size=manifest.image_size,
+            data_fingerprint=manifest.fingerprint,
+        )
     )
-    return WiredTask(task, ModelCard(info))
 
 
-def count_parameters(module: nn.Module) -> int:
-    """Number of trained parameters."""
-    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+@dataclass(frozen=True)
+class _Diffused:
+    """What is diffused, and everything a checkpoint has to remember of it."""
+
+    train: Samples
+    validation: Samples
+    labels: LabelSchema
+    sample_shape: tuple[int, ...]
+    scaling: LatentScaling
+    image_size: int
+    autoencoder: dict[str, Any]
+    autoencoder_folder: Path | None
+    fingerprint: str | None
+    texts: TextEmbeddings | None = None
+    features: ImageFeatures | None = None
+
+
+def _wire_denoising(recipe: Recipe) -> WiredTask:
+    """A denoiser on latents, or straight on images where the recipe names an `autoencoder`."""
+    diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
+    sample = SampleSpec(diffused.sample_shape)
+    conditioner = _build_conditioner(recipe, diffused, sample)
+    denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
+    task = load_kind("tasks", "denoising").build(
+        recipe.section("task"),
+        train=diffused.train,
+        validation=diffused.validation,
+        limit=recipe.data.limit,
+        process=build_process(recipe.diffusion),
+        conditioner=conditioner,
+        build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
+            denoiser, sample, conditioner.spec
+        ),
+        num_told=NUM_PARAMETERS if augmentation is not None and augmentation.tell_model else 0,
+    )
+    info = CheckpointInfo(
+        step=0,
+        images_seen=0,
+        recipe=recipe.model_dump(mode="json"),
+        labels=diffused.labels,
+        sample_shape=diffused.sample_shape,
+        scaling=diffused.scaling,
+        image_size=diffused.image_size,
+        autoencoder=diffused.autoencoder,
+        data_fingerprint=diffused.fingerprint,
+    )
+    return WiredTask(
+        task,
+        ModelCard(info, diffused.autoencoder_folder),
+        lambda run, device: denoising_preview(
+            _generator_of(recipe, diffused, device), _preview_inputs(recipe, diffused, conditioner), run
+        ),
+    )
+
+
+def _latents(recipe: Recipe) -> _Diffused:
+    latents, data = _open_latents(recipe), recipe.data
+    if data.augmentation is not None:
+        raise UsageError(
+            "data.augmentation: latents cannot be augmented after encoding.",
+            hint="Use their mirror images: facegen encode DATASET --autoencoder NAME_OR_PATH --out LATENTS "
+            "--flips, then --set data.augmentation=null --set data.flip=true;\n"
+            "or train on pixels: --set autoencoder.kind=identity with --data DATASET",
+        )
+    index = latents.index
+    return _Diffused(
+        train=latent_samples(latents, data.train_split, flip=data.flip),
+        validation=latent_samples(latents, data.validation_split),
+        labels=index.labels,
+        sample_shape=index.sample_shape,
+        scaling=index.scaling,
+        image_size=index.image_size,
+        autoencoder=index.autoencoder,
+        autoencoder_folder=latents.autoencoder_folder,
+        fingerprint=index.fingerprint,
+        texts=latents.text_embeddings,
+        features=latents.image_features,
+    )
+
+
+def _pixels(recipe: Recipe) -> _Diffused:
+    section, data = recipe.section("autoencoder"), recipe.data
+    if data.flip:
+        raise UsageError(
+            "data.flip chooses encoded mirror images of latents; pixels are mirrored by their augmentation.",
+            hint="--set data.flip=false --set data.augmentation.flip=true",
+        )
+    dataset = _open_dataset(recipe)
+    manifest = dataset.manifest
+    if section.kind != "identity":
+        raise UsageError(
+            f"A denoiser takes latents, or pixels with autoencoder 'identity', not '{section.kind}'.",
+            hint=f"facegen encode {data.path} --autoencoder NAME_OR_PATH --out LATENTS; then --data LATENTS.",
+        )
+    loaded = load_autoencoder("identity-grey" if section.grey else "identity")
+    shape = loaded.module.latent_shape(manifest.image_size)
+    augmentation = None if data.augmentation is None else Augmentation(data.augmentation)
+    return _Diffused(
+        train=PixelSamples(dataset.split(data.train_split), loaded.module, augmentation=augmentation),
+        validation=PixelSamples(dataset.split(data.validation_split), loaded.module),
+        labels=manifest.labels,
+        sample_shape=shape,
+        scaling=LatentScaling((0.0,) * shape[0], (1.0,) * shape[0]),
+        image_size=manifest.image_size,
+        autoencoder=loaded.reference(),
+        autoencoder_folder=None,
+        fingerprint=manifest.fingerprint,
+    )
+
+
+def _build_conditioner(recipe: Recipe, diffused: _Diffused, sample: SampleSpec) -> Any:
+    """The conditioner, with weights from the run's seed, with cached text embeddings if it can use them."""
+    config = recipe.section("conditioner")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_for("conditioner", recipe.training.seed))
+        conditioner = load_kind("conditioners", config.kind).build(config, diffused.labels, sample)
+    table = diffused.texts
+    if table is not None and table.encoder == getattr(conditioner, "encoder_name", None):
+        conditioner.attach_table(table.captions, table.tokens, table.mask)
+    if hasattr(conditioner, "attach_features"):
+        conditioner.attach_features(diffused.features)
+    return conditioner
+
+
+def _preview_inputs(recipe: Recipe, diffused: _Diffused, conditioner: Any) -> torch.Tensor:
+    """What previews ask for: the conditions of the first held-out examples."""
+    count = min(recipe.training.preview_images, len(diffused.validation))
+    if isinstance(conditioner, SampleConditioner):
+        return conditioner.inputs_of(diffused.validation.means(torch.arange(count)))
+    return conditioner.inputs(diffused.validation.frame.head(count))
+
+
+def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> Any:
+    """Makes a generator of a module in training.
+
+    Raises:
+        MissingModelError: the autoencoder is not to be had.
+    """
+    source = diffused.autoencoder_folder or diffused.autoencoder["source"]
+    autoencoder = load_autoencoder(source, device).module
+
+    def generator(module: nn.Module) -> FaceGenerator:
+        return FaceGenerator(
+            module=module,
+            process=build_process(recipe.diffusion),
+            autoencoder=autoencoder,
+            scaling=diffused.scaling,
+            sample_spec=SampleSpec(diffused.sample_shape),
+            image_size=diffused.image_size,
+            recipe=recipe,
+            labels=diffused.labels,
+            device=device,
+        )
+
+    return generator
+
+
+def _open_latents(recipe: Recipe) -> LatentStore:
+    """The latents a denoising recipe names, every checksum compared.
+
+    Raises:
+        UsageError: `data.path` is not set.
+        DataError: not there, or a data set that has not been encoded yet.
+        StorageError: names the shard that is missing, cut or altered.
+    """
+    path = _data_path(recipe, "a latent folder")
+    if not (path / INDEX_FILE).is_file() and (path / MANIFEST_NAME).is_file():
+        raise DataError(
+            f"'{path}' is a data set of images; this recipe trains its denoiser on latents.",
+            hint=f"Encode it first: facegen encode {path} --autoencoder NAME_OR_PATH --out LATENTS\n"
+            "or train on the pixels themselves: --set autoencoder.kind=identity",
+        )
+    return LatentStore.open(path, verify=True)
+
+
+def _open_dataset(recipe: Recipe) -> Dataset:
+    """The data set of images that a recipe names.
+
+    Raises:
+        UsageError: `data.path` is not set.
+        DataError: not there, or a folder of latents.
+    """
+    path = _data_path(recipe, "a data set of images")
+    if not (path / MANIFEST_NAME).is_file() and (path / INDEX_FILE).is_file():
+        raise DataError(
+            f"'{path}' is a folder of latents; this recipe is trained on images.",
+            hint="Give the data set that 'facegen prepare' wrote.",
+        )
+    return Dataset.open(path)
+
+
+def _data_path(recipe: Recipe, what: str) -> Path:
+    """The folder that `data.path` names.
+
+    Raises:
+        UsageError: it is not set.
+        DataError: it is not there.
+    """
+    if recipe.data.path is None:
+        raise UsageError(
+            f"The recipe names no data; its task '{recipe.task['kind']}' needs {what}.",
+            hint="Give it with --data DIR.",
+        )
+    path = Path(recipe.data.path).expanduser()
+    if not path.is_dir():
+        raise DataError(f"'{path}' does not exist; expected {what}.", hint="Give it with --data DIR.")
+    return path

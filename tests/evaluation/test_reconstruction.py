@@ -20,9 +20,8 @@ from facegen.config.kinds import kind_config
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.evaluation.reconstruction import ReconstructionOptions, evaluate_reconstruction
 from facegen.metrics.reconstruction import Config, build
-from facegen.models.perceptual_distance import load_perceptual_judge
-from facegen.nn.lpips import LPIPS_LAYERS
-from facegen.nn.perceptual import VGG16_BLOCKS, Vgg16Features
+from facegen.models.perceptual import load_perceptual_judge
+from facegen.nn.perceptual import LPIPS_LAYERS, VGG16_BLOCKS, Vgg16Features
 from facegen.progress import SilentProgress
 
 

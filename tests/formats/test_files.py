@@ -1,12 +1,24 @@
 from __future__ import annotations
 
 import errno
+import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from facegen.errors import DataError, StorageError
-from facegen.formats.files import atomic_write, read_json, sha256_of, storage_errors, write_json
+from facegen.formats.files import (
+    atomic_write,
+    put_in_place,
+    read_json,
+    sha256_of,
+    storage_errors,
+    whole_folder,
+    write_json,
+)
 
 
 def test_a_failed_write_leaves_what_stood_and_nothing_else(tmp_path: Path) -> None:
@@ -21,6 +33,47 @@ def test_a_failed_write_leaves_what_stood_and_nothing_else(tmp_path: Path) -> No
         atomic_write(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with whole_folder(tmp_path / "a") as folder:
+        (folder / "deep").mkdir()
+        (folder / "deep" / "file").write_text("content")
+        assert not (tmp_path / "a").exists()
+    assert (tmp_path / "a" / "deep" / "file").read_text() == "content"
+    with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "b") as folder:
+        ((folder / "file").write_text("half"), (folder / "no" / "file").touch())
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_what_stands_in_a_folder_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with whole_folder(tmp_path / "empty") as folder:
+        (folder / "file").write_text("new")
+    with pytest.raises(OSError, match="not empty"), whole_folder(tmp_path / "empty") as folder:
+        (folder / "file").write_text("newer")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(OSError, match="not empty"):
+        put_in_place(tmp_path / "other", tmp_path / "empty")
+    assert (tmp_path / "empty" / "file").read_text() == "new"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_leftovers_of_killed_processes_go_and_those_of_live_ones_stay(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    left, live, foreign = (
+        tmp_path / f".a.{name}.tmp" for name in (f"{host}.{dead.pid}", f"{host}.{os.getppid()}", "far.1")
+    )
+    for folder in (left, live, foreign):
+        folder.mkdir()
+        (folder / "file").write_text("half")
+    with whole_folder(tmp_path / "a"):
+        pass
+    assert not left.exists()
+    assert live.exists()
+    assert foreign.exists()
 
 
 def test_only_storage_faults_become_storage_errors(tmp_path: Path) -> None:

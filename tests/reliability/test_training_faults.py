@@ -145,6 +145,25 @@ def test_resume_reproduces_the_uninterrupted_run(
     assert_identical(content(tmp_path / "whole"), content(tmp_path / "parts"))
 
 
+@pytest.mark.parametrize("has_amx", [True, False])
+def test_the_precision_chosen_is_recorded_and_kept_on_a_machine_that_would_choose_another(
+    tmp_path: Path, latents: Path, monkeypatch: pytest.MonkeyPatch, has_amx: bool
+) -> None:
+    recipe, run = denoising_recipe(latents, precision="auto"), tmp_path / "run"
+    first = "bf16" if has_amx else "fp32"
+    with monkeypatch.context() as patch:
+        patch.setattr("facegen.training.precision.cpu_has_amx", lambda: has_amx)
+        stop_after(patch, 7, cut)
+        with pytest.raises(PowerCut):
+            train(recipe, run)
+    assert json.loads((run / "environment.json").read_text())["precision"] == first
+    monkeypatch.setattr("facegen.training.precision.cpu_has_amx", lambda: not has_amx)
+    progress = SilentProgress()
+    train(recipe, run, resume=True, progress=progress)
+    assert f"Precision {first}, as before the interruption." in progress.said
+    assert load_checkpoint(run, "latest").training_state()["precision"] == first
+
+
 def test_a_power_cut_between_checkpoints_repeats_the_lost_steps_exactly(
     tmp_path: Path, latents: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +98,43 @@ def test_without_trackers_the_metrics_file_stands_alone(tmp_path: Path) -> None:
     assert RunDirectory(tmp_path).metrics()
     assert not (tmp_path / "tensorboard").exists()
     assert not (tmp_path / "wandb").exists()
+
+
+def test_tensorboard_shows_a_repeated_step_once(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for values in ((1.0, 2.0, 3.0), (20.0, 30.0)):  # the second, resumed, repeats steps 2 and 3
+        board = trackers.TensorBoard(RunDirectory(tmp_path))
+        for step, value in enumerate(values, 4 - len(values)):
+            board.write(step, {"train/loss": value})
+        board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("train/loss")] == [(1, 1), (2, 20), (3, 30)]
+
+
+def test_a_disk_that_fills_while_tensorboard_is_written_is_told_without_a_traceback(tmp_path: Path) -> None:
+    code = """
+import resource, sys, threading
+from pathlib import Path
+from facegen.errors import StorageError
+from facegen.formats.run import RunDirectory
+from facegen.training.trackers import TensorBoard
+board = TensorBoard(RunDirectory(Path(sys.argv[1])))
+board.write(1, {"train/loss": 1.0})
+assert threading.active_count() == 1
+resource.setrlimit(resource.RLIMIT_FSIZE, (500, 500))
+for attempt in (lambda: [board.write(step, {"train/loss": 1.0}) for step in range(99)], board.close):
+    try:
+        attempt()
+    except StorageError as error:
+        print(error.exit_code, error)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.startswith("5 Could not write")
+    assert "the disk is full" in done.stdout
+    assert done.stderr == ""
 
 
 @pytest.mark.usefixtures("offline")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
-from facegen.models.perceptual_network import load_perceptual
+from facegen.models.perceptual import load_perceptual
 from facegen.nn.perceptual import PerceptualDistance, Vgg16Features, load_vgg16
 from facegen.tasks.adversarial_autoencoding import PerceptualConfig
 from facegen.tasks.attribute_classification import Config as ClassifierConfig
