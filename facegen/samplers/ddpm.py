@@ -13,8 +13,7 @@ from typing import Literal
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.diffusion.process import Process
-from facegen.protocols import BoundDenoiser, StepNoise
+from facegen.protocols import BoundDenoiser, Process, StepNoise
 from facegen.samplers._levels import moves, posterior_std, step_variance, trailing_timesteps
 from facegen.types import SamplerStep
 

@@ -111,7 +111,7 @@ class PixelSamples:
             return Drawn(self._autoencoder.encode(images).mean)
         parameters = augmentation.draw(len(indices), generator)
         x0 = self._autoencoder.encode(augmentation.apply(images, parameters)).mean
-        return Drawn(x0, parameters if augmentation.config.tell_model else None)
+        return Drawn(x0, parameters if augmentation.tell_model else None)
 
     def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
         return self.means(indices)

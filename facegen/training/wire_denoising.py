@@ -12,7 +12,7 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.errors import UsageError
 from facegen.formats.latents import ImageFeatures, TextEmbeddings
 from facegen.models.generator import FaceGenerator
@@ -61,7 +61,7 @@ def wire_denoising(recipe: Recipe) -> WiredTask:
         train=diffused.train,
         validation=diffused.validation,
         limit=recipe.data.limit,
-        process=build_process(recipe.diffusion),
+        process=Process(**recipe.diffusion.values()),
         conditioner=conditioner,
         build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
             denoiser, sample, conditioner.spec
@@ -127,7 +127,7 @@ def _pixels(recipe: Recipe) -> _Diffused:
         )
     loaded = load_autoencoder("identity-grey" if section.grey else "identity")
     shape = loaded.module.latent_shape(manifest.image_size)
-    augmentation = None if data.augmentation is None else Augmentation(data.augmentation)
+    augmentation = None if data.augmentation is None else Augmentation(**data.augmentation.values())
     return _Diffused(
         train=PixelSamples(dataset.split(data.train_split), loaded.module, augmentation=augmentation),
         validation=PixelSamples(dataset.split(data.validation_split), loaded.module),
@@ -175,7 +175,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
     def generator(module: nn.Module) -> FaceGenerator:
         return FaceGenerator(
             module=module,
-            process=build_process(recipe.diffusion),
+            process=Process(**recipe.diffusion.values()),
             autoencoder=autoencoder,
             scaling=diffused.scaling,
             sample_spec=SampleSpec(diffused.sample_shape),

@@ -84,7 +84,7 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         train=dataset.split(recipe.data.train_split),
         validation=dataset.split(recipe.data.validation_split),
         flip=recipe.data.flip,
-        augmentation=None if augmentation is None else Augmentation(augmentation),
+        augmentation=None if augmentation is None else Augmentation(**augmentation.values()),
         limit=recipe.data.limit,
     )
     info = blank_info(

@@ -101,7 +101,7 @@ def test_validation_is_never_augmented(dataset: Path) -> None:
     kept = to_unit(validation.images(indices))
     assert recipe.data.augmentation is not None
     colour = load_autoencoder("identity").module
-    even_so = PixelSamples(validation, colour, augmentation=Augmentation(recipe.data.augmentation))
+    even_so = PixelSamples(validation, colour, augmentation=Augmentation(**recipe.data.augmentation.values()))
     assert torch.equal(even_so.held_out(indices, torch.Generator()), kept)
     assert not torch.equal(even_so.draw(indices, torch.Generator()).x0, kept)
     for image in task._validation["x0"]:
