@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from facegen.conditioners._pictures import ASK_WITH_PICTURES
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
 from facegen.protocols import Progress
 from facegen.types import LabelSchema, PromptReading
-from facegen.vocabulary.prompts import read_attributes
+from facegen.vocabulary.prompts import ASK_WITH_PICTURES, read_attributes
 
 DEFAULT_FRAMES = 9
 TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves

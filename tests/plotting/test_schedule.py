@@ -14,6 +14,7 @@ from facegen.plotting.schedule import plot_schedule, schedule_table
 
 
 def test_rectified_flow_has_straight_paths_and_the_logit_normal_density():
+    config = DiffusionConfig(parameterisation="flow", timesteps="logit_normal")
     table = schedule_table(Process(**config.values()))
     level = table["noise_level"].to_numpy()
     np.testing.assert_allclose(table["alpha"], 1 - level, atol=1e-12)
