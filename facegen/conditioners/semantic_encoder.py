@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from facegen.conditioners._pictures import PictureConditioner
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
-from facegen.nn.classifier import POOLED_CELLS, ResidualBlock, group_norm
+from facegen.nn.blocks import group_norm
+from facegen.nn.classifier import POOLED_CELLS, ResidualBlock
 from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:

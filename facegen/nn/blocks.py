@@ -15,6 +15,7 @@ from facegen.nn.attention import CrossAttention, SelfAttention
 
 NormKind = Literal["group", "instance"]
 ActivationKind = Literal["silu", "relu"]
+GROUP_CHANNELS = 8  # channels per normalisation group of `group_norm`
 ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU}
 MAX_NORM_GROUPS = 32  # Ho et al. 2020; fewer where channels do not divide
 
@@ -56,6 +57,16 @@ def feature_norm(kind: NormKind, channels: int) -> nn.GroupNorm:
         return nn.GroupNorm(channels, channels)
     groups = max(g for g in range(1, MAX_NORM_GROUPS + 1) if channels % g == 0)
     return nn.GroupNorm(groups, channels)
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm over groups of 8 channels, or one group where 8 does not divide."""
+    return nn.GroupNorm(channels // GROUP_CHANNELS if channels % GROUP_CHANNELS == 0 else 1, channels)
+
+
+def normed(norm: nn.Module, conv: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Layers of a pre-activation convolution: norm, SiLU, convolution (He et al. 2016, arXiv:1603.05027)."""
+    return norm, nn.SiLU(), conv
 
 
 class ResidualBlock(nn.Module):
