@@ -18,7 +18,7 @@ from facegen.formats.latents import ImageFeatures, TextEmbeddings
 from facegen.models.generator import FaceGenerator
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner
-from facegen.tasks._sample_sources import PixelSamples, Samples, latent_samples
+from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
 from facegen.training.checkpointing import ModelCard
 from facegen.training.data_order import seed_for
 from facegen.training.previews import denoising_preview

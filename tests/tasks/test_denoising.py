@@ -14,8 +14,7 @@ from facegen.config.recipe import DiffusionConfig
 from facegen.diffusion.process import Process
 from facegen.errors import DataError, UsageError
 from facegen.formats.latents import LatentStore
-from facegen.tasks._sample_sources import latent_samples
-from facegen.tasks.denoising import Config, DenoisingTask, build
+from facegen.tasks.denoising import Config, DenoisingTask, build, latent_samples
 from facegen.types import Conditioning, SampleSpec
 
 PARAMETERISATIONS = ["eps", "v", "x0", "flow"]

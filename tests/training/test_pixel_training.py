@@ -19,7 +19,7 @@ from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
 from facegen.models.generator import FaceGenerator
 from facegen.nn.augmentation import Augmentation
-from facegen.tasks._sample_sources import PixelSamples
+from facegen.tasks.denoising import PixelSamples
 from facegen.training.data_order import batch_indices, generator_for
 from facegen.training.train import train
 from facegen.training.wiring import wire_task
