@@ -37,8 +37,6 @@ from facegen.types import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facegen.diffusion.process import Process
-
 
 class ProgressTask(Protocol):
     """One progress bar."""
@@ -168,6 +166,18 @@ BoundDenoiser = Callable[[Tensor, Tensor], Prediction]
 
 StepNoise = Callable[[int], Tensor]
 """Standard normal noise (B, *S) for step `index` of a stochastic sampler; per image, batch-independent."""
+
+
+class Process(Protocol):
+    """What a sampler asks of a `facegen.diffusion.process.Process`, which is one."""
+
+    @property
+    def num_timesteps(self) -> int: ...
+
+    @property
+    def is_flow(self) -> bool: ...
+
+    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 class Sampler(Protocol):

@@ -108,12 +108,26 @@ class Blend:
         return Blend(tuple(part.expand(count, *part.shape[1:]) for part in parts), weights)
 
 
+LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of diffusers' DiagonalGaussianDistribution
+
+
 @dataclass(frozen=True)
 class LatentMoments:
     """Diagonal Gaussian over latents: `mean` and `log_variance`, both (B, *S)."""
 
     mean: Tensor
     log_variance: Tensor
+
+    @staticmethod
+    def of_halves(channels: Tensor) -> LatentMoments:
+        """An encoder's (B, 2 C, ...): its first half is the mean, the other the log-variance, clamped."""
+        mean, log_variance = channels.chunk(2, dim=1)
+        return LatentMoments(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+
+    @staticmethod
+    def exactly(mean: Tensor) -> LatentMoments:
+        """`mean` with log-variance -30: a deviation of 3e-7, below half a float16 step of any pixel value."""
+        return LatentMoments(mean, torch.full_like(mean, LOG_VARIANCE_RANGE[0]))
 
     def sample(self, noise: Tensor) -> Tensor:
         """Return mean + std * noise for standard normal `noise` of the same shape."""

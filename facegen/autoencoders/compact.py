@@ -13,10 +13,9 @@ from torch import Tensor, nn
 
 from facegen.autoencoders._geometry import map_shape
 from facegen.config.kinds import KindConfig
-from facegen.nn.autoencoder_blocks import GROUP_CHANNELS, build_decoder, build_encoder
+from facegen.nn.autoencoder_blocks import build_decoder, build_encoder
+from facegen.nn.blocks import GROUP_CHANNELS
 from facegen.types import LatentMoments
-
-LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of diffusers' DiagonalGaussianDistribution
 
 
 class Config(KindConfig):
@@ -43,6 +42,7 @@ class CompactAutoencoder(nn.Module):
 
     def __init__(
         self,
+        *,
         latent_channels: int,
         downsampling: int,
         widths: tuple[int, ...],
@@ -62,8 +62,7 @@ class CompactAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
-        mean, log_variance = self.encoder(images).chunk(2, dim=1)
-        return LatentMoments(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return LatentMoments.of_halves(self.encoder(images))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Unscaled latents (B, C, h, w) -> images (B, 3, h * f, w * f), about [-1, 1]."""
@@ -72,10 +71,4 @@ class CompactAutoencoder(nn.Module):
 
 def build(config: Config) -> CompactAutoencoder:
     """A compact autoencoder with fresh weights."""
-    return CompactAutoencoder(
-        config.latent_channels,
-        config.downsampling,
-        config.widths,
-        config.encoder_blocks,
-        config.decoder_blocks,
-    )
+    return CompactAutoencoder(**config.values())

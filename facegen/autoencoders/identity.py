@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from facegen.config.kinds import KindConfig
 from facegen.types import LatentMoments
 
-LOG_VARIANCE = -30.0  # a standard deviation of 3e-7: below half a float16 step of any pixel value
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode "L"
 
 
@@ -28,7 +27,7 @@ class IdentityAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, W) as mean, log-variance -30."""
-        return LatentMoments(images, torch.full_like(images, LOG_VARIANCE))
+        return LatentMoments.exactly(images)
 
     def decode(self, latents: Tensor) -> Tensor:
         """The latents (B, 3, H, W) themselves."""
@@ -51,7 +50,7 @@ class GreyAutoencoder(nn.Module):
     def encode(self, images: Tensor) -> LatentMoments:
         """Brightness (B, 1, H, W) as mean, log-variance -30."""
         grey = (images * self.luma).sum(1, keepdim=True)
-        return LatentMoments(grey, torch.full_like(grey, LOG_VARIANCE))
+        return LatentMoments.exactly(grey)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Grey images (B, 3, H, W)."""

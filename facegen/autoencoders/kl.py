@@ -37,4 +37,4 @@ def build(config: Config) -> DiffusersKl:
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,
     }
-    return DiffusersKl(AutoencoderKL(**blocks, **config.model_dump(exclude={"kind"})))
+    return DiffusersKl(AutoencoderKL(**blocks, **config.values()))

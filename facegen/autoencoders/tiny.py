@@ -44,4 +44,4 @@ def build(config: Config) -> DiffusersTiny:
     guard_torchvision()
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
-    return DiffusersTiny(AutoencoderTiny(**config.model_dump(exclude={"kind"})))
+    return DiffusersTiny(AutoencoderTiny(**config.values()))

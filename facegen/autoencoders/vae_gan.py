@@ -17,8 +17,6 @@ from facegen.errors import UsageError
 from facegen.nn.vector_autoencoder import VectorDecoder, VectorEncoder
 from facegen.types import LatentMoments
 
-LOG_VARIANCE_RANGE = (-30.0, 20.0)  # of diffusers' DiagonalGaussianDistribution
-
 
 class Config(KindConfig):
     kind: Literal["vae_gan"] = "vae_gan"
@@ -77,8 +75,7 @@ class VaeGan(nn.Module):
 
     def encode(self, images: Tensor) -> LatentMoments:
         """Images (B, 3, H, H) in [-1, 1] -> moments (B, D)."""
-        mean, log_variance = self.encoder(images).chunk(2, dim=1)
-        return LatentMoments(mean, log_variance.clamp(*LOG_VARIANCE_RANGE))
+        return LatentMoments.of_halves(self.encoder(images))
 
     def decode(self, latents: Tensor) -> Tensor:
         """Unscaled latents (B, D) -> images (B, 3, H, H), about [-1, 1]."""
@@ -87,11 +84,4 @@ class VaeGan(nn.Module):
 
 def build(config: Config) -> VaeGan:
     """A vae_gan autoencoder with fresh weights."""
-    return VaeGan(
-        image_size=config.image_size,
-        latent_dim=config.latent_dim,
-        widths=config.widths,
-        encoder_blocks=config.encoder_blocks,
-        decoder_blocks=config.decoder_blocks,
-        num_heads=config.num_heads,
-    )
+    return VaeGan(**config.values())

@@ -1,51 +1,66 @@
-"""What conditioners on pictures have in common: a row of NaN stands for no picture at all."""
+"""What conditioners on pictures have in common."""
 
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from facegen.errors import UsageError
-from facegen.types import PromptReading
-
-ASK_WITH_PICTURES = "Ask with photos: --like PHOTO for variations, --between A B for what lies between two."
-
-
-def null_rows(count: int, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
-    """(count, *shape) of NaN."""
-    return torch.full((count, *shape), torch.nan, dtype=dtype)
+from facegen.types import Conditioning, ConditioningSpec, PromptReading
+from facegen.vocabulary.prompts import ASK_WITH_PICTURES
 
 
-def dropped_rows(inputs: Tensor, share: float, generator: Generator) -> Tensor:
-    """`inputs` (B, ...) with a share of its rows marked as missing."""
-    dropped = torch.rand(len(inputs), generator=generator) < share
-    return inputs.masked_fill(dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1)), torch.nan)
+class PictureConditioner(nn.Module):
+    """Rows (B, *R) of pictures to a vector (B, D); a row of NaN is no picture, and gives the learned `null`.
 
-
-def marked_rows(inputs: Tensor) -> Tensor:
-    """(B,) bool: rows that stand for no picture."""
-    return inputs.flatten(1).isnan().any(1)
-
-
-def read_no_words(prompt: str) -> PromptReading:
-    """Nothing, of nothing.
-
-    Raises:
-        UsageError: words, which a model of pictures does not understand.
+    A kind assigns `null` (D,) and turns rows into vectors by `vectors_of`. Words and labels are refused.
     """
-    if prompt.strip():
-        raise UsageError("This model is conditioned on pictures, not on words.", hint=ASK_WITH_PICTURES)
-    return PromptReading({})
 
+    null: nn.Parameter
 
-def refuse_labels(reading: PromptReading) -> None:
-    """Refuse to be asked by labels.
+    def __init__(self, row_shape: tuple[int, ...], row_dtype: torch.dtype, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.row_shape, self.row_dtype = row_shape, row_dtype
+        self.dropout = dropout
+        self.spec = ConditioningSpec(vector_dim=dim)
 
-    Raises:
-        UsageError: there are some.
-    """
-    if reading.labels:
-        raise UsageError(
-            f"This model is conditioned on pictures and cannot be asked for {', '.join(reading.labels)}.",
-            hint=ASK_WITH_PICTURES,
-        )
+    def vectors_of(self, rows: Tensor) -> Tensor:
+        """Rows (B, *R) without NaN -> vectors (B, D)."""
+        raise NotImplementedError
+
+    def null_inputs(self, count: int) -> Tensor:
+        """(count, *R) of NaN."""
+        return torch.full((count, *self.row_shape), torch.nan, dtype=self.row_dtype)
+
+    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+        """Hide the picture of a share of the samples."""
+        dropped = torch.rand(len(inputs), generator=generator) < self.dropout
+        return inputs.masked_fill(dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1)), torch.nan)
+
+    def read(self, prompt: str) -> PromptReading:
+        """Nothing, of nothing.
+
+        Raises:
+            UsageError: words, which a model of pictures does not understand.
+        """
+        if prompt.strip():
+            raise UsageError("This model is conditioned on pictures, not on words.", hint=ASK_WITH_PICTURES)
+        return PromptReading({})
+
+    def inputs_from(self, reading: PromptReading) -> Tensor:
+        """One row without a picture.
+
+        Raises:
+            UsageError: labels were asked for.
+        """
+        if reading.labels:
+            raise UsageError(
+                f"This model is conditioned on pictures and cannot be asked for {', '.join(reading.labels)}.",
+                hint=ASK_WITH_PICTURES,
+            )
+        return self.null_inputs(1)
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        marked = inputs.flatten(1).isnan().any(1)
+        vectors = self.vectors_of(inputs.nan_to_num())
+        return Conditioning(vector=torch.where(marked[:, None], self.null, vectors))

@@ -57,14 +57,7 @@ def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> AttributeC
             )
     if not attributes or len(set(attributes)) < len(attributes):
         raise UsageError("conditioner.attributes must name at least one attribute, and none twice.")
-    return AttributeConditioner(
-        attributes,
-        dim=config.dim,
-        tokens=config.tokens,
-        vector=config.vector,
-        dropout=config.dropout,
-        partial_dropout=config.partial_dropout,
-    )
+    return AttributeConditioner(**{**config.values(), "attributes": attributes})
 
 
 class AttributeConditioner(nn.Module):
@@ -75,8 +68,8 @@ class AttributeConditioner(nn.Module):
 
     def __init__(
         self,
-        attributes: tuple[str, ...],
         *,
+        attributes: tuple[str, ...],
         dim: int,
         tokens: bool,
         vector: bool,

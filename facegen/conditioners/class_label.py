@@ -45,13 +45,13 @@ def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ClassLabel
         )
     column = next(iter(labels.classes)) if config.column is None else config.column
     classes = classes_of(labels, column, "conditioner.column")
-    return ClassLabelConditioner(column, classes, dim=config.dim, dropout=config.dropout)
+    return ClassLabelConditioner(classes, **{**config.values(), "column": column})
 
 
 class ClassLabelConditioner(nn.Module):
     """Class numbers (B,) to a learned vector (B, D); one number past the last class is the null class."""
 
-    def __init__(self, column: str, classes: tuple[str, ...], *, dim: int, dropout: float) -> None:
+    def __init__(self, classes: tuple[str, ...], *, column: str, dim: int, dropout: float) -> None:
         super().__init__()
         self.column = column
         self.classes = classes

@@ -14,19 +14,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.conditioners._image_encoder import ImageEncoder, load_image_encoder
-from facegen.conditioners._pictures import (
-    dropped_rows,
-    marked_rows,
-    null_rows,
-    read_no_words,
-    refuse_labels,
-)
+from facegen.conditioners._pictures import PictureConditioner
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,12 +42,10 @@ class Config(KindConfig):
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ImageFeatureConditioner:
     """A conditioner on `config.encoder`'s features; labels are ignored. Only photos need the encoder."""
-    return ImageFeatureConditioner(
-        config.encoder, feature_dim=config.feature_dim, dim=config.dim, dropout=config.dropout
-    )
+    return ImageFeatureConditioner(**config.values())
 
 
-class ImageFeatureConditioner(nn.Module):
+class ImageFeatureConditioner(PictureConditioner):
     """Features (B, D) float16 to a vector (B, E); rows of NaN to a learned one.
 
     Features are standardised by what was measured on the training split. That and the encoder's
@@ -64,12 +56,10 @@ class ImageFeatureConditioner(nn.Module):
     scale: Tensor
     encoder_sha256: Tensor
 
-    def __init__(self, encoder: str, *, feature_dim: int, dim: int, dropout: float) -> None:
-        super().__init__()
+    def __init__(self, *, encoder: str, feature_dim: int, dim: int, dropout: float) -> None:
+        super().__init__((feature_dim,), torch.float16, dim, dropout)
         self.encoder_name = encoder
         self.feature_dim = feature_dim
-        self.dropout = dropout
-        self.spec = ConditioningSpec(vector_dim=dim)
         self.project = nn.Linear(feature_dim, dim)
         self.null = nn.Parameter(torch.randn(dim))
         self.register_buffer("shift", torch.zeros(feature_dim))
@@ -155,32 +145,5 @@ class ImageFeatureConditioner(nn.Module):
         """
         return self.encoder(images)
 
-    def null_inputs(self, count: int) -> Tensor:
-        """(count, D) of NaN, which stands for no picture."""
-        return null_rows(count, (self.feature_dim,), torch.float16)
-
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
-        """Hide the features of a share of the samples."""
-        return dropped_rows(inputs, self.dropout, generator)
-
-    def read(self, prompt: str) -> PromptReading:
-        """Nothing, of nothing.
-
-        Raises:
-            UsageError: words, which this model does not understand.
-        """
-        return read_no_words(prompt)
-
-    def inputs_from(self, reading: PromptReading) -> Tensor:
-        """One row without a picture.
-
-        Raises:
-            UsageError: labels were asked for.
-        """
-        refuse_labels(reading)
-        return self.null_inputs(1)
-
-    def forward(self, inputs: Tensor) -> Conditioning:
-        marked = marked_rows(inputs)
-        features = (inputs.nan_to_num().float() - self.shift) * self.scale
-        return Conditioning(vector=torch.where(marked[:, None], self.null, self.project(features)))
+    def vectors_of(self, rows: Tensor) -> Tensor:
+        return self.project((rows.float() - self.shift) * self.scale)

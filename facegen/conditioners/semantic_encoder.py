@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from facegen.conditioners._pictures import (
-    dropped_rows,
-    marked_rows,
-    null_rows,
-    read_no_words,
-    refuse_labels,
-)
+from facegen.conditioners._pictures import PictureConditioner
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
-from facegen.nn.classifier import POOLED_CELLS, ResidualBlock, group_norm
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.nn.blocks import group_norm
+from facegen.nn.classifier import POOLED_CELLS, ResidualBlock
+from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,21 +47,18 @@ def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> SemanticEn
             f"Conditioner 'semantic_encoder' looks at samples (C, H, W), not {sample.shape}.",
             hint="--set conditioner.kind=none, or a conditioner on labels.",
         )
-    return SemanticEncoder(sample.shape, config.widths, dim=config.dim, dropout=config.dropout)
+    return SemanticEncoder(sample.shape, **config.values())
 
 
-class SemanticEncoder(nn.Module):
+class SemanticEncoder(PictureConditioner):
     """Clean samples (B, C, H, W) in the denoiser's space to a vector (B, D); rows of NaN to a learned one.
 
     The vector leaves through a layer norm without scale or shift: all have one length, so that the space
     between two of them is not empty, and guidance starts from a known scale.
     """
 
-    def __init__(self, shape: tuple[int, ...], widths: Sequence[int], *, dim: int, dropout: float) -> None:
-        super().__init__()
-        self.sample_shape = tuple(shape)
-        self.dropout = dropout
-        self.spec = ConditioningSpec(vector_dim=dim)
+    def __init__(self, shape: tuple[int, ...], *, dim: int, widths: Sequence[int], dropout: float) -> None:
+        super().__init__(shape, torch.float32, dim, dropout)
         pairs = list(zip([widths[0], *widths[:-1]], widths, strict=True))
         self.stem = nn.Conv2d(shape[0], widths[0], 3, padding=1)
         self.stages = nn.Sequential(
@@ -88,35 +80,8 @@ class SemanticEncoder(nn.Module):
         """
         raise UsageError("This model is conditioned on pictures, and label rows hold none.")
 
-    def null_inputs(self, count: int) -> Tensor:
-        """(count, C, H, W) of NaN, which stands for no picture."""
-        return null_rows(count, self.sample_shape)
-
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
-        """Hide the picture of a share of the samples."""
-        return dropped_rows(inputs, self.dropout, generator)
-
-    def read(self, prompt: str) -> PromptReading:
-        """Nothing, of nothing.
-
-        Raises:
-            UsageError: words, which this model does not understand.
-        """
-        return read_no_words(prompt)
-
-    def inputs_from(self, reading: PromptReading) -> Tensor:
-        """One row without a picture.
-
-        Raises:
-            UsageError: labels were asked for.
-        """
-        refuse_labels(reading)
-        return self.null_inputs(1)
-
-    def forward(self, inputs: Tensor) -> Conditioning:
-        marked = marked_rows(inputs)
-        maps = self.stages(self.stem(inputs.nan_to_num()))
+    def vectors_of(self, rows: Tensor) -> Tensor:
+        maps = self.stages(self.stem(rows))
         cells = F.adaptive_avg_pool2d(F.silu(self.norm(maps)), POOLED_CELLS)  # (B, width, 4, 4)
         vector = self.to_vector(cells.flatten(1))
-        vector = F.layer_norm(vector.float(), vector.shape[1:])
-        return Conditioning(vector=torch.where(marked[:, None], self.null, vector))
+        return F.layer_norm(vector.float(), vector.shape[1:])

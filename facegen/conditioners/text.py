@@ -40,7 +40,7 @@ class Config(KindConfig):
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> TextConditioner:
     """A conditioner on captions; labels are ignored. The encoder is loaded when it is first needed."""
-    return TextConditioner(config.encoder, max_tokens=config.max_tokens, dropout=config.dropout)
+    return TextConditioner(**config.values())
 
 
 class TextConditioner(nn.Module):
@@ -51,7 +51,7 @@ class TextConditioner(nn.Module):
     nor the encoder is part of the state_dict: nothing here is trained.
     """
 
-    def __init__(self, encoder: str, *, max_tokens: int, dropout: float) -> None:
+    def __init__(self, *, encoder: str, max_tokens: int, dropout: float) -> None:
         super().__init__()
         self.encoder_name = encoder
         self.max_tokens = max_tokens

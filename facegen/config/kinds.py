@@ -15,10 +15,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from facegen.errors import UsageError, did_you_mean
 
 
-class KindConfig(BaseModel):
-    """Base of every kind's `Config`: frozen, and unknown keys are refused."""
+class Section(BaseModel):
+    """Base of every part of a recipe: frozen, and unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def values(self) -> dict[str, Any]:
+        """The options as arguments for what is built from them: all fields but `kind`."""
+        return {name: value for name, value in self if name != "kind"}
+
+
+class KindConfig(Section):
+    """Base of every kind's `Config`."""
 
     kind: str
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from facegen.config.kinds import explain, kind_config
+from facegen.config.kinds import Section, explain, kind_config
 from facegen.errors import UsageError
 
 RECIPE_FORMAT_VERSION = 1
@@ -22,10 +22,6 @@ FAMILY_OF_SECTION = {
     "denoiser": "denoisers",
     "conditioner": "conditioners",
 }
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class AugmentationConfig(Section):
@@ -121,7 +117,9 @@ class TrainingConfig(Section):
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
-    trackers: list[Literal["tensorboard", "wandb"]] = ["tensorboard"]  # metrics.jsonl is always written
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(
+        ["tensorboard"]
+    )  # metrics.jsonl is always written
 
     @model_validator(mode="before")
     @classmethod

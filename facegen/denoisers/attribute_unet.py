@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.config.kinds import KindConfig
+from facegen.denoisers._told import time_and_vector, tokens_of
 from facegen.errors import UsageError
-from facegen.nn.blocks import SpatialAttention, feature_norm, zeroed
+from facegen.nn.blocks import Downsample, SpatialAttention, Upsample, feature_norm, zeroed
 from facegen.nn.embeddings import TimestepEmbedding
-from facegen.nn.resampling import Downsample, Upsample
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 FACTOR = 4  # halved twice on the way down
@@ -65,14 +65,7 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
             hint="--set conditioner.kind=attributes with conditioner.tokens=true; without attributes, "
             "--set denoiser.kind=unet.",
         )
-    return AttributeUNet(
-        sample.shape[0],
-        base_channels=config.base_channels,
-        num_heads=config.num_heads,
-        time_dim=config.time_dim,
-        token_dim=conditioning.token_dim,
-        vector_dim=conditioning.vector_dim,
-    )
+    return AttributeUNet(sample.shape[0], conditioning.token_dim, conditioning.vector_dim, **config.values())
 
 
 def _check_size(height: int, width: int) -> None:
@@ -99,12 +92,12 @@ class AttributeUNet(nn.Module):
     def __init__(
         self,
         sample_channels: int,
+        token_dim: int,
+        vector_dim: int | None,
         *,
         base_channels: int,
         num_heads: int,
         time_dim: int,
-        token_dim: int,
-        vector_dim: int | None,
     ) -> None:
         super().__init__()
         base, middle, top = base_channels, 2 * base_channels, 4 * base_channels
@@ -128,10 +121,8 @@ class AttributeUNet(nn.Module):
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         _check_size(x_t.shape[2], x_t.shape[3])
-        if conditioning.tokens is None:
-            raise ValueError("this denoiser was built for condition tokens, and got none")
-        tokens, mask = conditioning.tokens, conditioning.token_mask
-        time = self._embedding(timestep, conditioning.vector)
+        tokens, mask = tokens_of(conditioning), conditioning.token_mask
+        time = F.relu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, E)
         inc = self.inc(x_t, time, tokens, mask)
         down1 = self.down1(inc, time)
         x = self.down2(down1, time, tokens, mask)
@@ -139,14 +130,6 @@ class AttributeUNet(nn.Module):
         x = self.up1(x, time, skip=down1)
         x = self.up2(x, time, skip=inc)
         return self.out(x)
-
-    def _embedding(self, timestep: Tensor, vector: Tensor | None) -> Tensor:
-        embedding = self.time(timestep)
-        if self.vector_in is not None:
-            if vector is None:
-                raise ValueError("this denoiser was built for a conditioning vector, and got none")
-            embedding = embedding + self.vector_in(vector)
-        return F.relu(embedding)  # (B, E)
 
 
 class Stage(nn.Module):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.config.kinds import KindConfig
+from facegen.denoisers._told import time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.attention import CrossAttention, SelfAttention
 from facegen.nn.blocks import GeluMlp, SwiGluMlp, modulate
@@ -25,6 +26,7 @@ from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 MlpKind = Literal["swiglu", "gelu"]
 ModulationKind = Literal["shared", "per_block"]
+TokenUse = Literal["adaptive_norm", "cross_attention", "in_context"]
 
 
 class Config(KindConfig):
@@ -39,7 +41,7 @@ class Config(KindConfig):
     mlp_ratio: float = Field(4.0, gt=0)  # parameters as a plain MLP of this ratio has, swiglu included
     qk_norm: bool = True
     modulation: ModulationKind = "shared"
-    conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
+    conditioning: TokenUse = "adaptive_norm"
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:
@@ -56,21 +58,8 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
             give what `config.conditioning` needs.
     """
     _check(config, sample, conditioning)
-    tokens_used = config.conditioning != "adaptive_norm" and conditioning.token_dim is not None
-    hidden_dim = int(config.width * config.mlp_ratio * (2 / 3 if config.mlp == "swiglu" else 1))
     return DiffusionTransformer(
-        sample_shape=sample.shape,
-        patch_size=config.patch_size,
-        width=config.width,
-        depth=config.depth,
-        num_heads=config.num_heads,
-        mlp=config.mlp,
-        mlp_hidden_dim=max(8, 8 * round(hidden_dim / 8)),
-        qk_norm=config.qk_norm,
-        modulation=config.modulation,
-        vector_dim=conditioning.vector_dim,
-        token_dim=conditioning.token_dim if tokens_used else None,
-        token_use="in_context" if config.conditioning == "in_context" else "cross_attention",
+        sample.shape, conditioning.vector_dim, conditioning.token_dim, **config.values()
     )
 
 
@@ -106,21 +95,22 @@ class DiffusionTransformer(nn.Module):
 
     def __init__(
         self,
-        *,
         sample_shape: tuple[int, ...],
+        vector_dim: int | None,
+        token_dim: int | None,
+        *,
         patch_size: int,
         width: int,
         depth: int,
         num_heads: int,
         mlp: MlpKind,
-        mlp_hidden_dim: int,
+        mlp_ratio: float,
         qk_norm: bool,
         modulation: ModulationKind,
-        vector_dim: int | None,
-        token_dim: int | None,
-        token_use: Literal["cross_attention", "in_context"],
+        conditioning: TokenUse,
     ) -> None:
         super().__init__()
+        hidden_dim = int(width * mlp_ratio * (2 / 3 if mlp == "swiglu" else 1))
         channels, rows, columns = sample_shape
         self.patch_size = patch_size
         self.grid = (rows // patch_size, columns // patch_size)
@@ -130,16 +120,16 @@ class DiffusionTransformer(nn.Module):
         self.time = TimestepEmbedding(width)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
-        if token_dim is not None:
+        if token_dim is not None and conditioning != "adaptive_norm":
             self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
-        self.in_context = self.tokens_in is not None and token_use == "in_context"
+        self.in_context = self.tokens_in is not None and conditioning == "in_context"
         self.modulation = nn.Linear(width, 6 * width) if modulation == "shared" else None
         self.blocks = nn.ModuleList(
             TransformerBlock(
                 width,
                 num_heads,
                 mlp=mlp,
-                mlp_hidden_dim=mlp_hidden_dim,
+                mlp_hidden_dim=max(8, 8 * round(hidden_dim / 8)),
                 qk_norm=qk_norm,
                 modulation=modulation,
                 cross_attention=self.tokens_in is not None and not self.in_context,
@@ -169,11 +159,13 @@ class DiffusionTransformer(nn.Module):
                     nn.init.zeros_(parameter)
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        condition = F.silu(self._condition(timestep, conditioning))  # (B, D)
+        condition = F.silu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, D)
         shared = None if self.modulation is None else self.modulation(condition)  # (B, 6 D)
         tokens = self.patch_in(self._patchify(x_t)) + self.positions
         num_patches = tokens.shape[1]
-        context, context_mask = self._context(conditioning)
+        context = context_mask = None
+        if self.tokens_in is not None:
+            context, context_mask = self.tokens_in(tokens_of(conditioning)), conditioning.token_mask
         self_mask = None
         if self.in_context and context is not None:
             if context_mask is not None:
@@ -186,21 +178,6 @@ class DiffusionTransformer(nn.Module):
         shift, scale = self.modulation_out(condition)[:, None].chunk(2, dim=-1)
         tokens = F.layer_norm(tokens[:, :num_patches], tokens.shape[-1:])
         return self._unpatchify(self.patch_out(modulate(tokens, shift, scale)))
-
-    def _condition(self, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        condition = self.time(timestep)
-        if self.vector_in is None:
-            return condition
-        if conditioning.vector is None:
-            raise ValueError("this denoiser was built for a conditioning vector, and got none")
-        return condition + self.vector_in(conditioning.vector)
-
-    def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
-        if self.tokens_in is None:
-            return None, None
-        if conditioning.tokens is None:
-            raise ValueError("this denoiser was built for condition tokens, and got none")
-        return self.tokens_in(conditioning.tokens), conditioning.token_mask
 
     def _patchify(self, x: Tensor) -> Tensor:
         batch, channels = x.shape[:2]

@@ -8,7 +8,7 @@ Letters: B batch, C channels, H/W rows and columns, L condition tokens, D featur
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 import torch
@@ -18,18 +18,20 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from facegen.config.kinds import KindConfig
+from facegen.denoisers._told import time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import (
+    ACTIVATIONS,
     ActivationKind,
+    Downsample,
     NormKind,
     ResidualBlock,
     SpatialAttention,
-    activation,
+    Upsample,
     feature_norm,
     zeroed,
 )
 from facegen.nn.embeddings import TimestepEmbedding
-from facegen.nn.resampling import Downsample, Upsample
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
@@ -77,25 +79,7 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
             give what the configuration needs.
     """
     _check(config, sample, conditioning)
-    plan = StagePlan(
-        level_channels=tuple(config.base_channels * multiplier for multiplier in config.channel_multipliers),
-        self_attention_levels=frozenset(config.self_attention_levels),
-        cross_attention_levels=frozenset(config.cross_attention_levels if conditioning.token_dim else ()),
-        num_heads=config.num_heads,
-        norm=config.norm,
-        attention_norm="layer" if config.attention_norm == "layer" else config.norm,
-        act=config.activation,
-        dropout=config.dropout,
-        recompute=config.gradient_checkpointing,
-        token_dim=conditioning.token_dim,
-    )
-    return UNet(
-        sample.shape[0],
-        config.num_res_blocks,
-        plan,
-        patch_size=config.patch_size,
-        vector_dim=conditioning.vector_dim,
-    )
+    return UNet(sample.shape[0], conditioning.vector_dim, conditioning.token_dim, **config.values())
 
 
 def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
@@ -138,42 +122,6 @@ def _check_size(height: int, width: int, patch_size: int, num_levels: int) -> No
         )
 
 
-@dataclass(frozen=True)
-class StagePlan:
-    """What the stages of a U-Net have in common, level by level."""
-
-    level_channels: tuple[int, ...]
-    self_attention_levels: frozenset[int]
-    cross_attention_levels: frozenset[int]
-    num_heads: int
-    norm: NormKind
-    attention_norm: NormKind | Literal["layer"]
-    act: ActivationKind
-    dropout: float
-    recompute: bool
-    token_dim: int | None
-
-    @property
-    def embedding_dim(self) -> int:
-        """Width E of the embedding of time and condition."""
-        return 4 * self.level_channels[0]
-
-    def stage(self, in_channels: int, level: int) -> Stage:
-        """A residual block from `in_channels` to the channels of `level`, with that level's attention."""
-        channels = self.level_channels[level]
-        block = ResidualBlock(
-            in_channels, channels, self.embedding_dim, norm=self.norm, act=self.act, dropout=self.dropout
-        )
-        attention = SpatialAttention(
-            channels,
-            self.num_heads,
-            norm=self.attention_norm,
-            self_attention=level in self.self_attention_levels,
-            context_dim=self.token_dim if level in self.cross_attention_levels else None,
-        )
-        return Stage(block, attention, self.recompute)
-
-
 class UNet(nn.Module):
     """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
 
@@ -183,56 +131,85 @@ class UNet(nn.Module):
     def __init__(
         self,
         sample_channels: int,
-        num_res_blocks: int,
-        plan: StagePlan,
+        vector_dim: int | None,
+        token_dim: int | None,
         *,
         patch_size: int,
-        vector_dim: int | None,
+        base_channels: int,
+        channel_multipliers: Sequence[int],
+        num_res_blocks: int,
+        self_attention_levels: Collection[int],
+        cross_attention_levels: Collection[int],
+        num_heads: int,
+        norm: NormKind,
+        attention_norm: Literal["feature", "layer"],
+        activation: ActivationKind,
+        dropout: float,
+        gradient_checkpointing: bool,
     ) -> None:
         super().__init__()
         self.patch_size = patch_size
-        self.num_levels = len(plan.level_channels)
-        base, bottom = plan.level_channels[0], self.num_levels - 1
-        self.time = TimestepEmbedding(plan.embedding_dim)
-        self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, plan.embedding_dim)
-        self.embedding_activation = activation(plan.act)
+        self.num_levels = len(channel_multipliers)
+        widths = [base_channels * multiplier for multiplier in channel_multipliers]
+        embedding_dim, bottom = 4 * widths[0], self.num_levels - 1
+
+        def stage(in_channels: int, level: int) -> Stage:
+            crosses = token_dim is not None and level in cross_attention_levels
+            block = ResidualBlock(
+                in_channels, widths[level], embedding_dim, norm=norm, act=activation, dropout=dropout
+            )
+            attention = SpatialAttention(
+                widths[level],
+                num_heads,
+                norm="layer" if attention_norm == "layer" else norm,
+                self_attention=level in self_attention_levels,
+                context_dim=token_dim if crosses else None,
+            )
+            return Stage(block, attention, gradient_checkpointing)
+
+        self.time = TimestepEmbedding(embedding_dim)
+        self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, embedding_dim)
+        self.embedding_activation = ACTIVATIONS[activation]()
         # Text encoders differ in scale by orders of magnitude; attention wants features of unit scale.
         self.tokens_norm = None
-        if plan.token_dim is not None and plan.cross_attention_levels:
-            self.tokens_norm = nn.LayerNorm(plan.token_dim)
+        if token_dim is not None and cross_attention_levels:
+            self.tokens_norm = nn.LayerNorm(token_dim)
 
         patch_channels = sample_channels * patch_size**2
-        self.conv_in = nn.Conv2d(patch_channels, base, 3, padding=1)
-        skips, channels = [base], base
+        self.conv_in = nn.Conv2d(patch_channels, widths[0], 3, padding=1)
+        skips, channels = [widths[0]], widths[0]
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
-        for level, level_channels in enumerate(plan.level_channels):
+        for level, width in enumerate(widths):
             stages = nn.ModuleList()
             for _ in range(num_res_blocks):
-                stages.append(plan.stage(channels, level))
-                channels = level_channels
+                stages.append(stage(channels, level))
+                channels = width
                 skips.append(channels)
             self.down.append(stages)
             if level < bottom:
                 self.downsample.append(Downsample(channels))
                 skips.append(channels)
-        self.middle = nn.ModuleList(plan.stage(channels, bottom) for _ in range(2))
+        self.middle = nn.ModuleList(stage(channels, bottom) for _ in range(2))
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(self.num_levels)):
             stages = nn.ModuleList()
             for _ in range(num_res_blocks + 1):
-                stages.append(plan.stage(channels + skips.pop(), level))
-                channels = plan.level_channels[level]
+                stages.append(stage(channels + skips.pop(), level))
+                channels = widths[level]
             self.up.append(stages)
             if level > 0:
                 self.upsample.append(Upsample(channels))
-        self.norm_out = feature_norm(plan.norm, channels)
-        self.activation_out = activation(plan.act)
+        self.norm_out = feature_norm(norm, channels)
+        self.activation_out = ACTIVATIONS[activation]()
         self.conv_out = zeroed(nn.Conv2d(channels, patch_channels, 3, padding=1))
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         _check_size(x_t.shape[2], x_t.shape[3], self.patch_size, self.num_levels)
-        embedding = self._embedding(timestep, conditioning)
-        context, mask = self._context(conditioning)
+        embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
+        embedding = self.embedding_activation(embedding)  # (B, E)
+        context = mask = None
+        if self.tokens_norm is not None:
+            context, mask = self.tokens_norm(tokens_of(conditioning)), conditioning.token_mask
         x = self.conv_in(F.pixel_unshuffle(x_t, self.patch_size))
         skips = [x]
         for level, stages in enumerate(self.down):
@@ -250,21 +227,6 @@ class UNet(nn.Module):
             if index < len(self.upsample):
                 x = self.upsample[index](x)
         return F.pixel_shuffle(self.conv_out(self.activation_out(self.norm_out(x))), self.patch_size)
-
-    def _embedding(self, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        embedding = self.time(timestep)
-        if self.vector_in is not None:
-            if conditioning.vector is None:
-                raise ValueError("this denoiser was built for a conditioning vector, and got none")
-            embedding = embedding + self.vector_in(conditioning.vector)
-        return self.embedding_activation(embedding)  # (B, E)
-
-    def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
-        if self.tokens_norm is None:
-            return None, None
-        if conditioning.tokens is None:
-            raise ValueError("this denoiser was built for condition tokens, and got none")
-        return self.tokens_norm(conditioning.tokens), conditioning.token_mask
 
 
 class Stage(nn.Module):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
+from facegen.denoisers._told import tokens_of
 from facegen.errors import UsageError
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
@@ -137,9 +138,7 @@ class ConditionUNet(nn.Module):
     def _context(self, conditioning: Conditioning) -> tuple[Tensor | None, Tensor | None]:
         if not self.reads_tokens:
             return None, None
-        tokens, mask = conditioning.tokens, conditioning.token_mask
-        if tokens is None:
-            raise ValueError("this denoiser was built for condition tokens, and got none")
+        tokens, mask = tokens_of(conditioning), conditioning.token_mask
         if mask is not None:
             # diffusers hides by a large negative score, which hides nothing where all tokens are hidden
             tokens = tokens * mask[:, :, None]

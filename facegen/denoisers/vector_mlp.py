@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.config.kinds import KindConfig
+from facegen.denoisers._told import time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import modulate, zeroed
 from facegen.nn.embeddings import TimestepEmbedding
@@ -42,15 +43,7 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
             f"Denoiser 'vector_mlp' needs samples that are vectors (D,), not {sample.shape}.",
             hint="Encode with an autoencoder that gives vectors (vae_gan), or use denoiser unet or dit.",
         )
-    return VectorMlp(
-        sample_dim=sample.shape[0],
-        width=config.width,
-        depth=config.depth,
-        hidden_dim=max(8, round(config.width * config.mlp_ratio)),
-        dropout=config.dropout,
-        vector_dim=conditioning.vector_dim,
-        token_dim=conditioning.token_dim if conditioning.vector_dim is None else None,
-    )
+    return VectorMlp(sample.shape[0], conditioning.vector_dim, conditioning.token_dim, **config.values())
 
 
 class VectorMlp(nn.Module):
@@ -58,20 +51,21 @@ class VectorMlp(nn.Module):
 
     def __init__(
         self,
-        *,
         sample_dim: int,
-        width: int,
-        depth: int,
-        hidden_dim: int,
-        dropout: float,
         vector_dim: int | None,
         token_dim: int | None,
+        *,
+        width: int,
+        depth: int,
+        mlp_ratio: float,
+        dropout: float,
     ) -> None:
         super().__init__()
+        hidden_dim = max(8, round(width * mlp_ratio))
         self.time = TimestepEmbedding(width)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
-        if token_dim is not None:
+        if token_dim is not None and vector_dim is None:
             # Text encoders differ in scale by orders of magnitude.
             self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
         self.sample_in = nn.Linear(sample_dim, width)
@@ -81,23 +75,16 @@ class VectorMlp(nn.Module):
         self.sample_out = zeroed(nn.Linear(width, sample_dim))
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        embedding = F.silu(self.time(timestep) + self._condition(conditioning))  # (B, W)
+        embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
+        if self.tokens_in is not None:
+            tokens = self.tokens_in(tokens_of(conditioning))
+            embedding = embedding + _mean_token(tokens, conditioning.token_mask)
+        embedding = F.silu(embedding)  # (B, W)
         x = self.sample_in(x_t)
         for block in self.blocks:
             x = block(x, embedding)
         shift, scale = self.modulation_out(embedding).chunk(2, dim=1)
         return self.sample_out(modulate(self.norm_out(x), shift, scale))
-
-    def _condition(self, conditioning: Conditioning) -> Tensor | float:
-        if self.vector_in is not None:
-            if conditioning.vector is None:
-                raise ValueError("this denoiser was built for a conditioning vector, and got none")
-            return self.vector_in(conditioning.vector)
-        if self.tokens_in is not None:
-            if conditioning.tokens is None:
-                raise ValueError("this denoiser was built for condition tokens, and got none")
-            return _mean_token(self.tokens_in(conditioning.tokens), conditioning.token_mask)
-        return 0.0
 
 
 class Block(nn.Module):

@@ -14,34 +14,49 @@ timestep (B,) in [0, num_timesteps].
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
 import torch
 from torch import Generator, Tensor
 
-from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.schedules import DiscretePath, FlowPath, Path, alphas_cumprod_of, betas_of
+from facegen.diffusion.schedules import DiscretePath, FlowPath, Path, Schedule, alphas_cumprod_of, betas_of
 from facegen.diffusion.weighting import logit_normal_fractions, min_snr_weight, uniform_fractions
 from facegen.types import Prediction
 
 
-def build_process(config: DiffusionConfig) -> Process:
-    """Return the process a recipe's `diffusion` section describes."""
-    return Process(config)
-
-
+@dataclass(frozen=True)
 class Process:
-    """Path, parameterisation, timestep density and loss weight of one recipe. Holds no parameters.
+    """Path, parameterisation, timestep density and loss weight: the options of a recipe's `diffusion`."""
 
-    `last_timestep` is the noisiest timestep: num_timesteps - 1 for a discrete process and
-    num_timesteps for flow, whose timesteps are continuous.
-    """
+    parameterisation: Literal["eps", "v", "x0", "flow"]
+    schedule: Schedule
+    num_timesteps: int
+    beta_start: float
+    beta_end: float
+    timesteps: Literal["uniform", "logit_normal"]
+    logit_normal_mean: float
+    logit_normal_std: float
+    weighting: Literal["none", "min_snr"]
+    min_snr_gamma: float
 
-    def __init__(self, config: DiffusionConfig) -> None:
-        self.config = config
-        self.num_timesteps = config.num_timesteps
-        self.parameterisation = config.parameterisation
-        self.is_flow = config.parameterisation == "flow"
-        self._path = self._path_of(config)
-        self.last_timestep = self._path.last_timestep
+    @property
+    def is_flow(self) -> bool:
+        """Whether timesteps are continuous and the path is straight."""
+        return self.parameterisation == "flow"
+
+    @property
+    def last_timestep(self) -> float:
+        """The noisiest timestep: num_timesteps - 1, or num_timesteps for flow."""
+        return self._path.last_timestep
+
+    @cached_property
+    def _path(self) -> Path:
+        if self.is_flow:
+            return FlowPath(self.num_timesteps)
+        betas = betas_of(self.schedule, self.num_timesteps, self.beta_start, self.beta_end)
+        return DiscretePath(alphas_cumprod_of(betas))
 
     def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
         """Return alpha and sigma (B,) at `timestep` (B,): float64 for float64 timesteps, else float32."""
@@ -86,28 +101,22 @@ class Process:
     def loss_weight(self, timestep: Tensor) -> Tensor:
         """Return the weight (B,) float32 of each sample's squared error: 1, or min-SNR-gamma."""
         alpha, sigma = self.alpha_sigma(timestep.float())
-        if self.config.weighting == "none":
+        if self.weighting == "none":
             return torch.ones_like(alpha)
-        return min_snr_weight(alpha, sigma, self.parameterisation, self.config.min_snr_gamma)
+        return min_snr_weight(alpha, sigma, self.parameterisation, self.min_snr_gamma)
 
     def sample_timesteps(self, count: int, generator: Generator) -> Tensor:
         """Draw training timesteps (count,) float32: whole numbers if discrete, continuous for flow."""
-        if self.config.timesteps == "uniform":
+        if self.timesteps == "uniform":
             fractions = uniform_fractions(count, generator)
         else:
-            mean, std = self.config.logit_normal_mean, self.config.logit_normal_std
+            mean, std = self.logit_normal_mean, self.logit_normal_std
             fractions = logit_normal_fractions(count, generator, mean, std)
         return self._from_fractions(fractions)
 
     def noise_levels(self, count: int) -> Tensor:
         """Return `count` timesteps (count,) float32, the middles of equal parts, clean to noisy."""
         return self._from_fractions((torch.arange(count, dtype=torch.float32) + 0.5) / count)
-
-    @staticmethod
-    def _path_of(config: DiffusionConfig) -> Path:
-        if config.parameterisation == "flow":
-            return FlowPath(config.num_timesteps)
-        return DiscretePath(alphas_cumprod_of(betas_of(config)))
 
     def _from_fractions(self, fractions: Tensor) -> Tensor:
         timesteps = fractions * self.num_timesteps

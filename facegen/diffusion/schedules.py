@@ -7,13 +7,12 @@ the host; what a caller gets has float64 for float64 timesteps and float32 for a
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from facegen.config.recipe import DiffusionConfig
-
+Schedule = Literal["linear", "scaled_linear", "squared_cosine"]
 MAX_BETA = 0.999  # keeps the last step of the cosine schedule off a division by zero, as in the paper
 
 
@@ -25,16 +24,15 @@ class Path(Protocol):
     def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
-def betas_of(config: DiffusionConfig) -> Tensor:
-    """Variances beta_t (T,) float64 of a discrete diffusion process.
+def betas_of(schedule: Schedule, count: int, start: float, end: float) -> Tensor:
+    """Variances beta_t (`count`,) float64 of a discrete diffusion process.
 
     linear: Ho et al. 2020 (arXiv:2006.11239). scaled_linear: linear in sqrt(beta), Rombach et al.
     2022 (arXiv:2112.10752). squared_cosine: Nichol and Dhariwal 2021 (arXiv:2102.09672, eq. 17).
     """
-    count, start, end = config.num_timesteps, config.beta_start, config.beta_end
-    if config.schedule == "linear":
+    if schedule == "linear":
         return torch.linspace(start, end, count, dtype=torch.float64)
-    if config.schedule == "scaled_linear":
+    if schedule == "scaled_linear":
         return torch.linspace(start**0.5, end**0.5, count, dtype=torch.float64) ** 2
 
     def cosine(t: float) -> float:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from facegen.conditioners._image_encoder import load_image_encoder
-from facegen.conditioners._text_encoder import embed_captions, load_text_encoder
+from facegen.conditioners.image_features import load_image_encoder
+from facegen.conditioners.text import embed_captions, load_text_encoder
 from facegen.errors import DataError
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import storage_errors

@@ -21,8 +21,7 @@ from facegen.nn.multilabel_scores import mean_of
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import save_report
-from facegen.tasks._class_scores import class_targets
-from facegen.tasks.attribute_classification import attribute_targets
+from facegen.tasks.attribute_classification import attribute_targets, class_targets
 
 BATCH_IMAGES = 256
 

@@ -15,7 +15,7 @@ from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
 from facegen.diffusion.guidance import clipped_denoiser, guided_denoiser
-from facegen.diffusion.process import Process, build_process
+from facegen.diffusion.process import Process
 from facegen.errors import DataError, StorageError, UsageError, did_you_mean
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
 from facegen.formats.images import to_uint8, to_unit
@@ -109,7 +109,7 @@ class FaceGenerator:
         which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
         return FaceGenerator(
             module=module.to(device).eval(),
-            process=build_process(recipe.diffusion),
+            process=Process(**recipe.diffusion.values()),
             autoencoder=_autoencoder_of(checkpoint, device),
             scaling=info.scaling,
             sample_spec=sample_spec,

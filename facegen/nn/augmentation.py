@@ -12,8 +12,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from facegen.config.recipe import AugmentationConfig
-
 PARAMETERS = ("flip", "rotation", "scale", "shift_x", "shift_y", "brightness", "contrast", "saturation")
 NUM_PARAMETERS = len(PARAMETERS)
 MOVED, COLOURED = slice(1, 5), slice(5, 8)  # of PARAMETERS
@@ -24,10 +22,19 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 class Augmentation:
     """Draws what is done to each image of a batch, and does it.
 
-    Parameters (B, 8) are in [-1, 1], in units of what the configuration allows at most; 0 is "untouched".
+    Fields are the options of a recipe's `data.augmentation`. Parameters (B, 8) are in [-1, 1], in units of
+    what those allow at most; 0 is "untouched".
     """
 
-    config: AugmentationConfig
+    flip: bool
+    rotation_degrees: float
+    scale: tuple[float, float]
+    shift: float
+    brightness: float
+    contrast: float
+    saturation: float
+    probability: float
+    tell_model: bool
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Parameters (count, 8), independent per image: each operation is done with its probability."""
@@ -37,7 +44,7 @@ class Augmentation:
         unit = max(-smallest, largest) or 1.0
         amount[:, 0] = 1.0
         amount[:, 2] = (smallest + 0.5 * (amount[:, 2] + 1) * (largest - smallest)) / unit
-        probability = torch.full((NUM_PARAMETERS,), self.config.probability)
+        probability = torch.full((NUM_PARAMETERS,), self.probability)
         probability[0] = 0.5
         return torch.where((chance < probability) & self._possible(), amount, 0.0)
 
@@ -61,10 +68,10 @@ class Augmentation:
         """Each pixel is looked up where it came from: `affine_grid` wants the inverse of what is done."""
         smallest, largest = self._log_scales()
         _, rotation, scale, shift_x, shift_y = parameters[:, :5].unbind(1)
-        angle = math.radians(self.config.rotation_degrees) * rotation
+        angle = math.radians(self.rotation_degrees) * rotation
         zoom = torch.exp(-max(-smallest, largest) * scale)
         cos, sin = zoom * angle.cos(), zoom * angle.sin()
-        x, y = (2 * self.config.shift * shift for shift in (shift_x, shift_y))  # the side is 2 units long
+        x, y = (2 * self.shift * shift for shift in (shift_x, shift_y))  # the side is 2 units long
         rows = [cos, -sin, sin * y - cos * x, sin, cos, -sin * x - cos * y]
         inverse = torch.stack(rows, dim=1).view(-1, 2, 3)
         grid = F.affine_grid(inverse, list(images.shape), align_corners=False)
@@ -72,21 +79,19 @@ class Augmentation:
         return moved.clamp(-1, 1)  # bicubic interpolation overshoots at edges
 
     def _colour(self, images: Tensor, parameters: Tensor) -> Tensor:
-        config = self.config
         brightness, contrast, saturation = parameters[:, COLOURED, None, None, None].unbind(1)
-        images = images * (1 + config.contrast * contrast)
+        images = images * (1 + self.contrast * contrast)
         grey = (images * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
-        images = grey + (images - grey) * (1 + config.saturation * saturation)
-        return (images + config.brightness * brightness).clamp(-1, 1)
+        images = grey + (images - grey) * (1 + self.saturation * saturation)
+        return (images + self.brightness * brightness).clamp(-1, 1)
 
     def _log_scales(self) -> tuple[float, float]:
-        smallest, largest = self.config.scale
+        smallest, largest = self.scale
         return math.log(smallest), math.log(largest)
 
     def _possible(self) -> Tensor:
         """Which operations (8,) the configuration has at all."""
-        config = self.config
-        zoomed = config.scale != (1.0, 1.0)
-        sizes = (config.rotation_degrees, zoomed, config.shift, config.shift)
-        colours = (config.brightness, config.contrast, config.saturation)
-        return torch.tensor([bool(value) for value in (config.flip, *sizes, *colours)])
+        zoomed = self.scale != (1.0, 1.0)
+        sizes = (self.rotation_degrees, zoomed, self.shift, self.shift)
+        colours = (self.brightness, self.contrast, self.saturation)
+        return torch.tensor([bool(value) for value in (self.flip, *sizes, *colours)])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-GROUP_CHANNELS = 8  # channels per normalisation group
+from facegen.nn.blocks import group_norm, normed, zeroed
 
 
 class ResidualBlock(nn.Module):
@@ -18,17 +18,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        last = nn.Conv2d(width, width, 3, padding=1)
-        for parameter in last.parameters():
-            nn.init.zeros_(parameter)
-        self.layers = nn.Sequential(
-            _norm(width),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            _norm(width),
-            nn.SiLU(),
-            last,
-        )
+        last = zeroed(nn.Conv2d(width, width, 3, padding=1))
+        first = nn.Conv2d(width, width, 3, padding=1)
+        self.layers = nn.Sequential(*normed(group_norm(width), first), *normed(group_norm(width), last))
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x)
@@ -44,8 +36,8 @@ def build_encoder(out_channels: int, patch_size: int, widths: tuple[int, ...], b
         if level > 0:
             layers += [nn.PixelUnshuffle(2), nn.Conv2d(4 * widths[level - 1], width, 1)]
         layers += [ResidualBlock(width) for _ in range(blocks)]
-    layers += [_norm(widths[-1]), nn.SiLU(), nn.Conv2d(widths[-1], out_channels, 3, padding=1)]
-    return nn.Sequential(*layers)
+    last = nn.Conv2d(widths[-1], out_channels, 3, padding=1)
+    return nn.Sequential(*layers, *normed(group_norm(widths[-1]), last))
 
 
 def build_decoder(in_channels: int, patch_size: int, widths: tuple[int, ...], blocks: int) -> nn.Sequential:
@@ -55,14 +47,5 @@ def build_decoder(in_channels: int, patch_size: int, widths: tuple[int, ...], bl
         layers += [ResidualBlock(widths[level]) for _ in range(blocks)]
         if level > 0:
             layers += [nn.Conv2d(widths[level], 4 * widths[level - 1], 1), nn.PixelShuffle(2)]
-    layers += [
-        _norm(widths[0]),
-        nn.SiLU(),
-        nn.Conv2d(widths[0], 3 * patch_size**2, 3, padding=1),
-        nn.PixelShuffle(patch_size),
-    ]
-    return nn.Sequential(*layers)
-
-
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(max(1, width // GROUP_CHANNELS), width)
+    last = nn.Conv2d(widths[0], 3 * patch_size**2, 3, padding=1)
+    return nn.Sequential(*layers, *normed(group_norm(widths[0]), last), nn.PixelShuffle(patch_size))

@@ -1,4 +1,4 @@
-"""Building blocks of the denoisers: MLPs, modulation, residual convolution, attention over feature maps.
+"""Building blocks of the denoisers: MLPs, modulation, residual convolution, resampling, attention over maps.
 
 Letters: B batch, T tokens, L condition tokens, D features, C channels, H/W rows and columns of a map.
 """
@@ -15,6 +15,8 @@ from facegen.nn.attention import CrossAttention, SelfAttention
 
 NormKind = Literal["group", "instance"]
 ActivationKind = Literal["silu", "relu"]
+GROUP_CHANNELS = 8  # channels per normalisation group of `group_norm`
+ACTIVATIONS = {"silu": nn.SiLU, "relu": nn.ReLU}
 MAX_NORM_GROUPS = 32  # Ho et al. 2020; fewer where channels do not divide
 
 
@@ -57,9 +59,14 @@ def feature_norm(kind: NormKind, channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(groups, channels)
 
 
-def activation(kind: ActivationKind) -> nn.Module:
-    """SiLU or ReLU."""
-    return nn.SiLU() if kind == "silu" else nn.ReLU()
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm over groups of 8 channels, or one group where 8 does not divide."""
+    return nn.GroupNorm(channels // GROUP_CHANNELS if channels % GROUP_CHANNELS == 0 else 1, channels)
+
+
+def normed(norm: nn.Module, conv: nn.Module) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Layers of a pre-activation convolution: norm, SiLU, convolution (He et al. 2016, arXiv:1603.05027)."""
+    return norm, nn.SiLU(), conv
 
 
 class ResidualBlock(nn.Module):
@@ -80,7 +87,7 @@ class ResidualBlock(nn.Module):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.activation = activation(act)
+        self.activation = ACTIVATIONS[act]()
         self.norm_in = feature_norm(norm, in_channels)
         self.conv_in = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.embedding = nn.Linear(embedding_dim, 2 * out_channels)
@@ -94,6 +101,28 @@ class ResidualBlock(nn.Module):
         hidden = self.conv_in(self.activation(self.norm_in(x)))
         hidden = self.activation(modulate(self.norm_out(hidden), shift, scale))
         return self.skip(x) + self.conv_out(self.dropout(hidden))
+
+
+class Downsample(nn.Module):
+    """(B, C, H, W) -> (B, C, H/2, W/2) by a strided 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class Upsample(nn.Module):
+    """(B, C, H, W) -> (B, C, 2 H, 2 W): nearest neighbours, then a 3x3 convolution against their blocks."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class SpatialAttention(nn.Module):

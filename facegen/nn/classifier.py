@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facegen.nn.blocks import group_norm
+
 STEM_CELLS = 32  # side of the feature map that the stem hands on, whatever the image size
 POOLED_CELLS = 4
 
@@ -79,8 +81,3 @@ class ResidualBlock(nn.Module):
         hidden = self.conv1(F.silu(self.norm1(x)))
         hidden = self.conv2(F.silu(self.norm2(hidden)))
         return self.skip(self.pool(x)) + hidden
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm over groups of 8 channels, or one group where 8 does not divide."""
-    return nn.GroupNorm(channels // 8 if channels % 8 == 0 else 1, channels)

@@ -1,4 +1,4 @@
-"""Cheap changes to a batch of training images for classifiers: shifts, erased boxes, mixes of two.
+"""Cheap changes to a batch of training images: mirroring, and for classifiers shifts, erased boxes, mixes.
 
 Letters: B batch, H/W rows and columns, A targets. What `Augmentation` does is beside them, and costs more.
 """
@@ -9,6 +9,12 @@ import torch
 from torch import Generator, Tensor
 
 ERASED_SIDE = (0.125, 0.4)  # smallest and largest side of an erased box, as a share of the image's
+
+
+def mirrored(images: Tensor, generator: Generator) -> Tensor:
+    """Each image (B, 3, H, W) mirrored or not, with equal chances."""
+    chosen = torch.rand(len(images), generator=generator) < 0.5
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 def shifted(images: Tensor, max_shift: int, generator: Generator) -> Tensor:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.nn.autoencoder_blocks import ResidualBlock
-from facegen.nn.blocks import SpatialAttention, feature_norm, zeroed
+from facegen.nn.blocks import SpatialAttention, feature_norm, normed, zeroed
 
 ATTENTION_CELLS = 8  # a side: larger maps are left to convolutions
 
@@ -25,14 +25,7 @@ class ResidualDown(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(in_channels, out_channels, 1))
-        self.branch = nn.Sequential(
-            feature_norm("group", in_channels),
-            nn.SiLU(),
-            nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1),
-            feature_norm("group", out_channels),
-            nn.SiLU(),
-            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
-        )
+        self.branch = _branch(nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.skip(x) + self.branch(x)
@@ -44,18 +37,20 @@ class ResidualUp(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skip = nn.Conv2d(in_channels, out_channels, 1)
-        self.branch = nn.Sequential(
-            feature_norm("group", in_channels),
-            nn.SiLU(),
-            smooth_upsampling(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1)),
-            feature_norm("group", out_channels),
-            nn.SiLU(),
-            zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
-        )
+        up = smooth_upsampling(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1))
+        self.branch = _branch(up)
 
     def forward(self, x: Tensor) -> Tensor:
         skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="bilinear", align_corners=False)
         return skip + self.branch(x)
+
+
+def _branch(resize: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
+    """`resize` and a 3x3 convolution that starts at zero, norm and activation before each."""
+    width = resize.out_channels
+    last = zeroed(nn.Conv2d(width, width, 3, padding=1))
+    first_norm, last_norm = feature_norm("group", resize.in_channels), feature_norm("group", width)
+    return nn.Sequential(*normed(first_norm, resize), *normed(last_norm, last))
 
 
 class VectorEncoder(nn.Module):
@@ -97,12 +92,8 @@ class VectorDecoder(nn.Module):
             layers += [ResidualBlock(widths[level]) for _ in range(blocks)]
             if level > 0:
                 layers.append(ResidualUp(widths[level], widths[level - 1]))
-        layers += [
-            feature_norm("group", widths[0]),
-            nn.SiLU(),
-            smooth_upsampling(nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1)),
-        ]
-        self.layers = nn.Sequential(*layers)
+        last = smooth_upsampling(nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1))
+        self.layers = nn.Sequential(*layers, *normed(feature_norm("group", widths[0]), last))
 
     def forward(self, vectors: Tensor) -> Tensor:
         cells = self.head(vectors).unflatten(1, (-1, self.cells, self.cells))  # (B, C, h, h)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facegen.diffusion.process import Process, build_process
+from facegen.diffusion.process import Process
 from facegen.errors import UsageError
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.schedule_figure import schedule_plot
@@ -31,7 +31,7 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
     recipe = found.recipe
     if recipe.task["kind"] != "denoising":
         raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
-    process = build_process(recipe.diffusion)
+    process = Process(**recipe.diffusion.values())
     config = recipe.diffusion
     schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
     title = f"{found.name}: {'rectified flow' if process.is_flow else schedule}"

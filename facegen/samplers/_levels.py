@@ -12,8 +12,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from facegen.diffusion.process import Process
 from facegen.errors import UsageError
+from facegen.protocols import Process
 from facegen.types import Prediction
 
 

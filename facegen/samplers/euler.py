@@ -13,20 +13,15 @@ from typing import Literal
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.diffusion.process import Process
-from facegen.protocols import BoundDenoiser, StepNoise
+from facegen.protocols import BoundDenoiser, Process, StepNoise
 from facegen.samplers._levels import OdeView, moves, trailing_timesteps
 from facegen.types import SamplerStep
 
 
 class Config(KindConfig):
-    """Euler has no settings."""
+    """First-order ODE sampler, without settings."""
 
     kind: Literal["euler"] = "euler"
-
-
-class Euler:
-    """First-order ODE sampler."""
 
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
@@ -41,6 +36,5 @@ class Euler:
             yield SamplerStep(index, steps, there.timestep, x, prediction.x0)
 
 
-def build(config: Config) -> Euler:
-    """Return an Euler sampler."""
-    return Euler()
+def build(config: Config) -> Config:
+    return config

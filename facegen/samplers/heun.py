@@ -13,20 +13,15 @@ from typing import Literal
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.diffusion.process import Process
-from facegen.protocols import BoundDenoiser, StepNoise
+from facegen.protocols import BoundDenoiser, Process, StepNoise
 from facegen.samplers._levels import OdeView, moves, trailing_timesteps
 from facegen.types import SamplerStep
 
 
 class Config(KindConfig):
-    """Heun has no settings."""
+    """Second-order ODE sampler, without settings."""
 
     kind: Literal["heun"] = "heun"
-
-
-class Heun:
-    """Second-order ODE sampler."""
 
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
@@ -55,6 +50,5 @@ def _trapezoid_helps(time: float, next_time: float) -> bool:
     return next_time < 1 or time <= 4 * next_time
 
 
-def build(config: Config) -> Heun:
-    """Return a Heun sampler."""
-    return Heun()
+def build(config: Config) -> Config:
+    return config

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from facegen.conditioners._pictures import ASK_WITH_PICTURES
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
 from facegen.protocols import Progress
 from facegen.types import LabelSchema, PromptReading
-from facegen.vocabulary.prompts import read_attributes
+from facegen.vocabulary.prompts import ASK_WITH_PICTURES, read_attributes
 
 TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves
     "attributes": ("prompt", "attributes", "negative", "blend"),

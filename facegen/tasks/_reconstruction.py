@@ -1,12 +1,91 @@
-"""How well an autoencoder gives held-out images back: PSNR beside that of the mean image, and a verdict."""
+"""What the tasks that train an autoencoder on the images of a data set have in common.
+
+Letters: B batch, N held-out images, *S latent shape.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
+
+from facegen.config.kinds import KindConfig, load_kind
+from facegen.config.recipe import DataConfig
+from facegen.formats.dataset import Dataset
+from facegen.formats.images import to_uint8, to_unit
+from facegen.nn.image_mixing import mirrored
+from facegen.types import LatentMoments
 
 VALIDATION_BATCH_IMAGES = 64
 USEFUL_MARGIN_DB = 3.0  # over answering with the mean image; less is no reconstruction
+Losses = dict[str, Tensor]
+
+
+class Reconstruction:
+    """The images that the autoencoder of `autoencoder_config` learns from and is judged on.
+
+    Raises:
+        UsageError: images of a size that the autoencoder does not take.
+        DataError: a split that is missing or empty.
+    """
+
+    def __init__(self, dataset: Dataset, autoencoder_config: KindConfig, data: DataConfig) -> None:
+        self.autoencoder_config = autoencoder_config
+        self.flip = data.flip
+        self.train = dataset.split(data.train_split)
+        self.validation = dataset.split(data.validation_split)
+        self.num_examples = min(len(self.train), data.limit or len(self.train))
+        with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
+            self.latent_shape = self.build_autoencoder().latent_shape(dataset.manifest.image_size)
+
+    def build_autoencoder(self) -> Any:
+        """The autoencoder with fresh weights."""
+        return load_kind("autoencoders", self.autoencoder_config.kind).build(self.autoencoder_config)
+
+    def batch(self, indices: Tensor, generator: Generator) -> dict[str, Tensor]:
+        """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""
+        images = self.train.images(indices)
+        if self.flip:
+            images = mirrored(images, generator)
+        noise = torch.randn(len(indices), *self.latent_shape, generator=generator)
+        return {"images": images, "noise": noise}
+
+    def scores(
+        self, count: int, module: Any, device: Any, judge: Callable[[Tensor], tuple[Losses, Tensor]]
+    ) -> dict[str, Any]:
+        """Means over the first `count` held-out images of the losses, and `psnr` in dB of their 8-bit
+        reconstructions; `mean_image_psnr` is what no model at all gets, `verdict` a sentence on both.
+
+        `judge` maps images (B, 3, H, W) in [-1, 1] to losses and reconstructions; `module` is in
+        evaluation mode meanwhile.
+        """
+        count = min(count, len(self.validation))
+        images = self.validation.images(torch.arange(count))
+        sums: dict[str, float] = {}
+        psnrs = []
+        was_training = module.training
+        module.eval()
+        for chunk in images.split(VALIDATION_BATCH_IMAGES):
+            losses, y = judge(to_unit(chunk.to(device)))
+            psnrs.append(peak_signal_to_noise(chunk, to_uint8(y).cpu()))
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(chunk)
+        module.train(was_training)
+        psnr, floor = torch.cat(psnrs).mean().item(), mean_image_psnr(images)
+        return {
+            **{name: total / count for name, total in sums.items()},
+            "psnr": psnr,
+            "mean_image_psnr": floor,
+            "verdict": reconstruction_verdict(psnr, floor, count),
+        }
+
+
+def kl_divergence(moments: LatentMoments) -> Tensor:
+    """KL(N(mean, variance) || N(0, 1)) in nats, a float32 mean over images and latent entries."""
+    mean, log_variance = moments.mean.float(), moments.log_variance.float()
+    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
 
 
 def peak_signal_to_noise(a: Tensor, b: Tensor) -> Tensor:

@@ -12,37 +12,57 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
-from facegen.config.kinds import KindConfig, load_kind
+from facegen.config.kinds import KindConfig, Section
 from facegen.config.recipe import DataConfig
 from facegen.errors import DataError
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.dataset import Dataset, DatasetSplit
-from facegen.formats.images import to_uint8, to_unit
+from facegen.formats.images import to_unit
 from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from facegen.nn.perceptual import PerceptualDistance
 from facegen.protocols import Batch
-from facegen.tasks._phases import Phases
-from facegen.tasks._reconstruction import (
-    VALIDATION_BATCH_IMAGES,
-    mean_image_psnr,
-    peak_signal_to_noise,
-    reconstruction_verdict,
-)
+from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 from facegen.vocabulary.classes import class_numbers, classes_of
 
+FIRST_PHASE = "reconstruction"
 
-class PerceptualConfig(BaseModel):
+
+class Phases(Section):
+    """Share of the run at which each phase begins, on top of those before it; 1 means never."""
+
+    kl: float = Field(default=0.1, ge=0, le=1)
+    classes: float = Field(default=0.3, ge=0, le=1)
+    adversarial: float = Field(default=0.5, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Phases:
+        if not self.kl <= self.classes <= self.adversarial:
+            raise ValueError("the phases begin in the order kl, classes, adversarial")
+        return self
+
+    def at(self, done: float) -> str:
+        """Name of the phase at `done`, the share of the run in [0, 1)."""
+        begun = [name for name in Phases.model_fields if done >= getattr(self, name)]
+        return begun[-1] if begun else FIRST_PHASE
+
+    def strength(self, phase: str, done: float, ramp: float) -> float:
+        """How strongly `phase`'s losses count: 0 until it begins, then up to 1 over `ramp` of the run."""
+        begun = done - getattr(self, phase)
+        if begun <= 0:
+            return 0.0
+        return 1.0 if begun >= ramp else begun / ramp
+
+
+class PerceptualConfig(Section):
     """The network that images are compared through. None of its weights enter the checkpoint.
 
     `random_vgg16` needs no file. `weights` of `vgg16` is a file of torchvision's (.pth, .safetensors) or a
     hub name; without it torch's own cache is looked into. `classifier:RUN` is a facegen attribute classifier.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     network: str = "random_vgg16"
     weights: str | None = None
@@ -107,30 +127,27 @@ class AdversarialAutoencodingTask:
     def __init__(
         self,
         config: Config,
+        *,
         dataset: Dataset,
         autoencoder_config: KindConfig,
         data: DataConfig,
         perceptual: PerceptualDistance | None,
     ) -> None:
-        self.config, self.autoencoder_config, self.perceptual = config, autoencoder_config, perceptual
-        self.flip = data.flip
-        self.train = dataset.split(data.train_split)
-        self.validation = dataset.split(data.validation_split)
-        self.num_examples = min(len(self.train), data.limit or len(self.train))
+        self.config, self.perceptual = config, perceptual
+        self._images = images = Reconstruction(dataset, autoencoder_config, data)
+        self.num_examples = images.num_examples
         self.classes: tuple[str, ...] = ()
         if config.class_column is not None:
             labels = dataset.manifest.labels
             self.classes = classes_of(labels, config.class_column, "task.class_column")
-        self._numbers = self._class_numbers(self.train)[: self.num_examples]
-        self._held_out = self._class_numbers(self.validation)[: config.validation_images]
+        self._numbers = self._class_numbers(images.train)[: self.num_examples]
+        self._held_out = self._class_numbers(images.validation)[: config.validation_images]
         self._known_share = float((self._numbers < len(self.classes)).float().mean())
         if self.classes and self._known_share == 0:
             raise DataError(
                 f"No training image has a known class in column '{config.class_column}'.",
                 hint="Name another with --set task.class_column=..., or none: --set task.class_column=null",
             )
-        with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
-            self.latent_shape = self._build_autoencoder().latent_shape(dataset.manifest.image_size)
 
     def phase_at(self, done: float) -> str:
         """Name of the phase at `done`, the share of the run in [0, 1)."""
@@ -138,24 +155,17 @@ class AdversarialAutoencodingTask:
 
     def build_module(self) -> nn.Module:
         """Autoencoder, discriminator and class head with fresh weights."""
-        module = nn.ModuleDict(
-            {
-                "autoencoder": self._build_autoencoder(),
-                "discriminator": Discriminator(self.config.discriminator_widths),
-            }
-        )
+        parts = {
+            "autoencoder": self._images.build_autoencoder(),
+            "discriminator": Discriminator(self.config.discriminator_widths),
+        }
         if self.classes:
-            module["class_head"] = ClassHead(len(self.classes), self.latent_shape[0])
-        return module
+            parts["class_head"] = ClassHead(len(self.classes), self._images.latent_shape[0])
+        return nn.ModuleDict(parts)
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         """`images` uint8 (B, 3, H, H), mirrored at random where asked, `noise` (B, D), `classes` (B,)."""
-        images = self.train.images(indices)
-        if self.flip:
-            mirrored = torch.rand(len(indices), generator=generator) < 0.5
-            images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(-1), images)
-        noise = torch.randn(len(indices), *self.latent_shape, generator=generator)
-        return {"images": images, "noise": noise, "classes": self._numbers[indices]}
+        return {**self._images.batch(indices, generator), "classes": self._numbers[indices]}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`loss` and the parts that count at `batch["done"]`, each before its weight."""
@@ -166,7 +176,7 @@ class AdversarialAutoencodingTask:
         y = parts["autoencoder"].decode(moments.sample(batch["noise"]))
         losses = self._image_losses(x, y)
         if "kl" in weights:
-            losses["kl"] = _kl(moments.mean.float(), moments.log_variance.float())
+            losses["kl"] = kl_divergence(moments)
         if self.classes and {"classifier", "centre"} & weights.keys():
             # A constant divisor, not the batch's own count of known classes: micro-batches add up exactly.
             pair = parts["class_head"].losses(moments.mean, batch["classes"])
@@ -186,37 +196,20 @@ class AdversarialAutoencodingTask:
         "loss" is the reconstruction and perceptual part with its full weight, which no phase changes.
         """
         parts: Any = module
-        count = min(self.config.validation_images, len(self.validation))
-        images = self.validation.images(torch.arange(count))
-        sums: dict[str, float] = {}
-        psnrs, answers = [], []
-        was_training = module.training
-        module.eval()
-        for chunk in images.split(VALIDATION_BATCH_IMAGES):
-            x = to_unit(chunk.to(device))
+        answers: list[Tensor] = []
+
+        def judge(x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
             moments = parts["autoencoder"].encode(x)
             y = parts["autoencoder"].decode(moments.mean)
-            losses = self._image_losses(x, y)
-            losses["kl"] = _kl(moments.mean.float(), moments.log_variance.float())
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(chunk)
-            psnrs.append(peak_signal_to_noise(chunk, to_uint8(y).cpu()))
             if self.classes:
                 answers.append(parts["class_head"](moments.mean).argmax(1).cpu())
-        module.train(was_training)
-        means = {name: total / count for name, total in sums.items()}
-        loss = means["reconstruction"] + self.config.perceptual_weight * means.get("perceptual", 0.0)
-        psnr, floor = torch.cat(psnrs).mean().item(), mean_image_psnr(images)
-        scores = self._class_scores(torch.cat(answers)) if answers else {}
-        verdict = " ".join([reconstruction_verdict(psnr, floor, count), *_told(scores)])
-        return {
-            "loss": loss,
-            **means,
-            "psnr": psnr,
-            "mean_image_psnr": floor,
-            **scores,
-            "verdict": verdict,
-        }
+            return {**self._image_losses(x, y), "kl": kl_divergence(moments)}, y
+
+        scores = self._images.scores(self.config.validation_images, module, device, judge)
+        loss = scores["reconstruction"] + self.config.perceptual_weight * scores.get("perceptual", 0.0)
+        classes = self._class_scores(torch.cat(answers)) if answers else {}
+        verdict = " ".join([scores.pop("verdict"), *_told(classes)])
+        return {"loss": loss, **scores, **classes, "verdict": verdict}
 
     def _image_losses(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
         error, config = y.float() - x, self.config
@@ -225,9 +218,6 @@ class AdversarialAutoencodingTask:
         if self.perceptual is not None and config.perceptual_weight > 0:
             losses["perceptual"] = self.perceptual.to(x.device)(x, y).mean()
         return losses
-
-    def _build_autoencoder(self) -> Any:
-        return load_kind("autoencoders", self.autoencoder_config.kind).build(self.autoencoder_config)
 
     def _class_numbers(self, split: DatasetSplit) -> Tensor:
         """(N,) int64; all of them 0, which counts as unknown, where there are no classes."""
@@ -247,21 +237,7 @@ class AdversarialAutoencodingTask:
         return {"class_accuracy": accuracy, "class_majority": majority}
 
 
-def build(
-    config: Config,
-    *,
-    dataset: Dataset,
-    autoencoder_config: KindConfig,
-    data: DataConfig,
-    perceptual: PerceptualDistance | None,
-) -> AdversarialAutoencodingTask:
-    """The task of training the VAE-GAN whose autoencoder `autoencoder_config` describes on `dataset`."""
-    return AdversarialAutoencodingTask(config, dataset, autoencoder_config, data, perceptual)
-
-
-def _kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) || N(0, 1)) in nats, a mean over images and latent entries."""
-    return 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+build = AdversarialAutoencodingTask
 
 
 def _told(scores: dict[str, float]) -> list[str]:

@@ -2,11 +2,13 @@
 
 One yes/no answer per attribute; or one per class of `class_column`, of which the surest is taken. Both are
 calibrated on the held-out images (`nn/calibration.py`).
+
+Letters: N images, A attributes, K classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -22,10 +24,9 @@ from facegen.formats.images import to_unit
 from facegen.nn.augmentation import Augmentation
 from facegen.nn.calibration import calibration_error, cross_fitted, fit_calibration
 from facegen.nn.classifier import MultiLabelResNet
-from facegen.nn.image_mixing import erased, mixed, shifted
+from facegen.nn.image_mixing import erased, mirrored, mixed, shifted
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
-from facegen.tasks._class_scores import class_scores, class_targets, class_verdict
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
@@ -46,29 +47,6 @@ class Config(KindConfig):
     max_shift_pixels: int = Field(0, ge=0)
     mixup: float = Field(0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
     erase_probability: float = Field(0.0, ge=0, le=1)
-
-
-def build(
-    config: Config,
-    *,
-    labels: LabelSchema,
-    image_size: int,
-    train: DatasetSplit,
-    validation: DatasetSplit,
-    flip: bool = False,
-    augmentation: Augmentation | None = None,
-    limit: int | None = None,
-) -> AttributeClassification:
-    """The task over a split to train on (its first `limit` images) and one to score and calibrate on.
-
-    Raises:
-        UsageError: `attributes` or `class_column` names what the data set does not have.
-        DataError: no attributes, a single class, an empty split, or no known label.
-    """
-    outputs = classified_labels(config, labels)
-    return AttributeClassification(
-        config, outputs, image_size, train, validation, flip=flip, augmentation=augmentation, limit=limit
-    )
 
 
 def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:
@@ -137,23 +115,27 @@ def attribute_targets(frame: pd.DataFrame, attributes: tuple[str, ...]) -> Tenso
 class AttributeClassification:
     """`TrainingTask` that minimises binary cross-entropy over the known labels.
 
-    `attributes` is what the outputs stand for: attributes, or the classes of `config.class_column`.
+    It is trained on the first `limit` images of `train`, scored and calibrated on `validation`.
+
+    Raises:
+        UsageError: `attributes` or `class_column` names what the data set does not have.
+        DataError: no attributes, a single class, an empty split, or no known label.
     """
 
     def __init__(
         self,
         config: Config,
-        attributes: tuple[str, ...],
+        *,
+        labels: LabelSchema,
         image_size: int,
         train: DatasetSplit,
         validation: DatasetSplit,
-        *,
         flip: bool = False,
         augmentation: Augmentation | None = None,
         limit: int | None = None,
     ) -> None:
         self.config = config
-        self.attributes = attributes
+        self.attributes = classified_labels(config, labels)  # or classes: what the outputs stand for
         self.image_size = image_size
         self.flip, self._augmentation = flip, augmentation
         self._train, self._validation = train, validation
@@ -190,8 +172,7 @@ class AttributeClassification:
         """Images (B, 3, H, W) in [-1, 1] and targets (B, A), with all that training does to them."""
         images, targets = self._train.images(indices), self._targets[indices]
         if self.flip:
-            mirrored = torch.rand(len(indices), generator=generator) < 0.5
-            images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
+            images = mirrored(images, generator)
         if self.config.max_shift_pixels:
             images = shifted(images, self.config.max_shift_pixels, generator)
         images = to_unit(images)
@@ -258,6 +239,9 @@ class AttributeClassification:
         }
 
 
+build = AttributeClassification
+
+
 def calibrated_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Scores]:
     """Scores of calibrated logits (N, A), and the calibration itself, by attribute.
 
@@ -291,6 +275,54 @@ def verdict(scores: dict[str, Scores], num_images: int) -> str:
         f"on {num_images:,} held-out images; weakest: {worst} {known[worst]:.1%}."
     )
     return sentence if balanced > GUESSING else f"No better than guessing: {sentence}"
+
+
+def class_targets(values: Iterable[str | None], names: Sequence[str]) -> Tensor:
+    """One-vs-rest targets (N, K) float32: 1 the image's class, 0 the others; NaN where it is unknown."""
+    index: dict[str | None, int] = {name: number for number, name in enumerate(names)}
+    found = torch.tensor([index.get(value, -1) for value in values], dtype=torch.int64)
+    targets = F.one_hot(found.clamp(min=0), len(names)).float()
+    targets[found < 0] = torch.nan
+    return targets
+
+
+def class_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Any]:
+    """Scores of the likeliest class: `accuracy`, `balanced_accuracy` (mean recall), `majority`, `classes`.
+
+    Args:
+        logits: (N, K); the largest of a row is the answer.
+        targets: (N, K) one-hot, or NaN in a whole row that counts nowhere.
+
+    `classes` holds for each class its one-vs-rest scores, with its `recall` and its `share` of the images.
+    A recall is None for a class that the images do not have.
+    """
+    known = ~torch.isnan(targets).any(1)
+    truth, answer = targets[known].argmax(1), logits[known].argmax(1)
+    right = truth == answer
+    each = multilabel_scores(logits, targets, names)
+    for number, name in enumerate(names):
+        of_class = truth == number
+        each[name]["recall"] = float(right[of_class].float().mean()) if of_class.any() else None
+        each[name]["share"] = float(of_class.float().mean())
+    return {
+        "accuracy": float(right.float().mean()),
+        "balanced_accuracy": mean_of(each, "recall"),
+        "auc": mean_of(each, "auc"),
+        "majority": max(float(scores["share"] or 0.0) for scores in each.values()),
+        "classes": each,
+    }
+
+
+def class_verdict(scores: dict[str, Any], column: str, num_images: int) -> str:
+    """One sentence: how often the class is right, beside what always giving the commonest would score."""
+    recalls = {name: one["recall"] for name, one in scores["classes"].items() if one["recall"] is not None}
+    worst = min(recalls, key=lambda name: recalls[name])
+    sentence = (
+        f"'{column}' right on {scores['accuracy']:.1%} of {num_images:,} held-out images, {len(recalls)} "
+        f"classes (always the commonest: {scores['majority']:.1%}); weakest: {worst} {recalls[worst]:.1%}."
+    )
+    better = scores["accuracy"] > scores["majority"]
+    return sentence if better else f"No better than always the commonest class: {sentence}"
 
 
 def _positive_rates(targets: Tensor) -> Tensor:

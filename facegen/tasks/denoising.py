@@ -1,13 +1,13 @@
-"""Training a denoiser on latents or pixels: noise them, predict the target, compare in float32.
+"""Training a denoiser on stored latents or on pixels: noise them, predict the target, compare in float32.
 
-Letters: B batch, N validation examples, *S sample shape.
+Letters: B batch, N examples, *S sample shape, K numbers that describe an augmentation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from pydantic import Field
@@ -15,9 +15,16 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.process import Process
-from facegen.errors import UsageError
-from facegen.protocols import Batch, Conditioner, SampleConditioner
-from facegen.tasks._sample_sources import Samples
+from facegen.errors import DataError, UsageError
+from facegen.formats.dataset import DatasetSplit
+from facegen.formats.images import to_unit
+from facegen.formats.latents import LatentSplit, LatentStore
+from facegen.nn.augmentation import Augmentation
+from facegen.protocols import Autoencoder, Batch, Conditioner, SampleConditioner
+from facegen.types import LatentScaling
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NUM_NOISE_LEVELS = 10
 VALIDATION_BATCH = 256
@@ -31,52 +38,157 @@ class Config(KindConfig):
     validation_examples: int = Field(256, ge=1)
 
 
-def build(
-    config: Config,
-    *,
-    train: Samples,
-    validation: Samples,
-    limit: int | None,
-    process: Process,
-    conditioner: Conditioner,
-    build_denoiser: Callable[[], nn.Module],
-    num_told: int = 0,
-) -> DenoisingTask:
-    """The task of training `build_denoiser()` and `conditioner` on the first `limit` examples of `train`.
+@dataclass(frozen=True)
+class Drawn:
+    """Clean samples `x0` (B, *S) in the denoiser's scaled space, and what was done to each image (B, K)
+    where the model is to be told."""
 
-    `num_told` is how many numbers K the model is told about the augmentation of each example.
+    x0: Tensor
+    augmentation: Tensor | None = None
+
+
+class Samples(Protocol):
+    """One split of whatever is diffused. All randomness comes from the generator that is handed in."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Labels, a row an example."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
+        """Examples `indices` (B,) for training, mirrored and augmented as asked."""
+        ...
+
+    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
+        """Examples (B, *S) for scoring: nothing is done to them."""
+        ...
+
+    def means(self, indices: Tensor) -> Tensor:
+        """The examples without the noise of a posterior (B, *S)."""
+        ...
+
+
+class LatentSamples:
+    """Scaled latents, drawn from the stored moments."""
+
+    def __init__(self, split: LatentSplit, scaling: LatentScaling, *, flip: bool = False) -> None:
+        self._split, self._scaling, self._flip = split, scaling, flip
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self._split.frame
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
+        flipped = torch.rand(len(indices), generator=generator) < 0.5 if self._flip else None
+        return Drawn(self._sampled(indices, generator, flipped))
+
+    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
+        return self._sampled(indices, generator, None)
+
+    def means(self, indices: Tensor) -> Tensor:
+        return self._scaling.apply(self._split.gather(indices).mean)
+
+    def _sampled(self, indices: Tensor, generator: Generator, flipped: Tensor | None) -> Tensor:
+        moments = self._split.gather(indices, flipped)
+        return self._scaling.apply(moments.sample(torch.randn(moments.mean.shape, generator=generator)))
+
+
+class PixelSamples:
+    """Images as [-1, 1] pixels, in colour or grey as `autoencoder` (an identity) gives them.
+
+    `augmentation` is drawn anew each time an image is; held-out images are never augmented.
+    """
+
+    def __init__(
+        self,
+        split: DatasetSplit,
+        autoencoder: Autoencoder,
+        *,
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        self._split, self._autoencoder, self._augmentation = split, autoencoder, augmentation
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        return self._split.frame
+
+    def __len__(self) -> int:
+        return len(self._split)
+
+    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
+        images, augmentation = to_unit(self._split.images(indices)), self._augmentation
+        if augmentation is None:
+            return Drawn(self._autoencoder.encode(images).mean)
+        parameters = augmentation.draw(len(indices), generator)
+        x0 = self._autoencoder.encode(augmentation.apply(images, parameters)).mean
+        return Drawn(x0, parameters if augmentation.tell_model else None)
+
+    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
+        return self.means(indices)
+
+    def means(self, indices: Tensor) -> Tensor:
+        return self._autoencoder.encode(to_unit(self._split.images(indices))).mean
+
+
+def latent_samples(latents: LatentStore, split: str, *, flip: bool = False) -> LatentSamples:
+    """One split of a latent folder.
 
     Raises:
-        UsageError: there is something to tell, and the conditioner gives no vector to add it to.
+        DataError: the split is missing or empty.
+        UsageError: flips asked for that were not encoded.
     """
-    if num_told and conditioner.spec.vector_dim is None:
+    if flip and not latents.index.flips:
         raise UsageError(
-            "data.augmentation.tell_model needs a conditioner that gives a vector, and this one gives none.",
-            hint="--set conditioner.kind=class_label where the data has classes, "
-            "otherwise --set data.augmentation.tell_model=false",
+            "data.flip is on, but these latents were encoded without their mirror images.",
+            hint="Encode again with --flips, or train with --set data.flip=false.",
         )
-    return DenoisingTask(config, train, validation, limit, process, conditioner, build_denoiser, num_told)
+    examples = latents.split(split)
+    if len(examples) == 0:
+        raise DataError(
+            f"The latents have no examples in their '{split}' split.",
+            hint="Choose another with --set data.train_split=... or data.validation_split=..., "
+            "or prepare the data again with --splits.",
+        )
+    return LatentSamples(examples, latents.index.scaling, flip=flip)
 
 
 class DenoisingTask:
-    """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner)`.
+    """`TrainingTask` of `build_denoiser()` and `conditioner` on the first `limit` examples of `train`.
+
+    Its module is `ModuleDict(denoiser, conditioner)`.
 
     Where the model is told about augmentation, a bias-free linear layer "augmentation" adds that to the
     conditioning vector (Karras et al. 2022, arXiv:2206.00364, appendix F.2). Zero means untouched, so that
-    validation and sampling need neither the numbers nor the layer.
+    validation and sampling need neither the numbers nor the layer. `num_told` is K, how many there are.
+
+    Raises:
+        UsageError: there is something to tell, and the conditioner gives no vector to add it to.
     """
 
     def __init__(
         self,
         config: Config,
+        *,
         train: Samples,
         validation: Samples,
         limit: int | None,
         process: Process,
         conditioner: Conditioner,
         build_denoiser: Callable[[], nn.Module],
-        num_told: int,
+        num_told: int = 0,
     ) -> None:
+        if num_told and conditioner.spec.vector_dim is None:
+            raise UsageError(
+                "data.augmentation.tell_model needs a conditioner that gives a vector, "
+                "and this one gives none.",
+                hint="--set conditioner.kind=class_label where the data has classes, "
+                "otherwise --set data.augmentation.tell_model=false",
+            )
         self._process, self._conditioner, self._build_denoiser = process, conditioner, build_denoiser
         self._train, self._num_told = train, num_told
         # A conditioner that looks at the sample has nothing to prepare from the labels.
@@ -189,6 +301,9 @@ class DenoisingTask:
             for name, value in errors.items():
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + value.sum()
         return {name: (total / count).item() for name, total in totals.items()}
+
+
+build = DenoisingTask
 
 
 def _trivial(process: Process, batch: Batch, mean: Tensor) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -23,7 +23,7 @@ from facegen.models.generator import FaceGenerator
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner, TrainingTask
-from facegen.tasks._sample_sources import PixelSamples, Samples, latent_samples
+from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
 from facegen.training.checkpointing import ModelCard
 from facegen.training.data_order import seed_for
 from facegen.training.previews import denoising_preview, reconstruction_preview
@@ -111,7 +111,7 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         train=dataset.split(recipe.data.train_split),
         validation=dataset.split(recipe.data.validation_split),
         flip=recipe.data.flip,
-        augmentation=None if augmentation is None else Augmentation(augmentation),
+        augmentation=None if augmentation is None else Augmentation(**augmentation.values()),
         limit=recipe.data.limit,
     )
     return WiredTask(task, _card(recipe, dataset))
@@ -160,7 +160,7 @@ def _wire_denoising(recipe: Recipe) -> WiredTask:
         train=diffused.train,
         validation=diffused.validation,
         limit=recipe.data.limit,
-        process=build_process(recipe.diffusion),
+        process=Process(**recipe.diffusion.values()),
         conditioner=conditioner,
         build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
             denoiser, sample, conditioner.spec
@@ -228,7 +228,7 @@ def _pixels(recipe: Recipe) -> _Diffused:
         )
     loaded = load_autoencoder("identity-grey" if section.grey else "identity")
     shape = loaded.module.latent_shape(manifest.image_size)
-    augmentation = None if data.augmentation is None else Augmentation(data.augmentation)
+    augmentation = None if data.augmentation is None else Augmentation(**data.augmentation.values())
     return _Diffused(
         train=PixelSamples(dataset.split(data.train_split), loaded.module, augmentation=augmentation),
         validation=PixelSamples(dataset.split(data.validation_split), loaded.module),
@@ -276,7 +276,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
     def generator(module: nn.Module) -> FaceGenerator:
         return FaceGenerator(
             module=module,
-            process=build_process(recipe.diffusion),
+            process=Process(**recipe.diffusion.values()),
             autoencoder=autoencoder,
             scaling=diffused.scaling,
             sample_spec=SampleSpec(diffused.sample_shape),

@@ -18,6 +18,7 @@ from facegen.vocabulary.words import (
     attribute_words,
 )
 
+ASK_WITH_PICTURES = "Ask with photos: --like PHOTO for variations, --between A B for what lies between two."
 Words = tuple[str, ...]
 Meaning = dict[str, float]  # label -> +1 or -1; a class value is "race=Asian"
 _BREAK = ","  # a token of its own: ends the reach of a negation

@@ -3,12 +3,12 @@ import torch
 
 from facegen.config.recipe import DiffusionConfig
 from facegen.diffusion.guidance import TWO_PASSES_FROM, clipped_denoiser, guided_denoiser
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.samplers.ddim import Config as DdimConfig
 from facegen.samplers.ddim import build as build_ddim
 from facegen.types import Conditioning
 
-PROCESS = build_process(DiffusionConfig())
+PROCESS = Process(**DiffusionConfig().values())
 
 
 class Network:
@@ -69,7 +69,7 @@ def test_large_batches_on_a_cpu_take_two_passes_with_the_same_result():
 
 
 def test_clipping_bounds_x0_and_keeps_the_state_explained():
-    process = build_process(DiffusionConfig(parameterisation="x0"))
+    process = Process(**DiffusionConfig(parameterisation="x0").values())
     denoiser = guided_denoiser(lambda x_t, t, _: 3 * x_t, process, Conditioning(), Conditioning(), 1.0)
     x_t, timestep = torch.linspace(-1, 1, 8).view(4, 2), torch.full((4,), 300.0)
     clipped = clipped_denoiser(denoiser, process, 1.0)(x_t, timestep)
@@ -79,7 +79,7 @@ def test_clipping_bounds_x0_and_keeps_the_state_explained():
 
 def test_clipping_keeps_squared_cosine_from_blowing_up_where_eps_is_a_little_wrong():
     """Data N(0, 0.5²); the network is the exact answer times 1.01."""
-    process = build_process(DiffusionConfig(schedule="squared_cosine"))
+    process = Process(**DiffusionConfig(schedule="squared_cosine").values())
 
     def network(x_t, timestep, _):
         alpha, sigma = (value.view(-1, 1) for value in process.alpha_sigma(timestep))

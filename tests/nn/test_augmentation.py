@@ -25,7 +25,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def augmentation(**settings: Any) -> Augmentation:
-    return Augmentation(AugmentationConfig(**settings))
+    return Augmentation(**AugmentationConfig(**settings).values())
 
 
 def images(count: int, size: int = 8) -> Tensor:

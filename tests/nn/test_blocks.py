@@ -2,14 +2,15 @@ import pytest
 import torch
 
 from facegen.nn.blocks import (
+    Downsample,
     GeluMlp,
     ResidualBlock,
     SpatialAttention,
     SwiGluMlp,
+    Upsample,
     feature_norm,
     modulate,
 )
-from facegen.nn.resampling import Downsample, Upsample
 
 
 @pytest.mark.parametrize(("channels", "groups"), [(64, 32), (48, 24), (20, 20), (7, 7), (74, 2)])

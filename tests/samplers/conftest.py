@@ -8,7 +8,7 @@ import torch
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 
 DIM = 6
 
@@ -34,7 +34,7 @@ def make(kind, **settings):
 
 def walk(sampler, steps, **diffusion):
     """facegen's steps, from `start`."""
-    process = build_process(DiffusionConfig(**diffusion))
+    process = Process(**DiffusionConfig(**diffusion).values())
 
     def denoiser(x, timestep):
         return process.prediction(network(x, timestep), x, timestep)

@@ -11,7 +11,7 @@ import torch
 
 from facegen.config.kinds import kinds_of, load_kind
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.types import Prediction
 
 MU = torch.tensor([0.7, -0.4, 0.1], dtype=torch.float64)
@@ -72,7 +72,7 @@ def moments(kind, settings, steps, process):
 def test_the_sampler_recovers_mean_and_covariance(kind, settings, steps, tolerance, diffusion):
     if settings.get("spacing") == "leading" and diffusion.get("parameterisation") == "flow":
         pytest.skip("leading spacing is refused for flow")
-    mean, covariance = moments(kind, settings, steps, build_process(DiffusionConfig(**diffusion)))
+    mean, covariance = moments(kind, settings, steps, Process(**DiffusionConfig(**diffusion).values()))
     assert float((mean - MU).abs().max()) < tolerance
     assert float((covariance - SIGMA).abs().max()) < tolerance
 
@@ -81,7 +81,7 @@ def test_the_sampler_recovers_mean_and_covariance(kind, settings, steps, toleran
 @pytest.mark.parametrize("parameterisation", ["eps", "flow"])
 def test_the_steps_count_up_to_a_clean_sample(kind, parameterisation):
     found = load_kind("samplers", kind)
-    process = build_process(DiffusionConfig(parameterisation=parameterisation))
+    process = Process(**DiffusionConfig(parameterisation=parameterisation).values())
     noise = torch.randn(2, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     walk = found.build(found.Config()).trajectory(oracle(process), noise, 7, process, lambda index: noise)
     steps = list(walk)
@@ -95,6 +95,6 @@ def test_the_steps_count_up_to_a_clean_sample(kind, parameterisation):
 @pytest.mark.parametrize("kind", ["euler", "heun", "dpmpp_2m"])
 @pytest.mark.parametrize("parameterisation", ["eps", "flow"])
 def test_twice_the_steps_come_closer(kind, parameterisation):
-    process = build_process(DiffusionConfig(parameterisation=parameterisation))
+    process = Process(**DiffusionConfig(parameterisation=parameterisation).values())
     errors = [float((moments(kind, {}, steps, process)[1] - SIGMA).abs().max()) for steps in (20, 40, 80)]
     assert errors[0] > errors[1] > errors[2]

@@ -6,7 +6,7 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import parse_recipe
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
 from facegen.models.generator import FaceGenerator
 from facegen.types import LabelSchema, LatentScaling, SampleSpec
@@ -54,7 +54,7 @@ def tiny_generator(recipe=None, autoencoder=None):
     recipe = recipe or tiny_recipe()
     return FaceGenerator(
         module=tiny_module(recipe).eval(),
-        process=build_process(recipe.diffusion),
+        process=Process(**recipe.diffusion.values()),
         autoencoder=autoencoder or load_autoencoder("identity").module,
         scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
         sample_spec=SampleSpec(SHAPE),

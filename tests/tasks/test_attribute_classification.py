@@ -54,7 +54,12 @@ def task_of(
     settings = {"kind": "attribute_classification", "widths": [8, 16], **config}
     split: Any = train
     return AttributeClassification(
-        kind_config("tasks", settings), ATTRIBUTES, 32, split, validation or split, flip=flip
+        kind_config("tasks", settings),
+        labels=LabelSchema(ATTRIBUTES),
+        image_size=32,
+        train=split,
+        validation=validation or split,
+        flip=flip,
     )
 
 

@@ -12,7 +12,8 @@ from facegen.autoencoders.compact import Config as CompactConfig
 from facegen.autoencoders.identity import Config as IdentityConfig
 from facegen.config.recipe import DataConfig
 from facegen.errors import DataError, UsageError
-from facegen.tasks.autoencoding import AutoencodingTask, Config, build, peak_signal_to_noise
+from facegen.tasks._reconstruction import peak_signal_to_noise
+from facegen.tasks.autoencoding import AutoencodingTask, Config, build
 from facegen.types import LatentMoments
 
 COMPACT = CompactConfig(widths=(8, 16), encoder_blocks=1, decoder_blocks=1)

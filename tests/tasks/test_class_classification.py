@@ -11,8 +11,14 @@ import torch
 from facegen.config.composition import compose
 from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
-from facegen.tasks._class_scores import class_scores, class_targets, class_verdict
-from facegen.tasks.attribute_classification import AttributeClassification, build, classified_labels
+from facegen.tasks.attribute_classification import (
+    AttributeClassification,
+    build,
+    class_scores,
+    class_targets,
+    class_verdict,
+    classified_labels,
+)
 from facegen.types import LabelSchema
 
 NAMES = ("Asian", "Black", "White")

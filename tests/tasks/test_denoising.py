@@ -11,14 +11,17 @@ from support.training_parts import denoising_recipe, write_latents
 from torch import Generator, Tensor, nn
 
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import build_process
+from facegen.diffusion.process import Process
 from facegen.errors import DataError, UsageError
 from facegen.formats.latents import LatentStore
-from facegen.tasks._sample_sources import latent_samples
-from facegen.tasks.denoising import Config, DenoisingTask, build
+from facegen.tasks.denoising import Config, DenoisingTask, build, latent_samples
 from facegen.types import Conditioning, SampleSpec
 
 PARAMETERISATIONS = ["eps", "v", "x0", "flow"]
+
+
+def process_of(**settings: Any) -> Process:
+    return Process(**DiffusionConfig(**settings).values())
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ class MeanDenoiser(nn.Module):
     def __init__(self, task: DenoisingTask, parameterisation: str) -> None:
         super().__init__()
         self.mean = task._mean
-        self.process = build_process(DiffusionConfig.model_validate({"parameterisation": parameterisation}))
+        self.process = process_of(parameterisation=parameterisation)
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         alpha, sigma = (v.view(-1, 1, 1, 1) for v in self.process.alpha_sigma(timestep))
@@ -65,7 +68,7 @@ def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.
         train=latent_samples(latents, data.train_split, flip=data.flip),
         validation=latent_samples(latents, data.validation_split),
         limit=data.limit,
-        process=build_process(DiffusionConfig.model_validate({"parameterisation": parameterisation})),
+        process=process_of(parameterisation=parameterisation),
         conditioner=build_conditioner(
             ConditionerConfig(dim=4), latents.index.labels, SampleSpec(latents.index.sample_shape)
         ),
@@ -92,7 +95,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
     task = make(latents, parameterisation, value=0.25)
     module = task.build_module()
     batch = task.batch(torch.arange(8), Generator().manual_seed(0))
-    process = build_process(DiffusionConfig.model_validate({"parameterisation": parameterisation}))
+    process = process_of(parameterisation=parameterisation)
     target = process.target(batch["x0"], batch["noise"], batch["timestep"])
     loss = task.losses(module, batch)["loss"]
     assert loss.item() == pytest.approx((target - 0.25).square().mean().item(), rel=1e-5)
@@ -105,7 +108,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
 
 def test_weighting_reaches_the_loss(latents: LatentStore) -> None:
     task = make(latents, "eps")
-    task._process = build_process(DiffusionConfig(weighting="min_snr", parameterisation="eps"))
+    task._process = process_of(weighting="min_snr", parameterisation="eps")
     batch = task.batch(torch.arange(16), Generator().manual_seed(0))
     per_sample = batch["noise"].square().flatten(1).mean(1)
     expected = (per_sample * task._process.loss_weight(batch["timestep"])).mean()

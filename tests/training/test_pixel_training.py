@@ -19,7 +19,7 @@ from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
 from facegen.models.generator import FaceGenerator
 from facegen.nn.augmentation import Augmentation
-from facegen.tasks._sample_sources import PixelSamples
+from facegen.tasks.denoising import PixelSamples
 from facegen.training.data_order import batch_indices, generator_for
 from facegen.training.train import train
 from facegen.training.wiring import wire_task
@@ -101,7 +101,7 @@ def test_validation_is_never_augmented(dataset: Path) -> None:
     kept = to_unit(validation.images(indices))
     assert recipe.data.augmentation is not None
     colour = load_autoencoder("identity").module
-    even_so = PixelSamples(validation, colour, augmentation=Augmentation(recipe.data.augmentation))
+    even_so = PixelSamples(validation, colour, augmentation=Augmentation(**recipe.data.augmentation.values()))
     assert torch.equal(even_so.held_out(indices, torch.Generator()), kept)
     assert not torch.equal(even_so.draw(indices, torch.Generator()).x0, kept)
     for image in task._validation["x0"]:

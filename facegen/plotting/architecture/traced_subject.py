@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import FAMILY_OF_SECTION, Recipe
-from facegen.datasets._avatar_style import ATTRIBUTES as AVATAR_ATTRIBUTES
+from facegen.datasets.avatars import ATTRIBUTES as AVATAR_ATTRIBUTES
 from facegen.datasets.utkface import AGE_GROUPS, GENDERS, RACES
 from facegen.formats.checkpoint import CheckpointInfo, load_checkpoint
 from facegen.nn.augmentation import NUM_PARAMETERS
