@@ -19,6 +19,7 @@ from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import SampleConditioner
+from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +37,13 @@ class LabelledRecords:
     frame: pd.DataFrame
     dataset: Dataset | None = None
     latents: LatentStore | None = None
+
+    @property
+    def labels(self) -> LabelSchema:
+        """Which labels the records carry."""
+        if self.dataset is not None:
+            return self.dataset.manifest.labels
+        return LabelSchema() if self.latents is None else self.latents.index.labels
 
     @property
     def dataset_fingerprint(self) -> str | None:
