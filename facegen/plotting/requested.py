@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from facegen.config.recipe import SamplingConfig
@@ -21,8 +20,9 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist
 from facegen.sampling.plan import Plan, plan_of
-from facegen.sampling.request import check_takes, say_reading
-from facegen.sampling.sample import SampleOptions, check_sampling, sampling_settings
+from facegen.sampling.records import sampling_settings
+from facegen.sampling.request import read_terms
+from facegen.sampling.sample import SampleOptions, check_sampling
 from facegen.types import Blend
 
 
@@ -60,7 +60,9 @@ class Requested:
         options = options or SampleOptions()
         check_sampling(options)
         generator = FaceGenerator.load(run, options.device, options.weights)
-        settings = sampling_settings(generator.recipe.sampling, options)
+        settings = sampling_settings(
+            generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
+        )
         return Requested(Path(run), generator, settings, options, progress or SilentProgress())
 
     @property
@@ -89,9 +91,8 @@ class Requested:
 
     def draw(self, inputs: Tensor | Blend, seeds: Sequence[Seed], title: str = "Sampling") -> np.ndarray:
         """Finished faces, uint8 (B, H, W, 3)."""
-        artist = Artist(self.generator, self.settings, None)
-        batches = [images for _, images in artist.draw(inputs, seeds, title, self.progress)]
-        return pictures(torch.cat(batches))
+        artist = Artist(self.generator, self.settings)
+        return pictures(artist.draw_all(inputs, seeds, title, self.progress))
 
     def walk(self, terms: Sequence[str], weights: Tensor, seeds: Sequence[Seed]) -> np.ndarray:
         """Faces (seeds, N, H, W, 3) of each seed for every row of `weights` (N, K) over K classes, attributes
@@ -101,10 +102,7 @@ class Requested:
             UsageError: a model without blends, or a term it does not know.
         """
         generator = self.generator
-        check_takes(generator, "blend")
-        readings = [generator.reading_of(term) for term in terms]
-        for reading in readings:
-            say_reading(generator, reading, self.progress)
+        readings = read_terms(generator, terms, self.progress)
         parts = [generator.inputs_for(reading) for reading in readings]
         blend = Blend.of_rows(parts, weights.repeat(len(seeds), 1))
         noises = [seed for seed in seeds for _ in weights]
@@ -129,7 +127,7 @@ class Requested:
                     yield State(step.index, level, x_t, step.x0)
                 x_t, level = step.x_t, step.timestep / last
                 bar.advance()
-                if step.index + 1 == step.num_steps and step.num_steps in steps:
+                if step.is_last and step.num_steps in steps:
                     yield State(step.num_steps, 0.0, step.x0, step.x0)
 
     def decoded(self, latents: Tensor) -> np.ndarray:
