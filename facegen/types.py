@@ -37,6 +37,11 @@ class Conditioning:
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
 
+    def __getitem__(self, rows: slice | Tensor) -> Conditioning:
+        """The same for some rows of the batch."""
+        parts = (self.vector, self.tokens, self.token_mask)
+        return Conditioning(*(None if part is None else part[rows] for part in parts))
+
     @staticmethod
     def mix(parts: list[Conditioning], weights: Tensor) -> Conditioning:
         """The weighted sum of one conditioner's `parts` (K), with `weights` (B, K); every row sums to 1.
@@ -173,6 +178,11 @@ class SamplerStep:
     timestep: float
     x_t: Tensor
     x0: Tensor
+
+    @property
+    def is_last(self) -> bool:
+        """Whether `x0` is the sample."""
+        return self.index + 1 == self.num_steps
 
 
 @dataclass(frozen=True)

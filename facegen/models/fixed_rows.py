@@ -8,6 +8,7 @@ stands, so calls are cut into chunks of that many rows and the last chunk is fil
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -21,17 +22,13 @@ from facegen.types import Blend, Conditioning
 # cores 8 rows of 16x16 reach 90 % of the rate of 32; fewer would not, more would make single images slow.
 _BUDGETS = {"cpu": (2**15, 8), "cuda": (2**18, 64)}
 
-
-Out = TypeVar("Out")
+Out = TypeVar("Out", Tensor, Conditioning)
 
 
 def rows_for(shape: tuple[int, ...] | torch.Size, device: torch.device) -> int:
     """Rows of one call on samples (C, H, W) or (D,); depends on the model and device alone."""
-    positions = 1
-    for size in shape[1:]:
-        positions *= size
     budget, most = _BUDGETS.get(device.type, _BUDGETS["cpu"])
-    return max(1, min(most, budget // positions))
+    return max(1, min(most, budget // math.prod(shape[1:])))
 
 
 class FixedRowsDenoiser:
@@ -43,9 +40,9 @@ class FixedRowsDenoiser:
     @torch.no_grad()
     def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         def call(rows: Tensor) -> Tensor:
-            return self._network(x_t[rows], timestep[rows], _select(conditioning, rows))
+            return self._network(x_t[rows], timestep[rows], conditioning[rows])
 
-        return torch.cat([out[:count] for out, count in _chunks(call, len(x_t), self._rows, x_t.device)])
+        return torch.cat(_chunks(call, len(x_t), self._rows, x_t.device))
 
 
 @torch.no_grad()
@@ -57,39 +54,27 @@ def conditioning_of(
         parts = [conditioning_of(conditioner, part, rows, device) for part in inputs.parts]
         return Conditioning.mix(parts, inputs.weights.to(device))
     inputs = inputs.to(device)
-    chunks = _chunks(lambda index: conditioner(inputs[index]), len(inputs), rows, device)
-    return Conditioning.cat([_select(part, torch.arange(count, device=device)) for part, count in chunks])
+    return Conditioning.cat(_chunks(lambda index: conditioner(inputs[index]), len(inputs), rows, device))
 
 
 @torch.no_grad()
 def encoded(autoencoder: Autoencoder, images: Tensor, device: torch.device) -> Tensor:
     """Means (B, *S) of the unscaled latents of images (B, 3, H, W) in [-1, 1], in chunks as `decoded`."""
     images, rows = images.to(device), rows_for(images.shape[1:], device)
-    parts = _chunks(lambda index: autoencoder.encode(images[index]).mean, len(images), rows, device)
-    return torch.cat([part[:count] for part, count in parts])
+    return torch.cat(_chunks(lambda index: autoencoder.encode(images[index]).mean, len(images), rows, device))
 
 
 @torch.no_grad()
 def decoded(autoencoder: Autoencoder, latents: Tensor, image_size: int, device: torch.device) -> Tensor:
     """Images (B, 3, H, W) of unscaled latents (B, *S), in chunks that fit the image's size."""
     rows = rows_for((3, image_size, image_size), device)
-    parts = _chunks(lambda index: autoencoder.decode(latents[index]), len(latents), rows, device)
-    return torch.cat([part[:count] for part, count in parts])
+    return torch.cat(_chunks(lambda index: autoencoder.decode(latents[index]), len(latents), rows, device))
 
 
-def _chunks(
-    call: Callable[[Tensor], Out], total: int, rows: int, device: torch.device
-) -> list[tuple[Out, int]]:
-    """(output of `rows` rows, how many of them are wanted) a chunk; the last repeats its last row."""
+def _chunks(call: Callable[[Tensor], Out], total: int, rows: int, device: torch.device) -> list[Out]:
+    """Outputs of `call` for `rows` row numbers at a time; the last chunk is filled up with its last row."""
     outputs = []
     for start in range(0, total, rows):
         index = torch.arange(start, start + rows, device=device).clamp(max=total - 1)
-        outputs.append((call(index), min(rows, total - start)))
+        outputs.append(call(index)[: total - start])
     return outputs
-
-
-def _select(conditioning: Conditioning, rows: Tensor) -> Conditioning:
-    def pick(part: Tensor | None) -> Tensor | None:
-        return None if part is None else part[rows]
-
-    return Conditioning(pick(conditioning.vector), pick(conditioning.tokens), pick(conditioning.token_mask))

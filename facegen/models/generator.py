@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -258,6 +258,30 @@ class FaceGenerator:
         sampler = _sampler_of(settings)
         return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
 
+    def walks(
+        self,
+        inputs: Tensor | Blend,
+        seeds: Sequence[Seed],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[tuple[slice, SamplerStep]]:
+        """Every step of every batch, with its rows, for condition `inputs` (N, ...), one seed each.
+
+        `negative_inputs` are one row for all (1, ...), or (N, ...).
+
+        Raises:
+            UsageError: as `trajectory`.
+        """
+        size = batch_size or self.default_batch_size
+        if negative_inputs is not None and len(negative_inputs) == 1:
+            negative_inputs = negative_inputs.expand(len(inputs), *negative_inputs.shape[1:])
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
+            negative = None if negative_inputs is None else negative_inputs[rows]
+            for step in self.trajectory(inputs[rows], seeds[rows], settings, negative):
+                yield rows, step
+
     def generate(
         self,
         inputs: Tensor | Blend,
@@ -265,24 +289,14 @@ class FaceGenerator:
         settings: SamplingConfig,
         negative_inputs: Tensor | None = None,
         batch_size: int | None = None,
-        on_step: Callable[[SamplerStep], None] | None = None,
     ) -> Tensor:
-        """Images uint8 (N, 3, H, W) on the CPU for condition `inputs` (N, ...), one seed each.
+        """Images uint8 (N, 3, H, W) on the CPU of what `walks` walks to.
 
         Raises:
             UsageError: as `trajectory`.
         """
-        size = batch_size or self.default_batch_size
-        images = []
-        for start in range(0, len(inputs), size):
-            rows = slice(start, start + size)
-            negative = None if negative_inputs is None else negative_inputs[rows]
-            x0 = torch.empty(0)
-            for step in self.trajectory(inputs[rows], seeds[rows], settings, negative):
-                x0 = step.x0
-                if on_step is not None:
-                    on_step(step)
-            images.append(self.decode(x0))
+        walks = self.walks(inputs, seeds, settings, negative_inputs, batch_size)
+        images = [self.decode(step.x0) for _, step in walks if step.is_last]
         return torch.cat(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
 
     def noise(self, seeds: Sequence[Seed]) -> Tensor:
@@ -292,9 +306,8 @@ class FaceGenerator:
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
-        return to_uint8(
-            decoded(self.autoencoder, self.scaling.invert(x0), self.image_size, self.device)
-        ).cpu()
+        images = decoded(self.autoencoder, self.scaling.invert(x0), self.image_size, self.device)
+        return to_uint8(images).cpu()
 
     def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
         with self._evaluating():

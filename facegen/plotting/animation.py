@@ -1,48 +1,38 @@
-"""`facegen plot animation`: faces appearing out of noise, or turning from one class into the next."""
+"""`facegen plot animation`: faces appearing out of noise, or turning from one class into the next.
+
+Letters: F frames, S steps, K terms of a walk.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from fractions import Fraction
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
-from facegen.errors import UsageError
-from facegen.formats.files import atomic_write
-from facegen.plotting.animation_figure import (
-    ANIMATION_SUFFIXES,
-    Easing,
-    animation_bytes,
-    check_animation,
-    eased,
-    frame_steps,
-    mosaic,
-)
-from facegen.plotting.options import Motion
-from facegen.plotting.requested import Requested, check_frames, subject_of, words_of
-from facegen.plotting.saving import PlotSummary, figure_path
+from facegen.errors import MissingModelError, UsageError
+from facegen.plotting.animation_files import apng_bytes, gif_bytes, mp4_bytes, webp_bytes
+from facegen.plotting.options import Easing, Motion
+from facegen.plotting.requested import Requested, check_frames, run_of, words_of
+from facegen.plotting.saving import PlotSummary, figure_path, save_content
 from facegen.protocols import Progress
-from facegen.sampling.request import check_takes, say_reading
+from facegen.sampling.request import check_takes
 from facegen.sampling.sample import SampleOptions
 
+ANIMATION_SUFFIXES = (".gif", ".webp", ".png", ".mp4")
+FASTEST = {".gif": 50.0}  # below 20 ms players of GIF fall back to 100 ms
+FPS_LIMITS = (0.1, 60.0)
+MOST_SECONDS = 60.0  # on the last frame: PNG's delays end at 65.5 s
 EVERY_CLASS = "all"
 MOST_FRAMES = 1000
 WALK_FRAMES = 24
 COLOURS_TOLD = {".gif": "256 a frame", ".mp4": "H.264, lossy"}
-
-
-@dataclass(frozen=True)
-class Frames:
-    """The pictures (F, H, W, 3) of an animation and a row about each."""
-
-    pictures: np.ndarray
-    table: pd.DataFrame
 
 
 def plot_animation(
@@ -72,36 +62,31 @@ def plot_animation(
         StorageError, DataError: the run cannot be loaded, or the disk is full.
     """
     motion = motion or Motion()
-    path = figure_path(out, subject_of(run), "animation", ANIMATION_SUFFIXES)
+    path = figure_path(out, run_of(run), "animation", ANIMATION_SUFFIXES)
     _check(motion, path)
     requested = Requested.open(run, options, progress)
-    frames = _walk(requested, motion) if motion.walk else _denoising(requested, motion)
-    return save_animation(frames, path, fps=motion.fps, hold=motion.hold, csv=csv)
+    pictures, table = _walk(requested, motion) if motion.walk else _denoising(requested, motion)
+    return save_animation(pictures, table, path, fps=motion.fps, hold=motion.hold, csv=csv)
 
 
-def save_animation(frames: Frames, path: Path, *, fps: float, hold: float, csv: bool) -> PlotSummary:
-    """Write an animation, and the row about each frame beside it if `csv`.
+def save_animation(
+    pictures: np.ndarray, table: pd.DataFrame, path: Path, *, fps: float, hold: float, csv: bool
+) -> PlotSummary:
+    """Write uint8 frames (F, H, W, 3) as an animation, and their rows of `table` beside it if `csv`.
 
     Raises:
         StorageError: the disk is full or does not let it be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    suffix, count = path.suffix.lower(), len(frames.pictures)
-    atomic_write(path, animation_bytes(frames.pictures, suffix, fps, hold))
-    table = None
-    if csv:
-        table = path.with_suffix(".csv")
-        seconds = np.arange(count) / fps
-        numbered = frames.table.assign(frame=range(count), begins_at_second=seconds.round(4))
-        atomic_write(table, numbered.set_index("frame").reset_index().to_csv(index=False))
-    height, width = frames.pictures.shape[1:3]
-    facts: dict[str, Any] = {
+    suffix, (count, height, width) = path.suffix.lower(), pictures.shape[:3]
+    begins = (np.arange(count) / fps).round(4)
+    table = table.rename_axis("frame").reset_index().assign(begins_at_second=begins)
+    facts = {
         "Frames": count,
         "Seconds": round(count / fps + hold, 3),
         "Size": f"{width}x{height}",
         "Colours": COLOURS_TOLD.get(suffix, "all, lossless"),
     }
-    return PlotSummary(path, table, facts)
+    return save_content(animation_bytes(pictures, suffix, fps, hold), path, table if csv else None, facts)
 
 
 def _check(motion: Motion, path: Path) -> None:
@@ -114,7 +99,7 @@ def _check(motion: Motion, path: Path) -> None:
     check_animation(path.suffix.lower(), motion.fps, motion.hold)
 
 
-def _denoising(requested: Requested, motion: Motion) -> Frames:
+def _denoising(requested: Requested, motion: Motion) -> tuple[np.ndarray, pd.DataFrame]:
     total = requested.settings.steps
     shown = frame_steps(motion.frames or total + 1, total, motion.easing)
     plan = requested.plan(1)
@@ -125,10 +110,10 @@ def _denoising(requested: Requested, motion: Motion) -> Frames:
         pages[state.step] = mosaic(requested.decoded(latents), motion.scale)
         levels[state.step] = state.noise_level
     table = pd.DataFrame({"step": shown, "noise_level": [levels[step] for step in shown]})
-    return Frames(np.stack([pages[step] for step in shown]), table)
+    return np.stack([pages[step] for step in shown]), table
 
 
-def _walk(requested: Requested, motion: Motion) -> Frames:
+def _walk(requested: Requested, motion: Motion) -> tuple[np.ndarray, pd.DataFrame]:
     """Finished faces of one noise each, from term to term in `frames`; each step of the way is eased."""
     if words_of(requested.options):
         raise UsageError(
@@ -136,12 +121,12 @@ def _walk(requested: Requested, motion: Motion) -> Frames:
         )
     if motion.what == "x0":
         raise UsageError("--walk shows finished faces; --what x0 is of the way from noise.")
-    terms, parts = _parts(requested, motion.walk)
+    terms = _terms(requested, motion.walk)
     weights = walk_weights(motion.frames or WALK_FRAMES, len(terms), motion.easing)
-    images = requested.walk(parts, weights, requested.seeds(1))
+    images = requested.walk(terms, weights, requested.seeds(1))
     pages = [mosaic(images[:, number], motion.scale) for number in range(len(weights))]
-    table = pd.DataFrame(weights.numpy().round(4), columns=list(terms))
-    return Frames(np.stack(pages), table)
+    table = pd.DataFrame(weights.numpy().round(4), columns=terms)
+    return np.stack(pages), table
 
 
 def walk_weights(frames: int, terms: int, easing: Easing) -> Tensor:
@@ -160,12 +145,11 @@ def walk_weights(frames: int, terms: int, easing: Easing) -> Tensor:
     return weights
 
 
-def _parts(requested: Requested, walk: Sequence[str]) -> tuple[tuple[str, ...], list[Tensor]]:
-    generator = requested.generator
-    check_takes(generator, "blend")
-    terms = tuple(walk)
-    if terms == (EVERY_CLASS,):
-        terms = tuple(getattr(generator.conditioner, "classes", ()))
+def _terms(requested: Requested, walk: Sequence[str]) -> list[str]:
+    check_takes(requested.generator, "blend")
+    terms: list[str] = list(walk)
+    if terms == [EVERY_CLASS]:
+        terms[:] = getattr(requested.generator.conditioner, "classes", ())
         if not terms:
             raise UsageError(
                 "--walk all walks over classes, and this model has none.",
@@ -173,7 +157,76 @@ def _parts(requested: Requested, walk: Sequence[str]) -> tuple[tuple[str, ...], 
             )
     if len(terms) < 2:
         raise UsageError("--walk needs at least two to walk between.", hint="Such as --walk Asian,White.")
-    readings = [generator.reading_of(term) for term in terms]
-    for reading in readings:
-        say_reading(generator, reading, requested.progress)
-    return terms, [generator.inputs_for(reading) for reading in readings]
+    return terms
+
+
+def eased(positions: np.ndarray, easing: Easing) -> np.ndarray:
+    """Positions in [0, 1] moved along the easing, which keeps 0 and 1 and the order.
+
+    "ease-in-out" is 3 p^2 - 2 p^3: slow at both ends, half as fast again in the middle.
+    """
+    return positions if easing == "linear" else positions**2 * (3 - 2 * positions)
+
+
+def frame_steps(frames: int, steps: int, easing: Easing) -> list[int]:
+    """The step that each of F frames shows, from 0 to S, never going back."""
+    return np.rint(steps * eased(np.linspace(0, 1, frames), easing)).astype(int).tolist()
+
+
+def frame_durations(frames: int, fps: float, hold: float, unit: float = 0.001) -> list[int]:
+    """How many units of `unit` seconds each frame stands: 1 / fps, the last one `hold` seconds more.
+
+    Rounding is spread over the frames, so that every frame begins within half a unit of its time and the sum
+    is that of F / fps + hold.
+    """
+    starts = [round(number / fps / unit) for number in range(frames)]
+    ends = [*starts[1:], round((frames / fps + hold) / unit)]
+    return [end - start for start, end in zip(starts, ends, strict=True)]
+
+
+def check_animation(suffix: str, fps: float, hold: float) -> None:
+    """Refuse what cannot be written as asked, before anything is drawn.
+
+    Raises:
+        UsageError: a rate or time out of range.
+        MissingModelError: .mp4 without the package that writes it.
+    """
+    low, high = FPS_LIMITS[0], FASTEST.get(suffix, FPS_LIMITS[1])
+    if not low <= fps <= high:
+        more = " for GIF, which players show no faster" if suffix in FASTEST else ""
+        raise UsageError(f"--fps must be from {low:g} to {high:g}{more}, not {fps:g}.")
+    if not 0 <= hold <= MOST_SECONDS:
+        raise UsageError(f"--hold must be from 0 to {MOST_SECONDS:g} seconds, not {hold:g}.")
+    if suffix == ".mp4" and find_spec("av") is None:
+        raise MissingModelError(
+            "Writing .mp4 needs the package 'av', which is not installed.",
+            hint="Install it: pip install 'facegen[video]'; or choose --out with .gif, .webp or .png.",
+        )
+
+
+def animation_bytes(frames: np.ndarray, suffix: str, fps: float, hold: float = 0.0) -> bytes:
+    """Frames uint8 (F, H, W, 3) as a file of `suffix` ".gif", ".webp", ".png" (APNG) or ".mp4".
+
+    Every frame stands 1 / fps seconds and the last one `hold` seconds more, over and over. WebP and PNG are
+    lossless; a GIF's frames have 256 colours each; MP4 is H.264, where the last frame is repeated to hold it.
+    """
+    if suffix == ".mp4":
+        held = np.repeat(frames[-1:], round(hold * fps), axis=0)
+        return mp4_bytes(np.concatenate([frames, held]), Fraction(fps).limit_denominator(1001))
+    if suffix == ".gif":
+        return gif_bytes(frames, frame_durations(len(frames), fps, hold, 0.01))
+    write = {".webp": webp_bytes, ".png": apng_bytes}[suffix]
+    return write(frames, frame_durations(len(frames), fps, hold))
+
+
+def mosaic(images: Sequence[np.ndarray] | np.ndarray, scale: int = 1, gap: int = 2) -> np.ndarray:
+    """One picture (H, W, 3) of uint8 images (N, h, w, 3): one as it is, several in a square grid."""
+    images = np.repeat(np.repeat(np.asarray(images), scale, axis=1), scale, axis=2)
+    count, height, width = images.shape[:3]
+    columns = int(np.ceil(count**0.5))
+    rows = -(-count // columns)
+    page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, image in enumerate(images):
+        top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)
+        page[top : top + height, left : left + width] = image
+    return page

@@ -3,46 +3,87 @@
 Words as heat over the picture after Tang et al. 2023 (DAAM, arXiv:2210.04885): means over heads, enlarged to
 the face. Recorded is the conditional row alone; the null row of guidance looks at something else.
 
-Letters: T cells of a layer's map, L condition tokens, h/w rows and columns of cells.
+Letters: S recorded steps, T cells of a layer's map, L condition tokens, h/w rows and columns of cells, H/W
+height and width of the face in pixels.
 """
 
 from __future__ import annotations
 
+import math
+import textwrap
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
 
 from facegen.errors import UsageError, did_you_mean
 from facegen.models.generator import FaceGenerator
-from facegen.nn.attention_recording import Kind
-from facegen.plotting.attention_figure import Heat, Picture, attention_plot
-from facegen.plotting.attention_series import (
-    NamedTokens,
-    Series,
-    cell_series,
-    layer_label,
-    table_of,
-    word_series,
-    words_to_show,
-)
-from facegen.plotting.attention_walk import (
-    Walk,
-    chosen_layers,
-    kinds_of,
-    layers_of,
-    recorded_walk,
-)
+from facegen.nn.attention_recording import AttentionMap, Kind, attention_layers, record_attention, row_told
+from facegen.plotting.image_table import image_table
 from facegen.plotting.options import AttentionOptions
-from facegen.plotting.requested import Requested, check_frames, run_title, subject_of
+from facegen.plotting.requested import Requested, check_frames, evenly, pictures, run_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.style import Plot
+from facegen.plotting.style import COLOUR_MAP, Plot, in_style
 from facegen.protocols import Progress, TokenConditioner
 from facegen.sampling.plan import Plan
 from facegen.sampling.sample import SampleOptions
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 POINTS = ((0.38, 0.48), (0.49, 0.7))  # about an eye and the mouth of an aligned face
 MOST_WORDS = 9
+NAME_LETTERS = 24
 LOOKS = "seen from the\nframed cell"
+FACE_PIXELS = 192  # a face is shown at least as large
+OPACITY = 0.55  # of the heat over the face, which stays visible in grey
+LINE_PIXELS = 1
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+SCALE = f"0{' ' * 18}most"  # the bar is drawn in the gap
+MOST_INCHES, BAR_LIFT_INCHES = 0.38, 0.05  # from the pictures, as far as "most" and its foot reach
+BAR_INCHES = (0.53, 0.09)
+
+NamedTokens = tuple[str, tuple[int, ...]]  # a word and the numbers of its tokens
+
+
+@dataclass(frozen=True)
+class Walk:
+    """One face drawn with its attention recorded at S `steps`, counted from 0.
+
+    `noise_levels` are t/T in [0, 1], `faces` those predicted at the steps, uint8 (S, H, W, 3), and `face` the
+    finished one. `maps` are means over heads, by layer in the order they run: (S, T, T) between cells,
+    (S, T, L) to tokens; `cells` are a layer's (h, w).
+    """
+
+    steps: list[int]
+    noise_levels: list[float]
+    faces: np.ndarray
+    maps: dict[str, np.ndarray]
+    cells: dict[str, tuple[int, int]]
+    face: np.ndarray
+
+
+@dataclass(frozen=True)
+class Series:
+    """Shares of attention, `maps` (S, h, w), in one layer; `of` says whose or to what.
+
+    `mark` is the cell (row, column) that looks, whose shares sum to 1; without it shares are those of a word.
+    """
+
+    layer: str
+    of: str
+    maps: np.ndarray
+    mark: tuple[int, int] | None = None
+
+    def heat(self, face: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, str]:
+        """`values` (h, w) of this series over the face, and how much the largest of them is."""
+        most = f"most {_percent(values.max())}"
+        return heat(face, values, self.mark), most if self.mark else f"mean {_percent(values.mean())}\n{most}"
 
 
 def plot_attention(
@@ -68,7 +109,7 @@ def plot_attention(
     wanted = attention or AttentionOptions()
     check_frames(wanted.frames)
     _check_places(wanted.at)
-    path = figure_path(out, subject_of(run), "attention")
+    path = figure_path(out, run_of(run), "attention")
     requested = Requested.open(run, replace(options or SampleOptions(), count=1), progress)
     kind = _kind(requested, wanted)
     if wanted.frames > requested.settings.steps:
@@ -83,17 +124,17 @@ def plot_attention(
     if kind == "cross" and not wanted.words:
         words = words_to_show(walk, words, list(plan.reading.labels), MOST_WORDS)
     series = word_series(walk, words) if kind == "cross" else cell_series(walk, wanted.at or POINTS)
-    labels = _labels(requested.generator, plan)
-    draw = _words_plot if kind == "cross" and not wanted.words else _time_plot
-    title = f"{kind.title()}-attention of {run_title(run, requested.options, requested.generator)}"
-    title += f", seed {requested.options.seed}"
+    names = _names(requested.generator, plan)
+    draw = _words_figure if kind == "cross" and not wanted.words else _time_figure
+    title = f"{kind.title()}-attention of {requested.title}, seed {requested.options.seed}"
     facts = {
         "Attention": "of cells to words" if kind == "cross" else "of cells to each other",
-        "Layers": ", ".join(walk.layers),
+        "Layers": ", ".join(walk.maps),
         "Frames": f"{wanted.frames} of {requested.settings.steps} steps",
         "Guidance": requested.settings.guidance_scale,
     }
-    return save_plot(draw(walk, series, labels, title), path, csv=csv, facts=facts)
+    plot = Plot(draw(walk, series, names, title), table_of(walk, series))
+    return save_plot(plot, path, csv=csv, facts=facts)
 
 
 def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
@@ -154,51 +195,285 @@ def _words(generator: FaceGenerator, plan: Plan, followed: Sequence[str]) -> lis
     return chosen or words
 
 
-def _labels(generator: FaceGenerator, plan: Plan) -> dict[str, str]:
-    """What stands beside a label of the model: whether it was asked for, asked away, or left open."""
-    labels = {}
+def _names(generator: FaceGenerator, plan: Plan) -> dict[str, str]:
+    """Beside each label of the model whether it was asked for, asked away, or left open."""
+    names = {}
     for name in getattr(generator.conditioner, "attributes", ()):
         value = plan.reading.labels.get(name, 0)
-        labels[name] = (
-            f"{name.replace('_', ' ')}\n{'yes' if value > 0 else 'no' if value < 0 else 'left open'}"
-        )
-    return labels
+        answer = "yes" if value > 0 else "no" if value < 0 else "left open"
+        names[name] = f"{name.replace('_', ' ')}\n{answer}"
+    return names
 
 
 def _plain(word: str) -> str:
     return word.replace("_", " ").strip().casefold()
 
 
-def _time_plot(walk: Walk, series: Sequence[Series], names: dict[str, str], title: str) -> Plot:
-    """Columns are frames; the first row is the face as it is predicted there."""
-    rows: list[Sequence[Heat | Picture]] = [[Picture(frame.face) for frame in walk.frames]]
-    rows += [each.heats() for each in series]
+def kinds_of(denoiser: Any) -> tuple[Kind, ...]:
+    """What can be drawn of a denoiser: attention between cells, to condition tokens, both or nothing."""
+    found = set(attention_layers(denoiser).values())
+    if getattr(denoiser, "in_context", False):  # tokens stand among the cells
+        found.add("cross")
+    return tuple(kind for kind in ("cross", "self") if kind in found)
+
+
+def layers_of(denoiser: Any, kind: Kind) -> list[str]:
+    """Names of the layers that attend so."""
+    if getattr(denoiser, "in_context", False):
+        kind = "self"
+    return [name for name, each in attention_layers(denoiser).items() if each == kind]
+
+
+def chosen_layers(layers: str, kind: Kind, known: Sequence[str]) -> int | list[str]:
+    """How many layers to draw, or which.
+
+    Raises:
+        UsageError: no number from 1 up, or a name that is not `known`.
+    """
+    if layers.strip().lstrip("+-").isdigit():
+        if int(layers) < 1:
+            raise UsageError(f"--layers must be at least 1, not {layers}.")
+        return int(layers)
+    names = [name.strip() for name in layers.split(",")]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"--layers: there is no layer '{name}' with {kind}-attention.{did_you_mean(name, known)}",
+                hint=f"Give a number, or names of these: {', '.join(known)}.",
+            )
+    return names
+
+
+def recorded_walk(
+    requested: Requested, inputs: Any, seed: int, kind: Kind, layers: int | list[str], frames: int
+) -> Walk:
+    """Draw one face, `inputs` (1, ...), with the attention of its conditional row recorded at `frames` steps.
+
+    Of a number of layers those are taken that lie evenly between the first and the last that run; of one, the
+    middle one.
+    """
+    generator, total = requested.generator, requested.settings.steps
+    assert isinstance(generator.denoiser, nn.Module)
+    steps = evenly(0, total - 1, frames)
+    names = layers if isinstance(layers, list) else layers_of(generator.denoiser, kind)
+    trajectory = generator.trajectory(inputs, [seed], requested.settings)
+    choose = row_told(generator.conditioning(inputs))
+    x0, faces, recorded = torch.empty(0), [], []
+    with requested.progress.stage("Recording attention", total=total) as bar:
+        for index in range(total):
+            if index not in steps:
+                x0 = next(trajectory).x0
+            else:
+                watch = record_attention(generator.denoiser, layers=names, rows=choose, average_heads=True)
+                with watch as recording:
+                    x0 = next(trajectory).x0
+                # A sampler of second order asks at the step's own timestep first, then at the next one's.
+                maps = [each for each in recording.maps if each.call == recording.maps[0].call]
+                if not recorded and isinstance(layers, int):
+                    names = [maps[number].layer for number in _spread(len(maps), layers)]
+                recorded.append({each.layer: each for each in maps})
+                faces.append(pictures(generator.decode(x0))[0])
+            bar.advance()
+    cells = {name: _cells(recorded[0][name], generator, inputs) for name in names}
+    return Walk(
+        steps,
+        [_noise_level(maps[names[0]], generator) for maps in recorded],
+        np.stack(faces),
+        {name: np.stack([_shares(maps[name], kind, cells[name]) for maps in recorded]) for name in names},
+        cells,
+        pictures(generator.decode(x0))[0],
+    )
+
+
+def _spread(total: int, wanted: int) -> list[int]:
+    """`wanted` numbers below `total`, or all of them if there are fewer."""
+    return [total // 2] if wanted == 1 else list(dict.fromkeys(evenly(0, total - 1, wanted)))
+
+
+def _noise_level(each: AttentionMap, generator: FaceGenerator) -> float:
+    assert each.timestep is not None
+    return float(each.timestep[0]) / generator.process.num_timesteps
+
+
+def _shares(each: AttentionMap, kind: Kind, cells: tuple[int, int]) -> np.ndarray:
+    """(T, T) between the cells or (T, L) from them to the tokens, which may stand among the cells."""
+    count = cells[0] * cells[1]
+    weights = each.weights[0, 0, :count]
+    if each.kind == "self":
+        weights = weights[:, :count] if kind == "self" else weights[:, count:]
+    return weights.numpy()
+
+
+def _cells(each: AttentionMap, generator: FaceGenerator, inputs: Any) -> tuple[int, int]:
+    """Rows and columns of the cells that ask: the sample's shape, divided alike both ways."""
+    queries = each.weights.shape[2]
+    if each.kind == "self" and getattr(generator.denoiser, "in_context", False):
+        tokens = generator.conditioning(inputs).tokens
+        queries -= 0 if tokens is None else tokens.shape[1]
+    _, height, width = generator.sample_spec.shape
+    factor = round((height * width / queries) ** 0.5)
+    return height // factor, width // factor
+
+
+def cell_series(walk: Walk, places: Sequence[tuple[float, float]]) -> list[Series]:
+    """For each layer where the cells at `places`, (x, y) in [0, 1], look."""
+    series = []
+    for layer, maps in walk.maps.items():  # (S, T, T)
+        rows, columns = walk.cells[layer]
+        for x, y in places:
+            row, column = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
+            seen = maps[:, row * columns + column].reshape(len(maps), rows, columns)
+            series.append(Series(layer, f"from {x:g}, {y:g}", seen, (row, column)))
+    return series
+
+
+def word_series(walk: Walk, words: Sequence[NamedTokens]) -> list[Series]:
+    """For each layer and word the share of every cell's attention that the word's tokens get together."""
+    return [
+        Series(layer, text, maps[:, :, list(numbers)].sum(2).reshape(len(maps), *walk.cells[layer]))
+        for layer, maps in walk.maps.items()  # (S, T, L)
+        for text, numbers in words
+    ]
+
+
+def words_to_show(
+    walk: Walk, words: Sequence[NamedTokens], asked: Sequence[str], most: int
+) -> list[NamedTokens]:
+    """At most `most` words in their order: those `asked` for, then those that get the most attention."""
+
+    def rank(word: NamedTokens) -> tuple[bool, float]:
+        shares = (maps[:, :, list(word[1])].sum(2).mean() for maps in walk.maps.values())
+        return word[0] not in asked, -sum(map(float, shares))
+
+    chosen = sorted(words, key=rank)[:most]
+    return [word for word in words if word in chosen]
+
+
+def table_of(walk: Walk, series: Sequence[Series]) -> pd.DataFrame:
+    """A row for each layer, thing, step and cell: `share` of attention; `x`, `y` the cell's middle."""
+    parts = []
+    for each in series:
+        rows, columns = walk.cells[each.layer]
+        y, x = np.meshgrid(
+            (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
+        )
+        for step, level, values in zip(walk.steps, walk.noise_levels, each.maps, strict=True):
+            place = {"layer": each.layer, "of": each.of, "step": step + 1, "noise_level": level}
+            shares = {"x": x.ravel(), "y": y.ravel(), "share": values.ravel()}
+            parts.append(pd.DataFrame(place | shares))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _time_figure(walk: Walk, series: Sequence[Series], names: dict[str, str], title: str) -> Figure:
+    """Columns are steps; the first row is the face as it is predicted there."""
+    rows = [[(_magnified(face), "") for face in walk.faces]]
+    rows += [[each.heat(walk.face, values) for values in each.maps] for each in series]
     labels = [
-        f"{layer_label(walk, each.layer)}\n{LOOKS if each.mark else names.get(each.of, each.of)}"
+        f"{_layer_label(walk, each.layer)}\n{LOOKS if each.mark else names.get(each.of, each.of)}"
         for each in series
     ]
-    return attention_plot(
-        rows,
-        walk.face,
-        table_of(walk, series),
-        row_labels=["predicted face", *labels],
-        column_labels=[f"step {frame.step + 1}\nt/T {frame.noise_level:.2f}" for frame in walk.frames],
-        title=title,
-    )
+    columns = [
+        f"step {step + 1}\nt/T {level:.2f}" for step, level in zip(walk.steps, walk.noise_levels, strict=True)
+    ]
+    return _heat_table(rows, ["predicted face", *labels], columns, title)
 
 
-def _words_plot(walk: Walk, series: Sequence[Series], names: dict[str, str], title: str) -> Plot:
-    """Columns are words, each averaged over the frames, after the face."""
-    words = [each for each in series if each.layer == walk.layers[0]]
-    rows: list[Sequence[Heat | Picture]] = []
-    for layer in walk.layers:
-        heats = [each.mean_heat() for each in series if each.layer == layer]
-        rows.append([Picture(walk.face), *heats])
-    return attention_plot(
-        rows,
-        walk.face,
-        table_of(walk, series),
-        row_labels=[layer_label(walk, layer) for layer in walk.layers],
-        column_labels=["face", *(names.get(each.of, each.of) for each in words)],
+def _words_figure(walk: Walk, series: Sequence[Series], names: dict[str, str], title: str) -> Figure:
+    """Columns are words, each averaged over the steps, after the face."""
+    rows = [
+        [(_magnified(walk.face), "")]
+        + [each.heat(walk.face, each.maps.mean(0)) for each in series if each.layer == layer]
+        for layer in walk.maps
+    ]
+    words = [names.get(each.of, each.of) for each in series[: len(rows[0]) - 1]]  # those of the first layer
+    return _heat_table(rows, [_layer_label(walk, layer) for layer in walk.maps], ["face", *words], title)
+
+
+def _heat_table(
+    rows: Sequence[Sequence[tuple[np.ndarray, str]]],
+    row_labels: Sequence[str],
+    column_labels: Sequence[str],
+    title: str,
+) -> Figure:
+    """Pictures with their captions in a table, and a legend of the colours beside the columns' labels.
+
+    Colours run from 0 to the largest value of each picture, so that captions say how much that is.
+    """
+    figure = image_table(
+        np.stack([np.stack([image for image, _ in row]) for row in rows]),
+        row_labels=row_labels,
+        column_labels=column_labels,
+        captions=[[caption for _, caption in row] for row in rows],
         title=title,
+        corner=SCALE,
     )
+    width, height = figure.get_size_inches()
+    box = figure.axes[0].get_position()
+    right, bottom = box.x0 * width - MOST_INCHES, box.y1 * height + BAR_LIFT_INCHES
+    left, (bar_width, bar_height) = right - BAR_INCHES[0], BAR_INCHES
+    with in_style():
+        bar = figure.add_axes((left / width, bottom / height, bar_width / width, bar_height / height))
+        bar.imshow(overlay(np.full((1, 256, 3), 128), np.linspace(0, 1, 256)[None]), aspect="auto")
+        bar.set_axis_off()
+    return figure
+
+
+def _layer_label(walk: Walk, layer: str) -> str:
+    """The layer's name in short lines, and how many cells it has."""
+    rows, columns = walk.cells[layer]
+    name = textwrap.wrap(layer.replace(".", ". "), NAME_LETTERS, break_long_words=False)
+    return "\n".join([*(line.replace(". ", ".") for line in name), f"{rows}x{columns} cells"])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
+
+
+def heat(face: np.ndarray, values: np.ndarray, mark: tuple[int, int] | None) -> np.ndarray:
+    """`values` (h, w) over the `face` (H, W, 3), magnified; `mark` is a cell (row, column) to be framed."""
+    image = overlay(_magnified(face), values)
+    if mark is not None:
+        _frame(image, mark, values.shape)
+    return image
+
+
+def overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`values` (h, w) from 0 up as colours over the grey `face` (H, W, 3): uint8 (H, W, 3).
+
+    The largest value has the last colour. Between the middles of cells values are interpolated.
+    """
+    from matplotlib import colormaps
+
+    colours: Any = colormaps[COLOUR_MAP]
+    heat = colours(_enlarged(values / max(values.max(), 1e-12), face.shape[:2]))[..., :3]
+    return (OPACITY * 255 * heat + (1 - OPACITY) * _grey(face)).round().astype(np.uint8)
+
+
+def _grey(face: np.ndarray) -> np.ndarray:
+    """Luma (H, W, 1) in [0, 255]."""
+    return (face @ np.array(LUMA))[..., None]
+
+
+def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    image = Image.fromarray(values.astype(np.float32))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+
+
+def _magnified(image: np.ndarray) -> np.ndarray:
+    scale = math.ceil(FACE_PIXELS / image.shape[0])
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _frame(image: np.ndarray, cell: tuple[int, int], cells: tuple[int, ...]) -> None:
+    """Draw the outline of `cell` (row, column) of a grid of `cells` (h, w): white within black."""
+    (top, bottom), (left, right) = (
+        (round(at * size / count), round((at + 1) * size / count))
+        for at, count, size in zip(cell, cells, image.shape, strict=False)
+    )
+    framed = image[top:bottom, left:right]
+    inside = framed[2 * LINE_PIXELS : -2 * LINE_PIXELS, 2 * LINE_PIXELS : -2 * LINE_PIXELS].copy()
+    framed[:] = 0
+    framed[LINE_PIXELS:-LINE_PIXELS, LINE_PIXELS:-LINE_PIXELS] = 255
+    framed[2 * LINE_PIXELS : -2 * LINE_PIXELS, 2 * LINE_PIXELS : -2 * LINE_PIXELS] = inside

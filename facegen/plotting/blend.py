@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from facegen.plotting.blend_figure import blend_plot
-from facegen.plotting.requested import Requested, run_title, subject_of
+from facegen.plotting.image_table import image_table
+from facegen.plotting.requested import Requested, run_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.plotting.style import Plot
 from facegen.protocols import Progress
 from facegen.sampling.plan import shares, strip_weights
+from facegen.sampling.request import parse_blend
 from facegen.sampling.sample import SampleOptions
 
 SEEDS = 4
@@ -36,15 +38,21 @@ def plot_blend(
         UsageError: what is no blend, terms this model does not know, or a model without blends.
         MissingModelError, StorageError, DataError: the run cannot be loaded.
     """
-    path = figure_path(out, subject_of(run), "blend")
+    path = figure_path(out, run_of(run), "blend")
     requested = Requested.open(run, replace(options or SampleOptions(), blend=blend), progress)
-    plan = requested.plan(SEEDS)
-    weights: dict[str, float] = plan.told["blend"]
-    mixes, seeds = strip_weights(list(weights.values())), requested.seeds(SEEDS)
-    generator = requested.generator
-    parts = [generator.inputs_for(generator.reading_of(term)) for term in weights]
-    images = requested.walk(parts, mixes, seeds)
-    table = pd.DataFrame(mixes.numpy(), columns=list(weights))
-    title = run_title(run, SampleOptions(), generator)
-    facts = {"Blend": ", ".join(shares(list(weights), list(weights.values())))}
-    return save_plot(blend_plot(images, table, seeds, title), path, csv=csv, facts=facts)
+    weights = parse_blend(blend, requested.progress)
+    terms, mixes, seeds = list(weights), strip_weights(list(weights.values())), requested.seeds(SEEDS)
+    figure = image_table(
+        requested.walk(terms, mixes, seeds),
+        row_labels=[f"seed {seed}" for seed in seeds],
+        column_labels=["\n".join(map(_share, row)) for row in mixes.tolist()],
+        corner="\n".join(terms),
+        title=requested.title,
+    )
+    plot = Plot(figure, pd.DataFrame(mixes.numpy(), columns=terms))
+    facts = {"Blend": ", ".join(shares(terms, list(weights.values())))}
+    return save_plot(plot, path, csv=csv, facts=facts)
+
+
+def _share(weight: float) -> str:
+    return f"{100 * weight:.0f} %" if weight else "–"

@@ -6,16 +6,20 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.run import RunDirectory
-from facegen.plotting.curves_figure import MAX_RUNS, Line, Panel, Phase, Role, training_curves_plot
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
 from facegen.report.words import readable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DEFAULT_SMOOTH = 0.01
 PER_LEVEL = "loss_per_level"
@@ -41,6 +45,19 @@ Y_LABELS = {
 }
 SHARES = ("majority", "class_majority", "sensitivity", "specificity")
 LINEAR = ("psnr", "lr", "images_seen", "skipped_steps")
+Role = Literal["raw", "smoothed", "training", "held-out", "floor"]
+ROLES: dict[Role, str] = {
+    "raw": "training, as logged",
+    "smoothed": "training, smoothed",
+    "training": "training",
+    "held-out": "held-out images",
+    "floor": "what guessing scores",
+}
+MAX_RUNS = len(COLOURS)
+MAX_COLUMNS = 3
+PANEL_INCHES = (3.4, 2.6)
+LOG_FROM_RATIO = 8.0  # largest over smallest value, from which an axis is logarithmic
+LABEL_SHARE = 0.09  # of the axis, that names of phases have to stand apart
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,40 @@ class LoggedRun:
         """`step`, `level` and `value` of what was logged as `metric`, in the order of steps."""
         rows: Any = self.rows
         return rows[(rows["group"] == group) & (rows["metric"] == metric)].sort_values("step", kind="stable")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of run number `run`: `x` and `y` of equal length, NaN where there is a gap.
+
+    `level` is the noise level of a line in a panel of them; it is then coloured by that instead of by run.
+    """
+
+    run: int
+    role: Role
+    x: np.ndarray
+    y: np.ndarray
+    level: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Lines over one axis; `log_y` lets the axis become logarithmic where values differ much."""
+
+    title: str
+    y_label: str
+    lines: Sequence[Line]
+    x_label: str = "training step"
+    log_y: bool = True
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The phase `name` of run number `run` begins at `step`."""
+
+    run: int
+    name: str
+    step: int
 
 
 def plot_curves(
@@ -84,9 +135,8 @@ def plot_curves(
     panels = [panel for name in names for panel in _panels(logged, name, smooth)]
     phases = [phase for index, one in enumerate(logged) for phase in phases_of(one.run, index)]
     labels = [one.label for one in logged]
-    plot = training_curves_plot(
-        panels, labels, _table(logged, names, smooth), f"Training: {', '.join(labels)}", phases
-    )
+    figure = _figure(panels, labels, phases)
+    plot = Plot(figure, _table(logged, names, smooth))
     return save_plot(plot, path, csv=csv, facts={one.label: _told(one) for one in logged})
 
 
@@ -297,3 +347,131 @@ def _told(one: LoggedRun) -> str:
     steps, values = losses["step"].to_numpy(), losses["value"].to_numpy()
     best = values.argmin()
     return f"{told}; held-out loss {values[-1]:.4g}, at best {values[best]:.4g} at step {steps[best]:,}"
+
+
+def _figure(panels: Sequence[Panel], runs: Sequence[str], phases: Sequence[Phase]) -> Figure:
+    """All panels on one page, the legend below them; `phases` are marked where the axis is steps.
+
+    Lines of one run are coloured by role, those of several runs by run.
+    """
+    columns = min(MAX_COLUMNS, len(panels), 2 if len(panels) == 4 else MAX_COLUMNS)
+    rows = math.ceil(len(panels) / columns)
+    figure = new_figure(
+        max(4.6, PANEL_INCHES[0] * columns), PANEL_INCHES[1] * rows + 0.7, f"Training: {', '.join(runs)}"
+    )
+    with in_style():
+        grid = figure.subplots(rows, columns, squeeze=False).flatten()
+        for axes, panel in zip(grid, panels, strict=False):
+            _draw(figure, axes, panel, len(runs))
+            if panel.x_label == Panel.x_label:
+                _mark_phases(axes, phases, len(runs))
+        for axes in grid[len(panels) :]:
+            axes.set_axis_off()
+        handles = _handles(panels, runs)
+        longest = max((len(handle.get_label()) for handle in handles), default=0)
+        fitting = max(1, int(figure.get_figwidth() / (0.6 + 0.068 * longest)))
+        figure.legend(handles=handles, loc="outside lower left", ncols=fitting, fontsize=8)
+    return figure
+
+
+def _draw(figure: Figure, axes: Axes, panel: Panel, num_runs: int) -> None:
+    import matplotlib
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    for line in panel.lines:
+        style = _style(line.role, line.run, num_runs)
+        if line.level is not None:
+            style = {"color": matplotlib.colormaps[COLOUR_MAP](line.level), "lw": 1.1}
+        elif np.isfinite(line.y).sum() == 1 and line.role != "floor":
+            style |= {"marker": "o", "ms": 3}
+        axes.plot(line.x, line.y, **style)
+    if panel.log_y and _suits_log([line.y for line in panel.lines]):
+        _log_axis(axes)
+    if any(line.level is not None for line in panel.lines):
+        bar = figure.colorbar(ScalarMappable(cmap=COLOUR_MAP), ax=axes, pad=0.02, aspect=30)
+        bar.set_label("noise level t/T")
+    axes.set(title=panel.title, ylabel=panel.y_label, xlabel=panel.x_label)
+    if panel.x_label == Panel.x_label:
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    else:
+        axes.set_xlim(0, 1)
+
+
+def _style(role: Role, run: int, num_runs: int) -> dict[str, Any]:
+    several = num_runs > 1
+    own = COLOURS[run] if several else COLOURS[0]
+    return {
+        "raw": {"color": own, "lw": 0.7, "alpha": 0.35},
+        "smoothed": {"color": own, "lw": 1.6},
+        "training": {"color": own, "lw": 1.4},
+        "held-out": {
+            "color": own if several else COLOURS[1],
+            "lw": 1.2,
+            "ls": "--" if several else "-",
+            "marker": "o",
+            "ms": 2.6,
+        },
+        "floor": {"color": own if several else "black", "lw": 1.2, "ls": ":"},
+    }[role]
+
+
+def _suits_log(values: Sequence[np.ndarray]) -> bool:
+    """Whether all are positive and the largest is many times the smallest."""
+    joined = np.concatenate(values)
+    joined = joined[np.isfinite(joined)]
+    return bool(joined.size and joined.min() > 0 and joined.max() >= LOG_FROM_RATIO * joined.min())
+
+
+def _log_axis(axes: Axes) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5, or at powers of ten where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    few = math.log10(high / low) < 2.5
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,), numticks=12))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _mark_phases(axes: Axes, phases: Sequence[Phase], num_runs: int) -> None:
+    """A line where each phase begins, its name above the axes, so that no curve is covered."""
+    left, right = axes.get_xlim()
+    shared: dict[tuple[str, int], int] = {}
+    for phase in phases:
+        shared.setdefault((phase.name, phase.step), phase.run)
+    last_label = -math.inf
+    for (name, step), run in sorted(shared.items(), key=lambda item: item[0][1]):
+        if not left <= step <= right:
+            continue
+        colour = MUTED if num_runs == 1 else COLOURS[run]
+        axes.axvline(step, color=colour, lw=0.9, ls=(0, (4, 2)), zorder=1)
+        share = (step - left) / (right - left)
+        if share - last_label >= LABEL_SHARE:
+            place = {"xytext": (0, 2), "textcoords": "offset points", "ha": "center", "va": "bottom"}
+            where = axes.get_xaxis_transform()
+            text = axes.annotate(name, (step, 1), xycoords=where, fontsize=6.5, color="#555555", **place)
+            text.set_in_layout(True)
+            last_label = share
+    if last_label >= 0:
+        axes.set_title(axes.get_title(loc="left"), pad=14)
+
+
+def _handles(panels: Sequence[Panel], runs: Sequence[str]) -> list[Any]:
+    """Of the legend: the runs where there are several, then the roles that are drawn."""
+    from matplotlib.lines import Line2D
+
+    several = len(runs) > 1
+    used = {line.role for panel in panels for line in panel.lines if line.level is None}
+    used -= {"training"} if "smoothed" in used else set()
+    handles = []
+    if several:
+        handles = [Line2D([], [], color=COLOURS[index], label=name) for index, name in enumerate(runs)]
+    for role, label in ROLES.items():
+        if role in used:
+            style: Any = _style(role, 0, len(runs)) | ({"color": "#333333"} if several else {})
+            handles.append(Line2D([], [], **style, label=label))
+    return handles

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from facegen.errors import UsageError
-from facegen.plotting.denoising_figure import denoising_plot
-from facegen.plotting.requested import Requested, check_frames, evenly, run_title, subject_of
+from facegen.plotting.image_table import image_table
+from facegen.plotting.requested import Requested, check_frames, evenly, run_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.plotting.style import Plot
 from facegen.protocols import Progress
 from facegen.sampling.sample import SampleOptions
 
@@ -37,7 +38,7 @@ def plot_denoising(
         MissingModelError, StorageError, DataError: the run cannot be loaded.
     """
     check_frames(frames)
-    path = figure_path(out, subject_of(run), "denoising")
+    path = figure_path(out, run_of(run), "denoising")
     requested = Requested.open(run, options, progress)
     total = requested.settings.steps
     if frames > total + 1:
@@ -48,16 +49,16 @@ def plot_denoising(
     plan = requested.plan(SEEDS)
     seeds = [face.seed for face in plan.faces]
     states = list(requested.states(plan.inputs, seeds, set(evenly(0, total, frames))))
-    x_t, x0 = (
-        np.stack([requested.decoded(each) for each in latents], axis=1)
-        for latents in ([state.x_t for state in states], [state.x0 for state in states])
+    columns = [np.stack([requested.decoded(state.x_t), requested.decoded(state.x0)], 1) for state in states]
+    images = np.stack(columns, axis=2)  # (seeds, x_t and x0, columns, H, W, 3)
+    figure = image_table(
+        images.reshape(-1, *images.shape[2:]),
+        row_labels=[f"seed {seed}\n{what}" for seed in seeds for what in ("x_t", "predicted x0")],
+        column_labels=[f"step {state.step}\nt/T {state.noise_level:.2f}" for state in states],
+        title=requested.title,
     )
     table = pd.DataFrame(
-        {
-            "step": [state.step for state in states],
-            "noise_level": [state.noise_level for state in states],
-        }
+        [(state.step, state.noise_level) for state in states], columns=["step", "noise_level"]
     )
-    title = run_title(run, requested.options, requested.generator)
     facts = {"Steps": total, "Guidance": requested.settings.guidance_scale}
-    return save_plot(denoising_plot(x_t, x0, table, seeds, title), path, csv=csv, facts=facts)
+    return save_plot(Plot(figure, table), path, csv=csv, facts=facts)

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from facegen.errors import UsageError
 from facegen.models.noise import SeedBetween
-from facegen.plotting.interpolation_figure import interpolation_plot
-from facegen.plotting.requested import (
-    Requested,
-    check_frames,
-    pictures,
-    run_title,
-    subject_of,
-    words_of,
-)
+from facegen.plotting.image_table import image_table
+from facegen.plotting.requested import Requested, check_frames, pictures, run_of, words_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import Plot
 from facegen.protocols import Progress
-from facegen.sampling.request import check_takes, say_reading
 from facegen.sampling.sample import SampleOptions
 
 FRAMES, WALKS = 9, 3
@@ -63,66 +57,59 @@ def plot_interpolation(
         raise UsageError("--prompt, --attributes, --class and --like go with --seeds alone.", hint=HOW)
     if seeds is not None and min(seeds) < 0:
         raise UsageError(f"--seeds must be 0 or more, not {min(seeds)}.")
-    path = figure_path(out, subject_of(run), "interpolation")
+    path = figure_path(out, run_of(run), "interpolation")
     if photos is not None:
         options = replace(options, between=photos, frames=frames)
     requested = Requested.open(run, options, progress)
+    positions = torch.linspace(0, 1, frames)
+    labels = [f"{100 * position:.0f} %" for position in positions.tolist()]
     if words is not None:
-        plot = _between_words(requested, run, words, frames)
+        strips = _between_words(requested, words, positions)
     elif seeds is not None:
-        plot = _between_seeds(requested, run, seeds, frames)
+        strips = _between_seeds(requested, seeds, positions)
+        for end, seed in ((0, seeds[0]), (-1, seeds[1])):
+            labels[end] = f"seed {seed}\n{labels[end]}"
     else:
-        plot = _between_photos(requested, run, frames)
+        strips = _between_photos(requested, positions)
+        labels = ["photo", *labels, "photo"]
+    table = pd.DataFrame({"frame": range(frames), "position": positions.tolist()})
+    plot = Plot(image_table(**strips, column_labels=labels), table)
     return save_plot(plot, path, csv=csv, facts={"Frames": frames})
 
 
-def _positions(frames: int) -> list[float]:
-    return torch.linspace(0, 1, frames).tolist()
+# What `image_table` takes of the rows of each way: faces (rows, F, H, W, 3) at F `positions` from 0 to 1.
 
 
-def _between_words(requested: Requested, run: Path, words: tuple[str, str], frames: int) -> Plot:
-    generator, seeds = requested.generator, requested.seeds(WALKS)
-    check_takes(generator, "blend")
-    readings = [generator.reading_of(term) for term in words]
-    for reading in readings:
-        say_reading(generator, reading, requested.progress)
-    positions = torch.linspace(0, 1, frames)
-    weights = torch.stack([1 - positions, positions], dim=1)
-    images = requested.walk([generator.inputs_for(reading) for reading in readings], weights, seeds)
-    return interpolation_plot(
-        images,
-        _positions(frames),
-        [f"seed {seed}" for seed in seeds],
-        title=f"{run_title(run, requested.options, generator)}: from {words[0]} to {words[1]}",
-    )
+def _between_words(requested: Requested, words: tuple[str, str], positions: torch.Tensor) -> dict[str, Any]:
+    seeds = requested.seeds(WALKS)
+    return {
+        "images": requested.walk(words, torch.stack([1 - positions, positions], dim=1), seeds),
+        "row_labels": [f"seed {seed}" for seed in seeds],
+        "title": f"{requested.title}: from {words[0]} to {words[1]}",
+    }
 
 
-def _between_seeds(requested: Requested, run: Path, seeds: tuple[int, int], frames: int) -> Plot:
-    requested = replace(requested, options=replace(requested.options, count=frames))
-    plan = requested.plan(frames)
-    if len(plan.inputs) != frames:
+def _between_seeds(requested: Requested, seeds: tuple[int, int], positions: torch.Tensor) -> dict[str, Any]:
+    requested = replace(requested, options=replace(requested.options, count=len(positions)))
+    plan = requested.plan(len(positions))
+    if len(plan.inputs) != len(positions):
         raise UsageError("--seeds takes one photo of --like.")
-    noises = [SeedBetween(*seeds, position) for position in _positions(frames)]
-    return interpolation_plot(
-        requested.draw(plan.inputs, noises)[None],
-        _positions(frames),
-        (),
-        first=f"seed {seeds[0]}",
-        last=f"seed {seeds[1]}",
-        title=run_title(run, requested.options, requested.generator),
-    )
+    noises = [SeedBetween(*seeds, position) for position in positions.tolist()]
+    return {"images": requested.draw(plan.inputs, noises)[None], "title": requested.title}
 
 
-def _between_photos(requested: Requested, run: Path, frames: int) -> Plot:
-    plan = requested.plan(WALKS)
+def _between_photos(requested: Requested, positions: torch.Tensor) -> dict[str, Any]:
+    """Each row stands between the two photos."""
+    plan, seeds = requested.plan(WALKS), requested.seeds(WALKS)
     images = requested.draw(plan.inputs, [face.seed for face in plan.faces])
+    images = images.reshape(len(seeds), len(positions), *images.shape[1:])
     photos = [cell.show for cell in plan.cells if not isinstance(cell.show, int)]
     first, last = photos[0], photos[-1]
-    seeds = requested.seeds(WALKS)
-    return interpolation_plot(
-        np.stack(np.split(images, len(seeds))),
-        _positions(frames),
-        [f"seed {seed}" for seed in seeds],
-        photos=(pictures(first.image), pictures(last.image)),
-        title=f"{run_title(run, SampleOptions(), requested.generator)}: from {first.name} to {last.name}",
+    left, right = (
+        np.broadcast_to(pictures(photo.image), (len(seeds), 1, *images.shape[2:])) for photo in (first, last)
     )
+    return {
+        "images": np.concatenate([left, images, right], axis=1),
+        "row_labels": [f"seed {seed}" for seed in seeds],
+        "title": f"{requested.title}: from {first.name} to {last.name}",
+    }

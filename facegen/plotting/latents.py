@@ -1,9 +1,15 @@
-"""`facegen plot latents`: a map of the latents that a generator is trained on."""
+"""`facegen plot latents`: a map of the latents that a generator is trained on.
+
+Letters: N points, K pictures, H/W their height and width.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,29 +17,47 @@ import torch
 
 from facegen.autoencoders import load_autoencoder
 from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
-from facegen.formats.dataset import MANIFEST_NAME, RECORD_COLUMNS
+from facegen.formats.dataset import MANIFEST_NAME
 from facegen.formats.images import to_uint8
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.run import RunDirectory
 from facegen.models.fixed_rows import decoded
-from facegen.plotting.latents_figure import (
-    MAX_CLASSES,
-    PointColours,
-    latents_plot,
-    spread_out,
-    view_of,
-)
+from facegen.plotting.attributes import numeric_columns
 from facegen.plotting.options import LatentMapOptions
 from facegen.plotting.projections import COMPONENTS_BEFORE, Method, check_method, pca, tsne, umap
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
 from facegen.protocols import Progress
 from facegen.report.facts import folders_of
 from facegen.types import LabelSchema
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DEFAULT_PERPLEXITY = 30.0
 DEFAULT_THUMBNAILS = 40
 FEWEST = 3
 TITLES: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
+MAP_INCHES = 6.4  # the longer side of the map
+FRAME_INCHES = (0.9, 0.75)  # labels and title around it
+LEGEND_INCHES, BAR_INCHES = 0.3, 0.84  # above the map, for classes; right of it, for numbers
+LEGEND_COLUMNS = 4  # a line of them is about as wide as the map
+LEGEND_LINE_POINTS = 14
+FLATTEST = 0.4  # the shorter side of the map as a share of the longer
+MAX_CLASSES = len(COLOURS)
+THUMBNAIL_SHARE = 0.05  # of the longer side of what the points span
+MARGIN = 1.3  # around the points, in thumbnails
+
+
+@dataclass(frozen=True)
+class PointColours:
+    """What points are coloured by: `codes` (N) into `classes`, -1 where unknown; or, without classes,
+    numbers (N), NaN where unknown."""
+
+    name: str
+    codes: np.ndarray
+    classes: Sequence[str] = ()
 
 
 def plot_latents(
@@ -61,19 +85,14 @@ def plot_latents(
     thumbnails = _thumbnails(store, points, means, options, progress)
     title = f"{Path(source).resolve().name}: {TITLES[options.method]} of {len(points):,} latents"
     title += f" ({split.name})" + (f", by {colours.name.replace('_', ' ')}" if colours else "")
-    plot = latents_plot(
-        points,
-        colours,
-        axis_labels,
-        title,
-        _table(frame, points, colours),
-        thumbnails,
-        ticks=options.method == "pca",
-    )
+    figure = _figure(points, colours, thumbnails, title, axis_labels, ticks=options.method == "pca")
+    table = pd.DataFrame({"id": frame["id"], "x": points[:, 0], "y": points[:, 1]})
+    if colours is not None:
+        table[colours.name] = frame[colours.name]
     facts = {"Latents": len(points), "Coloured by": colours.name if colours else None, **facts}
     if thumbnails is not None:
         facts["Faces shown"] = len(thumbnails[0])
-    return save_plot(plot, path, csv=csv, facts=facts)
+    return save_plot(Plot(figure, table), path, csv=csv, facts=facts)
 
 
 def open_latents_of(source: Path) -> LatentStore:
@@ -83,29 +102,24 @@ def open_latents_of(source: Path) -> LatentStore:
         UsageError: no such folder, a data set, or a run whose latents are not there.
         DataError, StorageError: latents that are unfinished or damaged.
     """
-    source = Path(source)
-    run = RunDirectory(source)
-    if not run.exists:
-        _check_latents(source)
-        return LatentStore.open(source)
-    told = run.recipe().data.path
-    for folder in folders_of(source, told) if told else ():
-        if (folder / INDEX_FILE).is_file():
-            return LatentStore.open(folder)
-    raise UsageError(
-        f"The run '{source}' names '{told}' as its data; there are no latents to be found.",
-        hint="Name the folder that 'facegen encode' wrote: facegen plot latents LATENTS",
-    )
-
-
-def _check_latents(source: Path) -> None:
-    if not source.is_dir():
+    run = RunDirectory(Path(source))
+    if run.exists:
+        told = run.recipe().data.path
+        for folder in folders_of(run.path, told) if told else ():
+            if (folder / INDEX_FILE).is_file():
+                return LatentStore.open(folder)
+        raise UsageError(
+            f"The run '{source}' names '{told}' as its data; there are no latents to be found.",
+            hint="Name the folder that 'facegen encode' wrote: facegen plot latents LATENTS",
+        )
+    if not run.path.is_dir():
         raise UsageError(f"There is no folder '{source}'.", hint="Name latents, or a run trained on them.")
-    if (source / MANIFEST_NAME).is_file():
+    if (run.path / MANIFEST_NAME).is_file():
         raise UsageError(
             f"'{source}' is a data set, of which no latents have been made.",
             hint=f"Make them: facegen encode {source} --autoencoder NAME_OR_PATH --out LATENTS",
         )
+    return LatentStore.open(run.path)
 
 
 def project(
@@ -142,12 +156,7 @@ def point_colours(frame: pd.DataFrame, labels: LabelSchema, color_by: str | None
     Raises:
         UsageError: no such label, or one with more classes than there are colours.
     """
-    numeric = [
-        str(name)
-        for name in frame
-        if name not in (*RECORD_COLUMNS, *labels.attributes, *labels.classes)
-        and pd.api.types.is_numeric_dtype(frame[name].dtype)
-    ]
+    numeric = numeric_columns(frame, labels)
     name = _most_balanced(frame, labels) if color_by is None else color_by
     if name is None:
         return None
@@ -215,6 +224,136 @@ def _thumbnails(
     return indices, images.permute(0, 2, 3, 1).numpy()
 
 
-def _table(frame: pd.DataFrame, points: np.ndarray, colours: PointColours | None) -> pd.DataFrame:
-    table = pd.DataFrame({"id": frame["id"], "x": points[:, 0], "y": points[:, 1]})
-    return table if colours is None else table.assign(**{colours.name: frame[colours.name]})
+def spread_out(points: np.ndarray, count: int, side: float) -> np.ndarray:
+    """Indices of up to `count` of `points` (N, 2) whose squares of `side` do not overlap, spread evenly.
+
+    Farthest-point sampling in the maximum norm from the point nearest the centre (Gonzalez 1985): each next
+    one is the farthest from those taken, until squares would overlap.
+    """
+    if not len(points) or count < 1:
+        return np.zeros(0, dtype=int)
+    taken = [int(np.abs(points - np.median(points, axis=0)).max(axis=1).argmin())]
+    nearest = np.abs(points - points[taken[0]]).max(axis=1)
+    while len(taken) < count and nearest.max() >= side:
+        taken.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, np.abs(points - points[taken[-1]]).max(axis=1))
+    return np.array(taken)
+
+
+@dataclass(frozen=True)
+class View:
+    """What of the plane is shown, in the points' own unit: `centre` (2), `size` (2: width, height), and the
+    `thumbnail`'s side."""
+
+    centre: np.ndarray
+    size: np.ndarray
+    thumbnail: float
+
+
+def view_of(points: np.ndarray) -> View:
+    """The view that shows all of `points` (N, 2), pictures at its rim included."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    widest = max(float((high - low).max()), 1e-9)
+    thumbnail = THUMBNAIL_SHARE * widest
+    size = np.maximum(high - low, FLATTEST * widest) + MARGIN * thumbnail
+    return View((low + high) / 2, size, thumbnail)
+
+
+def _figure(
+    points: np.ndarray,
+    colours: PointColours | None,
+    thumbnails: tuple[np.ndarray, np.ndarray] | None,
+    title: str,
+    axis_labels: tuple[str, str],
+    *,
+    ticks: bool,
+) -> Figure:
+    """The map of `points` (N, 2), both axes of one scale; `ticks` where numbers on them mean something.
+
+    `thumbnails` are indices (K) and uint8 pictures (K, H, W, 3), drawn where their points are.
+    """
+    view = view_of(points)
+    width, height = MAP_INCHES * view.size / view.size.max() + FRAME_INCHES
+    if colours is not None:
+        width, height = (width, height + LEGEND_INCHES) if colours.classes else (width + BAR_INCHES, height)
+    figure = new_figure(width, height)
+    with in_style():
+        axes = figure.subplots()
+        _scatter(figure, axes, points, colours)
+        if thumbnails is not None:
+            _place_thumbnails(axes, points, colours, *thumbnails, side=view.thumbnail)
+        axes.set_aspect("equal")
+        (left, bottom), (right, top) = view.centre - view.size / 2, view.centre + view.size / 2
+        axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis_labels[0], ylabel=axis_labels[1])
+        if not ticks:
+            axes.set(xticks=[], yticks=[])
+        entries = _legend(axes, colours) if colours is not None and colours.classes else 0
+        axes.set_title(title, fontsize=10, pad=6 + LEGEND_LINE_POINTS * entries)
+    return figure
+
+
+def _scatter(figure: Figure, axes: Axes, points: np.ndarray, colours: PointColours | None) -> None:
+    size = float(np.clip(30_000 / len(points), 3, 30))
+    style: dict[str, Any] = {"s": size, "lw": 0, "alpha": 0.75, "rasterized": len(points) > 2000}
+    if colours is None:
+        axes.scatter(points[:, 0], points[:, 1], color=COLOURS[0], **style)
+        return
+    if not colours.classes:
+        known = np.isfinite(colours.codes)
+        axes.scatter(*points[~known].T, color=MUTED, **style)
+        drawn = axes.scatter(*points[known].T, c=colours.codes[known], cmap=COLOUR_MAP, **style)
+        bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=35, pad=0.02)
+        bar.set_label(colours.name.replace("_", " "))
+        bar.solids.set_alpha(1)  # type: ignore[union-attr]
+        return
+    axes.scatter(*points.T, color=[_colour(code) for code in colours.codes.tolist()], **style)
+
+
+def _legend(axes: Axes, colours: PointColours) -> int:
+    """What the colours mean, between the title and the map; the lines it takes."""
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for code in [*range(len(colours.classes)), -1]:
+        number = int((colours.codes == code).sum())
+        if number or code >= 0:
+            label = "unknown" if code < 0 else colours.classes[code].replace("_", " ")
+            style: dict[str, Any] = {"marker": "o", "ls": "", "ms": 6, "color": _colour(code)}
+            handles.append(Line2D([], [], **style, label=f"{label} ({number:,})"))
+    columns = min(LEGEND_COLUMNS, len(handles))
+    axes.legend(
+        handles=handles,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=columns,
+        handletextpad=0.1,
+        borderaxespad=0,
+        borderpad=0.2,
+    )
+    return math.ceil(len(handles) / columns)
+
+
+def _colour(code: float) -> str:
+    return MUTED if code < 0 else COLOURS[int(code)]
+
+
+def _place_thumbnails(
+    axes: Axes,
+    points: np.ndarray,
+    colours: PointColours | None,
+    indices: np.ndarray,
+    pictures: np.ndarray,
+    *,
+    side: float,
+) -> None:
+    from matplotlib.patches import Rectangle
+
+    half = side / 2 * 0.94
+    for index, picture in zip(indices, pictures, strict=True):
+        x, y = points[index]
+        axes.imshow(
+            picture, extent=(x - half, x + half, y - half, y + half), zorder=3, interpolation="lanczos"
+        )
+        edge = _colour(float(colours.codes[index])) if colours is not None and colours.classes else "black"
+        corner = (x - half, y - half)
+        axes.add_patch(Rectangle(corner, 2 * half, 2 * half, fill=False, ec=edge, lw=1.3, zorder=4))

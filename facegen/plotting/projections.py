@@ -1,4 +1,4 @@
-"""Many numbers per point to two: PCA, t-SNE (openTSNE) and UMAP (optional).
+"""Many numbers per point to two: PCA, t-SNE and UMAP (optional).
 
 Letters: N points, D numbers of each.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from facegen.protocols import Progress
 
 COMPONENTS_BEFORE = 50  # what t-SNE and UMAP are given, as usual (Kobak & Berens 2019)
 EXACT_UP_TO_DIMENSIONS = 2048
-EXACT_UP_TO_POINTS = 20_000
-EARLY_STEPS, STEPS, EARLY_EXAGGERATION = 250, 500, 12.0
-STEPS_PER_REPORT = 25
+TSNE_STEPS = 750  # 250 of them exaggerated
 NEIGHBOURS_PER_PERPLEXITY = 3
 UMAP_NEIGHBOURS = 15
 
@@ -59,8 +56,8 @@ def pca(points: np.ndarray, components: int, seed: int = 0) -> tuple[np.ndarray,
 def tsne(points: np.ndarray, perplexity: float, seed: int, progress: Progress) -> np.ndarray:
     """t-SNE (N, 2) of `points` (N, D), started from PCA; the same for a seed on any number of cores.
 
-    van der Maaten & Hinton (2008), https://jmlr.org/papers/v9/vandermaaten08a.html; settings as Kobak &
-    Berens (2019), doi:10.1038/s41467-019-13056-x.
+    van der Maaten & Hinton (2008), https://jmlr.org/papers/v9/vandermaaten08a.html; PCA and the rate of
+    learning as Kobak & Berens (2019), doi:10.1038/s41467-019-13056-x.
 
     Raises:
         DataError: fewer points than the perplexity needs.
@@ -72,27 +69,12 @@ def tsne(points: np.ndarray, perplexity: float, seed: int, progress: Progress) -
             f"t-SNE of perplexity {perplexity:g} needs {needed} points or more; there are {len(points)}.",
             hint=f"Lower it: --perplexity {most}; or take another method: --method pca",
         )
-    from openTSNE import TSNE
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
-    with progress.stage("t-SNE", total=EARLY_STEPS + STEPS) as bar:
-
-        def report(_: int, error: float, __: np.ndarray) -> None:
-            bar.advance(STEPS_PER_REPORT, KL=f"{error:.2f}")
-
-        settings: dict[str, Any] = {"perplexity": perplexity, "early_exaggeration": EARLY_EXAGGERATION}
-        model = TSNE(
-            **settings,  # typed there as what they are not
-            initialization="pca",
-            neighbors="exact" if len(points) <= EXACT_UP_TO_POINTS else "approx",
-            negative_gradient_method="bh" if len(points) <= EXACT_UP_TO_POINTS else "fft",
-            early_exaggeration_iter=EARLY_STEPS,
-            n_iter=STEPS,
-            n_jobs=1,  # threads add up in another order each time, and t-SNE is chaotic
-            random_state=seed,
-            callbacks=report,
-            callbacks_every_iters=STEPS_PER_REPORT,
-        )
-        return np.array(model.fit(points))
+    model = TSNE(perplexity=perplexity, init="pca", max_iter=TSNE_STEPS, random_state=seed)
+    with progress.stage("t-SNE"), threadpool_limits(1):  # threads add up in another order; t-SNE is chaotic
+        return model.fit_transform(points).astype(np.float64)
 
 
 def umap(points: np.ndarray, seed: int, progress: Progress) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 
 from facegen.autoencoders import load_autoencoder
@@ -13,9 +15,10 @@ from facegen.evaluation.reconstruction import reconstructed_pairs
 from facegen.formats.dataset import Dataset
 from facegen.metrics.reconstruction import Config, build
 from facegen.models.devices import resolve_device
-from facegen.plotting.reconstructions_figure import reconstructions_plot
-from facegen.plotting.requested import pictures, subject_of
+from facegen.plotting.image_table import image_table
+from facegen.plotting.requested import pictures, run_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
+from facegen.plotting.style import Plot
 
 IMAGES, AMPLIFIED = 8, 4.0
 BATCH = 32
@@ -45,7 +48,7 @@ def plot_reconstructions(
     """
     if count < 1 or not amplify > 0:
         raise UsageError(f"--count must be at least 1 and --amplify above 0, not {count} and {amplify:g}.")
-    name = subject_of(Path(autoencoder))
+    name = run_of(Path(autoencoder))
     path = figure_path(out, name, "reconstructions")
     at = resolve_device(device)
     opened = Dataset.open(dataset)
@@ -57,8 +60,17 @@ def plot_reconstructions(
     metric = build(Config())
     metric.update(made, images)
     psnr = metric.per_image()["psnr"].tolist()
-    title = f"{name.name} on {Path(dataset).resolve().name}, {split}"
     names = [str(each) for each in pictured.frame["id"].iloc[rows.tolist()]]
-    plot = reconstructions_plot(pictures(images), pictures(made), psnr, names, amplified=amplify, title=title)
+    originals, reconstructed = pictures(images), pictures(made)
+    difference = np.abs(originals.astype(np.int16) - reconstructed)
+    mean = difference.mean(axis=(1, 2, 3))
+    amplified = np.minimum(difference * amplify, 255).astype(np.uint8)
+    figure = image_table(
+        np.stack([originals, reconstructed, amplified]),
+        row_labels=["original", "reconstruction", f"difference\n× {amplify:g}"],
+        captions=[names, [f"{value:.1f} dB" for value in psnr], [f"{value:.1f}/255" for value in mean]],
+        title=f"{name.name} on {Path(dataset).resolve().name}, {split}",
+    )
+    table = pd.DataFrame({"id": names, "psnr_db": psnr, "mean_difference": mean})
     facts = {"Pictures": len(rows), "PSNR in dB": sum(psnr) / len(psnr)}
-    return save_plot(plot, path, csv=csv, facts=facts)
+    return save_plot(Plot(figure, table), path, csv=csv, facts=facts)

@@ -5,13 +5,11 @@ Letters: B images, C columns, K parts of a mix, N images of a walk, S steps of t
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from facegen.config.recipe import SamplingConfig
@@ -22,10 +20,10 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist
 from facegen.sampling.plan import Plan, plan_of
-from facegen.sampling.sample import SampleOptions, check_sampling, sampling_settings
+from facegen.sampling.records import sampling_settings
+from facegen.sampling.request import read_terms
+from facegen.sampling.sample import SampleOptions, check_sampling
 from facegen.types import Blend
-
-LABEL_LETTERS, LABEL_LINES = 24, 4
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,9 @@ class State:
 
 @dataclass(frozen=True)
 class Requested:
-    """A loaded generator and one way of asking it."""
+    """A loaded generator, of `run`, and one way of asking it."""
 
+    run: Path
     generator: FaceGenerator
     settings: SamplingConfig
     options: SampleOptions
@@ -61,8 +60,17 @@ class Requested:
         options = options or SampleOptions()
         check_sampling(options)
         generator = FaceGenerator.load(run, options.device, options.weights)
-        settings = sampling_settings(generator.recipe.sampling, options)
-        return Requested(generator, settings, options, progress or SilentProgress())
+        settings = sampling_settings(
+            generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
+        )
+        return Requested(Path(run), generator, settings, options, progress or SilentProgress())
+
+    @property
+    def title(self) -> str:
+        """Such as "celeba, step 12,000: a smiling woman"."""
+        step = "" if self.generator.step is None else f", step {self.generator.step:,}"
+        words = words_of(self.options)
+        return f"{run_of(self.run).name}{step}" + (f": {words}" if words else "")
 
     def plan(self, default_count: int) -> Plan:
         """What the options ask for, `default_count` images where they name no number.
@@ -83,20 +91,24 @@ class Requested:
 
     def draw(self, inputs: Tensor | Blend, seeds: Sequence[Seed], title: str = "Sampling") -> np.ndarray:
         """Finished faces, uint8 (B, H, W, 3)."""
-        artist = Artist(self.generator, self.settings, None)
-        batches = [images for _, images in artist.draw(inputs, seeds, title, self.progress)]
-        return pictures(torch.cat(batches))
+        artist = Artist(self.generator, self.settings)
+        return pictures(artist.draw_all(inputs, seeds, title, self.progress))
 
-    def walk(self, parts: Sequence[Tensor], weights: Tensor, seeds: Sequence[Seed]) -> np.ndarray:
-        """Faces (seeds, N, H, W, 3) of each seed for every row of `weights` (N, K) over the `parts` (1, ...).
+    def walk(self, terms: Sequence[str], weights: Tensor, seeds: Sequence[Seed]) -> np.ndarray:
+        """Faces (seeds, N, H, W, 3) of each seed for every row of `weights` (N, K) over K classes, attributes
+        or prompts. Where all weight lies on one of them, the face is exactly that of the term alone.
 
-        Where all weight lies on one part, the face is exactly that of the part alone.
+        Raises:
+            UsageError: a model without blends, or a term it does not know.
         """
+        generator = self.generator
+        readings = read_terms(generator, terms, self.progress)
+        parts = [generator.inputs_for(reading) for reading in readings]
         blend = Blend.of_rows(parts, weights.repeat(len(seeds), 1))
         noises = [seed for seed in seeds for _ in weights]
         images = self.draw(blend, noises, "Walking")
         images = images.reshape(len(seeds), len(weights), *images.shape[1:])
-        if self.generator.recipe.section("conditioner").kind != "text":
+        if generator.recipe.section("conditioner").kind != "text":
             return images
         # Mixed tokens count where any part has one; a prompt alone must not see the other's.
         for column, row in enumerate(weights.tolist()):
@@ -115,7 +127,7 @@ class Requested:
                     yield State(step.index, level, x_t, step.x0)
                 x_t, level = step.x_t, step.timestep / last
                 bar.advance()
-                if step.index + 1 == step.num_steps and step.num_steps in steps:
+                if step.is_last and step.num_steps in steps:
                     yield State(step.num_steps, 0.0, step.x0, step.x0)
 
     def decoded(self, latents: Tensor) -> np.ndarray:
@@ -133,20 +145,14 @@ def evenly(first: int, last: int, count: int) -> list[int]:
     return [round(value) for value in np.linspace(first, last, count).tolist()]
 
 
-def check_frames(frames: int, option: str = "--frames") -> None:
+def check_frames(frames: int) -> None:
     """Refuse fewer than the two that have a first and a last.
 
     Raises:
         UsageError: fewer.
     """
     if frames < 2:
-        raise UsageError(f"{option} must be at least 2, a first and a last, not {frames}.")
-
-
-def wrapped(text: str, letters: int = LABEL_LETTERS) -> str:
-    """A label in at most four lines."""
-    lines = textwrap.wrap(text, letters, max_lines=LABEL_LINES, placeholder=" …")
-    return "\n".join(lines)
+        raise UsageError(f"--frames must be at least 2, a first and a last, not {frames}.")
 
 
 def words_of(options: SampleOptions) -> str:
@@ -156,14 +162,7 @@ def words_of(options: SampleOptions) -> str:
     return options.prompt or options.class_name or listed or photos
 
 
-def subject_of(run: Path) -> Path:
+def run_of(path: Path) -> Path:
     """The folder whose name a file gets: the run, also where one of its checkpoints is given."""
-    run = Path(run).resolve()
-    return run.parents[1] if run.parent.name == "checkpoints" else run
-
-
-def run_title(run: Path, options: SampleOptions, generator: FaceGenerator) -> str:
-    """Such as "celeba, step 12,000: a smiling woman"."""
-    step = "" if generator.step is None else f", step {generator.step:,}"
-    words = words_of(options)
-    return f"{subject_of(run).name}{step}" + (f": {words}" if words else "")
+    path = Path(path).resolve()
+    return path.parents[1] if path.parent.name == "checkpoints" else path

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen.errors import UsageError
 from facegen.formats.files import atomic_write
 from facegen.plotting.style import FIGURE_DPI, SUFFIXES, Plot, figure_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PLOTS_FOLDER = Path("plots")
 
@@ -57,15 +60,24 @@ def save_plot(
     """Write the figure, in the format of the suffix, and its table beside it if `csv`.
 
     Raises:
-        UsageError: a table is asked for and the figure has none.
         StorageError: the disk is full or does not let it be written.
     """
-    if csv and plot.table is None:
-        raise UsageError("There are no numbers behind this figure, so --csv has nothing to write.")
+    content = figure_bytes(plot.figure, path.suffix.lower(), dpi)
+    return save_content(content, path, plot.table if csv else None, facts or {})
+
+
+def save_content(
+    content: bytes, path: Path, table: pd.DataFrame | None, facts: Mapping[str, Any]
+) -> PlotSummary:
+    """Write a figure's or an animation's bytes, and `table` beside them.
+
+    Raises:
+        StorageError: the disk is full or does not let it be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write(path, figure_bytes(plot.figure, path.suffix.lower(), dpi))
-    table = None
-    if csv and plot.table is not None:
-        table = path.with_suffix(".csv")
-        atomic_write(table, plot.table.to_csv(index=False))
-    return PlotSummary(path, table, dict(facts or {}))
+    atomic_write(path, content)
+    numbers = None
+    if table is not None:
+        numbers = path.with_suffix(".csv")
+        atomic_write(numbers, table.to_csv(index=False))
+    return PlotSummary(path, numbers, dict(facts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,11 @@ import torch
 from facegen.diffusion.process import Process
 from facegen.errors import UsageError
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.schedule_figure import schedule_plot
+from facegen.plotting.style import COLOURS, Plot, in_style, new_figure
 from facegen.plotting.subjects import subject_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 NUM_LEVELS = 500
 NUM_BINS = 50
@@ -35,20 +39,27 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
     config = recipe.diffusion
     schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
     title = f"{found.name}: {'rectified flow' if process.is_flow else schedule}"
-    return save_plot(schedule_plot(schedule_table(process), title), path, csv=csv)
+    table = schedule_table(process)
+    return save_plot(Plot(_figure(table, title), table), path, csv=csv)
 
 
 def schedule_table(process: Process) -> pd.DataFrame:
-    """A row a noise level: see `facegen.plotting.schedule_figure.schedule_plot`."""
+    """A row a `noise_level`, t/T in [0, 1]: `alpha`, `sigma`, `log_snr`, `density`, `loss_weight`.
+
+    `log_snr` is the natural logarithm of alpha^2 / sigma^2, NaN where infinite; `density` that of the levels
+    drawn in training, 1 where it is uniform.
+    """
     levels = torch.linspace(0, 1, NUM_LEVELS, dtype=torch.float64)
     timesteps = levels * process.last_timestep
-    alpha, sigma = process.alpha_sigma(timesteps if process.is_flow else timesteps.round())
+    if not process.is_flow:
+        timesteps = timesteps.round()
+    alpha, sigma = process.alpha_sigma(timesteps)
     drawn = process.sample_timesteps(NUM_DRAWS, torch.Generator().manual_seed(0)) / process.num_timesteps
     counts, edges = np.histogram(drawn.numpy(), bins=NUM_BINS, range=(0.0, 1.0))
     middles = (edges[1:] + edges[:-1]) / 2
     with np.errstate(divide="ignore"):
         log_snr = 2 * (np.log(alpha.numpy()) - np.log(sigma.numpy()))
-    weight = process.loss_weight((timesteps if process.is_flow else timesteps.round()).float()).numpy()
+    weight = process.loss_weight(timesteps.float()).numpy()
     return pd.DataFrame(
         {
             "noise_level": levels.numpy(),
@@ -59,3 +70,30 @@ def schedule_table(process: Process) -> pd.DataFrame:
             "loss_weight": np.where(np.isfinite(weight), weight, np.nan),
         }
     )
+
+
+def _figure(table: pd.DataFrame, title: str) -> Figure:
+    """Three panels: signal and noise, their ratio, and where training looks."""
+    figure = new_figure(9.0, 2.9, title)
+    with in_style():
+        paths, ratio, training = figure.subplots(1, 3)
+        level = table["noise_level"]
+        paths.plot(level, table["alpha"], label="alpha (signal)")
+        paths.plot(level, table["sigma"], label="sigma (noise)", color=COLOURS[1])
+        paths.set_ylabel("share of x_t")
+        paths.legend()
+        ratio.plot(level, table["log_snr"], color=COLOURS[2])
+        ratio.axhline(0, color="black", lw=0.6, label="as much noise as signal")
+        ratio.legend()
+        ratio.set_ylabel("log SNR")
+        training.fill_between(level, table["density"], color=COLOURS[5], alpha=0.5, lw=0)
+        training.plot(level, table["density"], label="drawn in training", color=COLOURS[0])
+        training.plot(level, table["loss_weight"], label="loss weight", color=COLOURS[1], ls="--")
+        training.set_ylabel("density, weight (1: even)")
+        training.set_ylim(bottom=0)
+        training.legend()
+        for axes, name in ((paths, "Path"), (ratio, "Signal to noise"), (training, "Training")):
+            axes.set_xlabel("noise level t/T")
+            axes.set_xlim(0, 1)
+            axes.set_title(name)
+    return figure

@@ -43,15 +43,18 @@ class Plot:
     """A figure, and the numbers behind it in one table."""
 
     figure: Figure
-    table: pd.DataFrame | None = None
+    table: pd.DataFrame
 
 
-def new_figure(width_inches: float, height_inches: float) -> Figure:
+def new_figure(width_inches: float, height_inches: float, title: str = "") -> Figure:
     """An empty figure in the common style, to be filled by `figure.subplots()` within `in_style()`."""
     from matplotlib.figure import Figure
 
     with in_style():
-        return Figure(figsize=(width_inches, height_inches), dpi=FIGURE_DPI)
+        figure = Figure(figsize=(width_inches, height_inches), dpi=FIGURE_DPI)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=10)
+    return figure
 
 
 def in_style() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,12 +14,11 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.images import decode_image
 from facegen.formats.run import RunDirectory
-from facegen.plotting.animation import Frames, save_animation
-from facegen.plotting.animation_figure import ANIMATION_SUFFIXES, check_animation
+from facegen.plotting.animation import ANIMATION_SUFFIXES, check_animation, save_animation
+from facegen.plotting.image_table import image_table
 from facegen.plotting.requested import Requested, check_frames, evenly, words_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.style import SUFFIXES
-from facegen.plotting.timelapse_figure import timelapse_frames, timelapse_plot
+from facegen.plotting.style import SUFFIXES, Plot, figure_bytes
 from facegen.protocols import Progress
 from facegen.sampling.sample import SampleOptions
 
@@ -80,16 +80,32 @@ def plot_timelapse(
         shown = _of_checkpoints(run, options, most, progress)
     words = words_of(options)
     title = Path(run).resolve().name + (f": {words}" if words else "")
+    table = pd.DataFrame({"step": shown.steps})
     if moving:
-        pages = timelapse_frames(shown.images, shown.steps, title)
-        return save_animation(
-            Frames(pages, pd.DataFrame({"step": shown.steps})), path, fps=fps, hold=hold, csv=csv
+        pages = np.stack(
+            [
+                _page(shown.images[:, number], f"{title}\nstep {step:,}")
+                for number, step in enumerate(shown.steps)
+            ]
         )
-    images, first = shown.images, ""
+        return save_animation(pages, table, path, fps=fps, hold=hold, csv=csv)
+    images, columns = shown.images, [f"step\n{step:,}" for step in shown.steps]
     if shown.originals is not None:
-        images, first = np.concatenate([shown.originals[:, None], images], axis=1), "original"
-    plot = timelapse_plot(images, shown.steps, shown.labels, title, first)
+        images = np.concatenate([shown.originals[:, None], images], axis=1)
+        columns = ["original", *columns]
+    figure = image_table(images, row_labels=shown.labels, column_labels=columns, title=title)
+    plot = Plot(figure, table.rename_axis("column").reset_index())
     return save_plot(plot, path, csv=csv, facts={"Steps": len(shown.steps)})
+
+
+def _page(faces: np.ndarray, title: str) -> np.ndarray:
+    """A frame (h, w, 3) of an animation: a grid of the faces (N, H, W, 3) under the title."""
+    columns = math.ceil(len(faces) ** 0.5)
+    rows = math.ceil(len(faces) / columns)
+    grid = np.zeros((rows * columns, *faces.shape[1:]), np.uint8)
+    grid[: len(faces)] = faces
+    figure = image_table(grid.reshape(rows, columns, *faces.shape[1:]), title=title)
+    return np.asarray(decode_image(figure_bytes(figure, ".png")))
 
 
 def _takes_previews(run: Path, source: Source, options: SampleOptions, number: int) -> bool:

@@ -27,7 +27,7 @@ class Artist:
 
     generator: FaceGenerator
     settings: SamplingConfig
-    negative: Tensor | None
+    negative: Tensor | None = None
     batch_size: int | None = None
 
     def draw(
@@ -37,22 +37,16 @@ class Artist:
         size = self.batch_size or self.generator.default_batch_size
         num_batches = math.ceil(len(inputs) / size)
         with progress.stage(title, total=num_batches * self.settings.steps) as bar:
-            for start in range(0, len(inputs), size):
-                part = inputs[start : start + size]
-                negative = self.negative
-                if negative is not None:
-                    negative = negative.expand(len(part), *negative.shape[1:])
-                yield (
-                    start,
-                    self.generator.generate(
-                        part,
-                        seeds[start : start + size],
-                        self.settings,
-                        negative,
-                        size,
-                        on_step=lambda step: bar.advance(),
-                    ),
-                )
+            for rows, step in self.generator.walks(inputs, seeds, self.settings, self.negative, size):
+                bar.advance()
+                if step.is_last:
+                    yield rows.start, self.generator.decode(step.x0)
+
+    def draw_all(
+        self, inputs: Tensor | Blend, seeds: Sequence[Seed], title: str, progress: Progress
+    ) -> Tensor:
+        """All images in one, uint8 (N, 3, H, W)."""
+        return torch.cat([images for _, images in self.draw(inputs, seeds, title, progress)])
 
 
 def shown_images(plan: Plan) -> set[int]:
@@ -68,8 +62,8 @@ def grid_picture(plan: Plan, images: Mapping[int, Tensor]) -> Image.Image:
 
 def strip_picture(artist: Artist, strip: Strip, progress: Progress) -> Image.Image:
     """A blend's strip: a row a seed, from each part alone to the mix."""
-    parts = artist.draw(strip.inputs, strip.seeds, "Blend strip", progress)
-    return _grid(torch.cat([images for _, images in parts]), strip.captions, strip.columns)
+    images = artist.draw_all(strip.inputs, strip.seeds, "Blend strip", progress)
+    return _grid(images, strip.captions, strip.columns)
 
 
 def _grid(images: Tensor, captions: Sequence[str], columns: int) -> Image.Image:

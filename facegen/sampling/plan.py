@@ -22,8 +22,8 @@ from facegen.sampling.request import (
     check_takes,
     parse_blend,
     read_request,
+    read_terms,
     request_text,
-    say_reading,
 )
 from facegen.types import Blend, PromptReading
 
@@ -81,7 +81,6 @@ def plan_of(generator: FaceGenerator, request: SampleRequest, progress: Progress
         DataError: a photo that cannot be read.
     """
     if request.blend is not None:
-        check_takes(generator, "blend")
         return plan_of_blend(generator, parse_blend(request.blend, progress), request, progress)
     if request.like:
         check_takes(generator, "like")
@@ -137,16 +136,14 @@ def plan_of_blend(
     """Images of one mix of terms, and the strip from each part to the mix; of `request` seed and count.
 
     Raises:
-        UsageError: a term that this model does not know.
+        UsageError: a model without blends, or a term that it does not know.
     """
     count = request.count or IMAGES
-    readings = {term: generator.reading_of(term) for term in weights}
-    for reading in readings.values():
-        say_reading(generator, reading, progress)
+    readings = read_terms(generator, weights, progress)
     inputs = generator.blend(weights, count)
     columns = strip_weights(list(weights.values()))
     seeds = tuple(range(request.seed, request.seed + min(count, STRIP_SEEDS)))
-    rows = [generator.inputs_for(reading) for reading in readings.values()]
+    rows = [generator.inputs_for(reading) for reading in readings]
     strip = Strip(
         Blend.of_rows(rows, columns.repeat(len(seeds), 1)),
         tuple(seed for seed in seeds for _ in columns),
@@ -159,8 +156,8 @@ def plan_of_blend(
     )
     reading = PromptReading(
         {},
-        tuple(pair for reading in readings.values() for pair in reading.understood),
-        tuple(word for reading in readings.values() for word in reading.not_understood),
+        tuple(pair for reading in readings for pair in reading.understood),
+        tuple(word for reading in readings for word in reading.not_understood),
     )
     words = ", ".join(shares(list(weights), list(weights.values())))
     return _plain(inputs, request.seed, words, reading, {"blend": dict(weights)}, strip)

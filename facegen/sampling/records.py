@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
+from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -19,6 +21,7 @@ from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import SampleConditioner
+from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +39,13 @@ class LabelledRecords:
     frame: pd.DataFrame
     dataset: Dataset | None = None
     latents: LatentStore | None = None
+
+    @property
+    def labels(self) -> LabelSchema:
+        """Which labels the records carry."""
+        if self.dataset is not None:
+            return self.dataset.manifest.labels
+        return LabelSchema() if self.latents is None else self.latents.index.labels
 
     @property
     def dataset_fingerprint(self) -> str | None:
@@ -146,20 +156,29 @@ def drawn_rows(available: int, count: int, seed: int) -> Tensor:
 
 
 def sampling_settings(
-    generator: FaceGenerator, *, guidance: float | None, steps: int | None
+    generator: FaceGenerator,
+    *,
+    guidance: float | None = None,
+    steps: int | None = None,
+    sampler: str | None = None,
 ) -> SamplingConfig:
-    """The run's own sampling settings, with guidance and steps replaced where given.
+    """The run's own sampling settings, with those replaced that are given.
 
     Raises:
-        UsageError: a guidance below 0 or no steps.
+        UsageError: an unknown sampler, or a number out of range.
     """
-    if guidance is not None and guidance < 0:
-        raise UsageError(f"Guidance {guidance:g} is below 0.", hint="1 is off; 2 to 4 is customary.")
-    if steps is not None and steps < 1:
-        raise UsageError(f"{steps} sampling steps; at least 1 is needed.")
-    changes = {"guidance_scale": guidance, "steps": steps}
-    given = {name: value for name, value in changes.items() if value is not None}
-    return generator.recipe.sampling.model_copy(update=given)
+    data = generator.recipe.sampling.model_dump()
+    given = {"guidance_scale": guidance, "steps": steps}
+    data |= {name: value for name, value in given.items() if value is not None}
+    if sampler is not None and sampler != data["sampler"]["kind"]:
+        data["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
+    try:
+        return SamplingConfig(**data)
+    except ValidationError as error:
+        raise UsageError(
+            explain(error, SamplingConfig, "sampling"),
+            hint=None if guidance is None else "Guidance of 1 is off; 2 to 4 is customary.",
+        ) from error
 
 
 def generated_batches(
@@ -168,8 +187,7 @@ def generated_batches(
     """Faces for condition `inputs` (N, ...), as (rows, uint8 (B, 3, H, W)); image i has seed `seed + i`."""
     for start in range(0, len(inputs), BATCH_IMAGES):
         rows = slice(start, min(start + BATCH_IMAGES, len(inputs)))
-        seeds = range(seed + rows.start, seed + rows.stop)
-        yield rows, generator.generate(inputs[rows], list(seeds), settings)
+        yield rows, generator.generate(inputs[rows], range(seed + start, seed + rows.stop), settings)
 
 
 def real_images(records: LabelledRecords, rows: Tensor) -> Tensor:

@@ -158,8 +158,7 @@ def _draw(
         return strip_picture(artist, plan.strip, progress), grid_entry(described, "strip")
     numbers = sorted(shown_images(plan)) if settings.shows == "grid" else [_place(settings, plan)]
     rows, seeds = plan.inputs[torch.tensor(numbers)], [plan.faces[number].seed for number in numbers]
-    batches = [batch for _, batch in artist.draw(rows, seeds, "Sampling", progress)]
-    images = dict(zip(numbers, torch.cat(batches), strict=True))
+    images = dict(zip(numbers, artist.draw_all(rows, seeds, "Sampling", progress), strict=True))
     if settings.shows == "grid":
         return grid_picture(plan, images), grid_entry(described)
     return to_pil(images[numbers[0]]), image_entry(described, plan.faces[numbers[0]])
@@ -190,7 +189,6 @@ def _plan(
 ) -> Plan:
     """What was drawn. Labels are taken as they were understood then, whatever their words mean today."""
     if settings.blend is not None:
-        check_takes(generator, "blend")
         return plan_of_blend(generator, settings.blend, request, progress)
     if settings.like:
         check_takes(generator, "like")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
@@ -82,6 +82,19 @@ def read_negative(generator: FaceGenerator, negative: str, progress: Progress) -
     return _read_prompt(generator, negative, progress)
 
 
+def read_terms(generator: FaceGenerator, terms: Iterable[str], progress: Progress) -> list[PromptReading]:
+    """What each term of a blend asks for, which is told.
+
+    Raises:
+        UsageError: a model without blends, or a term it does not know.
+    """
+    check_takes(generator, "blend")
+    readings = [generator.reading_of(term) for term in terms]
+    for reading in readings:
+        _say_reading(generator, reading, progress)
+    return readings
+
+
 def check_takes(generator: FaceGenerator, option: str) -> None:
     """Refuse `--<option>` for a model of another kind.
 
@@ -137,11 +150,11 @@ def _read_prompt(generator: FaceGenerator, prompt: str, progress: Progress) -> P
     left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
     if left_over and not reading.labels:
         raise UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=_known(generator))
-    say_reading(generator, reading, progress)
+    _say_reading(generator, reading, progress)
     return reading
 
 
-def say_reading(generator: FaceGenerator, reading: PromptReading, progress: Progress) -> None:
+def _say_reading(generator: FaceGenerator, reading: PromptReading, progress: Progress) -> None:
     """Tell what was understood, and warn about what was not."""
     if reading.understood:
         understood = ", ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)

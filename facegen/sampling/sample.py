@@ -7,10 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from torch import Tensor
 
-from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
 from facegen.formats.files import storage_errors, whole_folder
@@ -21,6 +19,7 @@ from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_p
 from facegen.sampling.options import SampleOptions
 from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import grid_entry, image_entry, image_settings
+from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
 from facegen.types import PromptReading
 
@@ -53,12 +52,11 @@ class SampleSummary:
 class AskedSample:
     """Options as a generator understands them: what to draw, how, and what the pictures tell of it.
 
-    `negative` is one row of condition inputs (1, ...) or None; `described` the settings all pictures share.
+    `described` are the settings that all pictures share.
     """
 
-    settings: SamplingConfig
+    artist: Artist
     plan: Plan
-    negative: Tensor | None
     described: dict[str, Any]
 
     def picture_text(self, face: Face) -> dict[str, str]:
@@ -84,10 +82,9 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
     asked = ask(generator, options, progress)
     plan, described = asked.plan, asked.described
     with storage_errors(out), whole_folder(out) as folder:
-        artist = Artist(generator, asked.settings, asked.negative, options.batch_size)
-        _write_images(folder, artist, asked, progress)
+        _write_images(folder, asked, progress)
         if plan.strip is not None:
-            strip = strip_picture(artist, plan.strip, progress)
+            strip = strip_picture(asked.artist, plan.strip, progress)
             (folder / STRIP_NAME).write_bytes(pil_to_png(strip, grid_entry(described, "strip")))
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
@@ -120,7 +117,9 @@ def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) ->
         UsageError: an option out of range, or a request this model cannot be asked.
         DataError: a photo that cannot be read.
     """
-    settings = sampling_settings(generator.recipe.sampling, options)
+    settings = sampling_settings(
+        generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
+    )
     plan = plan_of(generator, options, progress)
     negative = None
     if options.negative is not None:
@@ -128,24 +127,7 @@ def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) ->
     described = image_settings(
         generator, settings, options, plan, negative=options.negative, weights=options.weights
     )
-    return AskedSample(settings, plan, negative, described)
-
-
-def sampling_settings(defaults: SamplingConfig, options: SampleOptions) -> SamplingConfig:
-    """The recipe's sampling settings with those the options name.
-
-    Raises:
-        UsageError: unknown sampler, or a number out of range.
-    """
-    data = defaults.model_dump()
-    if options.sampler is not None and options.sampler != data["sampler"]["kind"]:
-        data["sampler"] = kind_config("samplers", {"kind": options.sampler}).model_dump()
-    changes = {"steps": options.steps, "guidance_scale": options.guidance}
-    data.update({name: value for name, value in changes.items() if value is not None})
-    try:
-        return SamplingConfig(**data)
-    except ValidationError as error:
-        raise UsageError(explain(error, SamplingConfig, "sampling")) from error
+    return AskedSample(Artist(generator, settings, negative, options.batch_size), plan, described)
 
 
 def negative_row(
@@ -164,13 +146,13 @@ def negative_row(
     return generator.inputs_for(reading)
 
 
-def _write_images(folder: Path, artist: Artist, asked: AskedSample, progress: Progress) -> None:
+def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
     """Write every image as its batch is done, then the grid."""
     plan = asked.plan
     wanted = shown_images(plan)
     shown: dict[int, Tensor] = {}
     seeds = [face.seed for face in plan.faces]
-    for start, images in artist.draw(plan.inputs, seeds, "Sampling", progress):
+    for start, images in asked.artist.draw(plan.inputs, seeds, "Sampling", progress):
         for number, image in enumerate(images, start):
             face = plan.faces[number]
             (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ from facegen.studio.state import Asked, Controls, Wish, asked_by
 from facegen.types import Blend, PromptReading
 
 PREVIEW_SHARE = 0.25  # of the time may go into decoding previews
+PREVIEW_SECONDS = 0.1  # at least, between two of them
 
 
 @dataclass(frozen=True)
@@ -121,24 +123,19 @@ class Easel:
         stopped: Callable[[], bool],
     ) -> Iterator[tuple[int, int]]:
         """Fill `images` batch by batch; yield (steps done, steps in all) whenever they changed."""
-        inputs, negative = _interleaved(samples)
-        settings, size = samples[0].settings, self.generator.default_batch_size
-        done, total = 0, settings.steps * -(-len(seeds) // size)
-        pace = _Pace()
-        for start in range(0, len(seeds), size):
-            rows = slice(start, start + size)
-            part = None if negative is None else negative.expand(len(seeds[rows]), *negative.shape[1:])
-            x0 = torch.empty(0)
-            for step in self.generator.trajectory(inputs[rows], seeds[rows], settings, part):
-                if stopped():
-                    return
-                x0, done = step.x0, done + 1
-                if step.index + 1 < step.num_steps and pace.is_due():
-                    with pace.measured():
-                        images[rows] = list(self.generator.decode(x0))
-                    yield done, total
-            images[rows] = list(self.generator.decode(x0))
-            yield done, total
+        artist = samples[0].artist
+        total = artist.settings.steps * math.ceil(len(seeds) / self.generator.default_batch_size)
+        due = 0.0
+        walks = self.generator.walks(_interleaved(samples), seeds, artist.settings, artist.negative)
+        for done, (rows, step) in enumerate(walks, start=1):
+            if stopped():
+                return
+            if step.is_last or time.monotonic() >= due:
+                began = time.monotonic()
+                images[rows] = list(self.generator.decode(step.x0))
+                now = time.monotonic()
+                due = now + max(PREVIEW_SECONDS, (now - began) / PREVIEW_SHARE)
+                yield done, total
 
 
 def _settings(row: _Row, photo: Path | None) -> dict[str, str]:
@@ -149,26 +146,6 @@ def _settings(row: _Row, photo: Path | None) -> dict[str, str]:
     told = json.loads(text[SETTINGS_KEY])
     told["like"]["path"] = photo.name
     return {**text, SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
-
-
-class _Pace:
-    """Lets previews happen as often as their share of the time allows, and not above ten a second."""
-
-    def __init__(self) -> None:
-        self._last, self._cost = 0.0, 0.0
-
-    def is_due(self) -> bool:
-        return time.monotonic() - self._last >= max(0.1, self._cost / PREVIEW_SHARE)
-
-    def measured(self) -> _Pace:
-        return self
-
-    def __enter__(self) -> None:
-        self._started = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
-        self._last = time.monotonic()
-        self._cost = self._last - self._started
 
 
 def _columns(samples: list[AskedSample]) -> int:
@@ -187,13 +164,10 @@ def _rows(columns: tuple[Asked, ...], samples: list[AskedSample]) -> list[_Row]:
     return rows
 
 
-def _interleaved(samples: list[AskedSample]) -> tuple[Tensor | Blend, Tensor | None]:
-    """Condition inputs of all rows in the order of `_rows`, and the negative row they share."""
-    first = samples[0].plan.inputs
-    if isinstance(first, Blend) or len(samples) == 1:
-        return first, samples[0].negative
+def _interleaved(samples: list[AskedSample]) -> Tensor | Blend:
+    """Condition inputs of all rows in the order of `_rows`."""
     inputs = [sample.plan.inputs for sample in samples]
-    assert all(isinstance(each, Tensor) for each in inputs)  # only words are compared, never blends
-    return torch.stack([each for each in inputs if isinstance(each, Tensor)], 1).flatten(0, 1), samples[
-        0
-    ].negative
+    if len(inputs) == 1:
+        return inputs[0]
+    # only words are compared, never blends
+    return torch.stack([each for each in inputs if isinstance(each, Tensor)], 1).flatten(0, 1)

@@ -86,13 +86,14 @@ def test_a_negative_request_takes_the_null_conditions_place():
     assert not torch.equal(generator.generate(asked, [1], chosen, negative_inputs=away), plain)
 
 
-def test_every_step_is_reported_and_the_last_one_is_the_image():
+def test_walks_show_every_step_of_every_batch_and_the_last_one_is_the_image():
     generator = tiny_generator()
-    seen = []
-    inputs = generator.inputs_for(SMILING, 3)
-    images = generator.generate(inputs, [1, 2, 3], settings(generator), batch_size=2, on_step=seen.append)
-    assert [(step.index, len(step.x0)) for step in seen] == [(i, size) for size in (2, 1) for i in range(4)]
-    assert torch.equal(generator.decode(seen[-1].x0), images[2:])
+    inputs, seeds = generator.inputs_for(SMILING, 3), [1, 2, 3]
+    walks = list(generator.walks(inputs, seeds, settings(generator), batch_size=2))
+    assert [(rows.start, step.index) for rows, step in walks] == [(s, i) for s in (0, 2) for i in range(4)]
+    assert [step.is_last for _, step in walks] == [False, False, False, True] * 2
+    images = generator.generate(inputs, seeds, settings(generator), batch_size=2)
+    assert torch.equal(generator.decode(walks[-1][1].x0), images[2:])
 
 
 def test_a_preview_leaves_a_module_in_training_as_it_was():

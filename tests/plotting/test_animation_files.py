@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from facegen.errors import MissingModelError, UsageError
-from facegen.plotting import animation_figure as animation
-from facegen.plotting.animation_figure import (
+from facegen.plotting import animation
+from facegen.plotting.animation import (
     animation_bytes,
     check_animation,
     eased,

@@ -17,9 +17,7 @@ from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator
 from facegen.nn.attention_recording import attention_layers, record_attention
 from facegen.plotting import attention as module
-from facegen.plotting import attention_walk as walks
-from facegen.plotting.attention import AttentionOptions, plot_attention
-from facegen.plotting.attention_figure import Heat, attention_plot, overlay
+from facegen.plotting.attention import AttentionOptions, heat, overlay, plot_attention, recorded_walk
 from facegen.plotting.requested import Requested
 from facegen.progress import SilentProgress
 from facegen.sampling.sample import SampleOptions
@@ -91,7 +89,7 @@ def test_recording_leaves_the_face_as_it_is(run: Path, monkeypatch):
         return torch.zeros(1, 3, 4, 4)
 
     monkeypatch.setattr(FaceGenerator, "decode", decode)
-    walks.recorded_walk(requested, inputs, 3, "self", 2, requested.settings.steps)
+    recorded_walk(requested, inputs, 3, "self", 2, requested.settings.steps)
     assert len(seen) == requested.settings.steps + 1
     largest = plain.x0.abs().max()  # far above 1, as this network is not trained
     torch.testing.assert_close(seen[-1] / largest, plain.x0 / largest, rtol=0, atol=1e-5)
@@ -148,9 +146,9 @@ def test_one_layer_is_the_middle_one_and_names_choose(unet: Path, tmp_path: Path
     for layers in (",".join(known[:2]), known[1]):
         summary, _ = draw(unet, tmp_path / "a.png", LABELLED, kind="self", layers=layers)
         assert summary.facts["Layers"] == layers.replace(",", ", ")
-    assert walks._spread(5, 1) == [2]
-    assert walks._spread(5, 3) == [0, 2, 4]
-    assert walks._spread(2, 9) == [0, 1]
+    assert module._spread(5, 1) == [2]
+    assert module._spread(5, 3) == [0, 2, 4]
+    assert module._spread(2, 9) == [0, 1]
 
 
 def test_places_that_look_may_be_chosen(run: Path, tmp_path: Path):
@@ -208,11 +206,6 @@ def test_heat_is_where_the_values_are_and_the_face_shows_through():
 
 def test_the_cell_that_looks_is_framed():
     face = np.zeros((192, 192, 3), np.uint8)
-    plain, framed = (
-        attention_plot([[Heat(np.ones((4, 4)), "most 6.2 %", mark)]], face, pd.DataFrame(),
-                       row_labels=["layer"], column_labels=["step 1"], title="a")
-        for mark in (None, (1, 3))
-    )  # fmt: skip
-    images = [np.asarray(each.figure.axes[0].images[0].get_array()).astype(int) for each in (plain, framed)]
-    rows, columns = np.nonzero((images[0] != images[1]).any(axis=2))
+    plain, framed = (heat(face, np.ones((4, 4)), mark).astype(int) for mark in (None, (1, 3)))
+    rows, columns = np.nonzero((plain != framed).any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (48, 95, 144, 191)

@@ -21,10 +21,9 @@ from facegen.errors import DataError, FacegenError, MissingModelError, UsageErro
 from facegen.formats.latents import LatentStore
 from facegen.formats.run import RunDirectory
 from facegen.plotting import projections
-from facegen.plotting.latents import LatentMapOptions, plot_latents, point_colours
-from facegen.plotting.latents_figure import spread_out, view_of
-from facegen.plotting.projections import EARLY_STEPS, STEPS, check_method, pca, tsne, umap
-from facegen.progress import SilentProgress, SilentTask
+from facegen.plotting.latents import LatentMapOptions, plot_latents, point_colours, spread_out, view_of
+from facegen.plotting.projections import check_method, pca, tsne, umap
+from facegen.progress import SilentProgress
 from facegen.types import LabelSchema
 
 COUNT = 40
@@ -101,32 +100,15 @@ def test_tsne_is_the_same_for_a_seed_and_keeps_clusters_apart():
     assert min(np.linalg.norm(middles[i] - middles[j]) for i, j in ((0, 1), (0, 2), (1, 2))) > 4 * spread
 
 
-def test_components_are_the_same_on_any_number_of_cores():
+def test_components_and_tsne_are_the_same_on_any_number_of_cores():
     points = np.random.default_rng(0).normal(size=(600, 700))
     found = []
     for cores in (1, 2):
         with threadpool_limits(cores):
-            found.append(pca(points, 50)[0])
-    assert np.array_equal(*found)
-
-
-def test_tsne_reports_every_step_once():
-    class Counting(SilentProgress):
-        total, steps = None, 0
-
-        def stage(self, title, total=None):
-            Counting.total = total
-            return super().stage(title, total)
-
-    def advance(self, count=1, **fields):
-        Counting.steps += count
-        assert float(fields["KL"]) > 0
-
-    points = np.random.default_rng(0).normal(size=(40, 5))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SilentTask, "advance", advance)
-        tsne(points, 5, 0, Counting())
-    assert Counting.total == Counting.steps == EARLY_STEPS + STEPS
+            components, _ = pca(points, 50)
+            found.append((components, tsne(components, 30, 0, SilentProgress())))
+    for one, two in zip(*found, strict=True):
+        assert np.array_equal(one, two)
 
 
 def test_the_same_seed_gives_the_same_file(latents: Path, tmp_path: Path):
@@ -152,13 +134,13 @@ def test_thumbnails_are_the_decoded_faces(latents: Path, tmp_path: Path, monkeyp
     seen: list[Any] = []
     from facegen.plotting import latents as module
 
-    original = module.latents_plot
+    original = module._place_thumbnails
 
-    def spy(points, colours, labels, title, table, thumbnails, **options):
-        seen.append(thumbnails)
-        return original(points, colours, labels, title, table, thumbnails, **options)
+    def spy(axes, points, colours, indices, pictures, **options):
+        seen.append((indices, pictures))
+        return original(axes, points, colours, indices, pictures, **options)
 
-    monkeypatch.setattr(module, "latents_plot", spy)
+    monkeypatch.setattr(module, "_place_thumbnails", spy)
     summary, _ = draw(latents, tmp_path / "map.png", thumbnails=5)
     indices, pictures = seen[0]
     from facegen.autoencoders import load_autoencoder

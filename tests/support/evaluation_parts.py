@@ -76,7 +76,7 @@ def train_judge(dataset: Dataset, run: Path) -> Path:
 def drawer(flip: tuple[str, ...] = ()):
     """A stand-in for `FaceGenerator.generate` that draws what is asked, the attributes in `flip` inverted."""
 
-    def generate(self, inputs, seeds, settings, negative_inputs=None, batch_size=None, on_step=None):
+    def generate(self, inputs, seeds, settings, negative_inputs=None, batch_size=None):
         wanted = inputs > 0
         for name in flip:
             wanted[:, ATTRIBUTES.index(name)] ^= True
