@@ -106,7 +106,7 @@ def _build(recipe: Recipe, section: str, *args: Any) -> Any:
 
 def _denoising(recipe: Recipe, data: Data) -> Built:
     sample = SampleSpec(data.sample_shape or _usual_shape(recipe, data.image_size))
-    conditioner = _build(recipe, "conditioner", data.labels, sample)
+    conditioner: Any = _build(recipe, "conditioner", data.labels, sample)
     width = TEXT_WIDTHS.get(getattr(conditioner, "encoder_name", ""))
     if width is not None and hasattr(conditioner, "attach_table"):  # the encoder itself is not needed
         tokens = torch.zeros(1, conditioner.max_tokens, width)
@@ -116,12 +116,11 @@ def _denoising(recipe: Recipe, data: Data) -> Built:
     augmentation = recipe.data.augmentation
     if augmentation is not None and augmentation.tell_model:
         module["augmentation"] = nn.Linear(NUM_PARAMETERS, conditioner.spec.vector_dim, bias=False)
-    asked = recipe.section("conditioner").kind.replace("_", " ")
-    if isinstance(conditioner, SampleConditioner):
-        asked = "clean sample"
+    takes_samples = isinstance(conditioner, SampleConditioner)
+    asked = "clean sample" if takes_samples else recipe.section("conditioner").kind.replace("_", " ")
 
     def run(trace: Trace) -> tuple[str, str]:
-        learns = next(module["conditioner"].parameters(), None) is not None
+        learns = any(name.startswith("conditioner.") for name, _ in module.named_parameters())
         inputs = conditioner.null_inputs(1)
         condition = conditioner(trace.put(asked, inputs) if learns else inputs)
         for tensor in (condition.tokens, condition.vector):
@@ -189,13 +188,12 @@ def _subtitle(subject: Subject, data: Data, diagram: Diagram) -> str:
     kinds = [f"{name} {getattr(recipe, name)['kind']}" for name in sections if getattr(recipe, name)]
     words = f"{', '.join(kinds) or recipe.task['kind'].replace('_', ' ')}."
     if subject.folder is None:
-        assumed = [
-            f"{box.name} ({shape_text(box.shape)})"
-            for box in diagram.boxes
-            if box.kind == "input" and box.shape
-        ]
+        shapes = {
+            box.name: shape_text(box.shape) for box in diagram.boxes if box.kind == "input" and box.shape
+        }
+        assumed = [f"{name} ({shape})" for name, shape in shapes.items()]
         column = (recipe.conditioner or {}).get("column") or recipe.task.get("class_column")
         if column is not None:
             assumed.append(f"{len(classes_of(data.labels, column, 'column'))} classes of '{column}'")
-        words += f" A preset has no data, so this is for {', '.join(assumed)}."
+        words += f" A preset has no data; this is drawn for {', '.join(assumed)}."
     return words[:1].upper() + words[1:]

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
-from os.path import commonprefix
 
 import networkx as nx
 import torch
@@ -111,10 +110,15 @@ def diagram_of(root: nn.Module, run: Callable[[Trace], tuple[str, str]], depth: 
         name: tuple(_groups([box for key, box in boxes.items() if column[key] == name], name, given, depth))
         for name in COLUMNS
     }
-    flows, far = _flows(graph, columns, set(graph.edges) - set(skips))
-    key_of = _key_of(columns)
+    runs = [run for groups in columns.values() for group in groups for run in group.runs]
+    key_of = {member: box.key for run in runs for box in run for member in box.members}
+    pairs = {edge: (key_of[edge[0]], key_of[edge[1]]) for edge in graph.edges}
+    near = _near(columns, set(pairs.values()))
+    flows = {pairs[edge] for edge in pairs if pairs[edge] in near and edge not in skips}
+    turns = {(a.key, b.key) for run in runs for a in run for b in run}
+    far = {edge for edge, pair in pairs.items() if edge not in skips and pair not in near | turns}
     links = _links(trace, units, column, far, key_of)
-    return Diagram(columns, flows, Counter((key_of[a], key_of[b]) for a, b in skips), links, depth)
+    return Diagram(columns, flows, Counter(pairs[edge] for edge in skips), links, depth)
 
 
 def shape_text(shape: Shape | None) -> str:
@@ -127,20 +131,22 @@ def _units(module: nn.Module, passing: Set[str], path: str = "") -> Iterator[tup
     for name, child in module.named_children():
         network = not path and isinstance(module, nn.ModuleDict)  # one beside others: always opened
         stage = f"{path}{name}" in passing and _blocks(child)
-        if list(child.children()) and (network or stage or isinstance(child, CONTAINERS)):
+        if not _is_layer(child) and (network or stage or isinstance(child, CONTAINERS)):
             yield from _units(child, passing, f"{path}{name}.")
         elif count(child) or not network:
             yield f"{path}{name}", child
 
 
 def _blocks(module: nn.Module) -> int:
-    """How many of its children have layers of their own; children of containers count as its."""
-    children = list(module.children())
-    within = sum(_blocks(child) for child in children if isinstance(child, CONTAINERS))
-    return within + sum(
-        not isinstance(child, CONTAINERS) and count(child) > 0 and bool(list(child.children()))
-        for child in children
+    """How many modules with layers of their own it holds, itself or in a container."""
+    return sum(
+        _blocks(child) if isinstance(child, CONTAINERS) else not _is_layer(child) and count(child) > 0
+        for child in module.children()
     )
+
+
+def _is_layer(module: nn.Module) -> bool:
+    return next(module.children(), None) is None
 
 
 def _columns(graph: nx.DiGraph, units: Mapping[str, Unit], start: str, end: str) -> dict[str, str]:
@@ -153,11 +159,15 @@ def _columns(graph: nx.DiGraph, units: Mapping[str, Unit], start: str, end: str)
     order = list(dict.fromkeys([*nx.dfs_postorder_nodes(side), *graph]))  # what follows stands right behind
     for key, unit in units.items():
         if key not in graph and count(unit):  # never reached: before its nearest relative
-            kinship = [len(commonprefix([key.split("."), other.split(".")])) for other in order]
-            near = order[kinship.index(max(kinship))]
+            near = max(order, key=lambda other: _shared(key, other))
             order.insert(order.index(near), key)
             column[key] = column[near]
     return {key: column[key] for key in order}
+
+
+def _shared(one: str, other: str) -> int:
+    """How many names of two paths are the same."""
+    return sum(a == b for a, b in zip(one.split("."), other.split("."), strict=False))
 
 
 def _turn(graph: nx.DiGraph, line: Sequence[str]) -> int:
@@ -167,7 +177,7 @@ def _turn(graph: nx.DiGraph, line: Sequence[str]) -> int:
     low = max((place for places in taken.values() for place in places[:-1]), default=0)
     high = min((place[b] for b, places in taken.items() if places[1:]), default=len(line))
     shapes = [graph.nodes[key]["shape"] for key in line]
-    if low <= high < len(line):
+    if low < high < len(line):
         sizes = [math.prod(shape[1:]) for shape in shapes]
     else:
         low, high, sizes = 0, len(line), list(map(math.prod, shapes))
@@ -177,24 +187,20 @@ def _turn(graph: nx.DiGraph, line: Sequence[str]) -> int:
 
 
 def _box(key: str, unit: Unit | None, trace: Trace, conditions: bool, counted: set[int], depth: int) -> Box:
-    graph, name = trace.graph, type(unit).__name__
+    graph = trace.graph
     shape = graph.nodes[key]["shape"] if key in graph else None
     if unit is None:
         return Box((key,), key, "input", shape)
     if isinstance(unit, nn.Parameter):
         kind = "conditioning" if conditions else "embedding"
         return Box((key,), _end(key), kind, tuple(unit.shape), count(unit, counted))
-    layer = not list(unit.children())
-    if type(unit).__module__.startswith("torch."):
-        name = f"{_end(key).partition('.')[0]}: {name}"
-    kernel = getattr(unit, "kernel_size", None)
-    if layer and isinstance(kernel, tuple):
-        name += f" {shape_text(kernel)}"
+    layer = _is_layer(unit)
+    name = _named(_end(key).partition(".")[0], unit) if _is_torchs(unit) else type(unit).__name__
     sizes = [graph.nodes[a]["shape"][1:] for a in (graph.pred[key] if key in graph else ())]
     resizes = shape is not None and len(shape) == 3 and any(len(a) == 2 and a != shape[1:] for a in sizes)
     kind = "conditioning" if layer and conditions else _kind(unit, resizes)
     parts = [
-        Box((path,), _end(path), kind, trace.shapes.get(path), count(part, counted))
+        Box((path,), _named(_end(path), part), kind, trace.shapes.get(path), count(part, counted))
         for path, part in ([] if layer else _parts(unit, f"{key}."))
     ]
     number = count(unit, counted) + sum(part.parameters for part in parts)
@@ -218,12 +224,23 @@ def _end(path: str) -> str:
     return f"{_end(head)}.{tail}" if head and tail.isdigit() else tail
 
 
+def _named(name: str, unit: Unit) -> str:
+    """With the class of one of torch's layers, and the size of its kernel."""
+    kernel = getattr(unit, "kernel_size", None)
+    size = f" {shape_text(kernel)}" if isinstance(kernel, tuple) else ""
+    return f"{name}: {type(unit).__name__}{size}" if _is_torchs(unit) else name
+
+
+def _is_torchs(unit: Unit) -> bool:
+    return isinstance(unit, nn.Module) and type(unit).__module__.startswith("torch.")
+
+
 def _kind(module: nn.Module, resizes: bool) -> str:
     """What a module is mostly about, told from what is in it."""
     inside = list(module.modules())
     if _attention(module):
         return "attention"
-    if resizes:
+    if resizes and sum(_is_layer(each) and count(each) > 0 for each in inside) < 2:
         return "resampling"
     if any(isinstance(each, nn.modules.conv._ConvNd) for each in inside):
         return "convolution"
@@ -259,7 +276,8 @@ def _groups(boxes: Sequence[Box], column: str, given: Mapping[str, Set[str]], de
             kinds = [box.kind for box in told]
             kind = "attention" if "attention" in kinds else kinds[-1]
             note = ", ".join(dict.fromkeys(box.note for box in told if box.note))
-            runs = ((replace(_joined(told, f"stage {title}"), kind=kind, note=note, parts=told),),)
+            stage = _joined(told, f"stage {title}")
+            runs = ((replace(stage, kind=kind, shape=told[-1].shape, note=note, parts=told),),)
         yield Group(title, runs)
 
 
@@ -290,32 +308,21 @@ def _joined(boxes: Sequence[Box], name: str) -> Box:
         boxes[0],
         members=tuple(member for box in boxes for member in box.members),
         name=name,
-        shape=boxes[-1].shape,
         parameters=sum(box.parameters for box in boxes),
         parts=tuple(_joined(same, name) for name, same in parts.items()),
     )
 
 
-def _key_of(columns: Mapping[str, tuple[Group, ...]]) -> dict[str, str]:
-    """The box of every unit, input and output."""
-    boxes = (box for groups in columns.values() for group in groups for box in group.boxes)
-    return {member: box.key for box in boxes for member in box.members}
+def _near(columns: Mapping[str, tuple[Group, ...]], edges: Edges) -> Edges:
+    """Pairs of boxes that a line can join: each and the next of its column, and the turn to the way up.
 
-
-def _flows(graph: nx.DiGraph, columns: Mapping[str, tuple[Group, ...]], edges: Edges) -> tuple[Edges, Edges]:
-    """Edges that lead to the next box, by the boxes' keys, and those that lead anywhere else."""
-    key_of = _key_of(columns)
-    lines = [[box.key for group in groups for box in group.boxes] for groups in columns.values()]
-    turn = lines[COLUMNS.index(DOWN)][-1:] + lines[COLUMNS.index(UP)][:1]
-    near = {pair for line in (*lines, turn) for pair in pairwise(line)}
-    # Summed conditions all come by letter, also the one that happens to stand above.
-    sums = {key for key in lines[0] if len({key_of[a] for a, b in edges if key_of[b] == key} - {key}) > 1}
-    near = {(a, b) for a, b in near if b not in sums}
-    runs = [run for groups in columns.values() for group in groups for run in group.runs]
-    within = {(a.key, b.key) for run in runs for a in run for b in run}
-    pairs = {(a, b): (key_of[a], key_of[b]) for a, b in edges}
-    far = {edge for edge, pair in pairs.items() if pair not in near | within}
-    return near & set(pairs.values()), far
+    Conditions that are summed all come by letter, also the one that happens to stand above.
+    """
+    lines = {name: [box.key for group in groups for box in group.boxes] for name, groups in columns.items()}
+    turn = lines[DOWN][-1:] + lines[UP][:1]
+    givers = Counter(b for a, b in edges if a != b)
+    summed = {key for key in lines[CONDITION] if givers[key] > 1}
+    return {(a, b) for line in (*lines.values(), turn) for a, b in pairwise(line) if b not in summed}
 
 
 def _links(

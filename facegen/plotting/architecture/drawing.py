@@ -39,20 +39,12 @@ HEADING, TITLE, SMALL = 11.0, 7.0, 6.0  # points
 LINE, PAD, GAP, BADGE = 0.115, 0.07, 0.15, 0.16  # of text; within boxes; between boxes; of a letter
 PANEL, CAPTION = 0.1, 0.12  # around what has one resolution, and over it
 COLUMN_GAP, MARGIN, SMALLEST_BOX, SMALLEST_PAGE = 0.7, 0.15, 1.35, 4.7
-KINDS = {  # colour of the edge, and words of the legend
-    "input": (MUTED, "input, output"),
-    "convolution": (COLOURS[0], "convolution"),
-    "resampling": (COLOURS[5], "change of resolution"),
-    "attention": (COLOURS[1], "attention"),
-    "linear": (COLOURS[2], "linear, MLP"),
-    "embedding": (COLOURS[4], "embedding"),
-    "conditioning": (COLOURS[3], "conditioning"),
-    "other": ("#555555", "other"),
-}
+KINDS = ("input", "convolution", "attention", "linear", "conditioning", "embedding", "resampling", "other")
+KIND_COLOURS: dict[str, str] = dict(zip(KINDS, (MUTED, *COLOURS), strict=True))
 LETTERS = ("#7b4f9d", "#a33d00", "#00664b", "#8c6d1f", "#b0307a", "#004b75")  # their colours, in turn
 NOTE = (
-    "Left the shape of an output without the batch, right the parameters (of all repeats). A letter right of a "
-    "box is what it gives, left of it what enters and by which function. Boxes in a dashed frame take turns."
+    "Left the shape of an output without the batch, right the parameters (of all repeats). A letter right of "
+    "a box is what it gives, left of it what enters and by what function. Boxes in a dashed frame take turns."
 )
 
 
@@ -61,7 +53,7 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
     places = _places(diagram)
     right, bottom = (max(getattr(place, side) for place in places.values()) for side in ("x1", "y1"))
     width = max(right + PANEL + BADGE, _text_width(title, HEADING), SMALLEST_PAGE)
-    left = -(width - right) / 2  # a narrow network stands in the middle
+    left = (right + PANEL - width) / 2  # a narrow network stands in the middle
     lines = _wrapped(subtitle, width, TITLE)
     top = -0.4 - (LINE + 0.02) * len(lines)
     figure = new_figure(1, 1)
@@ -97,14 +89,12 @@ def architecture_table(diagram: Diagram) -> pd.DataFrame:
 
 def _places(diagram: Diagram) -> dict[str, Bbox]:
     """Where every box stands; y grows downwards."""
-    entering = Counter(target for link in diagram.links for target in link.targets)
-    x, columns = 0.0, {}
+    left, columns = 0.0, {}
     for name, groups in diagram.columns.items():
-        boxes = [box for group in groups for box in group.boxes]
-        if boxes:
-            x += PANEL + BADGE * max(entering[box.key] for box in boxes)
-            columns[name] = x, max(SMALLEST_BOX, *map(_width, boxes))
-            x += columns[name][1] + COLUMN_GAP
+        widths = [_width(box) for group in groups for box in group.boxes]
+        if widths:
+            columns[name] = left + PANEL + _indent(diagram, name), max(SMALLEST_BOX, *widths)
+            left = sum(columns[name]) + COLUMN_GAP
     places: dict[str, Bbox] = {}
     for rows in _tables(diagram):
         y = 0.0
@@ -114,11 +104,18 @@ def _places(diagram: Diagram) -> dict[str, Bbox]:
                 at = y + (PANEL + CAPTION) * bool(group.title)
                 at += height - _group_height(group) if name == UP else 0
                 for box in group.boxes[::-1] if name == UP else group.boxes:
-                    left, width = columns[name]
-                    places[box.key] = Bbox.from_bounds(left, at, width, _height(box))
+                    places[box.key] = Bbox.from_bounds(columns[name][0], at, columns[name][1], _height(box))
                     at += _height(box) + GAP
             y += height + GAP
     return places
+
+
+def _indent(diagram: Diagram, column: str) -> float:
+    """Room for the letters left of a column's boxes."""
+    taken = Counter(target for link in diagram.links for target in link.targets)
+    return BADGE * max(
+        (taken[box.key] for group in diagram.columns[column] for box in group.boxes), default=0
+    )
 
 
 def _tables(diagram: Diagram) -> list[list[dict[str, Group]]]:
@@ -177,13 +174,11 @@ def _wrapped(text: str, width: float, points: float) -> list[str]:
 def _draw_groups(axes: Axes, diagram: Diagram, places: dict[str, Bbox]) -> dict[str, Bbox]:
     """Draw boxes, panels and frames; returns the panel of every box, or itself where it has none."""
     panels = dict(places)
-    entering = Counter(target for link in diagram.links for target in link.targets)
-    for groups in diagram.columns.values():
-        indent = BADGE * max((entering[box.key] for group in groups for box in group.boxes), default=0)
+    for name, groups in diagram.columns.items():
         for group in groups:
             if group.title:
                 inside = Bbox.union([places[box.key] for box in group.boxes])
-                x, y = inside.x0 - PANEL - indent, inside.y0 - PANEL - CAPTION
+                x, y = inside.x0 - PANEL - _indent(diagram, name), inside.y0 - PANEL - CAPTION
                 panel = Bbox.from_extents(x, y, inside.x1 + PANEL, inside.y1 + PANEL)
                 panels |= dict.fromkeys((box.key for box in group.boxes), panel)
                 _rounded(axes, panel, facecolor="#f3f4f6", edgecolor="none", zorder=0)
@@ -249,7 +244,7 @@ def _draw_links(axes: Axes, diagram: Diagram, places: dict[str, Bbox]) -> None:
 def _draw_legend(axes: Axes, diagram: Diagram, left: float, right: float, y: float) -> float:
     """Kinds and letters, as many in a line as there is room; returns where it ends."""
     kinds = {box.kind for box in diagram.boxes}
-    entries: list[tuple[str, Any]] = [(words, kind) for kind, (_, words) in KINDS.items() if kind in kinds]
+    entries: list[tuple[str, Any]] = [(kind, kind) for kind in KINDS if kind in kinds]
     entries += [(link.words, number) for number, link in enumerate(diagram.links)]
     x = left
     for words, look in entries:
@@ -288,7 +283,7 @@ def _rounded(axes: Axes, place: Bbox, **look: Any) -> Any:
 
 
 def _look(kind: str) -> dict[str, Any]:
-    colour, tint = KINDS[kind][0], 0 if kind == "input" else 0.18
+    colour, tint = KIND_COLOURS[kind], 0 if kind == "input" else 0.18
     return {"edgecolor": colour, "facecolor": [1 - tint + tint * part for part in to_rgb(colour)]}
 
 

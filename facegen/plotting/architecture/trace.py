@@ -60,7 +60,7 @@ class Trace(TorchFunctionMode):
             for names, tensor in zip(makers, given, strict=True):
                 if isinstance(tensor, nn.Parameter):
                     self._reach(names, tuple(tensor.shape), NOBODY)
-            if len(set(makers)) > 1:
+            if len({*makers} - {NOBODY}) > 1:
                 self.meetings[func.__name__.strip("_").replace("_", " "), makers] = None
             for tensor in results:
                 self._makers[tensor] = NOBODY.union(*makers)
