@@ -181,6 +181,15 @@ def test_a_u_turns_where_the_maps_are_smallest(depth: int):
     assert titles == [["", "32 × 32", "16 × 16", "8 × 8"], ["16 × 16", "32 × 32", ""]]
 
 
+def test_a_network_without_skips_or_latent_is_one_column():
+    wide = compose(
+        "avatars", overrides=["denoiser.patch_size=8", "denoiser.width=32", "denoiser.num_heads=2"]
+    )
+    diagram, _ = diagram_and_module(wide, ON_CELEBA, 2)  # its tokens are smaller than its input and output
+    assert diagram.columns["down"][-1].boxes[-1].name == "prediction"
+    assert diagram.columns["up"] == ()
+
+
 def test_an_autoencoder_turns_at_its_latents_and_judges_stand_aside():
     diagram, _ = drawn("vae-gan")
     assert diagram.columns["down"][-1].boxes[-1].name == "latent z (mean)"

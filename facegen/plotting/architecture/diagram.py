@@ -105,7 +105,7 @@ def diagram_of(root: nn.Module, run: Callable[[Trace], tuple[str, str]], depth: 
     boxes = {
         key: _box(key, units.get(key), trace, column[key] == CONDITION, counted, depth) for key in column
     }
-    given = {b: frozenset(a for a in graph.pred[b] if column[a] == CONDITION) for b in graph}
+    given = {b: {a for a in graph.pred[b] if column[a] == CONDITION != column[b]} for b in graph}
     columns = {
         name: tuple(_groups([box for key, box in boxes.items() if column[key] == name], name, given, depth))
         for name in COLUMNS
@@ -154,7 +154,7 @@ def _columns(graph: nx.DiGraph, units: Mapping[str, Unit], start: str, end: str)
     after, before = nx.descendants(graph, start) | {start}, nx.ancestors(graph, end) | {end}
     column = {key: (DOWN if key in before else ASIDE) if key in after else CONDITION for key in graph}
     line = [key for key in graph if column[key] == DOWN]
-    column |= dict.fromkeys(line[_turn(graph, line) :], UP)
+    column |= dict.fromkeys(line[_turn(graph, line, units) :], UP)
     side = nx.DiGraph([(b, a) for a, b in graph.edges if column[a] == column[b] == CONDITION])
     order = list(dict.fromkeys([*nx.dfs_postorder_nodes(side), *graph]))  # what follows stands right behind
     for key, unit in units.items():
@@ -170,20 +170,16 @@ def _shared(one: str, other: str) -> int:
     return sum(a == b for a, b in zip(one.split("."), other.split("."), strict=False))
 
 
-def _turn(graph: nx.DiGraph, line: Sequence[str]) -> int:
-    """Where the way up starts: behind where the data are smallest, between the skips where there are any."""
+def _turn(graph: nx.DiGraph, line: Sequence[str], units: Mapping[str, Unit]) -> int:
+    """Where the way up starts: between the skips where maps are smallest, else behind a latent."""
     place = {key: number for number, key in enumerate(line)}
     taken = {b: sorted(place[a] for a in graph.pred[b] if a in place) for b in line}
     low = max((place for places in taken.values() for place in places[:-1]), default=0)
     high = min((place[b] for b, places in taken.items() if places[1:]), default=len(line))
-    shapes = [graph.nodes[key]["shape"] for key in line]
     if low < high < len(line):
-        sizes = [math.prod(shape[1:]) for shape in shapes]
-    else:
-        low, high, sizes = 0, len(line), list(map(math.prod, shapes))
-        if min(sizes) == min(sizes[0], sizes[-1]):
-            return high
-    return max(range(low, high), key=lambda number: (-sizes[number], number)) + 1
+        sizes = {n: math.prod(graph.nodes[line[n]]["shape"][1:]) for n in range(low, high)}
+        return max(n for n in sizes if sizes[n] == min(sizes.values())) + 1
+    return next((n + 1 for n, key in enumerate(line[:-1]) if n and key not in units), len(line))
 
 
 def _box(key: str, unit: Unit | None, trace: Trace, conditions: bool, counted: set[int], depth: int) -> Box:

@@ -65,7 +65,7 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
         for number, line in enumerate(lines):
             _write(axes, left, top + 0.22 + (LINE + 0.02) * number, line, TITLE, color="#444444")
         panels = _draw_groups(axes, diagram, places)
-        _draw_flows(axes, diagram, places, panels, bottom + PANEL + 0.12)
+        _draw_flows(axes, diagram, places, panels)
         _draw_links(axes, diagram, places)
         end = _draw_legend(axes, diagram, left, left + width, bottom + 0.42)
         axes.set_xlim(left - MARGIN, left + width + MARGIN)
@@ -205,14 +205,13 @@ def _draw_box(axes: Axes, box: Box, place: Bbox) -> None:
         _write(axes, right, y, number, SMALL, ha="right", key=box.key)
 
 
-def _draw_flows(
-    axes: Axes, diagram: Diagram, places: dict[str, Bbox], panels: dict[str, Bbox], turn: float
-) -> None:
-    """Arrows to the next box, to the way up by a line at the height `turn`, and skips to the way up."""
+def _draw_flows(axes: Axes, diagram: Diagram, places: dict[str, Bbox], panels: dict[str, Bbox]) -> None:
+    """Arrows to the next box, to the way up by a line below both ways, and skips to the way up."""
     for a, b in sorted(diagram.flows):
         start, end = places[a], places[b]
         x, to = (start.x0 + start.x1) / 2, (end.x0 + end.x1) / 2
         if x != to:
+            turn = PANEL + 0.12 + max(place.y1 for place in places.values() if place.x0 in (start.x0, end.x0))
             axes.plot([x, x, to], [start.y1, turn, turn], color="#333333", lw=0.9, zorder=2)
             _arrow(axes, (to, turn), (to, end.y1))
         else:
@@ -244,7 +243,8 @@ def _draw_links(axes: Axes, diagram: Diagram, places: dict[str, Bbox]) -> None:
 def _draw_legend(axes: Axes, diagram: Diagram, left: float, right: float, y: float) -> float:
     """Kinds and letters, as many in a line as there is room; returns where it ends."""
     kinds = {box.kind for box in diagram.boxes}
-    entries: list[tuple[str, Any]] = [(kind, kind) for kind in KINDS if kind in kinds]
+    shown = [kind for kind in KINDS if kind in kinds]
+    entries: list[tuple[str, Any]] = [("input, output" if kind == "input" else kind, kind) for kind in shown]
     entries += [(link.words, number) for number, link in enumerate(diagram.links)]
     x = left
     for words, look in entries:
