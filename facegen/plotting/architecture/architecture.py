@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from facegen.formats.checkpoint import load_checkpoint
 from facegen.nn.augmentation import NUM_PARAMETERS
 from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator
-from facegen.plotting.architecture.diagram import DEPTHS, Diagram, diagram_of, shape_text
+from facegen.plotting.architecture.diagram import DEPTHS, Diagram, Run, diagram_of, shape_text
 from facegen.plotting.architecture.drawing import architecture_plot
 from facegen.plotting.architecture.trace import Trace
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
@@ -37,7 +36,7 @@ PHOTOS = LabelSchema(  # CelebA's forty attributes, UTKFace's races, five folder
     classes={"race": utkface.RACES, "class": tuple(f"class {number}" for number in range(1, 6))},
 )
 TEXT_WIDTHS = {"openai/clip-vit-base-patch32": 512, "openai/clip-vit-large-patch14": 768}
-Built = tuple[nn.Module, Callable[[Trace], tuple[str, str]]]
+Built = tuple[nn.Module, Run]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from itertools import groupby, pairwise
 import networkx as nx
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from facegen.plotting.architecture.trace import Shape, Trace, Unit, count
 
@@ -22,6 +23,7 @@ CONDITION, DOWN, UP, ASIDE = COLUMNS = ("condition", "down", "up", "aside")
 STAGES, BLOCKS, PARTS = DEPTHS = (1, 2, 3)
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 Edges = Set[tuple[str, str]]
+Run = Callable[[Trace], tuple[str, str]]  # puts inputs and outputs, returns the data's way in and out
 
 
 @dataclass(frozen=True)
@@ -85,17 +87,12 @@ class Diagram:
         return [box for groups in self.columns.values() for group in groups for box in group.boxes]
 
 
-def diagram_of(root: nn.Module, run: Callable[[Trace], tuple[str, str]], depth: int) -> Diagram:
-    """The diagram of `root`: at `depth` 1 its stages, 2 their blocks, 3 the blocks' parts.
-
-    `run` puts inputs and outputs to a trace, and returns which of them are the data's way in and out.
-    """
+def diagram_of(root: nn.Module, run: Run, depth: int) -> Diagram:
+    """The diagram of `root`: at `depth` 1 its stages, 2 their blocks, 3 the blocks' parts."""
     root.eval()
-    with torch.no_grad(), Trace(root, {}) as trace:
-        run(trace)
+    trace, _ = _traced(root, {}, run)
     units = dict(_units(root, trace.passing))
-    with torch.no_grad(), Trace(root, units) as trace:
-        way = run(trace)
+    trace, way = _traced(root, units, run)
     graph = trace.graph
     column = _columns(graph, units, *way)
     place = {key: number for number, key in enumerate(column)}
@@ -119,6 +116,16 @@ def diagram_of(root: nn.Module, run: Callable[[Trace], tuple[str, str]], depth: 
     far = {edge for edge, pair in pairs.items() if edge not in skips and pair not in near | turns}
     links = _links(trace, units, column, far, key_of)
     return Diagram(columns, flows, Counter(pairs[edge] for edge in skips), links, depth)
+
+
+def _traced(root: nn.Module, units: Mapping[str, Unit], run: Run) -> tuple[Trace, tuple[str, str]]:
+    """One forward pass, of shapes alone; computed only for a network that looks at its numbers."""
+    try:
+        with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), Trace(root, units) as trace:
+            return trace, run(trace)
+    except RuntimeError:
+        with torch.no_grad(), Trace(root, units) as trace:
+            return trace, run(trace)
 
 
 def shape_text(shape: Shape | None) -> str:
