@@ -2,22 +2,50 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import nn
 
+from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
+from facegen.datasets import avatars, utkface
 from facegen.errors import UsageError
-from facegen.plotting.architecture.diagram import Diagram
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.nn.augmentation import NUM_PARAMETERS
+from facegen.nn.class_head import ClassHead
+from facegen.nn.discriminator import Discriminator
+from facegen.plotting.architecture.diagram import DEPTHS, Diagram, Run, diagram_of, shape_text
 from facegen.plotting.architecture.drawing import architecture_plot
-from facegen.plotting.architecture.module_diagram import DEPTHS, diagram_of
-from facegen.plotting.architecture.module_units import units_of
-from facegen.plotting.architecture.traced_subject import Built, Known, build, import_kinds, known_of, trace
+from facegen.plotting.architecture.trace import Trace
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.subjects import subject_of
+from facegen.plotting.subjects import Subject, subject_of
+from facegen.protocols import SampleConditioner
+from facegen.tasks.attribute_classification import build_network, classified_labels
+from facegen.types import LabelSchema, SampleSpec
+from facegen.vocabulary.classes import classes_of
 
 PRINT_DPI = 600
 DEFAULT_DEPTH = 2
+IMAGE_SIZE = 64
+PHOTOS = LabelSchema(  # CelebA's forty attributes, UTKFace's races, five folders
+    attributes=("Smiling", *(f"attribute {number}" for number in range(2, 41))),
+    classes={"race": utkface.RACES, "class": tuple(f"class {number}" for number in range(1, 6))},
+)
+TEXT_WIDTHS = {"openai/clip-vit-base-patch32": 512, "openai/clip-vit-large-patch14": 768}
+Built = tuple[nn.Module, Run]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a module depends on beside its recipe; without a `sample_shape`, the usual one for the recipe."""
+
+    labels: LabelSchema
+    image_size: int
+    sample_shape: tuple[int, ...] | None = None
 
 
 def plot_architecture(
@@ -35,46 +63,136 @@ def plot_architecture(
     if depth not in DEPTHS:
         raise UsageError(f"--depth {depth}: allowed are 1 (stages), 2 (blocks) and 3 (parts of blocks).")
     found = subject_of(subject)
-    diagram, built = diagram_and_module(found.recipe, known_of(found), depth)
-    total = sum(parameter.numel() for parameter in built.module.parameters())
-    title = f"{found.name}: {total:,} parameters"
-    plot = architecture_plot(diagram, title, _subtitle(found.recipe, built))
-    boxes = sum(1 for _ in diagram.boxes())
-    return save_plot(plot, path, csv=csv, dpi=PRINT_DPI, facts={"parameters": total, "boxes": boxes})
+    data = data_of(found)
+    diagram, module = diagram_and_module(found.recipe, data, depth)
+    total = sum(parameter.numel() for parameter in module.parameters())
+    plot = architecture_plot(diagram, f"{found.name}: {total:,} parameters", _subtitle(found, data, diagram))
+    facts = {"parameters": total, "boxes": len(diagram.boxes)}
+    return save_plot(plot, path, csv=csv, dpi=PRINT_DPI, facts=facts)
 
 
-def diagram_and_module(recipe: Recipe, known: Known, depth: int) -> tuple[Diagram, Built]:
-    """The diagram of what the recipe trains, and the module that it was drawn from.
+def data_of(subject: Subject) -> Data:
+    """What the checkpoint of a run says; of a preset, what the sentence about it says it is meant for.
 
-    The module is built without numbers in it, on torch's meta device; one of somebody's own that needs
-    numbers to run is built with them.
+    Raises:
+        MissingModelError, StorageError: the run has no checkpoint, or it cannot be read.
     """
-    import_kinds(recipe)
-    try:
-        return _drawn_from(recipe, known, depth, "meta")
-    except (NotImplementedError, RuntimeError):
-        return _drawn_from(recipe, known, depth, "cpu")
+    if subject.folder is not None:
+        info = load_checkpoint(subject.folder).info
+        return Data(info.labels, info.image_size or IMAGE_SIZE, info.sample_shape)
+    about = subject.recipe.about or ""
+    size = re.search(r"(\d+)x\1", about)
+    labels = LabelSchema(attributes=avatars.ATTRIBUTES) if "avatars" in about else PHOTOS
+    return Data(labels, IMAGE_SIZE if size is None else int(size[1]))
 
 
-def _drawn_from(recipe: Recipe, known: Known, depth: int, device: str) -> tuple[Diagram, Built]:
-    with torch.device(device):
-        built = build(recipe, known)
-        modules = {name for name, _ in built.module.named_modules()}
-        units = units_of(built.module)
-        flow = trace(
-            built,
-            [unit.path for unit in units if unit.path in modules],
-            [unit.path for unit in units if unit.path not in modules],
-        )
-    return diagram_of(units, flow, depth), built
+def diagram_and_module(recipe: Recipe, data: Data, depth: int) -> tuple[Diagram, nn.Module]:
+    """The diagram of what the recipe trains, and the module (with random weights) that it was drawn from.
+
+    Raises:
+        UsageError: the recipe does not fit the labels or the shape.
+        MissingModelError: a text encoder whose width is not known is not to be had.
+    """
+    builders = {"denoising": _denoising, "attribute_classification": _classification}
+    module, run = builders.get(recipe.task["kind"], _autoencoding)(recipe, data)
+    return diagram_of(module, run, depth), module
 
 
-def _subtitle(recipe: Recipe, built: Built) -> str:
-    sections = [(name, getattr(recipe, name)) for name in ("denoiser", "conditioner", "autoencoder")]
-    if recipe.task["kind"] == "denoising":
-        sections.pop()
-    kinds = [f"{name} {section['kind']}" for name, section in sections if section is not None]
+def _build(recipe: Recipe, section: str, *args: Any) -> Any:
+    config = recipe.section(section)
+    return load_kind(f"{section}s", config.kind).build(config, *args)
+
+
+def _denoising(recipe: Recipe, data: Data) -> Built:
+    sample = SampleSpec(data.sample_shape or _usual_shape(recipe, data.image_size))
+    conditioner: Any = _build(recipe, "conditioner", data.labels, sample)
+    width = TEXT_WIDTHS.get(getattr(conditioner, "encoder_name", ""))
+    if width is not None and hasattr(conditioner, "attach_table"):  # the encoder itself is not needed
+        tokens = torch.zeros(1, conditioner.max_tokens, width)
+        conditioner.attach_table([""], tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+    denoiser = _build(recipe, "denoiser", sample, conditioner.spec)
+    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    augmentation = recipe.data.augmentation
+    if augmentation is not None and augmentation.tell_model:
+        module["augmentation"] = nn.Linear(NUM_PARAMETERS, conditioner.spec.vector_dim, bias=False)
+    takes_samples = isinstance(conditioner, SampleConditioner)
+    asked = "clean sample" if takes_samples else recipe.section("conditioner").kind.replace("_", " ")
+
+    def run(trace: Trace) -> tuple[str, str]:
+        learns = any(name.startswith("conditioner.") for name, _ in module.named_parameters())
+        inputs = conditioner.null_inputs(1)
+        condition = conditioner(trace.put(asked, inputs) if learns else inputs)
+        for tensor in (condition.tokens, condition.vector):
+            if tensor is not None and not learns:  # looked up in what is no part of the module
+                trace.put(asked, tensor)
+        if "augmentation" in module:
+            told = trace.put("augmentation parameters", torch.zeros(1, NUM_PARAMETERS))
+            condition = replace(condition, vector=condition.vector + module["augmentation"](told))
+        time = trace.put("time step t", torch.zeros(1))
+        noisy = trace.put("noisy sample xₜ", torch.zeros(1, *sample.shape))
+        trace.put("prediction", denoiser(noisy, time, condition))
+        return "noisy sample xₜ", "prediction"
+
+    return module, run
+
+
+def _usual_shape(recipe: Recipe, image_size: int) -> tuple[int, ...]:
+    """Pixels, else vectors of the preset vae-gan, else maps of Stable Diffusion's autoencoder or our own."""
+    if recipe.autoencoder is not None:
+        return _build(recipe, "autoencoder").latent_shape(image_size)
+    if recipe.section("denoiser").kind == "vector_mlp":
+        return (256,)
+    side = image_size // (8 if image_size >= 256 else 4)
+    return 4, side, side
+
+
+def _classification(recipe: Recipe, data: Data) -> Built:
+    config = recipe.section("task")
+    network = build_network(config, len(classified_labels(config, data.labels)), data.image_size)
+
+    def run(trace: Trace) -> tuple[str, str]:
+        image = trace.put("image", torch.zeros(1, 3, data.image_size, data.image_size))
+        trace.put("logits", network(image))
+        return "image", "logits"
+
+    return network, run
+
+
+def _autoencoding(recipe: Recipe, data: Data) -> Built:
+    """The autoencoder alone, or beside what judges its output and its latents."""
+    autoencoder, config = _build(recipe, "autoencoder"), recipe.section("task")
+    module = nn.ModuleDict({"autoencoder": autoencoder})
+    if recipe.task["kind"] == "adversarial_autoencoding":
+        module["discriminator"] = Discriminator(config.discriminator_widths)
+        if config.class_column is not None:
+            classes = classes_of(data.labels, config.class_column, "task.class_column")
+            module["class_head"] = ClassHead(len(classes), autoencoder.latent_shape(data.image_size)[0])
+
+    def run(trace: Trace) -> tuple[str, str]:
+        image = trace.put("image", torch.zeros(1, 3, data.image_size, data.image_size))
+        latent = trace.put("latent z (mean)", autoencoder.encode(image).mean)
+        reconstruction = trace.put("reconstruction", autoencoder.decode(latent))
+        if "discriminator" in module:
+            trace.put("real or fake", module["discriminator"](reconstruction))
+        if "class_head" in module:
+            trace.put("class logits", module["class_head"](latent))
+        return "image", "reconstruction"
+
+    return module, run
+
+
+def _subtitle(subject: Subject, data: Data, diagram: Diagram) -> str:
+    recipe = subject.recipe
+    sections = ["denoiser", "conditioner"] if recipe.task["kind"] == "denoising" else ["autoencoder"]
+    kinds = [f"{name} {getattr(recipe, name)['kind']}" for name in sections if getattr(recipe, name)]
     words = f"{', '.join(kinds) or recipe.task['kind'].replace('_', ' ')}."
-    if built.assumed:
-        words += f" A preset has no data, so this is for {', '.join(built.assumed)}."
+    if subject.folder is None:
+        shapes = {
+            box.name: shape_text(box.shape) for box in diagram.boxes if box.kind == "input" and box.shape
+        }
+        assumed = [f"{name} ({shape})" for name, shape in shapes.items()]
+        column = (recipe.conditioner or {}).get("column") or recipe.task.get("class_column")
+        if column is not None:
+            assumed.append(f"{len(classes_of(data.labels, column, 'column'))} classes of '{column}'")
+        words += f" A preset has no data; this is drawn for {', '.join(assumed)}."
     return words[:1].upper() + words[1:]
