@@ -24,7 +24,7 @@ from facegen.protocols import Progress
 from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, reconstructions
 
 CEILING_IMAGES = 1000  # the ceiling is not worth more time than the score
-DRAWING_CODE = ("samplers", "diffusion", "denoisers", "conditioners", "autoencoders", "nn", "models", "sampling")
+DRAWING_CODE = (
     "samplers",
     "diffusion",
     "denoisers",
