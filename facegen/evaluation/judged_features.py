@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import json
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,7 @@ from facegen.protocols import Progress
 from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, reconstructions
 
 CEILING_IMAGES = 1000  # the ceiling is not worth more time than the score
-DRAWING_CODE = (
-    "samplers",
-    "diffusion",
-    "denoisers",
-    "conditioners",
-    "autoencoders",
-    "nn",
-    "models",
-    "sampling",
-    "evaluation",
-)
+DRAWING_KINDS = ("autoencoders", "conditioners", "denoisers", "samplers")  # found by name, not by import
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ def judged_features(
     Raises:
         DataError: an image of another size than the first, or not RGB.
     """
-    title = "Drawing and judging faces" if judged.kind == "run" else "Features of the images"
+    title = judged.title("Features of the images")
 
     def compute() -> dict[str, Tensor]:
         parts = judged.parts(batch_size)
@@ -136,13 +128,31 @@ def _drawn_key(judged: JudgedImages, generator: FaceGenerator) -> dict[str, Any]
     }
 
 
+@cache
+def drawing_code() -> tuple[Path, ...]:
+    """The files that drawing a face may depend on: the generator, the kinds of its parts, all they import."""
+    package = Path(facegen.__file__).parent
+    found: set[Path] = set()
+    wanted = [package / "models" / "generator.py", package / "sampling" / "records.py"]
+    wanted += [path for family in DRAWING_KINDS for path in (package / family).glob("*.py")]
+    while wanted:
+        path = wanted.pop()
+        if path in found or not path.is_file():
+            continue
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facegen"):
+                module = package.parent.joinpath(*str(node.module).split("."))
+                named = [module / f"{alias.name}.py" for alias in node.names]
+                wanted += [module.with_suffix(".py"), module / "__init__.py", *named]
+    return tuple(sorted(found))
+
+
 def code_digest() -> str:
     """sha256 of the code that draws faces: another version of it may draw others."""
     digest = hashlib.sha256(inspect.getsource(FaceGenerator.generate).encode())
-    package = Path(facegen.__file__).parent
-    for folder in DRAWING_CODE:
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in drawing_code():
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,7 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps
 from facegen.cli.options import Device, Json, Quiet, Run, described
 
 if TYPE_CHECKING:
-    from facegen.evaluation.attribute_report import AttributeReport
+    from facegen.evaluation.attributes import AttributeReport
 
 ABOUT = (
     "Count how often the attributes asked for came true.",
@@ -145,7 +146,7 @@ def _print_attributes(report: AttributeReport) -> None:
     )
 
 
-def _attribute_row(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
+def _attribute_row(name: str, row: Mapping[str, Any]) -> tuple[Any, ...]:
     from facegen.cli.results import percent
 
     yes, no = row["asked_yes"], row["asked_no"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,7 +119,7 @@ def _print_control(report: ControlReport) -> None:
 
 
 def _summary(
-    name: str, found: dict[str, float] | None, chance: float | None, limit: float | None
+    name: str, found: Mapping[str, Any] | None, chance: float | None, limit: float | None
 ) -> tuple[Any, ...]:
     from facegen.cli.results import interval, percent
 
@@ -133,7 +134,7 @@ def _summary(
     )
 
 
-def _row(row: dict[str, Any], report: ControlReport) -> tuple[Any, ...]:
+def _row(row: Mapping[str, Any], report: ControlReport) -> tuple[Any, ...]:
     from facegen.cli.results import interval, percent
 
     hit = row["hit"]

@@ -13,8 +13,9 @@ from facegen.cli.evaluate.options import Guidance, Seed, Steps, Subject
 from facegen.cli.options import HARDWARE, Device, Json, Quiet
 
 if TYPE_CHECKING:
-    from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
+    from facegen.evaluation.distribution import DistributionReport
     from facegen.evaluation.sweep import SweepReport
+    from facegen.formats.reports import ScoreRow
 
 SWEEP = "Sweep (of a run)"
 Reference = Annotated[

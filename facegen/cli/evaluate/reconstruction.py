@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,9 +122,9 @@ def _print_reconstruction(report: ReconstructionReport) -> None:
     )
 
 
-def _row(name: str, found: dict[str, float]) -> tuple[Any, ...]:
+def _row(name: str, found: Mapping[str, Any]) -> tuple[Any, ...]:
     return name, found["mean"], _interval(found), found["worst_5_percent"]
 
 
-def _interval(found: dict[str, Any]) -> str:
+def _interval(found: Mapping[str, Any]) -> str:
     return f"{found['low']:.4g}–{found['high']:.4g}"
