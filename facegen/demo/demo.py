@@ -25,8 +25,8 @@ from facegen.protocols import Progress
 
 if TYPE_CHECKING:
     from facegen.demo.speed import Speed
-    from facegen.evaluation.attribute_report import AttributeReport
-    from facegen.evaluation.distribution_report import DistributionReport
+    from facegen.evaluation.attributes import AttributeReport
+    from facegen.evaluation.distribution import DistributionReport
 
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
 SECONDS_AFTER_TRAINING = {"full": 80.0, "smoke": 5.0}  # pictures, scores and report: 85 s on two cores

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,8 @@ from facegen.report.html import Chart, Commands, Figure, Headline, Report, Secti
 
 if TYPE_CHECKING:
     from facegen.demo.folders import DemoFolders
-    from facegen.evaluation.attribute_report import AttributeReport
-    from facegen.evaluation.distribution_report import DistributionReport
+    from facegen.evaluation.attributes import AttributeReport
+    from facegen.evaluation.distribution import DistributionReport
 
 SUMMARY = (
     "This page was made on this machine, without any download. facegen rendered cartoon faces whose every "
@@ -191,7 +192,7 @@ def _percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def _interval(share: dict[str, Any] | None) -> str:
+def _interval(share: Mapping[str, Any] | None) -> str:
     if share is None:
         return ""
     return f"95 % interval {100 * share['low']:.1f} to {100 * share['high']:.1f} %"

@@ -4,39 +4,43 @@ in real images with those very labels and in what the autoencoder makes of them.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.attribute_report import AttributeReport, attribute_table, weakest_attributes
-from facegen.evaluation.kept_attributes import kept_attributes
 from facegen.evaluation.options import AttributeOptions
-from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png
-from facegen.metrics.attributes import AttributeAgreement, Config, build
-from facegen.models.classifier import FaceClassifier, load_classifier
-from facegen.models.devices import resolve_device
+from facegen.evaluation.steps import (
+    check_not_empty,
+    drawn_records,
+    finished,
+    generator_facts,
+    open_judge,
+    open_run,
+    passing,
+    save_picture,
+)
+from facegen.formats.images import image_grid
+from facegen.formats.reports import Report
+from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, Rate, kept_attributes, labels_of
+from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
+from facegen.nn.multilabel_scores import mean_known
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import (
     BATCH_IMAGES,
     LabelledRecords,
-    drawn_rows,
-    evaluation_path,
     generated_batches,
-    generator_facts,
     real_images,
     reconstructions,
     request_records,
     requested_inputs,
-    sampling_settings,
-    save_report,
 )
 from facegen.sampling.request import read_request
 
@@ -45,6 +49,74 @@ if TYPE_CHECKING:
 
 GRID_COLUMNS = 8
 CAPTION_LINES = 8
+NUM_WEAKEST = 5
+
+
+class AttributeRow(TypedDict):
+    """How one attribute was obeyed, with what was asked for as the truth.
+
+    `accuracy` is the share of right answers both ways, `recall` of the faces asked to have it those that have
+    it, `precision` of the faces that have it those asked to. Where the requests came from real images,
+    `*_on_real` is the same of these: the classifier's own error, which no generator can be expected to beat.
+    `classifier_accuracy` is what it gets right of held-out faces. None where nothing was asked or seen.
+    """
+
+    asked_yes: Rate
+    asked_no: Rate
+    accuracy: float | None
+    precision: float | None
+    recall: float | None
+    accuracy_on_real: float | None
+    precision_on_real: float | None
+    recall_on_real: float | None
+    accuracy_on_reconstructions: float | None
+    classifier_accuracy: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeReport(Report):
+    """How often asked-for attributes came true, as a classifier sees it.
+
+    `generated`, `real` and `reconstructed` are results of `metrics.attributes` for the generated images,
+    for the real images that the requests were taken from, and for those after the run's autoencoder; the
+    last two are None where there are no such images. `weakest` names the attributes present least often when
+    asked for, among the ones asked for at least `min_asked` times. `kept` is, of models asked with pictures,
+    how often each attribute of the picture came back, beside chance (`metrics.attributes.kept_attributes`).
+    """
+
+    metric: str = "attributes"
+    num_samples: int
+    request: str | None
+    generated: Agreement
+    real: Agreement | None
+    reconstructed: Agreement | None
+    attributes: dict[str, AttributeRow]
+    weakest: tuple[str, ...]
+    classifier: str
+    classifier_accuracy: float | None
+    classifier_fingerprint: str
+    run: str
+    data: str | None
+    settings: dict[str, Any]
+    seconds: float = 0.0
+    kept: dict[str, dict[str, float]] | None = None
+    grid: Path | None = None
+    saved_to: Path | None = None
+
+    @property
+    def share_all(self) -> float:
+        """Share of everything asked for that came true."""
+        return self.generated["all"]["share"]
+
+    @property
+    def share_present(self) -> float | None:
+        """Share of the attributes asked to be present that came true; None if none was."""
+        present = self.generated["present"]
+        return None if present is None else present["share"]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**super().to_json(), "share_all": self.share_all, "share_present": self.share_present}
 
 
 @dataclass(frozen=True)
@@ -76,21 +148,34 @@ def evaluate_attributes(
         MissingModelError: no checkpoint in the run or the classifier.
     """
     options, progress = options or AttributeOptions(), progress or SilentProgress()
-    started = time.monotonic()
-    run, judge_path = Path(run), Path(classifier)
-    if options.num_samples < 1:
-        raise UsageError(f"{options.num_samples} samples; at least 1 is needed.")
-    device = resolve_device(options.device)
-    generator = FaceGenerator.load(run, device)
-    judge = load_classifier(judge_path, device)
-    _check_fit(generator, judge, judge_path)
-    settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+    started, run = time.monotonic(), Path(run)
+    generator, settings = open_run(run, options)
+    judge = open_judge(Path(classifier), generator)
     requests = _requests(generator, judge, options, progress)
-    images, seen, generated = _judge_generated(generator, judge, requests, settings, options, progress)
-    real, reconstructed = _judge_records(generator, judge, requests, progress)
-    table = attribute_table(generated, real, reconstructed, judge.held_out)
-    accuracies = [row["classifier_accuracy"] for row in table.values()]
-    known = [accuracy for accuracy in accuracies if accuracy is not None]
+    frame, records, rows = requests.frame, requests.records, requests.rows
+
+    def judged(title: str, parts: Iterable[Tensor], keep: int = 0) -> tuple[Agreement, np.ndarray, Tensor]:
+        """How answers agree with requests, the answers (N, A), and the first `keep` images."""
+        metric = AttributeAgreement(Config(), logits=judge.logits, attributes=judge.attributes)
+        seen, kept = [], [torch.empty(0, 3, judge.image_size, judge.image_size).byte()]
+        for images, asked in passing(parts, frame, title, progress):
+            seen.append(metric.update(images, asked))
+            if (missing := keep - sum(map(len, kept))) > 0:
+                kept.append(images[:missing])
+        return metric.compute(), np.concatenate(seen), torch.cat(kept)
+
+    drawn = generated_batches(generator, requests.inputs, settings, seed=options.seed)
+    faces = (images for _, images in drawn)
+    generated, seen, shown = judged("Drawing and judging faces", faces, options.grid_images)
+    real = reconstructed = None
+    if records is not None and rows is not None:
+        batches = rows.split(BATCH_IMAGES)
+        dataset = records.dataset
+        if dataset is not None and dataset.manifest.image_size == judge.image_size:
+            real, _, _ = judged("Judging the real images", (real_images(records, part) for part in batches))
+        after = (reconstructions(generator, records, part) for part in batches)
+        reconstructed, _, _ = judged("Judging reconstructions", after)
+    table = _table(generated, real, reconstructed, judge.held_out)
     report = AttributeReport(
         num_samples=options.num_samples,
         request=options.attributes,
@@ -98,27 +183,17 @@ def evaluate_attributes(
         real=real,
         reconstructed=reconstructed,
         attributes=table,
-        weakest=weakest_attributes(table, min_asked=options.min_asked),
-        classifier=str(judge_path),
-        classifier_accuracy=sum(known) / len(known) if known else None,
+        weakest=_weakest(table, max(1, options.min_asked)),
+        classifier=str(classifier),
+        classifier_accuracy=mean_known([row["classifier_accuracy"] for row in table.values()]),
         classifier_fingerprint=judge.fingerprint,
         run=str(run),
-        data=None if requests.records is None else str(requests.records.source),
+        data=None if records is None else str(records.source),
         settings=generator_facts(generator, settings, options.seed),
-        seconds=round(time.monotonic() - started, 2),
-        kept=_kept(judge, requests.frame, seen) if generator.takes_pictures else None,
-        grid=_write_grid(run, images, seen, requests.frame, judge.attributes),
+        kept=_kept(judge, frame, seen) if generator.takes_pictures else None,
+        grid=_write_grid(run, shown, seen, frame, judge.attributes),
     )
-    return replace(report, saved_to=save_report(run, "attributes", report.to_json()))
-
-
-def _check_fit(generator: FaceGenerator, judge: FaceClassifier, path: Path) -> None:
-    if generator.image_size != judge.image_size:
-        raise UsageError(
-            f"The classifier '{path}' was trained on {judge.image_size} pixels, and this run draws "
-            f"{generator.image_size}.",
-            hint=f"Train a classifier on a data set prepared with --size {generator.image_size}.",
-        )
+    return finished(report, started, run)
 
 
 def _requests(
@@ -127,10 +202,8 @@ def _requests(
     if options.attributes is not None:
         return _fixed_requests(generator, judge, options, progress)
     records = request_records(generator, options.data, options.split)
-    if len(records.frame) == 0:
-        raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
-    rows = drawn_rows(len(records.frame), options.num_samples, options.seed)
-    frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
+    check_not_empty(records)
+    rows, frame = drawn_records(records, options.num_samples, options.seed)
     # A picture shows more than the labels that the run's own data happen to have.
     known = judge.attributes if generator.takes_pictures else generator.labels.attributes
     asked = [name for name in known if name in frame.columns]
@@ -139,7 +212,7 @@ def _requests(
             f"The classifier knows none of the attributes of '{records.source}'.",
             hint=f"It knows: {', '.join(judge.attributes)}.",
         )
-    return _Requests(requested_inputs(generator, records, rows), frame[asked], rows, records)
+    return _Requests(requested_inputs(generator, records, rows), frame.loc[:, asked], rows, records)
 
 
 def _fixed_requests(
@@ -162,64 +235,55 @@ def _fixed_requests(
     return _Requests(generator.inputs_for(reading, options.num_samples), frame)
 
 
-def _judge_generated(
-    generator: FaceGenerator,
-    judge: FaceClassifier,
-    requests: _Requests,
-    settings: Any,
-    options: AttributeOptions,
-    progress: Progress,
-) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """The first images for the grid, what was seen in all (N, A), and how it agrees with the requests."""
-    metric = _metric(judge)
-    kept, seen = [torch.empty(0, 3, judge.image_size, judge.image_size).byte()], []
-    with progress.stage("Drawing and judging faces", total=options.num_samples) as bar:
-        batches = generated_batches(generator, requests.inputs, settings, seed=options.seed)
-        for rows, images in batches:
-            answers = metric.update(images, requests.frame.iloc[rows])
-            if rows.start < options.grid_images:
-                kept.append(images)
-            seen.append(torch.from_numpy(answers))
-            bar.advance(len(images))
-    return torch.cat(kept)[: options.grid_images], torch.cat(seen), metric.compute()
+def _table(
+    generated: Agreement, real: Agreement | None, reconstructed: Agreement | None, held_out: dict[str, Any]
+) -> dict[str, AttributeRow]:
+    """Each asked-for attribute with its hit rates, and what the classifier gets right elsewhere."""
+    table: dict[str, AttributeRow] = {}
+    for name, ways in generated["attributes"].items():
+        accuracy, precision, recall = _rates(generated, name)
+        accuracy_on_real, precision_on_real, recall_on_real = _rates(real, name)
+        table[name] = {
+            "asked_yes": ways["asked_yes"],
+            "asked_no": ways["asked_no"],
+            "accuracy": accuracy,
+            "precision": precision,
+            "recall": recall,
+            "accuracy_on_real": accuracy_on_real,
+            "precision_on_real": precision_on_real,
+            "recall_on_real": recall_on_real,
+            "accuracy_on_reconstructions": _rates(reconstructed, name)[0],
+            "classifier_accuracy": held_out.get(name, {}).get("accuracy"),
+        }
+    return table
 
 
-def _judge_records(
-    generator: FaceGenerator, judge: FaceClassifier, requests: _Requests, progress: Progress
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    """Agreement of the records' own images with their labels, and of those after the autoencoder."""
-    records = requests.records
-    if records is None or requests.rows is None:
-        return None, None
-
-    def of(title: str, images_of: Callable[[Tensor], Tensor]) -> dict[str, Any]:
-        metric, start = _metric(judge), 0
-        assert requests.rows is not None
-        with progress.stage(title, total=len(requests.rows)) as bar:
-            for rows in requests.rows.split(BATCH_IMAGES):
-                metric.update(images_of(rows), requests.frame.iloc[start : start + len(rows)])
-                start += len(rows)
-                bar.advance(len(rows))
-        return metric.compute()
-
-    dataset = records.dataset
-    real = None
-    if dataset is not None and dataset.manifest.image_size == judge.image_size:
-        real = of("Judging the real images", lambda rows: real_images(records, rows))
-    after = of("Judging reconstructions", lambda rows: reconstructions(generator, records, rows))
-    return real, after
+def _rates(result: Agreement | None, name: str) -> tuple[float | None, float | None, float | None]:
+    """Accuracy, precision (where it was asked either way) and recall of one attribute."""
+    if result is None or name not in result["attributes"]:
+        return None, None, None
+    yes, no = (result["attributes"][name][way] for way in ("asked_yes", "asked_no"))
+    hits, rejections = (round((way["hit_rate"] or 0.0) * way["num_asked"]) for way in (yes, no))
+    shown = hits + no["num_asked"] - rejections
+    accuracy = (hits + rejections) / (yes["num_asked"] + no["num_asked"])
+    return accuracy, hits / shown if shown else None, yes["hit_rate"]
 
 
-def _kept(judge: FaceClassifier, labels: pd.DataFrame, seen: Tensor) -> dict[str, dict[str, Any]]:
+def _weakest(table: dict[str, AttributeRow], min_asked: int) -> tuple[str, ...]:
+    """The attributes that came true least often when asked for at least `min_asked` times."""
+    often = {
+        name: row["asked_yes"]["hit_rate"] or 0.0
+        for name, row in table.items()
+        if row["asked_yes"]["num_asked"] >= min_asked
+    }
+    return tuple(sorted(often, key=lambda name: often[name])[:NUM_WEAKEST])
+
+
+def _kept(judge: FaceClassifier, labels: pd.DataFrame, seen: np.ndarray) -> dict[str, dict[str, float]]:
     """How often samples keep the labels of the pictures they were asked with, beside chance."""
     names = [name for name in judge.attributes if name in labels.columns]
     columns = [judge.attributes.index(name) for name in names]
-    values = labels[names].astype("Float64").to_numpy(float, na_value=float("nan"))
-    return kept_attributes(values, seen[:, columns].numpy(), names)
-
-
-def _metric(judge: FaceClassifier) -> AttributeAgreement:
-    return build(Config(), logits=judge.logits, attributes=judge.attributes)
+    return kept_attributes(labels_of(labels, names), seen[:, columns], names)
 
 
 def _caption(asked: dict[str, bool], seen: dict[str, bool]) -> str:
@@ -238,7 +302,7 @@ def _caption(asked: dict[str, bool], seen: dict[str, bool]) -> str:
 
 
 def _write_grid(
-    run: Path, images: Tensor, seen: Tensor, asked: pd.DataFrame, attributes: tuple[str, ...]
+    run: Path, images: Tensor, seen: np.ndarray, asked: pd.DataFrame, attributes: tuple[str, ...]
 ) -> Path | None:
     """A picture of the first requests: what was asked to be there, and what was missed or not wanted."""
     if len(images) == 0:
@@ -250,6 +314,4 @@ def _write_grid(
         judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
         captions.append(_caption(judged, told))
     grid = image_grid(images, GRID_COLUMNS, captions, scale=max(1, 128 // images.shape[-1]))
-    path = evaluation_path(run, "attributes", "png")
-    atomic_write(path, pil_to_png(grid))
-    return path
+    return save_picture(run, "attributes", grid)

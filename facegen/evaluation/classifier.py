@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,29 @@ from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import ClassifierOptions
+from facegen.evaluation.steps import finished
 from facegen.formats.dataset import Dataset, DatasetSplit
-from facegen.formats.reports import report_json
+from facegen.formats.reports import Report
 from facegen.metrics.classification import Config, build
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.nn.multilabel_scores import mean_of
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import save_report
 from facegen.tasks.attribute_classification import attribute_targets, class_targets
 
 BATCH_IMAGES = 256
 
 
-@dataclass(frozen=True)
-class ClassifierReport:
+@dataclass(frozen=True, kw_only=True)
+class ClassifierReport(Report):
     """Scores by label (see `metrics.classification`), and means over those with enough faces.
 
     `means` has `auc`, `balanced_accuracy`, `accuracy`, `majority` and `calibration_error`, None if no label
     has enough faces; `num_scored` is over how many labels.
     """
 
+    metric: str = "classifier"
     labels: dict[str, dict[str, Any]]
     means: dict[str, float | None]
     num_scored: int
@@ -45,12 +46,8 @@ class ClassifierReport:
     dataset: str
     dataset_fingerprint: str
     remarks: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("classifier", self)
 
 
 def evaluate_classifier(
@@ -75,11 +72,12 @@ def evaluate_classifier(
     if not options.splits:
         raise UsageError("No splits were named.", hint=f"There are: {', '.join(opened.splits)}.")
     splits = [opened.split(name) for name in options.splits]
-    if not sum(map(len, splits)):
+    count = sum(map(len, splits))
+    if not count:
         raise DataError(f"'{opened.folder}' has no images in {', '.join(options.splits)}.")
     names, columns = _common_labels(judge, opened)
     metric = build(Config(), labels=names)
-    with progress.stage("Judging real faces", total=sum(map(len, splits))) as bar:
+    with progress.stage("Judging real faces", total=count) as bar:
         for split in splits:
             targets = _targets(judge, split, names)
             for rows in torch.arange(len(split)).split(BATCH_IMAGES):
@@ -95,30 +93,24 @@ def evaluate_classifier(
         means={key: mean_of(enough, key) for key in keys},
         num_scored=len(enough),
         min_positives=options.min_positives,
-        num_images=sum(map(len, splits)),
+        num_images=count,
         splits=options.splits,
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
         dataset=str(opened.folder),
         dataset_fingerprint=opened.manifest.fingerprint,
         remarks=tuple(_remarks(options, judge)),
-        seconds=round(time.monotonic() - started, 2),
     )
-    return replace(report, saved_to=save_report(Path(classifier), "classifier", report.to_json()))
+    return finished(report, started, Path(classifier))
 
 
 def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, ...], list[int]]:
     """Labels that both know, and the classifier's outputs for them."""
-    labels = dataset.manifest.labels
-    if judge.class_column is not None:
+    labels, by_class = dataset.manifest.labels, judge.class_column is not None
+    outputs = judge.classes if by_class else judge.attributes
+    known = labels.attributes
+    if by_class:
         known = judge.classes if judge.class_column in labels.classes else ()
-        return _found(judge.classes, known, dataset)
-    return _found(judge.attributes, labels.attributes, dataset)
-
-
-def _found(
-    outputs: tuple[str, ...], known: tuple[str, ...], dataset: Dataset
-) -> tuple[tuple[str, ...], list[int]]:
     names = tuple(name for name in outputs if name in known)
     if not names:
         raise DataError(

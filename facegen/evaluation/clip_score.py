@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,19 @@ from torch import Tensor
 from facegen.errors import DataError
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import ClipScoreOptions
-from facegen.formats.reports import report_json
-from facegen.metrics.clip_score import ClipScore, Config, build
+from facegen.evaluation.steps import finished, passing
+from facegen.formats.reports import Report
+from facegen.metrics.clip_score import ClipScore, ClipScores, Config, PromptScore
 from facegen.models.clip import ClipModel, load_clip
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import save_report
 
 FEW_SAMPLES = 100
 
 
-@dataclass(frozen=True)
-class ClipScoreReport:
+@dataclass(frozen=True, kw_only=True)
+class ClipScoreReport(Report):
     """A CLIP score with its 95 % bootstrap interval, and what it stands beside.
 
     `chance` is what the same images score with other images' captions; `real` what the real images score
@@ -34,25 +34,22 @@ class ClipScoreReport:
     not be measured. `prompts` lists each prompt with its mean, worst first.
     """
 
+    metric: str = "clip-score"
     score: float
     low: float
     high: float
     num_samples: int
     chance: float | None
     real: dict[str, Any] | None
-    prompts: tuple[dict[str, Any], ...]
+    prompts: list[PromptScore]
     clip: str
     clip_fingerprint: str
     subject: str
     subject_kind: str
     remarks: tuple[str, ...]
     settings: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("clip-score", self)
 
 
 def evaluate_clip_score(
@@ -78,47 +75,30 @@ def evaluate_clip_score(
     model = load_clip(clip, device)  # before anything is drawn: it is what is most often missing
     judged = open_judged(Path(subject), options.selection, device, progress)
     _check_captions(judged)
-    title = "Drawing and judging faces" if judged.kind == "run" else "Comparing images and captions"
-    result = _score(judged, judged.parts(options.batch_size), model, title, progress)
-    real = None
+
+    def scored(parts: Iterator[Tensor], title: str) -> ClipScores:
+        metric = ClipScore(Config(), image_features=model.image_features, text_features=model.text_features)
+        with torch.inference_mode():
+            for images, records in passing(parts, judged.frame, title, progress):
+                metric.update(images, records)
+        return metric.compute()
+
+    result = scored(judged.parts(options.batch_size), judged.title("Comparing images and captions"))
+    real: dict[str, Any] | None = None
     if judged.real_parts is not None:
-        parts = judged.real_parts(options.batch_size)
-        scored = _score(judged, parts, model, "Real faces and their captions", progress)
-        real = {key: scored[key] for key in ("score", "low", "high", "num_samples")}
+        of_real = scored(judged.real_parts(options.batch_size), "Real faces and their captions")
+        real = {key: of_real[key] for key in ("score", "low", "high", "num_samples")}
     report = ClipScoreReport(
-        score=result["score"],
-        low=result["low"],
-        high=result["high"],
-        num_samples=result["num_samples"],
-        chance=result["chance"],
+        **result,
         real=real,
-        prompts=tuple(result["prompts"]),
         clip=model.name,
         clip_fingerprint=model.fingerprint,
         subject=str(subject),
         subject_kind=judged.kind,
         remarks=tuple(_remarks(judged, model)),
         settings=judged.settings,
-        seconds=round(time.monotonic() - started, 2),
     )
-    if judged.kind != "run":
-        return report
-    return replace(report, saved_to=save_report(judged.path, "clip-score", report.to_json()))
-
-
-def _score(
-    judged: JudgedImages, parts: Iterator[Tensor], model: ClipModel, title: str, progress: Progress
-) -> dict[str, Any]:
-    metric: ClipScore = build(
-        Config(), image_features=model.image_features, text_features=model.text_features
-    )
-    done = 0
-    with progress.stage(title, total=len(judged)) as bar, torch.inference_mode():
-        for images in parts:
-            metric.update(images, judged.frame.iloc[done : done + len(images)])
-            done += len(images)
-            bar.advance(len(images))
-    return metric.compute()
+    return finished(report, started, judged.run)
 
 
 def _check_captions(judged: JudgedImages) -> None:

@@ -19,8 +19,8 @@ def code_fingerprint(modules: Iterable[str], package: Path = PACKAGE) -> str:
     """sha256 of the source of `modules` and of all that they import of the `package`'s code, however deep.
 
     Imports inside functions count, those for type checkers alone do not. Kinds are found by name as a program
-    runs, which no import tells: pass their modules too (`modules_of`). Of a module from elsewhere its own
-    file counts.
+    runs, which no import tells: pass their modules too (`modules_of`). Code from elsewhere counts where it is
+    loaded, libraries do not.
     """
     digest = hashlib.sha256()
     for name, path in sorted(_closure(modules, package).items()):
@@ -29,9 +29,9 @@ def code_fingerprint(modules: Iterable[str], package: Path = PACKAGE) -> str:
     return digest.hexdigest()
 
 
-def modules_of(*objects: Any) -> set[str]:
-    """The modules that the classes of `objects`, and of the classes they inherit from, stand in."""
-    return {each.__module__ for found in objects for each in type(found).__mro__}
+def modules_of(*things: Any) -> set[str]:
+    """The modules that functions, classes or objects stand in, of objects also those of inherited classes."""
+    return {each.__module__ for thing in things for each in (thing, *type(thing).__mro__)}
 
 
 def _closure(modules: Iterable[str], package: Path) -> dict[str, Path]:
@@ -43,8 +43,7 @@ def _closure(modules: Iterable[str], package: Path) -> dict[str, Path]:
         if path is None or name in found:
             continue
         found[name] = path
-        if name.split(".")[0] == package.name:
-            waiting += [name.rpartition(".")[0], *_imports(path)]
+        waiting += [name.rpartition(".")[0], *_imports(path)]
     return found
 
 

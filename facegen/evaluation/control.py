@@ -4,48 +4,47 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.errors import UsageError, did_you_mean
 from facegen.evaluation.control_heat_map import control_heat_map_png
 from facegen.evaluation.control_matrix import (
     ControlMatrix,
+    ControlRow,
+    Limits,
     classifier_limits,
     control_matrix,
     control_scores,
-    mean_known,
 )
-from facegen.evaluation.control_requests import Askable, askable
-from facegen.evaluation.distribution_report import ScoreRow
 from facegen.evaluation.options import Base, ControlOptions
-from facegen.evaluation.toggles import class_toggle, toggle_requests
-from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png
-from facegen.formats.reports import report_json
-from facegen.models.classifier import FaceClassifier, load_classifier
-from facegen.models.devices import resolve_device
+from facegen.evaluation.steps import (
+    check_not_empty,
+    finished,
+    generator_facts,
+    open_judge,
+    open_run,
+    save_picture,
+)
+from facegen.evaluation.toggles import Askable, askable, class_toggle, toggle_requests
+from facegen.formats.images import image_grid
+from facegen.formats.reports import Report, ScoreRow
+from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
+from facegen.nn.multilabel_scores import mean_known
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import (
-    drawn_rows,
-    evaluation_path,
-    generator_facts,
-    request_records,
-    sampling_settings,
-    save_report,
-)
+from facegen.sampling.records import drawn_rows, request_records
 
 FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
 
 
-@dataclass(frozen=True)
-class ControlReport:
+@dataclass(frozen=True, kw_only=True)
+class ControlReport(Report):
     """The control matrix with what it takes to read it.
 
     `rows`, `hit` and `leakage` are those of `evaluation.control.control_matrix`; `hit_chance` and
@@ -59,6 +58,7 @@ class ControlReport:
     reports must share to be compared.
     """
 
+    metric: str = "control"
     num_samples: int
     num_images: int
     scores: dict[str, ScoreRow]
@@ -66,12 +66,12 @@ class ControlReport:
     base: Base
     class_column: str | None
     answers: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
-    hit: dict[str, float]
+    rows: tuple[ControlRow, ...]
+    hit: Share
     hit_chance: float
-    leakage: dict[str, float] | None
+    leakage: Share | None
     leakage_chance: float | None
-    classifier_limits: dict[str, dict[str, float | None]]
+    classifier_limits: dict[str, Limits]
     classifier_hit: float | None
     classifier_leakage: float | None
     no_effect_shown: tuple[str, ...]
@@ -81,14 +81,10 @@ class ControlReport:
     run: str
     data: str | None
     settings: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
     heat_map: Path | None = None
     grid: Path | None = None
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("control", self)
 
 
 def evaluate_control(
@@ -108,23 +104,12 @@ def evaluate_control(
         MissingModelError: no checkpoint in the run or the classifier.
     """
     options, progress = options or ControlOptions(), progress or SilentProgress()
-    started = time.monotonic()
-    run = Path(run)
-    if options.num_samples < 1:
-        raise UsageError(f"{options.num_samples} pairs; at least 1 is needed.")
-    device = resolve_device(options.device)
-    generator = FaceGenerator.load(run, device)
-    judge = load_classifier(Path(classifier), device)
+    started, run = time.monotonic(), Path(run)
+    generator, settings = open_run(run, options, what="pairs")
+    judge = open_judge(Path(classifier), generator)
     asked = askable(generator, judge, run)
     toggled = _toggled(asked, options.attributes)
-    if generator.image_size != judge.image_size:
-        raise UsageError(
-            f"The classifier '{classifier}' was trained on {judge.image_size} pixels, and this run draws "
-            f"{generator.image_size}.",
-            hint=f"Train a classifier on a data set prepared with --size {generator.image_size}.",
-        )
     base, source, data = _base_requests(generator, asked, options)
-    settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
     conditioner: Any = generator.conditioner
 
     def draw(requests: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -143,19 +128,40 @@ def evaluate_control(
             keep_pairs=options.grid_pairs,
             advance=bar.advance,
         )
-    report = _report(matrix, judge, asked, options)
-    report = replace(
-        report,
-        fingerprint={**report.fingerprint, "data": data},
+    limits = {name: classifier_limits(judge.held_out, name) for name in asked.known}
+    report = ControlReport(
+        num_samples=options.num_samples,
+        num_images=matrix.num_images,
+        scores=control_scores(matrix, limits),
+        fingerprint={
+            "classifier": judge.fingerprint,
+            "image_size": judge.image_size,
+            "base": options.base,
+            "split": None if options.base == "open" else options.split,
+            "data": data,
+        },
+        base=options.base,
+        class_column=asked.class_column,
+        answers=asked.known,
+        rows=matrix.rows,
+        hit=matrix.hit,
+        hit_chance=mean_known([row["chance"] for row in matrix.rows]) or 0.0,
+        leakage=matrix.leakage,
+        leakage_chance=mean_known([cell["chance"] for _, cell in matrix.leaks]),
+        classifier_limits=limits,
+        classifier_hit=mean_known([limits[row["attribute"]]["hit"] for row in matrix.rows]),
+        classifier_leakage=mean_known([limits[name]["leakage"] for name, _ in matrix.leaks]),
+        no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
+        remarks=tuple(_remarks(matrix, asked, options)),
         classifier=str(classifier),
+        classifier_fingerprint=judge.fingerprint,
         run=str(run),
         data=source,
         settings=generator_facts(generator, settings, options.seed),
-        seconds=round(time.monotonic() - started, 2),
-        heat_map=_write_heat_map(run, report),
+        heat_map=_write_heat_map(run, matrix, asked.known, options.num_samples),
         grid=_write_pairs(run, matrix),
     )
-    return replace(report, saved_to=save_report(run, "control", report.to_json()))
+    return finished(report, started, run)
 
 
 def _toggled(asked: Askable, wanted: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -178,47 +184,9 @@ def _base_requests(
     if options.base == "open":
         return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
     records = request_records(generator, options.data, options.split)
-    if len(records.frame) == 0:
-        raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
+    check_not_empty(records)
     order = drawn_rows(len(records.frame), len(records.frame), options.seed).tolist()
     return asked.requests(records.frame.iloc[order]), str(records.source), records.dataset_fingerprint
-
-
-def _report(
-    matrix: ControlMatrix, judge: FaceClassifier, asked: Askable, options: ControlOptions
-) -> ControlReport:
-    limits = {name: classifier_limits(judge.held_out, name) for name in asked.known}
-    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell is not None]
-    return ControlReport(
-        num_samples=options.num_samples,
-        num_images=matrix.num_images,
-        scores=control_scores(matrix, limits),
-        fingerprint={
-            "classifier": judge.fingerprint,
-            "image_size": judge.image_size,
-            "base": options.base,
-            "split": None if options.base == "open" else options.split,
-        },
-        base=options.base,
-        class_column=asked.class_column,
-        answers=asked.known,
-        rows=matrix.rows,
-        hit=matrix.hit,
-        hit_chance=mean_known([row["chance"] for row in matrix.rows]) or 0.0,
-        leakage=matrix.leakage,
-        leakage_chance=mean_known([cell["chance"] for _, cell in cells]),
-        classifier_limits=limits,
-        classifier_hit=mean_known([limits[row["attribute"]]["hit"] for row in matrix.rows]),
-        classifier_leakage=mean_known([limits[name]["leakage"] for name, _ in cells]),
-        no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
-        remarks=tuple(_remarks(matrix, asked, options)),
-        classifier="",
-        classifier_fingerprint=judge.fingerprint,
-        run="",
-        data=None,
-        settings={},
-        seconds=0.0,
-    )
 
 
 def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> list[str]:
@@ -241,15 +209,10 @@ def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> 
     return remarks
 
 
-def _write_heat_map(run: Path, report: ControlReport) -> Path:
-    leaked = "–" if report.leakage is None else f"{100 * report.leakage['share']:.1f} %"
-    title = (
-        f"Came true: {100 * report.hit['share']:.1f} %. Leakage: {leaked}. "
-        f"{report.num_samples} pairs each, in %"
-    )
-    path = evaluation_path(run, "control", "png")
-    atomic_write(path, control_heat_map_png(report.rows, report.answers, title))
-    return path
+def _write_heat_map(run: Path, matrix: ControlMatrix, answers: tuple[str, ...], num_pairs: int) -> Path:
+    leaked = "–" if matrix.leakage is None else f"{100 * matrix.leakage['share']:.1f} %"
+    title = f"Came true: {100 * matrix.hit['share']:.1f} %. Leakage: {leaked}. {num_pairs} pairs each, in %"
+    return save_picture(run, "control", control_heat_map_png(matrix.rows, answers, title))
 
 
 def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
@@ -267,6 +230,4 @@ def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
             ]
     images = matrix.pictures.flatten(0, 2)
     grid = image_grid(images, 2 * num_pairs, captions, scale=max(1, 96 // images.shape[-1]))
-    path = evaluation_path(run, "control-pairs", "png")
-    atomic_write(path, pil_to_png(grid))
-    return path
+    return save_picture(run, "control-pairs", grid)

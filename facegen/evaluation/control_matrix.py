@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facegen.evaluation.distribution_report import ScoreRow
 from facegen.evaluation.toggles import Toggle
-from facegen.metrics._binomial import NORMAL_QUANTILE_95, wilson_interval
-from facegen.metrics._bootstrap import ratio_interval
+from facegen.formats.reports import Z95, ScoreRow
+from facegen.metrics import Share, pooled_share, share_of
+from facegen.nn.multilabel_scores import mean_known
 
 Draw = Callable[[Tensor, Sequence[int]], Tensor]
 """Requests (B, A) of +1, 0, -1 and a seed each -> images, uint8 (B, 3, H, W)."""
@@ -24,7 +24,37 @@ Answer = Callable[[Tensor], Tensor]
 """Images, uint8 (B, 3, H, W) -> what is seen in them, bool (B, C)."""
 
 BATCH_IMAGES = 64
-NUM_RESAMPLES = 1000
+
+
+class Leak(Share):
+    """The share of `num_pairs` in which an answer changed, and what redrawing every face would give."""
+
+    num_pairs: int
+    chance: float
+
+
+class ControlRow(TypedDict):
+    """What toggling one attribute did; see `control_matrix`."""
+
+    attribute: str
+    num_pairs: int
+    hit: Share
+    reversed: float
+    effect: Share
+    chance: float
+    yes_when_off: float
+    yes_when_on: float
+    leakage: dict[str, Leak | None]
+    mean_leakage: float | None
+    gave_way: dict[str, int]
+
+
+class Limits(TypedDict):
+    """What a classifier's own errors make of a perfect generator; see `classifier_limits`."""
+
+    accuracy: float | None
+    hit: float | None
+    leakage: float | None
 
 
 @dataclass(frozen=True)
@@ -36,12 +66,17 @@ class ControlMatrix:
     toggled attribute was seen in them.
     """
 
-    rows: tuple[dict[str, Any], ...]
-    hit: dict[str, float]
-    leakage: dict[str, float] | None
+    rows: tuple[ControlRow, ...]
+    hit: Share
+    leakage: Share | None
     num_images: int
     pictures: Tensor = field(repr=False)
     picture_answers: Tensor = field(repr=False)
+
+    @property
+    def leaks(self) -> list[tuple[str, Leak]]:
+        """Every cell of `leakage` that was measured, with the name of its answer."""
+        return [(name, cell) for row in self.rows for name, cell in row["leakage"].items() if cell]
 
 
 def control_matrix(
@@ -87,12 +122,12 @@ def control_matrix(
         changes.append(((off != on) & same).sum(1))
         counts.append(same.sum(1))
         rows.append(_row(toggle, answers, off, on, same))
-    pairs = np.full(len(seeds), len(toggles))
+    pairs, asked = np.full(len(seeds), len(toggles)), np.sum(counts, axis=0)
     seen = np.stack(told)  # (T, P, 2)
     return ControlMatrix(
         rows=tuple(rows),
-        hit=_pooled((~seen[..., 0] & seen[..., 1]).sum(0), pairs) or {},
-        leakage=_pooled(np.sum(changes, axis=0), np.sum(counts, axis=0)),
+        hit=pooled_share((~seen[..., 0] & seen[..., 1]).sum(0), pairs),
+        leakage=pooled_share(np.sum(changes, axis=0), asked) if asked.any() else None,
         num_images=played.num_images,
         pictures=played.pictures,
         picture_answers=torch.from_numpy(seen[:, : played.pictures.shape[1]]),
@@ -142,7 +177,7 @@ def _asked_the_same(toggle: Toggle, answers: Sequence[str]) -> np.ndarray:
 
 def _row(
     toggle: Toggle, answers: Sequence[str], off: np.ndarray, on: np.ndarray, same: np.ndarray
-) -> dict[str, Any]:
+) -> ControlRow:
     column = list(answers).index(toggle.name)
     before, after = off[:, column], on[:, column]
     hits, reversed_, count = int((~before & after).sum()), int((before & ~after).sum()), len(off)
@@ -151,7 +186,7 @@ def _row(
     return {
         "attribute": toggle.name,
         "num_pairs": count,
-        "hit": _share(hits, count),
+        "hit": share_of(hits, count),
         "reversed": reversed_ / count,
         "effect": _difference(hits, reversed_, count),
         "chance": share * (1 - share),
@@ -167,37 +202,25 @@ def _row(
     }
 
 
-def _leak(off: np.ndarray, on: np.ndarray, same: np.ndarray) -> dict[str, float | int] | None:
+def _leak(off: np.ndarray, on: np.ndarray, same: np.ndarray) -> Leak | None:
     count = int(same.sum())
     if count == 0:
         return None
     share = float(np.concatenate([off[same], on[same]]).mean())
     changed = int((off != on)[same].sum())
-    return {**_share(changed, count), "num_pairs": count, "chance": 2 * share * (1 - share)}
+    return {**share_of(changed, count), "num_pairs": count, "chance": 2 * share * (1 - share)}
 
 
-def _share(hits: int, count: int) -> dict[str, float]:
-    low, high = wilson_interval(hits, count)
-    return {"share": hits / count, "low": low, "high": high}
-
-
-def _difference(gained: int, lost: int, count: int) -> dict[str, float]:
+def _difference(gained: int, lost: int, count: int) -> Share:
     """`(gained - lost) / count` with the adjusted Wald interval of Bonett & Price 2012 (Stat. Methods Med.
     Res. 21), which holds for few discordant pairs, too."""
     up, down = (gained + 1) / (count + 2), (lost + 1) / (count + 2)
-    spread = NORMAL_QUANTILE_95 * ((up + down - (up - down) ** 2) / (count + 2)) ** 0.5
+    spread = Z95 * ((up + down - (up - down) ** 2) / (count + 2)) ** 0.5
     low, high = max(-1.0, up - down - spread), min(1.0, up - down + spread)
     return {"share": (gained - lost) / count, "low": low, "high": high}
 
 
-def _pooled(hits: np.ndarray, counts: np.ndarray) -> dict[str, float] | None:
-    if not counts.sum():
-        return None
-    low, high = ratio_interval(hits, counts, num_resamples=NUM_RESAMPLES, seed=0)
-    return {"share": float(hits.sum() / counts.sum()), "low": low, "high": high}
-
-
-def classifier_limits(held_out: dict[str, dict[str, Any]], name: str) -> dict[str, float | None]:
+def classifier_limits(held_out: dict[str, dict[str, Any]], name: str) -> Limits:
     """What a classifier's own errors, were they independent, make of a perfect generator.
 
     `hit` is sensitivity times specificity: of faces that change as asked, how many it sees change. `leakage`
@@ -214,7 +237,7 @@ def classifier_limits(held_out: dict[str, dict[str, Any]], name: str) -> dict[st
     }
 
 
-def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | None]]) -> dict[str, ScoreRow]:
+def control_scores(matrix: ControlMatrix, limits: dict[str, Limits]) -> dict[str, ScoreRow]:
     """The matrix as scores that can be compared: `hit`, `leakage` and for each toggled name `hit NAME`.
 
     `floor` is what redrawing every face would give, `ceiling` what the classifier of `limits` (by name, from
@@ -222,7 +245,6 @@ def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | No
     two.
     """
     toggled = [row["attribute"] for row in matrix.rows]
-    cells = [(name, cell) for row in matrix.rows for name, cell in row["leakage"].items() if cell]
     scores = {
         "hit": _score(
             matrix.hit,
@@ -238,8 +260,8 @@ def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | No
             matrix.leakage,
             "lower",
             "the share of other answers that change",
-            floor=mean_known([cell["chance"] for _, cell in cells]),
-            ceiling=mean_known([limits[name]["leakage"] for name, _ in cells]),
+            floor=mean_known([cell["chance"] for _, cell in matrix.leaks]),
+            ceiling=mean_known([limits[name]["leakage"] for name, _ in matrix.leaks]),
             settings={"toggled": toggled},
         )
     for row in matrix.rows:
@@ -250,33 +272,7 @@ def control_scores(matrix: ControlMatrix, limits: dict[str, dict[str, float | No
     return scores
 
 
-def _score(
-    found: dict[str, float],
-    better: str,
-    interval_of: str,
-    *,
-    floor: float | None,
-    ceiling: float | None,
-    settings: dict[str, Any],
-) -> ScoreRow:
-    low, high = found["low"], found["high"]
-    return ScoreRow(
-        metric="control",
-        value=found["share"],
-        better=better,
-        estimate=found["share"],
-        low=low,
-        high=high,
-        standard_error=(high - low) / (2 * NORMAL_QUANTILE_95),
-        interval_of=interval_of,
-        spread=None,
-        floor=floor,
-        ceiling=ceiling,
-        settings=settings,
-    )
-
-
-def mean_known(values: Sequence[float | None]) -> float | None:
-    """The mean of those that are not None; None where there are none."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _score(found: Share, better: str, interval_of: str, **beside: Any) -> ScoreRow:
+    share, low, high = found["share"], found["low"], found["high"]
+    error = (high - low) / (2 * Z95)
+    return ScoreRow("control", share, better, share, low, high, error, interval_of, spread=None, **beside)

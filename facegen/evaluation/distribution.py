@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +14,63 @@ from torch import Tensor
 
 from facegen.config.kinds import load_kind
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
-from facegen.evaluation.honesty import RealFloor, real_floor
 from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
-from facegen.evaluation.judged_images import JudgedImages, Selection, open_judged
-from facegen.evaluation.options import DistributionOptions
-from facegen.evaluation.reference_statistics import RealImages, real_reference
+from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.options import DistributionOptions, Selection
+from facegen.evaluation.reference_statistics import (
+    FloorFacts,
+    RealFloor,
+    RealImages,
+    real_floor,
+    real_reference,
+)
+from facegen.evaluation.steps import check_takes, finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.metrics._features import FeatureMetric, ReferenceFeatures
+from facegen.formats.reports import Report, ScoreRow
+from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import save_report
 
 METRICS = ("fid", "kid", "precision_recall", "inception_score")
 NEEDS_CLASSES = ("inception_score",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionReport(Report):
+    """Scores by name, the main one first, of `subject` against the real images of `reference`.
+
+    `metric` is the command's name: "fid", "all", ... `ceiling` says how many images were reconstructed
+    (`num_samples`). `fingerprint` is what two reports must share before their scores can be compared.
+    """
+
+    scores: dict[str, ScoreRow]
+    num_samples: int
+    num_reference: int
+    num_features: int
+    features: str
+    subject: str
+    subject_kind: str
+    reference: str
+    split: str
+    floor: FloorFacts | None
+    ceiling: dict[str, int] | None
+    fingerprint: dict[str, Any]
+    remarks: tuple[str, ...]
+    settings: dict[str, Any]
+    seconds: float = 0.0
+    saved_to: Path | None = None
+
+    @property
+    def main(self) -> ScoreRow:
+        """The first score."""
+        return next(iter(self.scores.values()))
+
+    @property
+    def score(self) -> float:
+        """The first score's published value."""
+        return self.main.value
 
 
 @dataclass(frozen=True)
@@ -81,11 +122,7 @@ def evaluate_distribution(
     _check_fit(judged, dataset, options.split, kinds)
     judge = _open_judge(dataset, kinds, options, device, progress)
     seen = judged_features(judged, options.split, judge.extractor, judge.batch_size, progress)
-    report = _report(name or _name(kinds), judged, judge, seen, progress)
-    report = replace(report, seconds=round(time.monotonic() - started, 2))
-    if judged.kind != "run":
-        return report
-    return replace(report, saved_to=save_report(subject, report.metric, report.to_json()))
+    return finished(_report(name or _name(kinds), judged, judge, seen, progress), started, judged.run)
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
@@ -108,13 +145,7 @@ def _name(kinds: tuple[str, ...]) -> str:
 
 def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
     """Refuse what would make a score of something else: another size or crop, too few images."""
-    size = dataset.manifest.image_size
-    if judged.image_size != size:
-        raise DataError(
-            f"'{judged.path}' has images of {judged.image_size} pixels and the reference of {size}; resizing "
-            "either would change the score.",
-            hint=f"Prepare the reference with --size {judged.image_size}.",
-        )
+    judged.check_size(dataset)
     ours, theirs = _crop_of(judged), dataset.manifest.transform.get("crop")
     if ours is not None and theirs is not None and ours != theirs:
         raise DataError(
@@ -123,7 +154,7 @@ def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[
             hint=f"Prepare the reference with --crop {ours}.",
         )
     for kind in kinds:
-        metric = _metric_class(kind)
+        metric: Any = load_kind("metrics", kind).build
         metric.check_count(len(judged), f"'{judged.path}'")
         metric.check_count(len(dataset.split(split)), f"Reference split '{split}'")
 
@@ -139,11 +170,6 @@ def _crop_of(judged: JudgedImages) -> str | None:
     return Dataset.open(folder).manifest.transform.get("crop")
 
 
-def _metric_class(kind: str) -> type[FeatureMetric]:
-    module: Any = load_kind("metrics", kind)
-    return module.METRIC
-
-
 def _open_judge(
     dataset: Dataset,
     kinds: tuple[str, ...],
@@ -153,12 +179,7 @@ def _open_judge(
 ) -> _Judge:
     extractor = load_extractor(options.features, options.weights, device, progress)
     size = dataset.manifest.image_size
-    if extractor.image_size not in (None, size):
-        raise UsageError(
-            f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
-            f"images have {size}.",
-            hint=f"Train a classifier on a data set prepared with --size {size}.",
-        )
+    check_takes(f"The network of '{extractor.name}'", extractor.image_size, size)
     batch_size = options.batch_size or extractor.default_batch_size
     reference = real_reference(RealImages(dataset, options.split), extractor, batch_size, progress)
     metrics = _build(kinds, extractor, reference)
@@ -171,11 +192,8 @@ def _build(
     built: dict[str, FeatureMetric] = {}
     for kind in kinds:
         module = load_kind("metrics", kind)
-        wired: dict[str, Any] = {"features": extractor}
-        if kind in NEEDS_CLASSES:
-            wired["class_weights"] = extractor.class_weights
-        else:
-            wired["reference"] = reference
+        needs_classes = kind in NEEDS_CLASSES
+        wired = {"class_weights": extractor.class_weights} if needs_classes else {"reference": reference}
         built[kind] = module.build(module.Config(kind=kind), **wired)
     return built
 
@@ -213,7 +231,7 @@ def _report(
         subject_kind=judged.kind,
         reference=str(judge.dataset.folder),
         split=options.split,
-        floor=None if floor is None else floor.to_json(),
+        floor=None if floor is None else floor.facts,
         ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
         fingerprint={
             "features": judge.extractor.fingerprint,
@@ -225,7 +243,6 @@ def _report(
         },
         remarks=tuple(remarks),
         settings={**judged.settings, "file_formats": list(seen.formats)},
-        seconds=0.0,
     )
 
 
@@ -247,9 +264,8 @@ def _rows(
             of_floor = _floor_values(judge, kind, metric, floor)
             of_rebuilt = {} if rebuilt is None else _values(metric, rebuilt)
             for name, score in metric.judge(features).items():
-                plain = score.to_json()
                 beside = {"floor": of_floor.get(name), "ceiling": of_rebuilt.get(name)}
-                rows[name] = ScoreRow(metric=kind, settings=settings, **beside, **plain)
+                rows[name] = ScoreRow(metric=kind, settings=settings, **beside, **vars(score))
             bar.advance()
     return rows
 

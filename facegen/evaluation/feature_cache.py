@@ -4,23 +4,26 @@
 
 The key is a hash of everything that the content depends on: the extractor's fingerprint, and for real images
 the data set's, the split and the rows; for a folder the hash of its files; for a run its weights, settings,
-conditions, seeds and the code that draws. Deleting the folder costs time and nothing else.
+conditions and seeds; and the code that all of this goes through. Deleting the folder costs time alone.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from facegen.errors import StorageError
+from facegen.evaluation.code_fingerprint import code_fingerprint
 from facegen.formats.files import atomic_write, sha256_of
+from facegen.models.feature_networks import FeatureExtractor
 from facegen.protocols import Progress
 
 CACHE_FORMAT_VERSION = 1
@@ -35,13 +38,14 @@ def cache_folder() -> Path:
 
 
 def cached_tensors(
-    key: Mapping[str, Any], compute: Callable[[], dict[str, Tensor]], progress: Progress
+    key: Mapping[str, Any], modules: set[str], compute: Callable[[], dict[str, Tensor]], progress: Progress
 ) -> dict[str, Tensor]:
-    """The tensors kept under `key`, or those of `compute()`, which are then kept.
+    """The tensors kept under `key` and the code of `modules`, or those of `compute()`, which are then kept.
 
     A damaged file is computed anew, and a cache that cannot be written is only warned about.
     """
-    digest = sha256_of(json.dumps({**key, "format": CACHE_FORMAT_VERSION}, sort_keys=True).encode())
+    whole = {**key, "code": code_fingerprint({__name__, *modules}), "format": CACHE_FORMAT_VERSION}
+    digest = sha256_of(json.dumps(whole, sort_keys=True).encode())
     path = cache_folder() / "features" / f"{digest}.safetensors"
     if path.is_file():
         try:
@@ -54,3 +58,15 @@ def cached_tensors(
     except (StorageError, OSError) as error:
         progress.warn(f"Features are not kept for next time: {error}")
     return tensors
+
+
+def collect_features(
+    parts: Iterable[Tensor], total: int, extractor: FeatureExtractor, title: str, progress: Progress
+) -> Tensor:
+    """Features (N, D) of uint8 batches, with a progress bar."""
+    features = []
+    with progress.stage(title, total=total) as bar:
+        for images in parts:
+            features.append(extractor(images))
+            bar.advance(len(images))
+    return torch.cat(features)

@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 import facegen
-from facegen.evaluation.feature_cache import cached_tensors
-from facegen.evaluation.image_sources import FolderImages, StoredImages, chosen_indices
+from facegen.config.kinds import load_kind
+from facegen.evaluation.code_fingerprint import modules_of
+from facegen.evaluation.feature_cache import cached_tensors, collect_features
+from facegen.evaluation.image_sources import FolderImages, StoredImages, batches, chosen_indices
 from facegen.evaluation.judged_images import JudgedImages
-from facegen.evaluation.reference_statistics import collect_features
 from facegen.formats.dataset import Dataset
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
-from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, reconstructions
+from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, generated_batches, reconstructions
 
 CEILING_IMAGES = 1000  # the ceiling is not worth more time than the score
-DRAWING_CODE = (
-    "samplers",
-    "diffusion",
-    "denoisers",
-    "conditioners",
-    "autoencoders",
-    "nn",
-    "models",
-    "sampling",
-)
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ def judged_features(
     Raises:
         DataError: an image of another size than the first, or not RGB.
     """
-    title = "Drawing and judging faces" if judged.kind == "run" else "Features of the images"
+    title = judged.title("Features of the images")
 
     def compute() -> dict[str, Tensor]:
         parts = judged.parts(batch_size)
@@ -62,7 +51,15 @@ def judged_features(
     key, stored = _key(judged, split)
     if key is None:
         return Look(compute()["features"], stored.formats, stored.compression)
-    kept = cached_tensors({**key, "extractor": extractor.fingerprint}, compute, progress)
+    made_by = (
+        modules_of(extractor, Dataset, batches)
+        if judged.generator is None
+        else {
+            *modules_of(extractor, generated_batches),
+            *drawing_modules(judged.generator),
+        }
+    )
+    kept = cached_tensors({**key, "extractor": extractor.fingerprint}, made_by, compute, progress)
     return Look(kept["features"], stored.formats, stored.compression)
 
 
@@ -95,9 +92,15 @@ def reconstructed_features(
         "autoencoder": _state_digest(generator.autoencoder),
         "scaling": repr(generator.scaling),
         "extractor": extractor.fingerprint,
-        "code": code_digest(),
     }
-    return cached_tensors(key, compute, progress)["features"]
+    made_by = modules_of(extractor, dataset, reconstructions, generator.autoencoder)
+    return cached_tensors(key, made_by, compute, progress)["features"]
+
+
+def drawing_modules(generator: FaceGenerator) -> set[str]:
+    """The modules that draw with this generator: its own and those of the kinds it is made of."""
+    sampler = load_kind("samplers", generator.recipe.sampling.sampler["kind"]).Config
+    return modules_of(generator, generator.denoiser, generator.conditioner, generator.autoencoder, sampler)
 
 
 def _key(judged: JudgedImages, split: str) -> tuple[dict[str, Any] | None, StoredImages]:
@@ -129,20 +132,9 @@ def _drawn_key(judged: JudgedImages, generator: FaceGenerator) -> dict[str, Any]
         "requests": _digest(judged.frame.to_json(orient="split")),
         "count": len(judged),
         "device": generator.device.type,
-        "code": code_digest(),
         "facegen": facegen.__version__,
         "torch": torch.__version__,
     }
-
-
-def code_digest() -> str:
-    """sha256 of the code that draws faces: another version of it may draw others."""
-    digest = hashlib.sha256(inspect.getsource(FaceGenerator.generate).encode())
-    package = Path(facegen.__file__).parent
-    for folder in DRAWING_CODE:
-        for path in sorted((package / folder).glob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def _state_digest(module: Any) -> str:

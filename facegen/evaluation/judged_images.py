@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.image_sources import FolderImages, ImageSource, batches, chosen_indices
+from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
 from facegen.evaluation.options import Selection
+from facegen.evaluation.steps import drawn_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
@@ -24,9 +25,7 @@ from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
-    drawn_rows,
     generated_batches,
-    generator_facts,
     request_records,
     requested_inputs,
     sampling_settings,
@@ -61,6 +60,31 @@ class JudgedImages:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def run(self) -> Path | None:
+        """The run that draws them; None of stored images."""
+        return self.path if self.kind == "run" else None
+
+    def title(self, stored: str) -> str:
+        """What is going on while they are looked at; `stored` is what to say of images that are not drawn."""
+        return "Drawing and judging faces" if self.kind == "run" else stored
+
+    def check_size(
+        self, dataset: Dataset, *, role: str = "reference", spoils: str = "change the score"
+    ) -> None:
+        """Refuse a data set of another image size, since resizing would decide part of the answer.
+
+        Raises:
+            DataError: another size.
+        """
+        size = dataset.manifest.image_size
+        if self.image_size != size:
+            raise DataError(
+                f"'{self.path}' has images of {self.image_size} pixels and the {role} of {size}; resizing "
+                f"either would {spoils}.",
+                hint=f"Prepare the {role} with --size {self.image_size}.",
+            )
 
 
 def is_run(path: Path) -> bool:
@@ -100,8 +124,7 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         frame = pd.DataFrame({"caption": [selection.prompt] * count})
     else:
         records = request_records(generator, selection.data, selection.split)
-        rows = drawn_rows(len(records.frame), count, selection.seed)
-        frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
+        rows, frame = drawn_records(records, count, selection.seed)
         inputs = requested_inputs(generator, records, rows)
         if records.dataset is not None:
             real = partial(batches, records.dataset.split(records.split), rows)
@@ -131,7 +154,9 @@ def _of_dataset(path: Path, selection: Selection) -> JudgedImages:
     if selection.prompt is not None:
         frame["caption"] = selection.prompt
     names = tuple(str(name) for name in frame["id"])
-    return _stored(path, "dataset", dataset.manifest.image_size, names, frame, split, indices, selection)
+    read = partial(batches, split, indices)
+    settings = {"seed": selection.seed}
+    return JudgedImages(path, "dataset", dataset.manifest.image_size, names, frame, read, settings)
 
 
 def _of_folder(path: Path, selection: Selection) -> JudgedImages:
@@ -147,21 +172,8 @@ def _of_folder(path: Path, selection: Selection) -> JudgedImages:
         captions = [table[file.name] if file.name in table else _own_prompt(file) for file in files]
     frame = pd.DataFrame({"caption": pd.array(captions, dtype="string")})
     names = tuple(file.name for file in files)
-    return _stored(path, "folder", folder.image_size, names, frame, folder, indices, selection)
-
-
-def _stored(
-    path: Path,
-    kind: str,
-    image_size: int,
-    names: tuple[str, ...],
-    frame: pd.DataFrame,
-    source: ImageSource,
-    indices: Tensor,
-    selection: Selection,
-) -> JudgedImages:
-    read = partial(batches, source, indices)
-    return JudgedImages(path, kind, image_size, names, frame, read, {"seed": selection.seed})
+    read = partial(batches, folder, indices)
+    return JudgedImages(path, "folder", folder.image_size, names, frame, read, {"seed": selection.seed})
 
 
 def _indices(path: Path, available: int, selection: Selection) -> Tensor:

@@ -5,41 +5,53 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
 
-from facegen.errors import DataError, UsageError
+from facegen.errors import DataError
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
+from facegen.evaluation.steps import check_takes, evaluation_path, finished, passing
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
-from facegen.formats.reports import report_json
-from facegen.metrics.memorization import Config, CopyDetector, Neighbours, build
+from facegen.formats.reports import Report
+from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import evaluation_path, save_report
 
 TRAIN = "train"
 CELL_PIXELS = 96  # a side of an image in the picture of pairs
 PAIRS_A_ROW = 2
 
 
-@dataclass(frozen=True)
-class MemorizationReport:
+class Pair(TypedDict):
+    """A sample and the training record nearest to it."""
+
+    sample: str
+    train_id: str
+    mirrored: bool
+    distance: float
+    score: float
+    flagged: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemorizationReport(Report):
     """The share of images flagged as copies, beside that of unseen real faces.
 
     `low` and `high` bound it with 95 % (Wilson). `held_out` has the same numbers for real faces that were
-    not used to set the threshold. `pairs` are the nearest ones: sample, training record, distance, score
-    (distance over that to the ten next training images) and whether flagged.
+    not used to set the threshold. `pairs` are the nearest ones; their score is the distance over that to the
+    ten next training images.
     """
 
+    metric: str = "memorization"
     share: float
     low: float
     high: float
@@ -49,7 +61,7 @@ class MemorizationReport:
     nominal_rate: float
     held_out: dict[str, Any]
     verdict: str
-    pairs: tuple[dict[str, Any], ...]
+    pairs: tuple[Pair, ...]
     features: str
     features_fingerprint: str
     train: str
@@ -58,31 +70,18 @@ class MemorizationReport:
     subject: str
     subject_kind: str
     settings: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
     picture: Path | None = None
     saved_to: Path | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("memorization", self)
 
-
-@dataclass
+@dataclass(frozen=True)
 class _Nearest:
-    """The `limit` most suspicious samples so far, with their pictures."""
+    """The most suspicious samples: their numbers (K,), pictures and nearest training images."""
 
-    limit: int
     rows: Tensor
     images: Tensor
     found: Neighbours
-
-    def add(self, rows: Tensor, images: Tensor, found: Neighbours) -> None:
-        joined = Neighbours.cat([self.found, found])
-        kept = joined.score.argsort()[: self.limit]
-        self.rows, self.images = torch.cat([self.rows, rows])[kept], torch.cat([self.images, images])[kept]
-        self.found = Neighbours(
-            joined.index[kept], joined.mirrored[kept], joined.distance[kept], joined.score[kept]
-        )
 
 
 def evaluate_memorization(
@@ -107,7 +106,10 @@ def evaluate_memorization(
     dataset = Dataset.open(train)
     extractor = load_copy_features(options.features, options.weights, device, progress)
     judged = open_judged(Path(subject), options.selection, device, progress)
-    _check_sizes(judged, dataset, extractor)
+    judged.check_size(dataset, role="training set", spoils="hide copies")
+    any_size = "Use --features pixels, which takes any size."
+    size = dataset.manifest.image_size
+    check_takes(f"The network of '{extractor.name}'", extractor.image_size, size, hint=any_size)
     batch_size = options.batch_size or extractor.default_batch_size
     detector = _detector(dataset, extractor, options, batch_size, progress)
     nearest = _search(judged, detector, options.shown_pairs, batch_size, progress)
@@ -124,25 +126,13 @@ def evaluate_memorization(
         subject=str(subject),
         subject_kind=judged.kind,
         settings=judged.settings,
-        seconds=round(time.monotonic() - started, 2),
     )
-    return _saved(report, judged, dataset, nearest, options.out)
-
-
-def _check_sizes(judged: JudgedImages, dataset: Dataset, extractor: FeatureExtractor) -> None:
-    size = dataset.manifest.image_size
-    if judged.image_size != size:
-        raise DataError(
-            f"'{judged.path}' has images of {judged.image_size} pixels and the training set of {size}; "
-            "resizing either would hide copies.",
-            hint=f"Prepare the training set with --size {judged.image_size}.",
-        )
-    if extractor.image_size not in (None, size):
-        raise UsageError(
-            f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
-            f"images have {size}.",
-            hint="Use --features pixels, which takes any size.",
-        )
+    out = options.out
+    if judged.run is not None and out is None:
+        out = evaluation_path(judged.run, "memorization", "png")
+    if out is not None:
+        atomic_write(out, pil_to_png(_picture(report, dataset, nearest)))
+    return finished(replace(report, picture=out), started, judged.run)
 
 
 def _detector(
@@ -162,7 +152,7 @@ def _detector(
             "knows how near to a training image is suspicious.",
             hint="Prepare it with --splits 0.8,0.1,0.1.",
         )
-    return build(
+    return CopyDetector(
         Config(nominal_rate=options.nominal_rate, seed=options.selection.seed),
         features=extractor,
         train=features_of(TRAIN, extractor),
@@ -175,25 +165,20 @@ def _search(
     judged: JudgedImages, detector: CopyDetector, shown: int, batch_size: int, progress: Progress
 ) -> _Nearest:
     nearest: _Nearest | None = None
-    title, done = "Looking for each image among the training images", 0
-    with progress.stage(title, total=len(judged)) as bar:
-        for images in judged.parts(batch_size):
-            found = detector.update(images)
-            rows = torch.arange(done, done + len(images))
-            if nearest is None:
-                none = Neighbours(*(part[:0] for part in vars(found).values()))
-                nearest = _Nearest(shown, rows[:0], images[:0], none)
-            nearest.add(rows, images, found)
-            done += len(images)
-            bar.advance(len(images))
+    title = "Looking for each image among the training images"
+    for images, records in passing(judged.parts(batch_size), judged.frame, title, progress):
+        here = _Nearest(torch.tensor(records.index), images, detector.update(images))
+        both = [here] if nearest is None else [nearest, here]
+        found = Neighbours.cat([one.found for one in both])
+        kept = found.score.argsort()[:shown]
+        rows, pictures = torch.cat([one.rows for one in both]), torch.cat([one.images for one in both])
+        nearest = _Nearest(rows[kept], pictures[kept], found[kept])
     if nearest is None:
         raise DataError(f"'{judged.path}' holds no images.")
     return nearest
 
 
-def _pairs(
-    judged: JudgedImages, dataset: Dataset, nearest: _Nearest, detector: CopyDetector
-) -> list[dict[str, Any]]:
+def _pairs(judged: JudgedImages, dataset: Dataset, nearest: _Nearest, detector: CopyDetector) -> list[Pair]:
     ids, found = dataset.split(TRAIN).frame["id"], nearest.found
     flagged = detector.flagged(found.score)
     return [
@@ -215,19 +200,6 @@ def _verdict(result: dict[str, Any]) -> str:
     if result["low"] > max(result["nominal_rate"], unseen):
         return f"{share} are nearer to a training image than unseen faces are ({theirs}): look at the pairs."
     return f"{share} flagged, {theirs} of unseen real faces: no sign of copies at this sample size."
-
-
-def _saved(
-    report: MemorizationReport, judged: JudgedImages, dataset: Dataset, nearest: _Nearest, out: Path | None
-) -> MemorizationReport:
-    if judged.kind == "run" and out is None:
-        out = evaluation_path(judged.path, "memorization", "png")
-    if out is not None:
-        atomic_write(out, pil_to_png(_picture(report, dataset, nearest)))
-        report = replace(report, picture=out)
-    if judged.kind == "run":
-        report = replace(report, saved_to=save_report(judged.path, "memorization", report.to_json()))
-    return report
 
 
 def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Any:

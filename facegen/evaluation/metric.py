@@ -6,45 +6,44 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
-from facegen.models.devices import resolve_device
+from facegen.evaluation.steps import (
+    check_not_empty,
+    drawn_records,
+    finished,
+    generator_facts,
+    open_run,
+    passing,
+)
+from facegen.formats.reports import Report
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
 from facegen.sampling.records import (
     BATCH_IMAGES,
     LabelledRecords,
-    drawn_rows,
     generated_batches,
-    generator_facts,
     open_records,
     real_images,
     records_of_run,
-    sampling_settings,
-    save_report,
 )
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-REPORT_FORMAT_VERSION = 1
 OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attributes"}
 
 
-@dataclass(frozen=True)
-class MetricReport:
+@dataclass(frozen=True, kw_only=True)
+class MetricReport(Report):
     """What the metric said of generated images, and of real ones with the same labels if there are any."""
 
-    metric: str
     generated: dict[str, Any]
     real: dict[str, Any] | None
     num_samples: int
@@ -53,13 +52,8 @@ class MetricReport:
     split: str
     config: dict[str, Any]
     settings: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        data = {"format_version": REPORT_FORMAT_VERSION, **asdict(self)}
-        return {**data, "saved_to": None if self.saved_to is None else str(self.saved_to)}
 
 
 def evaluate_metric(
@@ -79,41 +73,39 @@ def evaluate_metric(
         MissingModelError: no checkpoint in the run.
     """
     options, progress = options or MetricOptions(), progress or SilentProgress()
-    started = time.monotonic()
-    run = Path(run)
-    if options.num_samples < 1:
-        raise UsageError(f"{options.num_samples} samples; at least 1 is needed.")
+    started, run = time.monotonic(), Path(run)
     if metric in OWN_COMMANDS:
         raise UsageError(f"The metric '{metric}' has a command of its own: {OWN_COMMANDS[metric]}.")
     config = kind_config("metrics", {"kind": metric})
-    generator = FaceGenerator.load(run, resolve_device(options.device))
-    settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+    generator, settings = open_run(run, options)
     records = _records(generator, options)
-    rows = drawn_rows(len(records.frame), options.num_samples, options.seed)
-    frame = records.frame.iloc[rows.tolist()].reset_index(drop=True)
+    rows, frame = drawn_records(records, options.num_samples, options.seed)
     inputs = generator.conditioner.inputs(frame)
 
+    def judged(parts: Iterable[Tensor], title: str) -> dict[str, Any]:
+        judge = _build(metric, config, generator, records)
+        for images, labels in passing(parts, frame, title, progress):
+            judge.update(images, labels)
+        return _plain(judge.compute(), metric)
+
     drawn = generated_batches(generator, inputs, settings, seed=options.seed)
-    judge = _build(metric, config, generator, records)
-    generated = _judged(judge, drawn, frame, "Drawing and judging faces", progress)
+    generated = judged((images for _, images in drawn), "Drawing and judging faces")
     real = None
     if records.dataset is not None:
-        judge, photos = _build(metric, config, generator, records), _real_batches(records, rows)
-        real = _judged(judge, photos, frame, "Judging the real images", progress)
+        photos = (real_images(records, part) for part in rows.split(BATCH_IMAGES))
+        real = judged(photos, "Judging the real images")
     report = MetricReport(
         metric=metric,
-        generated=_plain(generated, metric),
-        real=None if real is None else _plain(real, metric),
+        generated=generated,
+        real=real,
         num_samples=options.num_samples,
         run=str(run),
         reference=str(records.source),
         split=options.split,
         config=config.model_dump(mode="json"),
         settings=generator_facts(generator, settings, options.seed),
-        seconds=round(time.monotonic() - started, 2),
     )
-    name = "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2])
-    return replace(report, saved_to=save_report(run, name, report.to_json()))
+    return finished(report, started, run, "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2]))
 
 
 def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecords:
@@ -121,8 +113,7 @@ def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecord
         records = records_of_run(generator, options.split)
     else:
         records = open_records(options.reference, options.split)
-    if len(records.frame) == 0:
-        raise DataError(f"Split '{options.split}' of '{records.source}' is empty.")
+    check_not_empty(records)
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
         raise DataError(
@@ -142,26 +133,6 @@ def _build(metric: str, config: Any, generator: FaceGenerator, records: Labelled
             hint="See facegen.protocols.Metric for what a metric offers.",
         )
     return built
-
-
-def _real_batches(records: LabelledRecords, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    for start in range(0, len(rows), BATCH_IMAGES):
-        part = slice(start, min(start + BATCH_IMAGES, len(rows)))
-        yield part, real_images(records, rows[part])
-
-
-def _judged(
-    metric: Metric,
-    batches: Iterator[tuple[slice, Tensor]],
-    frame: pd.DataFrame,
-    title: str,
-    progress: Progress,
-) -> dict[str, Any]:
-    with progress.stage(title, total=len(frame)) as bar:
-        for rows, images in batches:
-            metric.update(images, frame.iloc[rows])
-            bar.advance(len(images))
-    return metric.compute()
 
 
 def _plain(value: Any, metric: str) -> Any:

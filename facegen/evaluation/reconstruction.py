@@ -6,53 +6,61 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
-from facegen.errors import DataError, UsageError
+from facegen.errors import DataError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
+from facegen.evaluation.steps import check_takes, evaluation_path, saved
 from facegen.formats.dataset import Dataset, DatasetSplit
-from facegen.formats.files import atomic_write, write_json
+from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
-from facegen.formats.reports import report_json
-from facegen.metrics.fid import FeatureStatistics, frechet_distance
-from facegen.metrics.reconstruction import Config, build
+from facegen.formats.reports import Report
+from facegen.metrics import Z95, FeatureStatistics, frechet_distance
+from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.models.fixed_rows import decoded, encoded
 from facegen.models.perceptual import PerceptualJudge, load_perceptual_judge
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import evaluation_path
 
 MIN_FRECHET_SAMPLES = 16
 JACKKNIFE_GROUPS = 20
-NORMAL_QUANTILE_95 = 1.959963984540054
 CELL_PIXELS = 96  # a side of an image in the picture of the worst
 PAIRS_A_ROW = 4
 
 
-@dataclass(frozen=True)
-class ReconstructionReport:
+class SetDistance(TypedDict):
+    """A Fréchet distance between originals and reconstructions, its interval by a jackknife over pairs."""
+
+    score: float
+    low: float
+    high: float
+    num_features: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionReport(Report):
     """Fidelity of reconstructions, per image and as a set.
 
-    `psnr` (dB), `ssim` and `distance` are `{"mean", "low", "high", "worst_5_percent"}` with 95 % bootstrap
-    intervals of the mean over images. `frechet` is `{"score", "low", "high", "num_features"}`, its interval
-    by a jackknife over pairs. `worst` lists the images that lost most, by PSNR.
+    `psnr` is in dB; intervals of the three means are by bootstrap over images. `worst` lists
+    the images that lost most, by PSNR.
     """
 
-    psnr: dict[str, float]
-    ssim: dict[str, float]
-    distance: dict[str, float] | None
+    metric: str = "reconstruction"
+    psnr: Fidelity
+    ssim: Fidelity
+    distance: Fidelity | None
     distance_name: str | None
     distance_fingerprint: str | None
-    frechet: dict[str, float | int] | None
+    frechet: SetDistance | None
     features: str | None
     features_fingerprint: str | None
     num_samples: int
@@ -66,13 +74,9 @@ class ReconstructionReport:
     image_size: int
     latent_shape: tuple[int, ...]
     remarks: tuple[str, ...]
-    seconds: float
+    seconds: float = 0.0
     picture: Path | None = None
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("reconstruction", self)
 
 
 def evaluate_reconstruction(
@@ -100,7 +104,7 @@ def evaluate_reconstruction(
     judge, extractor = _judges(options, size, len(rows), device, progress)
     loaded = load_autoencoder(autoencoder, device)
     latent_shape = tuple(loaded.module.latent_shape(size))
-    metric = build(Config(), distance=judge.distance if judge else None)
+    metric = ReconstructionFidelity(Config(), distance=judge.distance if judge else None)
     before, after = [], []
     with progress.stage("Reconstructing", total=len(rows)) as bar:
         for images, reconstructed in reconstructed_pairs(loaded, split, rows, options.batch_size, device):
@@ -119,7 +123,7 @@ def evaluate_reconstruction(
         frechet=_frechet(torch.cat(before), torch.cat(after)) if extractor is not None else None,
         features=extractor.name if extractor else None,
         features_fingerprint=extractor.fingerprint if extractor else None,
-        num_samples=result["num_samples"],
+        num_samples=len(rows),
         worst=_worst(metric.per_image(), order, split, rows),
         autoencoder=str(autoencoder),
         autoencoder_kind=loaded.kind,
@@ -134,7 +138,14 @@ def evaluate_reconstruction(
     )
     shown = rows[torch.from_numpy(order.copy())]
     pairs = list(reconstructed_pairs(loaded, split, shown, options.batch_size, device))
-    return _saved(report, Path(autoencoder), pairs, options.out)
+    out, path = options.out, Path(autoencoder)
+    if out is None and is_run(path):
+        out = evaluation_path(path, "reconstruction", "json")
+    if out is None:
+        return report
+    picture = out.with_suffix(".png")
+    atomic_write(picture, pil_to_png(_picture(report, pairs)))
+    return saved(replace(report, picture=picture, saved_to=out), out)
 
 
 def _judges(
@@ -157,12 +168,7 @@ def _judges(
                 f"{MIN_FRECHET_SAMPLES} are needed."
             )
         extractor = load_extractor(options.features, options.weights, device, progress)
-        if extractor.image_size not in (None, size):
-            raise UsageError(
-                f"The network of '{extractor.name}' was trained on {extractor.image_size} pixels, and these "
-                f"images have {size}.",
-                hint=f"Train a classifier on a data set prepared with --size {size}.",
-            )
+        check_takes(f"The network of '{extractor.name}'", extractor.image_size, size)
     return judge, extractor
 
 
@@ -176,7 +182,7 @@ def reconstructed_pairs(
         yield images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
 
 
-def _frechet(before: Tensor, after: Tensor) -> dict[str, float | int]:
+def _frechet(before: Tensor, after: Tensor) -> SetDistance:
     """Distance of both sets of features (N, D), with an interval by a delete-a-group jackknife over pairs,
     as an image and its reconstruction go together."""
 
@@ -190,8 +196,8 @@ def _frechet(before: Tensor, after: Tensor) -> dict[str, float | int]:
     error = float(np.sqrt((groups - 1) / groups * np.square(without - without.mean()).sum()))
     return {
         "score": score,
-        "low": max(0.0, score - NORMAL_QUANTILE_95 * error),
-        "high": score + NORMAL_QUANTILE_95 * error,
+        "low": max(0.0, score - Z95 * error),
+        "high": score + Z95 * error,
         "num_features": before.shape[1],
     }
 
@@ -216,20 +222,6 @@ def _remarks(
             f"{count:,} images for {after[0].shape[1]:,} features: the Fréchet distance is biased upwards, "
             "and compares only at equal counts."
         )
-
-
-def _saved(
-    report: ReconstructionReport, autoencoder: Path, pairs: list[tuple[Tensor, Tensor]], out: Path | None
-) -> ReconstructionReport:
-    if out is None and is_run(autoencoder):
-        out = evaluation_path(autoencoder, "reconstruction", "json")
-    if out is None:
-        return report
-    picture = out.with_suffix(".png")
-    atomic_write(picture, pil_to_png(_picture(report, pairs)))
-    report = replace(report, picture=picture, saved_to=out)
-    write_json(out, report.to_json())
-    return report
 
 
 def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Any:

@@ -1,22 +1,24 @@
-"""Feature statistics of real images, cached by what they depend on."""
+"""Real images as the judges see them: the reference, and what stands beside a score so that it is not
+believed too much, real images judged like generated ones. Cached by what they depend on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal, TypedDict
 
 import torch
 from torch import Tensor
 
-from facegen.evaluation.feature_cache import cached_tensors
+from facegen.evaluation.code_fingerprint import modules_of
+from facegen.evaluation.feature_cache import cached_tensors, collect_features
 from facegen.evaluation.image_sources import batches, chosen_indices
 from facegen.formats.dataset import Dataset
-from facegen.metrics._features import ReferenceFeatures
-from facegen.metrics.fid import FeatureStatistics
+from facegen.metrics import FeatureStatistics, ReferenceFeatures
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.protocols import Progress
 
 MAX_CACHED_FEATURES = 30_000  # 0.25 GB at 2048 features
+MIN_SAMPLES = 16  # below this nothing is said of covariances and neighbours
 
 
 @dataclass(frozen=True)
@@ -61,21 +63,8 @@ def real_features(
 
     if len(real.indices) > MAX_CACHED_FEATURES:
         return compute()["features"]
-    return cached_tensors({"what": "features", **real.key(extractor)}, compute, progress)["features"]
-
-
-def real_statistics(
-    real: RealImages, extractor: FeatureExtractor, batch_size: int, progress: Progress
-) -> FeatureStatistics:
-    """Mean and covariance of real images' features, from the cache where they are."""
-
-    def compute() -> dict[str, Tensor]:
-        statistics = FeatureStatistics.of(real_features(real, extractor, batch_size, progress))
-        count = torch.tensor(statistics.num_samples)
-        return {"mean": statistics.mean, "root": statistics.root, "num_samples": count}
-
-    kept = cached_tensors({"what": "statistics", **real.key(extractor)}, compute, progress)
-    return FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
+    seen = modules_of(extractor, real.dataset, batches)
+    return cached_tensors({"what": "features", **real.key(extractor)}, seen, compute, progress)["features"]
 
 
 def real_reference(
@@ -86,32 +75,75 @@ def real_reference(
     Of a large set (over `MAX_CACHED_FEATURES` images) all count for the Gaussian, and that many drawn
     features are kept.
     """
-    if len(real.indices) <= MAX_CACHED_FEATURES:
-        statistics = real_statistics(real, extractor, batch_size, progress)
-        return ReferenceFeatures(statistics, real_features(real, extractor, batch_size, progress))
+    large = len(real.indices) > MAX_CACHED_FEATURES
 
     def compute() -> dict[str, Tensor]:
         features = real_features(real, extractor, batch_size, progress)
         statistics = FeatureStatistics.of(features)
-        return {
-            "mean": statistics.mean,
-            "root": statistics.root,
-            "num_samples": torch.tensor(statistics.num_samples),
-            "features": features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)],
-        }
+        count = torch.tensor(statistics.num_samples)
+        kept = {"mean": statistics.mean, "root": statistics.root, "num_samples": count}
+        if large:
+            kept["features"] = features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)]
+        return kept
 
-    kept = cached_tensors({"what": "reference", **real.key(extractor)}, compute, progress)
+    what = "reference" if large else "statistics"
+    seen = modules_of(extractor, real.dataset, batches, FeatureStatistics)
+    kept = cached_tensors({"what": what, **real.key(extractor)}, seen, compute, progress)
     statistics = FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
-    return ReferenceFeatures(statistics, kept["features"])
+    features = kept["features"] if large else real_features(real, extractor, batch_size, progress)
+    return ReferenceFeatures(statistics, features)
 
 
-def collect_features(
-    parts: Iterable[Tensor], total: int, extractor: FeatureExtractor, title: str, progress: Progress
-) -> Tensor:
-    """Features (N, D) of uint8 batches, with a progress bar."""
-    features = []
-    with progress.stage(title, total=total) as bar:
-        for images in parts:
-            features.append(extractor(images))
-            bar.advance(len(images))
-    return torch.cat(features)
+class FloorFacts(TypedDict):
+    """How the real images of a floor were chosen, and how many they are compared with."""
+
+    num_samples: int
+    num_reference: int
+    method: str
+
+
+@dataclass(frozen=True)
+class RealFloor:
+    """Real images at the sample's count; no generator can be asked to come closer to the reference.
+
+    `method` is "held-out": images of other splits against the same reference; or "halves": two disjoint
+    parts of the reference split, where the other splits hold too few images. `reference` is what `features`
+    (N, D) are to be compared with.
+    """
+
+    features: Tensor
+    reference: ReferenceFeatures
+    method: Literal["held-out", "halves"]
+
+    @property
+    def facts(self) -> FloorFacts:
+        """What a report says of it."""
+        num_reference = self.reference.statistics.num_samples
+        return {"num_samples": len(self.features), "num_reference": num_reference, "method": self.method}
+
+
+def real_floor(
+    dataset: Dataset,
+    split: str,
+    reference: ReferenceFeatures,
+    extractor: FeatureExtractor,
+    *,
+    num_samples: int,
+    seed: int,
+    batch_size: int,
+    progress: Progress,
+) -> RealFloor | None:
+    """`num_samples` real images to be judged in the sample's place, None if there are not enough of them."""
+    counts = dataset.manifest.counts
+    others = [name for name in dataset.splits if name != split]
+    held_out = next((name for name in others if counts[name] >= num_samples), None)
+    if held_out is not None:
+        chosen = RealImages(dataset, held_out, num_samples, seed)
+        return RealFloor(real_features(chosen, extractor, batch_size, progress), reference, "held-out")
+    features = reference.features
+    taken = min(num_samples, len(features) // 2)
+    if taken < MIN_SAMPLES:
+        return None
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    rest = ReferenceFeatures.of(features[order[taken:]])
+    return RealFloor(features[order[:taken]], rest, "halves")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,20 @@ from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
+from facegen.evaluation.steps import check_takes, finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.dataset import Dataset
-from facegen.formats.reports import report_json
-from facegen.metrics.subgroups import Config, Group, SubgroupScores, build, groups_of
-from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.formats.reports import Report
+from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
+from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
-from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.feature_networks import load_extractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import save_report
 
 
-@dataclass(frozen=True)
-class SubgroupReport:
+@dataclass(frozen=True, kw_only=True)
+class SubgroupReport(Report):
     """One row a group, everyone first; see `SubgroupScores.compute`.
 
     `worse_off` names the groups, small ones aside, that beyond doubt are farther from real faces than all
@@ -35,6 +35,7 @@ class SubgroupReport:
     only by the images it shares with another is not named; its row's `apart` has it without them.
     """
 
+    metric: str = "subgroups"
     rows: tuple[dict[str, Any], ...]
     worse_off: tuple[str, ...]
     num_samples: int
@@ -50,12 +51,8 @@ class SubgroupReport:
     split: str
     remarks: tuple[str, ...]
     settings: dict[str, Any]
-    seconds: float
+    seconds: float = 0.0
     saved_to: Path | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return report_json("subgroups", self)
 
 
 def evaluate_subgroups(
@@ -83,12 +80,14 @@ def evaluate_subgroups(
     name = options.features or f"{CLASSIFIER_PREFIX}{classifier}"
     extractor = load_extractor(name, options.weights, device, progress)
     judged = open_judged(Path(subject), options.selection, device, progress)
-    _check_sizes(judged, dataset, judge, extractor)
+    judged.check_size(dataset, spoils="change the scores")
+    for takes in (judge.image_size, extractor.image_size):
+        check_takes("The classifier", takes, dataset.manifest.image_size)
     groups = _groups(judged, dataset)
     apart_from = _named(groups, options.apart_from)
     batch_size = options.batch_size or extractor.default_batch_size
     real = real_features(RealImages(dataset, options.split), extractor, batch_size, progress)
-    metric = build(
+    metric = SubgroupScores(
         Config(small_below=options.small_below, seed=options.selection.seed),
         features=extractor,
         logits=judge.logits,
@@ -98,7 +97,12 @@ def evaluate_subgroups(
         reference_records=dataset.split(options.split).frame,
         apart_from=apart_from,
     )
-    _collect(metric, judged, batch_size, progress)
+    with torch.inference_mode():
+        title = judged.title("Judging the images")
+        for images, records in passing(judged.parts(batch_size), judged.frame, title, progress):
+            metric.update(images, records)
+        for images in judged.real_parts(batch_size) if judged.real_parts else ():
+            metric.update_real(images)
     rows = tuple(metric.compute())
     report = SubgroupReport(
         rows=rows,
@@ -116,23 +120,8 @@ def evaluate_subgroups(
         split=options.split,
         remarks=tuple(_remarks(rows, options.small_below)),
         settings=judged.settings,
-        seconds=round(time.monotonic() - started, 2),
     )
-    if judged.kind != "run":
-        return report
-    return replace(report, saved_to=save_report(judged.path, "subgroups", report.to_json()))
-
-
-def _collect(metric: SubgroupScores, judged: JudgedImages, batch_size: int, progress: Progress) -> None:
-    title = "Drawing and judging faces" if judged.kind == "run" else "Judging the images"
-    done, real_parts = 0, judged.real_parts(batch_size) if judged.real_parts else None
-    with progress.stage(title, total=len(judged)) as bar, torch.inference_mode():
-        for images in judged.parts(batch_size):
-            metric.update(images, judged.frame.iloc[done : done + len(images)])
-            done += len(images)
-            bar.advance(len(images))
-        for images in real_parts or ():
-            metric.update_real(images)
+    return finished(report, started, judged.run)
 
 
 def _groups(judged: JudgedImages, dataset: Dataset) -> list[Group]:
@@ -160,24 +149,6 @@ def _named(groups: list[Group], names: tuple[str, ...]) -> list[Group]:
             )
         found.append(known[plain])
     return found
-
-
-def _check_sizes(
-    judged: JudgedImages, dataset: Dataset, judge: FaceClassifier, extractor: FeatureExtractor
-) -> None:
-    size = dataset.manifest.image_size
-    if judged.image_size != size:
-        raise DataError(
-            f"'{judged.path}' has images of {judged.image_size} pixels and the reference of {size}; resizing "
-            "either would change the scores.",
-            hint=f"Prepare the reference with --size {judged.image_size}.",
-        )
-    for takes in (judge.image_size, extractor.image_size):
-        if takes not in (None, size):
-            raise UsageError(
-                f"The classifier was trained on {takes} pixels, and these images have {size}.",
-                hint=f"Train one on a data set prepared with --size {size}.",
-            )
 
 
 def _worse_off(rows: tuple[dict[str, Any], ...]) -> list[str]:

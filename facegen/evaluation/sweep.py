@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import UsageError
-from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
-from facegen.evaluation.distribution_report import DistributionReport
+from facegen.evaluation.distribution import DistributionOptions, DistributionReport, evaluate_distribution
 from facegen.evaluation.judged_images import is_run
+from facegen.evaluation.steps import evaluation_path, save_picture, saved
 from facegen.evaluation.trade_off import Point, not_beaten, trade_off_png
-from facegen.formats.files import atomic_write
-from facegen.formats.reports import REPORT_FORMAT_VERSION
+from facegen.formats.reports import Report
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import evaluation_path, save_report
 
 SETTINGS = {"guidance": float, "steps": int}
 VARIETY = "recall"  # what guidance is paid with
@@ -30,31 +28,22 @@ class Sweep:
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True)
-class SweepReport:
+@dataclass(frozen=True, kw_only=True)
+class SweepReport(Report):
     """One report a value. `pareto` holds the values that no other beats in both scores of the plot."""
 
+    metric: str = "sweep"
     setting: str
     values: tuple[float, ...]
-    reports: tuple[DistributionReport, ...]
     pareto: tuple[float, ...]
     axes: tuple[str, str]
+    reports: tuple[DistributionReport, ...]
     plot: Path
     saved_to: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {
-            "format_version": REPORT_FORMAT_VERSION,
-            "metric": "sweep",
-            "setting": self.setting,
-            "values": list(self.values),
-            "pareto": list(self.pareto),
-            "axes": list(self.axes),
-            "reports": [report.to_json() for report in self.reports],
-            "plot": str(self.plot),
-            "saved_to": None if self.saved_to is None else str(self.saved_to),
-        }
+        return {**super().to_json(), "reports": [report.to_json() for report in self.reports]}
 
 
 def read_sweep(text: str) -> Sweep:
@@ -116,13 +105,16 @@ def sweep_distribution(
         _point(value, report, across, down) for value, report in zip(sweep.values, reports, strict=True)
     ]
     title = f"{run.name}: {down} against {across} by {sweep.setting}"
-    plot = evaluation_path(run, "sweep", "png")
-    atomic_write(plot, trade_off_png(points, across, down, title))
-    best = tuple(
-        value for value, point in zip(sweep.values, points, strict=True) if point in not_beaten(points)
+    best = not_beaten(points)
+    report = SweepReport(
+        setting=sweep.setting,
+        values=sweep.values,
+        pareto=tuple(value for value, point in zip(sweep.values, points, strict=True) if point in best),
+        axes=(across, down),
+        reports=tuple(reports),
+        plot=save_picture(run, "sweep", trade_off_png(points, across, down, title)),
     )
-    report = SweepReport(sweep.setting, sweep.values, tuple(reports), best, (across, down), plot)
-    return replace(report, saved_to=save_report(run, "sweep", report.to_json()))
+    return saved(report, evaluation_path(run, "sweep", "json"))
 
 
 def _point(value: float, report: DistributionReport, across: str, down: str) -> Point:
@@ -131,8 +123,8 @@ def _point(value: float, report: DistributionReport, across: str, down: str) -> 
         label=f"{value:g}",
         x=x.value,
         y=y.value,
-        x_interval=None if x.low is None or x.high is None else (x.low, x.high),
-        y_interval=None if y.low is None or y.high is None else (y.low, y.high),
+        x_interval=x.interval,
+        y_interval=y.interval,
         x_better=x.better,
         y_better=y.better,
     )

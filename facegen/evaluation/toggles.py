@@ -1,17 +1,26 @@
-"""Pairs of requests that differ in one attribute, first without it and then with it.
+"""What a run can be asked for one by one, attributes with yes and no or one class of several, and pairs of
+requests that differ in one of them, first without it and then with it.
 
 Letters: R rows of labels, P pairs, A attributes. Requests hold +1 yes, -1 no, 0 left open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from facegen.errors import DataError, UsageError
+from facegen.models.classifier import FaceClassifier
+from facegen.models.generator import FaceGenerator
 from facegen.vocabulary.conflicts import hiders_of, implied_by, rivals_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 YES, OPEN, NO = 1, 0, -1
 
@@ -90,3 +99,106 @@ def _rows_without(base: Tensor, index: dict[str, int], name: str, num_pairs: int
 def _replace(requests: Tensor, column: int, old: int, new: int) -> None:
     values = requests[:, column]
     values[values == old] = new
+
+
+@dataclass(frozen=True)
+class Askable:
+    """What `eval control` may toggle in the requests of a run, and how a classifier answers about it.
+
+    Requests hold +1, -1 or 0 for each of `names` (one +1 where they are classes). `known` are the names that
+    the classifier answers about, its columns in the order of `answer`, uint8 (B, 3, H, W) -> bool (B, C).
+    """
+
+    names: tuple[str, ...]
+    known: tuple[str, ...]
+    answer: Callable[[Tensor], Tensor]
+    class_column: str | None = None  # None: attributes
+
+    def requests(self, frame: pd.DataFrame) -> Tensor:
+        """The labels of records as requests (N, A) int8; unknown ones are left open.
+
+        Raises:
+            DataError: a column that requests are made of is missing.
+        """
+        columns = [self.class_column] if self.class_column else list(self.names)
+        missing = [name for name in columns if name not in frame.columns]
+        if missing:
+            raise DataError(
+                f"The records have no column {', '.join(missing)}, which this run is asked with.",
+                hint="Name the data of the run with --data, or leave the rest of each request open: "
+                "--base open",
+            )
+        if self.class_column is None:
+            signed = (2 * frame[columns].astype("Int8") - 1).fillna(0).to_numpy(dtype="int8")
+            return torch.from_numpy(signed.copy())
+        rows = torch.zeros(len(frame), len(self.names), dtype=torch.int8)
+        for row, value in enumerate(frame[self.class_column]):
+            if value in self.names:
+                rows[row] = NO
+                rows[row, self.names.index(value)] = YES
+        return rows
+
+    def frame(self, requests: Tensor) -> pd.DataFrame:
+        """Requests (N, A) as the labels a conditioner takes."""
+        import pandas as pd
+
+        if self.class_column is None:
+            values = pd.DataFrame(requests.numpy(), columns=list(self.names)).astype("Int8")
+            return (values + 1).floordiv(2).mask(values == 0)
+        found = [self.names[int(row.argmax())] if int(row.max()) == YES else None for row in requests]
+        return pd.DataFrame({self.class_column: pd.array(found, dtype="string")})
+
+
+def askable(generator: FaceGenerator, judge: FaceClassifier, run: Path) -> Askable:
+    """The attributes, or the classes, that `run` can be asked for and `judge` answers about.
+
+    Raises:
+        UsageError: a run that is asked neither by attributes nor by a class, or a judge of something else.
+        DataError: nothing that both know.
+    """
+    names = tuple(getattr(generator.conditioner, "attributes", ()))
+    if names:
+        if judge.classes:
+            raise UsageError(
+                f"The classifier tells '{judge.class_column}', and this run is asked for attributes.",
+                hint="Train one of attributes: facegen train --preset attribute-classifier --data DATASET",
+            )
+        return _checked(Askable(names, judge.attributes, lambda images: judge.logits(images) > 0))
+    column = getattr(generator.conditioner, "column", None)
+    if column is None:
+        kind = generator.recipe.section("conditioner").kind
+        raise UsageError(
+            f"'{run}' is conditioned on '{kind}', and only attributes or classes can be toggled one by one.",
+            hint="Give a run with conditioner.kind=attributes or class_label, such as one of --preset "
+            "celeba-attributes.",
+        )
+    return _checked(_classes(generator, judge, column))
+
+
+def _classes(generator: FaceGenerator, judge: FaceClassifier, column: str) -> Askable:
+    """The classes of `column`, judged by a classifier of them; those of an attribute are toggled as such."""
+    conditioner: Any = generator.conditioner
+    if conditioner.is_attribute and column in judge.attributes:
+        return Askable((column,), judge.attributes, lambda images: judge.logits(images) > 0)
+    if judge.class_column == column:
+
+        def likeliest(images: Tensor) -> Tensor:
+            logits = judge.logits(images)
+            return torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).bool()
+
+        return Askable(conditioner.classes, judge.classes, likeliest, column)
+    told = f"the class '{judge.class_column}'" if judge.class_column else "attributes"
+    raise UsageError(
+        f"This run is asked for the class '{column}', and the classifier tells {told}.",
+        hint="Train one that tells it: facegen train --preset attribute-classifier --set "
+        f"task.class_column={column} --data DATASET --run CLASSIFIER",
+    )
+
+
+def _checked(found: Askable) -> Askable:
+    if not set(found.names) & set(found.known):
+        raise DataError(
+            "The classifier knows nothing that this run can be asked for.",
+            hint=f"The run: {', '.join(found.names)}. The classifier: {', '.join(found.known) or 'none'}.",
+        )
+    return found

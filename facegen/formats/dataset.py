@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from torch import Tensor
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.files import read_json
 from facegen.formats.images import decode_image
+from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema
 
 DATASET_FORMAT_VERSION = 1
@@ -57,14 +58,8 @@ class DatasetManifest:
     versions: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        return {"format_version": DATASET_FORMAT_VERSION, **asdict(self), "labels": self.labels.to_json()}
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> DatasetManifest:
-        values = {key: value for key, value in data.items() if key != "format_version"}
-        values["labels"] = LabelSchema.from_json(values["labels"])
-        values["notes"] = tuple(values.get("notes", ()))
-        return DatasetManifest(**values)
+        """Plain data for JSON, headed by the format version."""
+        return {"format_version": DATASET_FORMAT_VERSION, **plain(self)}
 
 
 class Dataset:
@@ -90,10 +85,7 @@ class Dataset:
                 hint=f"Make one: facegen prepare KIND SOURCE --out {folder}",
             )
         data = read_json(folder / MANIFEST_NAME, DATASET_FORMAT_VERSION)
-        try:
-            return Dataset(folder, DatasetManifest.from_json(data))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"'{folder / MANIFEST_NAME}' lacks what a manifest needs: {error}.") from error
+        return Dataset(folder, from_plain(DatasetManifest, data, folder / MANIFEST_NAME))
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -218,7 +210,7 @@ class FingerprintBuilder:
 
     def __init__(self, labels: LabelSchema, transform: Mapping[str, Any]) -> None:
         self._columns = ["id", "split", "captions", "identity", *labels.attributes, *labels.classes]
-        head = {"labels": labels.to_json(), "transform": dict(transform)}
+        head = {"labels": plain(labels), "transform": dict(transform)}
         self._digest = hashlib.sha256(json.dumps(head, sort_keys=True, ensure_ascii=False).encode())
 
     def add(self, row: Mapping[str, Any]) -> None:

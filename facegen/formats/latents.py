@@ -14,7 +14,6 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +28,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
+from facegen.formats.plain import from_plain, plain
 from facegen.formats.tensor_maps import map_safetensors
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
 
@@ -89,44 +89,8 @@ class LatentIndex:
         return sha256_of("".join(files).encode())
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "format_version": LATENTS_FORMAT_VERSION,
-            "sample_shape": list(self.sample_shape),
-            "scaling": {"shift": list(self.scaling.shift), "scale": list(self.scaling.scale)},
-            "labels": self.labels.to_json(),
-            "image_size": self.image_size,
-            "flips": self.flips,
-            "autoencoder": self.autoencoder,
-            "dataset_fingerprint": self.dataset_fingerprint,
-            "transform": self.transform,
-            "counts": self.counts,
-            "shards": {name: [vars(file) for file in files] for name, files in self.shards.items()},
-            "records": {name: vars(file) for name, file in self.records.items()},
-            "text_encoder": self.text_encoder,
-            "text_embeddings": None if self.text_embeddings is None else vars(self.text_embeddings),
-            "image_encoder": self.image_encoder,
-            "image_features": None if self.image_features is None else vars(self.image_features),
-        }
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> LatentIndex:
-        scaling, text, images = data["scaling"], data["text_embeddings"], data.get("image_features")
-        return LatentIndex(
-            sample_shape=tuple(data["sample_shape"]),
-            scaling=LatentScaling(tuple(scaling["shift"]), tuple(scaling["scale"])),
-            labels=LabelSchema.from_json(data["labels"]),
-            image_size=data["image_size"],
-            flips=data["flips"],
-            autoencoder=data["autoencoder"],
-            dataset_fingerprint=data["dataset_fingerprint"],
-            transform=data["transform"],
-            shards={name: tuple(StoredFile(**f) for f in files) for name, files in data["shards"].items()},
-            records={name: StoredFile(**file) for name, file in data["records"].items()},
-            text_encoder=data["text_encoder"],
-            text_embeddings=None if text is None else StoredFile(**text),
-            image_encoder=data.get("image_encoder"),
-            image_features=None if images is None else StoredFile(**images),
-        )
+        """Plain data for JSON, headed by the format version."""
+        return {"format_version": LATENTS_FORMAT_VERSION, **plain(self), "counts": self.counts}
 
 
 @dataclass(frozen=True)
@@ -177,10 +141,7 @@ class LatentStore:
                 hint=f"Make one: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}",
             )
         data = read_json(folder / INDEX_FILE, LATENTS_FORMAT_VERSION)
-        try:
-            store = LatentStore(folder, LatentIndex.from_json(data))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"'{folder / INDEX_FILE}' lacks what an index needs: {error}.") from error
+        store = LatentStore(folder, from_plain(LatentIndex, data, folder / INDEX_FILE))
         for file in store.files:
             check_file(folder, file, content=verify)
         return store

@@ -1,29 +1,50 @@
-"""Reports as plain data."""
+"""Reports: what evaluations found, as frozen dataclasses, and the JSON they are kept as."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
+from facegen.formats.plain import plain
+
 REPORT_FORMAT_VERSION = 1
+Z95 = 1.959963984540054  # the standard normal's 97.5 % point, of every 95 % interval
 
 
-def report_json(metric: str, report: Any) -> dict[str, Any]:
-    """A report dataclass as JSON data, headed by its format version and the metric's name.
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What an evaluation found; `metric` is its name, that of the command."""
 
-    Paths become strings; numbers that are not finite, which JSON does not have, become None.
+    metric: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for JSON, headed by the format version."""
+        return {"format_version": REPORT_FORMAT_VERSION, **plain(self)}
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score: `facegen.metrics.Score`, and the same of real images (`floor`) and of real images after the
+    run's autoencoder (`ceiling`, which its generator can hardly beat); None where not measured.
+
+    `settings` is what the value depends on beside the report's `fingerprint`; scores compare where both
+    agree.
     """
-    return plain({"format_version": REPORT_FORMAT_VERSION, "metric": metric, **asdict(report)})
 
+    metric: str
+    value: float
+    better: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    standard_error: float | None
+    interval_of: str
+    spread: float | None
+    floor: float | None
+    ceiling: float | None
+    settings: dict[str, Any]
 
-def plain(value: Any) -> Any:
-    """`value` made of what JSON has."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """`low` to `high`, None where either is unknown."""
+        return None if self.low is None or self.high is None else (self.low, self.high)

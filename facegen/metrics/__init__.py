@@ -1,0 +1,26 @@
+"""Judging as pure functions of features, answers and labels: no files, networks or models here.
+
+A module is a kind; what kinds and those who ask them share is offered here.
+"""
+
+from facegen.metrics._features import FeatureFunction, FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._frechet_interval import FrechetEstimate, frechet_estimate
+from facegen.metrics._gaussian import FeatureStatistics, frechet_distance
+from facegen.metrics._intervals import Z95, Share, pooled_share, ratio_interval, share_of, wilson_interval
+
+__all__ = [
+    "Z95",
+    "FeatureFunction",
+    "FeatureMetric",
+    "FeatureStatistics",
+    "FrechetEstimate",
+    "ReferenceFeatures",
+    "Score",
+    "Share",
+    "frechet_distance",
+    "frechet_estimate",
+    "pooled_share",
+    "ratio_interval",
+    "share_of",
+    "wilson_interval",
+]

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.metrics._gaussian import FeatureStatistics
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 FeatureFunction = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""
-
-Z95 = 1.959963984540054  # the standard normal's 97.5 % point
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,6 @@ class Score:
     standard_error: float | None = None
     interval_of: str = ""
     spread: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -67,25 +61,6 @@ class FeatureMetric(ABC):
     min_samples: ClassVar[int] = 16
     why_so_many: ClassVar[str]
     depends_on_count: ClassVar[bool] = True
-
-    def __init__(self, features: FeatureFunction) -> None:
-        self._features = features
-        self._collected: list[Tensor] = []
-
-    def update(self, images: Tensor, records: pd.DataFrame | None = None) -> None:
-        """Add uint8 images (B, 3, H, W); their labels do not matter here."""
-        self._collected.append(self._features(images))
-
-    def compute(self) -> dict[str, Any]:
-        """`{"num_samples": N, <name>: Score as plain data, ...}`.
-
-        Raises:
-            DataError: fewer images than `min_samples`.
-        """
-        count = sum(len(part) for part in self._collected)
-        self.check_count(count, "There")
-        scores = self.judge(torch.cat(self._collected))
-        return {"num_samples": count, **{name: score.to_json() for name, score in scores.items()}}
 
     @classmethod
     def check_count(cls, count: int, what: str) -> None:

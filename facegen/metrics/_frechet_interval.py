@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegen.metrics._features import Z95
 from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._intervals import Z95
 
 SAMPLES_PER_FEATURE = 4  # below, terms of third order count
 # Share of the second-order variance taken off the influences', which hold it twice if evaluated at samples.

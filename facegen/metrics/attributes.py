@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
-from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.metrics._bootstrap import ratio_interval
+from facegen.metrics._intervals import TAILS, Share, pooled_share, resamples
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,26 +19,43 @@ LogitFunction = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) -> logits (B, A); positive means the attribute is there."""
 
 
+class AskedShare(Share):
+    """A share of `num_asked` wishes."""
+
+    num_asked: int
+
+
+class Rate(TypedDict):
+    """How often an attribute came true where it was asked for one way; None if never asked."""
+
+    num_asked: int
+    hit_rate: float | None
+
+
+class Agreement(TypedDict):
+    """What `AttributeAgreement.compute` says; `attributes` has `asked_yes` and `asked_no` of each."""
+
+    num_images: int
+    all: AskedShare
+    present: AskedShare | None
+    absent: AskedShare | None
+    whole_request: AskedShare
+    attributes: dict[str, dict[Literal["asked_yes", "asked_no"], Rate]]
+
+
 class Config(KindConfig):
     kind: Literal["attributes"] = "attributes"
-    bootstrap_resamples: int = Field(default=1000, ge=100)
-    bootstrap_seed: int = Field(default=0, ge=0)
-
-
-def build(config: Config, *, logits: LogitFunction, attributes: Sequence[str]) -> AttributeAgreement:
-    """The agreement of requests with what `logits` sees; `attributes` names its columns."""
-    return AttributeAgreement(config, logits, tuple(attributes))
 
 
 class AttributeAgreement:
     """`Metric` over images and the labels that were asked for (1 yes, 0 no, <NA> not asked).
 
-    An attribute came true if the classifier sees it where asked for, or does not where asked to be absent.
+    An attribute came true if the classifier, whose `logits` have a column for each of `attributes`, sees it
+    where asked for, or does not where asked to be absent.
     """
 
-    def __init__(self, config: Config, logits: LogitFunction, attributes: tuple[str, ...]) -> None:
-        self._config, self._logits = config, logits
-        self.attributes = attributes
+    def __init__(self, config: Config, *, logits: LogitFunction, attributes: Sequence[str]) -> None:
+        self._logits, self.attributes = logits, tuple(attributes)
         self._asked: list[np.ndarray] = []
         self._seen: list[np.ndarray] = []
 
@@ -48,16 +64,12 @@ class AttributeAgreement:
 
         Attributes without a column were not asked for. Returns what was seen, (B, A) bool.
         """
-        asked = np.full((len(images), len(self.attributes)), np.nan)
-        for index, name in enumerate(self.attributes):
-            if name in records.columns:
-                asked[:, index] = records[name].astype("Float64").to_numpy(float, na_value=np.nan)
         seen = (self._logits(images) > 0).cpu().numpy()
-        self._asked.append(asked)
+        self._asked.append(labels_of(records, self.attributes))
         self._seen.append(seen)
         return seen
 
-    def compute(self) -> dict[str, Any]:
+    def compute(self) -> Agreement:
         """Shares with 95 % bootstrap intervals over images, and per attribute both ways of asking.
 
         `all`: share of everything asked that came true; `present`: of attributes asked to be there;
@@ -79,10 +91,10 @@ class AttributeAgreement:
         fulfilled = wished & (came_true == known).all(axis=1)
         return {
             "num_images": len(asked),
-            "all": self._share(came_true.sum(1), known.sum(1)),
-            "present": self._share((came_true & yes).sum(1), yes.sum(1)),
-            "absent": self._share((came_true & no).sum(1), no.sum(1)),
-            "whole_request": self._share(fulfilled.astype(int), wished.astype(int)),
+            "all": _share(came_true.sum(1), known.sum(1)),
+            "present": _share((came_true & yes).sum(1), yes.sum(1)) if yes.any() else None,
+            "absent": _share((came_true & no).sum(1), no.sum(1)) if no.any() else None,
+            "whole_request": _share(fulfilled.astype(int), wished.astype(int)),
             "attributes": {
                 name: {
                     "asked_yes": _rate(came_true[:, i], yes[:, i]),
@@ -93,20 +105,54 @@ class AttributeAgreement:
             },
         }
 
-    def _share(self, hits: np.ndarray, asked: np.ndarray) -> dict[str, float | int] | None:
-        if asked.sum() == 0:
-            return None
-        low, high = ratio_interval(
-            hits, asked, num_resamples=self._config.bootstrap_resamples, seed=self._config.bootstrap_seed
-        )
-        return {
-            "share": float(hits.sum() / asked.sum()),
-            "low": low,
-            "high": high,
-            "num_asked": int(asked.sum()),
-        }
+
+build = AttributeAgreement
 
 
-def _rate(hits: np.ndarray, asked: np.ndarray) -> dict[str, float | int | None]:
+def labels_of(records: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:
+    """Labels (N, A) as numbers, 1 yes, 0 no; NaN where unknown or where there is no such column."""
+    columns = records.reindex(columns=list(attributes)).astype("Float64")
+    return columns.to_numpy(float, na_value=np.nan)
+
+
+def _share(hits: np.ndarray, asked: np.ndarray) -> AskedShare:
+    return {**pooled_share(hits, asked), "num_asked": int(asked.sum())}
+
+
+def _rate(hits: np.ndarray, asked: np.ndarray) -> Rate:
     count = int(asked.sum())
     return {"num_asked": count, "hit_rate": float((hits & asked).sum() / count) if count else None}
+
+
+def kept_attributes(
+    labels: np.ndarray, seen: np.ndarray, names: Sequence[str], *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """Per attribute with known labels, how often a sample shows what the photo behind it is labelled with.
+
+    `agreement` is that share. `chance` is its exact expectation if the photos were permuted at random:
+    p q + (1 - p)(1 - q) for the rates p of the labels and q of what was seen. `margin` is the difference.
+    Each has a 95 % interval of the bootstrap over images (Efron 1979); a `margin_low` above 0 is better than
+    chance.
+
+    Args:
+        labels: (N, A) 1 yes, 0 no, NaN unknown.
+        seen: (N, A) bool, the classifier's answers.
+    """
+    report = {}
+    for column, name in enumerate(names):
+        known = ~np.isnan(labels[:, column])
+        if known.any():
+            report[name] = _kept(labels[known, column] == 1, seen[known, column], seed)
+    return report
+
+
+def _kept(label: np.ndarray, seen: np.ndarray, seed: int) -> dict[str, float]:
+    count = len(label)
+    weights = np.concatenate([np.ones((1, count)), resamples(count, seed=seed)])  # the data themselves first
+    agreement, p, q = (weights @ values / count for values in (label == seen, label, seen))
+    chance = p * q + (1 - p) * (1 - q)
+    row: dict[str, float] = {"num_images": count}
+    for key, values in (("agreement", agreement), ("chance", chance), ("margin", agreement - chance)):
+        low, high = np.quantile(values[1:], TAILS)
+        row |= {key: float(values[0]), f"{key}_low": float(low), f"{key}_high": float(high)}
+    return row

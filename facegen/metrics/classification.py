@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.metrics._binomial import NORMAL_QUANTILE_95, wilson_interval
+from facegen.metrics._intervals import Z95, wilson_interval
 from facegen.nn.calibration import calibration_error
 from facegen.nn.multilabel_scores import area_under_roc, label_scores
 
@@ -21,15 +21,10 @@ class Config(KindConfig):
     kind: Literal["classification"] = "classification"
 
 
-def build(config: Config, *, labels: Sequence[str]) -> Classification:
-    """The scores of answers about `labels`, in the order of the columns."""
-    return Classification(config, tuple(labels))
-
-
 class Classification:
-    """Gathers answers and truth, and scores each label."""
+    """Gathers answers about `labels`, in the order of the columns, and truth, and scores each label."""
 
-    def __init__(self, config: Config, labels: tuple[str, ...]) -> None:
+    def __init__(self, config: Config, *, labels: Sequence[str]) -> None:
         self._labels = labels
         self._evidence: list[Tensor] = []
         self._probabilities: list[Tensor] = []
@@ -69,6 +64,9 @@ class Classification:
         }
 
 
+build = Classification
+
+
 def auc_interval(scores: Tensor, positive: Tensor) -> tuple[float, float]:
     """95 % interval of the AUC (DeLong, DeLong & Clarke-Pearson 1988), on the logit scale.
 
@@ -86,7 +84,7 @@ def auc_interval(scores: Tensor, positive: Tensor) -> tuple[float, float]:
         # No pair in the wrong order: what 0 of the smaller group's members allow (rule of three, exact).
         slack = 1 - 0.025 ** (1 / min(len(yes), len(no)))
         return (1 - slack, 1.0) if auc > 0.5 else (0.0, slack)
-    spread = NORMAL_QUANTILE_95 * float(variance) ** 0.5 / (auc * (1 - auc))
+    spread = Z95 * float(variance) ** 0.5 / (auc * (1 - auc))
     middle = torch.logit(torch.tensor(auc, dtype=torch.float64))
     low, high = torch.sigmoid(middle - spread), torch.sigmoid(middle + spread)
     return float(low), float(high)

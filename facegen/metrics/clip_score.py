@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.metrics._bootstrap import ratio_interval
+from facegen.metrics._intervals import ratio_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,20 +24,32 @@ TextFunction = Callable[[Sequence[str]], Tensor]
 
 class Config(KindConfig):
     kind: Literal["clip_score"] = "clip_score"
-    bootstrap_resamples: int = Field(default=1000, ge=100)
-    bootstrap_seed: int = Field(default=0, ge=0)
 
 
-def build(config: Config, *, image_features: ImageFunction, text_features: TextFunction) -> ClipScore:
-    """The score of the images to come under one CLIP model."""
-    return ClipScore(config, image_features, text_features)
+class PromptScore(TypedDict):
+    """The mean score of the images of one prompt."""
+
+    prompt: str
+    score: float
+    num_samples: int
+
+
+class ClipScores(TypedDict):
+    """What `ClipScore.compute` says."""
+
+    score: float
+    low: float
+    high: float
+    num_samples: int
+    chance: float | None
+    prompts: list[PromptScore]
 
 
 class ClipScore:
     """`Metric` over images and the captions they were made for: 100 * max(cosine, 0) for each."""
 
-    def __init__(self, config: Config, image_features: ImageFunction, text_features: TextFunction) -> None:
-        self._config, self._image_features, self._text_features = config, image_features, text_features
+    def __init__(self, config: Config, *, image_features: ImageFunction, text_features: TextFunction) -> None:
+        self._image_features, self._text_features = image_features, text_features
         self._embedded: dict[str, Tensor] = {}
         self._captions: list[str] = []
         self._images: list[Tensor] = []  # unit embeddings (B, D)
@@ -61,10 +72,9 @@ class ClipScore:
         self._images.append(embedded)
         return _scores(embedded, text)
 
-    def compute(self) -> dict[str, Any]:
-        """`{"score", "low", "high", "num_samples", "chance", "prompts"}`: the mean with its 95 % bootstrap
-        interval over images, what the images score with each other's captions (None where all have the
-        same), and for each prompt, worst first, `{"prompt", "score", "num_samples"}`.
+    def compute(self) -> ClipScores:
+        """The mean with its 95 % bootstrap interval over images, what the images score with each other's
+        captions (`chance`; None where all have the same), and each prompt, worst first.
 
         Raises:
             DataError: there were no images.
@@ -73,16 +83,11 @@ class ClipScore:
             raise DataError("There are no images to judge.")
         images = torch.cat(self._images)
         scores = _scores(images, torch.stack([self._embedded[caption] for caption in self._captions]))
-        low, high = ratio_interval(
-            scores,
-            np.ones(len(scores)),
-            num_resamples=self._config.bootstrap_resamples,
-            seed=self._config.bootstrap_seed,
-        )
+        low, high = ratio_interval(scores, np.ones(len(scores)))
         rows_of: dict[str, list[int]] = {}
         for row, caption in enumerate(self._captions):
             rows_of.setdefault(caption, []).append(row)
-        prompts = [
+        prompts: list[PromptScore] = [
             {"prompt": prompt, "score": float(scores[rows].mean()), "num_samples": len(rows)}
             for prompt, rows in rows_of.items()
         ]
@@ -105,6 +110,9 @@ class ClipScore:
             return None
         text = torch.stack([self._embedded[self._captions[other]] for _, other in pairs])
         return float(_scores(images[[row for row, _ in pairs]], text).mean())
+
+
+build = ClipScore
 
 
 def _scores(images: Tensor, text: Tensor) -> np.ndarray:

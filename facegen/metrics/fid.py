@@ -6,23 +6,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.metrics._features import FeatureFunction, FeatureMetric, ReferenceFeatures, Score
-from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, FrechetEstimate, frechet_estimate
+from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
 from facegen.metrics._gaussian import FeatureStatistics, frechet_distance
-
-__all__ = [
-    "Config",
-    "FeatureStatistics",
-    "FrechetDistance",
-    "FrechetEstimate",
-    "build",
-    "frechet_distance",
-    "frechet_estimate",
-]
 
 CUSTOMARY_SAMPLES = 10_000
 WIDE_FEATURES = 512  # above, a point of the fit takes seconds
@@ -30,22 +19,16 @@ WIDE_FEATURES = 512  # above, a point of the fit takes seconds
 
 class Config(KindConfig):
     kind: Literal["fid"] = "fid"
-    extrapolation_seed: int = Field(default=0, ge=0)
-
-
-def build(config: Config, *, features: FeatureFunction, reference: ReferenceFeatures) -> FrechetDistance:
-    """The distance of the images to come from `reference`, seen through `features`."""
-    return FrechetDistance(config, features, reference)
 
 
 class FrechetDistance(FeatureMetric):
-    """`fid`, and `fid_infinity`, extrapolated to infinitely many generated images, where there are enough."""
+    """The distance from `reference`: `fid`, and `fid_infinity`, extrapolated to infinitely many generated
+    images, where there are enough."""
 
     why_so_many = "a Fréchet distance, which compares covariances of hundreds of features"
 
-    def __init__(self, config: Config, features: FeatureFunction, reference: ReferenceFeatures) -> None:
-        super().__init__(features)
-        self._config, self._reference = config, reference
+    def __init__(self, config: Config, *, reference: ReferenceFeatures) -> None:
+        self._reference = reference
 
     def values(self, features: Tensor) -> dict[str, float]:
         return {"fid": frechet_distance(FeatureStatistics.of(features), self._reference.statistics)}
@@ -53,25 +36,13 @@ class FrechetDistance(FeatureMetric):
     def judge(self, features: Tensor) -> dict[str, Score]:
         statistics, reference = FeatureStatistics.of(features), self._reference
         found = frechet_estimate(statistics, features, reference.statistics, reference.features)
-        about = "the distance between the distributions behind both sets"
-        if not found.unbiased:
-            about = "the distance at this number of images, its bias included"
-        scores = {
-            "fid": Score(
-                found.value, "lower", found.estimate, found.low, found.high, found.standard_error, about
-            )
-        }
-        limit = extrapolate(features, reference.statistics, self._config.extrapolation_seed)
+        behind = "the distance between the distributions behind both sets"
+        about = behind if found.unbiased else "the distance at this number of images, its bias included"
+        of_all = (found.estimate, found.low, found.high, found.standard_error)
+        scores = {"fid": Score(found.value, "lower", *of_all, about)}
+        limit = extrapolate(features, reference.statistics)
         if limit is not None:
-            scores["fid_infinity"] = Score(
-                limit,
-                "lower",
-                found.estimate,
-                found.low,
-                found.high,
-                found.standard_error,
-                "the distance between the distributions behind both sets",
-            )
+            scores["fid_infinity"] = Score(limit, "lower", *of_all, behind)
         return scores
 
     def remarks(self, num_samples: int, num_features: int) -> list[str]:
@@ -102,10 +73,10 @@ class FrechetDistance(FeatureMetric):
         return remarks
 
 
-METRIC = FrechetDistance
+build = FrechetDistance
 
 
-def extrapolate(features: Tensor, reference: FeatureStatistics, seed: int) -> float | None:
+def extrapolate(features: Tensor, reference: FeatureStatistics) -> float | None:
     """The distance for infinitely many images, by a line through distances of growing parts of `features`.
 
     Fitted in 1/N, N from half of all images (twice as many as features at least) to all (Chong & Forsyth
@@ -114,7 +85,7 @@ def extrapolate(features: Tensor, reference: FeatureStatistics, seed: int) -> fl
     count, width = features.shape
     if count < SAMPLES_PER_FEATURE * width:
         return None
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     sizes = np.linspace(max(2 * width, count // 4), count, 15 if width <= WIDE_FEATURES else 6).astype(int)
     growing = FeatureStatistics.of_growing(features[order], sizes.tolist())
     distances = [frechet_distance(statistics, reference) for statistics in growing]

@@ -11,26 +11,22 @@ from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.metrics._features import Z95, FeatureFunction, FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._intervals import Z95
 
 MAX_IMAGES = 5_000  # of either set: kernels of all pairs
 CHUNK = 1024
+SEED = 2020  # torch-fidelity's
 OFFSET = 1  # of the published kernel (x.y / D + 1)^3
 
 
 class Config(KindConfig):
-    """`subsets` of `subset_size` images (fewer where there are not as many) are drawn with `seed`; the
-    defaults are torch-fidelity's."""
+    """`subsets` of `subset_size` images (fewer where there are not as many) are drawn; the defaults are
+    torch-fidelity's."""
 
     kind: Literal["kid"] = "kid"
     subsets: int = Field(default=100, ge=1)
     subset_size: int = Field(default=1000, ge=2)
-    seed: int = Field(default=2020, ge=0, lt=2**32)
-
-
-def build(config: Config, *, features: FeatureFunction, reference: ReferenceFeatures) -> KernelDistance:
-    """The distance of the images to come from `reference`, seen through `features`."""
-    return KernelDistance(config, features, reference.features)
 
 
 class KernelDistance(FeatureMetric):
@@ -43,9 +39,8 @@ class KernelDistance(FeatureMetric):
     why_so_many = "a kernel distance, whose interval needs more than a handful of images"
     depends_on_count = False
 
-    def __init__(self, config: Config, features: FeatureFunction, reference: Tensor) -> None:
-        super().__init__(features)
-        self._config, self._reference = config, reference
+    def __init__(self, config: Config, *, reference: ReferenceFeatures) -> None:
+        self._config, self._reference = config, reference.features
 
     def values(self, features: Tensor) -> dict[str, float]:
         """From all pairs, which is the same quantity as the mean over subsets, sooner and less scattered."""
@@ -90,7 +85,7 @@ class KernelDistance(FeatureMetric):
         """Distances of random subsets (subsets,), drawn as torch-fidelity draws them."""
         config, size = self._config, self._size(len(features))
         ours, theirs = features.numpy(), self._reference.numpy()
-        generator = np.random.RandomState(config.seed)
+        generator = np.random.RandomState(SEED)
         found = np.zeros(config.subsets)
         for index in range(config.subsets):
             x = ours[generator.choice(len(ours), size, replace=False)]
@@ -100,7 +95,7 @@ class KernelDistance(FeatureMetric):
         return found
 
 
-METRIC = KernelDistance
+build = KernelDistance
 
 
 def kernel_estimate(x: Tensor, y: Tensor, own_y: np.ndarray | None = None) -> tuple[float, float]:

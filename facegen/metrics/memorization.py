@@ -1,9 +1,12 @@
-"""Share of images that are suspiciously near to a training image, held against unseen real faces."""
+"""Share of images that are suspiciously near to a training image, held against unseen real faces.
+
+Letters: B queries, N training images, D features, K neighbours.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -12,37 +15,105 @@ from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.metrics._binomial import wilson_interval
-from facegen.metrics._neighbours import NearestTraining, Neighbours
+from facegen.metrics._features import FeatureFunction
+from facegen.metrics._intervals import Share, share_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Config", "CopyDetector", "NearestTraining", "Neighbours", "build"]
-
-FeatureFunction = Callable[[Tensor], Tensor]
-"""uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""
+QUERY_BLOCK, TRAIN_BLOCK = 512, 8192  # 16 MB of distances at a time
+NUM_NEIGHBOURS = 10  # beside the nearest
 
 
 class Config(KindConfig):
     """`nominal_rate` is the share of unseen real faces that may be flagged."""
 
     kind: Literal["memorization"] = "memorization"
-    num_neighbours: int = Field(default=10, ge=1)
     nominal_rate: float = Field(default=0.01, gt=0, lt=0.5)
     seed: int = Field(default=0, ge=0)
 
 
-def build(
-    config: Config, *, features: FeatureFunction, train: Tensor, mirrored: Tensor, held_out: Tensor
-) -> CopyDetector:
-    """The detector for copies of training images with features `train` (N, D), `mirrored` (N, D) those of
-    their mirror images, and `held_out` (M, D) those of real faces the generator never saw.
+@dataclass(frozen=True)
+class Neighbours:
+    """The nearest training image of each query: its `index` (B,), whether `mirrored` (B,) is nearer than as
+    it is, the Euclidean `distance` (B,), and the relative `score` (B,); see `NearestTraining.search`."""
+
+    index: Tensor
+    mirrored: Tensor
+    distance: Tensor
+    score: Tensor
+
+    @staticmethod
+    def cat(parts: list[Neighbours]) -> Neighbours:
+        return Neighbours(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
+
+    def __getitem__(self, queries: Tensor | slice) -> Neighbours:
+        return Neighbours(*(part[queries] for part in vars(self).values()))
+
+
+class NearestTraining:
+    """Searches training features `plain` (N, D) and those of the mirrored images, `mirrored` (N, D).
+
+    By hand, as an image and its mirror image are one, which no library's search knows.
 
     Raises:
-        DataError: too few training or held-out images; says how many are needed.
+        ValueError: shapes differ.
+        DataError: not more images than `NUM_NEIGHBOURS`.
     """
-    return CopyDetector(config, features, train, mirrored, held_out)
+
+    def __init__(self, plain: Tensor, mirrored: Tensor) -> None:
+        if plain.shape != mirrored.shape:
+            raise ValueError("plain and mirrored features have different shapes")
+        if len(plain) <= NUM_NEIGHBOURS:
+            raise DataError(
+                f"{len(plain)} training images are too few: each sample is compared with its nearest one "
+                f"and {NUM_NEIGHBOURS} more."
+            )
+        self._ways = (plain.float(), mirrored.float())
+
+    def __len__(self) -> int:
+        return len(self._ways[0])
+
+    def search(self, features: Tensor) -> Neighbours:
+        """The nearest image of each query (B, D).
+
+        `score` is the distance to the nearest image over the mean distance to the K next ones, in [0, 1]:
+        0 for a copy, near 1 for a face that has no image of its own. What the distance to the nearest image
+        alone says depends on how crowded the face's part of the space is. An image and its mirror image
+        count once.
+        """
+        return Neighbours.cat([self._block(part.float()) for part in features.split(QUERY_BLOCK)])
+
+    def _block(self, queries: Tensor) -> Neighbours:
+        squared = torch.cat(
+            [self._nearer_way(queries, start) for start in range(0, len(self), TRAIN_BLOCK)], dim=1
+        )  # (B, N)
+        _, order = squared.topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
+        # products lose the digits of small distances, so those of the few found are computed anew
+        both = torch.stack([(queries[:, None] - way[order]).norm(dim=2) for way in self._ways])
+        distances = both.amin(0)  # (B, 1 + K)
+        distances, again = distances.sort(dim=1)
+        first = again[:, :1]
+        mirrored = (both[1] < both[0]).gather(1, first)[:, 0]
+        index = order.gather(1, first)[:, 0]
+        others = distances[:, 1:].mean(1).clamp_min(torch.finfo(distances.dtype).tiny)
+        return Neighbours(index, mirrored, distances[:, 0], distances[:, 0] / others)
+
+    def _nearer_way(self, queries: Tensor, start: int) -> Tensor:
+        """Squared distances (B, block), less the queries' own norms, which do not change the order."""
+        plain, mirrored = (way[start : start + TRAIN_BLOCK] for way in self._ways)
+        return torch.minimum(_relative(queries, plain), _relative(queries, mirrored))
+
+
+def _relative(queries: Tensor, references: Tensor) -> Tensor:
+    return references.square().sum(1) - 2 * queries @ references.T
+
+
+class Flagged(Share):
+    """The share of images flagged as copies."""
+
+    num_flagged: int
+    num_samples: int
 
 
 class CopyDetector:
@@ -51,10 +122,17 @@ class CopyDetector:
     The threshold is a split-conformal one (Vovk et al. 2005; Angelopoulos & Bates 2023, arXiv:2107.07511)
     on half of the held-out faces, so that an unseen real face is flagged with at most `nominal_rate`
     probability; the other half tells whether that holds.
+
+    Args:
+        train: features (N, D) of the training images; `mirrored` (N, D) those of their mirror images.
+        held_out: features (M, D) of real faces the generator never saw.
+
+    Raises:
+        DataError: too few training or held-out images; says how many are needed.
     """
 
     def __init__(
-        self, config: Config, features: FeatureFunction, train: Tensor, mirrored: Tensor, held_out: Tensor
+        self, config: Config, *, features: FeatureFunction, train: Tensor, mirrored: Tensor, held_out: Tensor
     ) -> None:
         rank, needed = _rank(len(held_out) // 2, config.nominal_rate), _needed(config.nominal_rate)
         if rank < 1:
@@ -65,14 +143,9 @@ class CopyDetector:
                 hint="Prepare the data set with larger validation and test splits, or allow a higher "
                 "--nominal-rate.",
             )
-        if len(train) <= config.num_neighbours:
-            raise DataError(
-                f"{len(train)} training images are too few: each sample is compared with its nearest one "
-                f"and {config.num_neighbours} more."
-            )
         self._features = features
         self._nominal_rate = config.nominal_rate
-        self._search = NearestTraining(train, mirrored, config.num_neighbours)
+        self._search = NearestTraining(train, mirrored)
         order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(config.seed))
         scores = self._search.search(held_out[order]).score
         calibration, self._checked = scores[: len(scores) // 2], scores[len(scores) // 2 :]
@@ -108,10 +181,12 @@ class CopyDetector:
             "held_out": {**self._share(self._checked), "num_calibration": self._num_calibration},
         }
 
-    def _share(self, scores: Tensor) -> dict[str, float | int]:
+    def _share(self, scores: Tensor) -> Flagged:
         hits, count = int(self.flagged(scores).sum()), len(scores)
-        low, high = wilson_interval(hits, count)
-        return {"share": hits / count, "low": low, "high": high, "num_flagged": hits, "num_samples": count}
+        return {**share_of(hits, count), "num_flagged": hits, "num_samples": count}
+
+
+build = CopyDetector
 
 
 def _rank(count: int, rate: float) -> int:

@@ -6,27 +6,18 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.metrics._binomial import wilson_interval
-from facegen.metrics._features import Z95, FeatureFunction, FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
+from facegen.metrics._intervals import Z95, wilson_interval
 
 CHUNK = 10_000  # torch-fidelity's
+NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5  # span the balls of precision and recall, and of the other two
 
 
 class Config(KindConfig):
-    """`neighbours` span the balls of precision and recall, `coverage_neighbours` those of the other two."""
-
     kind: Literal["precision_recall"] = "precision_recall"
-    neighbours: int = Field(default=3, ge=1)
-    coverage_neighbours: int = Field(default=5, ge=1)
-
-
-def build(config: Config, *, features: FeatureFunction, reference: ReferenceFeatures) -> PrecisionRecall:
-    """Precision and recall of the images to come against `reference`, seen through `features`."""
-    return PrecisionRecall(config, features, reference.features)
 
 
 class PrecisionRecall(FeatureMetric):
@@ -39,9 +30,8 @@ class PrecisionRecall(FeatureMetric):
 
     why_so_many = "precision and recall, which are made of nearest neighbours"
 
-    def __init__(self, config: Config, features: FeatureFunction, reference: Tensor) -> None:
-        super().__init__(features)
-        self._config, self._reference = config, reference
+    def __init__(self, config: Config, *, reference: ReferenceFeatures) -> None:
+        self._reference = reference.features
         self._radii: Tensor | None = None
 
     def values(self, features: Tensor) -> dict[str, float]:
@@ -60,8 +50,8 @@ class PrecisionRecall(FeatureMetric):
 
     def settings(self, num_samples: int) -> dict[str, Any]:
         return {
-            "neighbours": self._config.neighbours,
-            "coverage_neighbours": self._config.coverage_neighbours,
+            "neighbours": NEIGHBOURS,
+            "coverage_neighbours": COVERAGE_NEIGHBOURS,
             "num_real": len(self._reference),
         }
 
@@ -76,18 +66,18 @@ class PrecisionRecall(FeatureMetric):
 
     def _found(self, features: Tensor) -> dict[str, Tensor]:
         """Per image what is averaged: precision and density (N,), recall and coverage (M,)."""
-        config, real = self._config, self._reference
+        real = self._reference
         if self._radii is None:
-            self._radii = radii(real, (config.neighbours, config.coverage_neighbours))
+            self._radii = radii(real, (NEIGHBOURS, COVERAGE_NEIGHBOURS))
         real_balls, wide_balls = self._radii.unbind(1)
-        [own_balls] = radii(features, (config.neighbours,)).unbind(1)
+        [own_balls] = radii(features, (NEIGHBOURS,)).unbind(1)
         precision, density = [], []
         covered = torch.zeros(len(real), dtype=torch.bool)
         for part in features.split(CHUNK):
             distances = _distances(part, real)
             precision.append((distances <= real_balls).any(1))
             within = distances <= wide_balls
-            density.append(within.sum(1) / config.coverage_neighbours)
+            density.append(within.sum(1) / COVERAGE_NEIGHBOURS)
             covered |= within.any(0)
         recall = [(_distances(part, features) <= own_balls).any(1) for part in real.split(CHUNK)]
         return {
@@ -98,8 +88,7 @@ class PrecisionRecall(FeatureMetric):
         }
 
 
-METRIC = PrecisionRecall
-
+build = PrecisionRecall
 
 _ABOUT = {
     "precision": "the share of generated images among these real ones",

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.metrics._bootstrap import ratio_interval
-from facegen.metrics._features import Z95, FeatureFunction, ReferenceFeatures
+from facegen.metrics._features import FeatureFunction, ReferenceFeatures
 from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
 from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._intervals import Z95, ratio_interval
 from facegen.metrics._stand_out import Members, standing_out
+from facegen.metrics.attributes import labels_of
 from facegen.metrics.kid import kernel_estimate
 from facegen.metrics.precision_recall import Config as PrecisionConfig
-from facegen.metrics.precision_recall import build as build_precision
+from facegen.metrics.precision_recall import PrecisionRecall
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,17 +30,18 @@ EVERYONE = "everyone"
 SCORES = ("kid", "frechet", "precision", "recall", "accuracy", "real_accuracy")
 
 
+MIN_SCORED = 16  # images on either side; groups of fewer get no scores
+
+
 class Config(KindConfig):
-    """Groups of fewer than `min_scored` images get no scores, those below `small_below` are called small.
+    """Groups of fewer than `small_below` images are called small.
 
     Of either side at most `max_images` a group are compared, drawn with `seed`: pairs of all are looked at.
     """
 
     kind: Literal["subgroups"] = "subgroups"
-    min_scored: int = Field(default=16, ge=8)
     small_below: int = Field(default=50, ge=8)
     max_images: int = Field(default=2000, ge=16)
-    bootstrap_resamples: int = Field(default=1000, ge=100)
     seed: int = Field(default=0, ge=0)
 
 
@@ -51,13 +53,13 @@ class Group:
     value: str
 
     def members(self, frame: pd.DataFrame) -> np.ndarray:
-        """Row numbers of the frame that belong to it."""
+        """Which rows of the frame belong to it, (N,) bool."""
         column = frame[self.label]
         if self.value in ("yes", "no") and str(column.dtype) not in ("string", "object", "str"):
             wanted = 1.0 if self.value == "yes" else 0.0
             values = column.astype("Float64").to_numpy(float, na_value=np.nan)
-            return np.flatnonzero(values == wanted)
-        return np.flatnonzero((column == self.value).fillna(False).to_numpy(bool))
+            return values == wanted
+        return (column == self.value).fillna(False).to_numpy(bool)
 
 
 def groups_of(attributes: Sequence[str], classes: Mapping[str, Sequence[str]]) -> list[Group]:
@@ -66,50 +68,28 @@ def groups_of(attributes: Sequence[str], classes: Mapping[str, Sequence[str]]) -
     return sides + [Group(name, value) for name, values in classes.items() for value in values]
 
 
-def build(
-    config: Config,
-    *,
-    features: FeatureFunction,
-    logits: Callable[[Tensor], Tensor],
-    attributes: Sequence[str],
-    groups: Sequence[Group],
-    reference: Tensor,
-    reference_records: pd.DataFrame,
-    apart_from: Sequence[Group] = (),
-) -> SubgroupScores:
-    """Scores of `groups` against real images with `reference` features (M, D) and their records.
+class SubgroupScores:
+    """`Metric` over images and the labels they were asked for with (or that they have): scores of `groups`
+    against real images with `reference` features (M, D) and their records.
 
     `logits` gives what a classifier sees of `attributes`, uint8 (B, 3, H, W) -> (B, A). The images of
     `apart_from`, some of the groups, are set aside like those of groups that are worse off.
     """
-    if not set(apart_from) <= set(groups):
-        raise ValueError("apart_from names a group that is not scored")
-    return SubgroupScores(
-        config,
-        features,
-        logits,
-        tuple(attributes),
-        tuple(groups),
-        reference,
-        reference_records,
-        tuple(apart_from),
-    )
-
-
-class SubgroupScores:
-    """`Metric` over images and the labels they were asked for with (or that they have)."""
 
     def __init__(
         self,
         config: Config,
+        *,
         features: FeatureFunction,
         logits: Callable[[Tensor], Tensor],
-        attributes: tuple[str, ...],
-        groups: tuple[Group, ...],
+        attributes: Sequence[str],
+        groups: Sequence[Group],
         reference: Tensor,
         reference_records: pd.DataFrame,
-        apart_from: tuple[Group, ...],
+        apart_from: Sequence[Group] = (),
     ) -> None:
+        if not set(apart_from) <= set(groups):
+            raise ValueError("apart_from names a group that is not scored")
         self._config, self._features, self._logits = config, features, logits
         self._attributes, self._groups = attributes, groups
         self._reference, self._reference_records = reference, reference_records
@@ -161,11 +141,7 @@ class SubgroupScores:
         )
         everyone = Members(np.ones(len(frame), bool), np.ones(len(self._reference), bool))
         groups = [
-            Members(
-                _mask(group.members(frame), len(frame)),
-                _mask(group.members(self._reference_records), len(self._reference)),
-            )
-            for group in self._groups
+            Members(group.members(frame), group.members(self._reference_records)) for group in self._groups
         ]
         worse = standing_out(
             groups,
@@ -204,11 +180,13 @@ class SubgroupScores:
             "left_out": {},
         }
         for name, answers in (("accuracy", judged.answers), ("real_accuracy", judged.real_answers)):
-            if answers is not None and ours >= config.min_scored and answers.asked[members.ours].sum() > 0:
-                row[name] = self._share(answers.hits[members.ours], answers.asked[members.ours])
-        if fewest < config.min_scored:
+            if answers is not None and ours >= MIN_SCORED and answers.asked[members.ours].sum() > 0:
+                hits, asked = answers.hits[members.ours], answers.asked[members.ours]
+                low, high = ratio_interval(hits, asked, seed=config.seed)
+                row[name] = {"value": float(hits.sum() / asked.sum()), "low": low, "high": high}
+        if fewest < MIN_SCORED:
             row["left_out"] = {
-                "kid, precision, recall": f"{fewest} images on one side; {config.min_scored} are needed"
+                "kid, precision, recall": f"{fewest} images on one side; {MIN_SCORED} are needed"
             }
             return row
         row["kid"] = _interval(*self._kernel_distance(members, judged))
@@ -252,9 +230,7 @@ class SubgroupScores:
         count = min(members.fewest, self._config.max_images)
         x = judged.features[self._drawn(members.ours, count)]
         y = self._reference[self._drawn(members.real, count)]
-        metric = build_precision(
-            PrecisionConfig(), features=self._features, reference=ReferenceFeatures.of(y)
-        )
+        metric = PrecisionRecall(PrecisionConfig(), reference=ReferenceFeatures.of(y))
         scores = metric.judge(x)
         return {
             name: {"value": scores[name].value, "low": scores[name].low, "high": scores[name].high}
@@ -267,18 +243,12 @@ class SubgroupScores:
         return torch.from_numpy(np.sort(order[members[order]][:count]))
 
     def _agreement(self, frame: pd.DataFrame, parts: list[Tensor]) -> _Answers:
-        seen = torch.cat(parts).cpu().numpy()
-        wanted = np.full(seen.shape, np.nan)
-        for index, name in enumerate(self._attributes):
-            if name in frame.columns:
-                wanted[:, index] = frame[name].astype("Float64").to_numpy(float, na_value=np.nan)
+        seen, wanted = torch.cat(parts).cpu().numpy(), labels_of(frame, self._attributes)
         known = ~np.isnan(wanted)
         return _Answers((known & (seen == (wanted > 0.5))).sum(1), known.sum(1))
 
-    def _share(self, hits: np.ndarray, asked: np.ndarray) -> dict[str, float]:
-        config = self._config
-        low, high = ratio_interval(hits, asked, num_resamples=config.bootstrap_resamples, seed=config.seed)
-        return {"value": float(hits.sum() / asked.sum()), "low": low, "high": high}
+
+build = SubgroupScores
 
 
 @dataclass(frozen=True)
@@ -312,12 +282,6 @@ class _Judged:
 
 def _interval(value: float, error: float) -> dict[str, float]:
     return {"value": value, "low": value - Z95 * error, "high": value + Z95 * error}
-
-
-def _mask(members: np.ndarray, count: int) -> np.ndarray:
-    mask = np.zeros(count, bool)
-    mask[members] = True
-    return mask
 
 
 def _rows(mask: np.ndarray) -> Tensor:

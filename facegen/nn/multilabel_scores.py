@@ -59,17 +59,18 @@ def area_under_roc(scores: Tensor, positive: Tensor) -> float:
         scores: (N,) float.
         positive: (N,) bool with at least one True and one False.
     """
-    _, inverse, counts = torch.unique(scores, return_inverse=True, return_counts=True)
-    last_rank = counts.cumsum(0).double()
-    mean_rank = last_rank - (counts.double() - 1) / 2  # tied scores share the mean of their ranks
-    num_positive = int(positive.sum())
-    num_negative = len(positive) - num_positive
-    rank_sum = float(mean_rank[inverse][positive].sum())
-    return (rank_sum - num_positive * (num_positive + 1) / 2) / (num_positive * num_negative)
+    from scipy.stats import mannwhitneyu
+
+    yes, no = scores[positive].cpu().numpy(), scores[~positive].cpu().numpy()
+    return float(mannwhitneyu(yes, no, method="asymptotic").statistic) / (len(yes) * len(no))
 
 
 def mean_of(scores: dict[str, Scores], key: str) -> float | None:
     """Mean of one score over the attributes that have it, or None if none has."""
-    values = [entry[key] for entry in scores.values()]
-    present = [float(value) for value in values if value is not None]
-    return sum(present) / len(present) if present else None
+    return mean_known([entry[key] for entry in scores.values()])
+
+
+def mean_known(values: Sequence[float | None]) -> float | None:
+    """The mean of those that are not None; None where there are none."""
+    known = [float(value) for value in values if value is not None]
+    return sum(known) / len(known) if known else None

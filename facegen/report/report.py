@@ -10,7 +10,7 @@ import yaml
 
 import facegen
 from facegen.errors import UsageError
-from facegen.formats.reports import plain
+from facegen.formats.plain import plain
 from facegen.report.evaluations import (
     Shown,
     all_evaluations,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from facegen.config.kinds import explain, kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.files import write_json
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator
@@ -206,38 +204,3 @@ def reconstructions(generator: FaceGenerator, records: LabelledRecords, rows: Te
     else:
         mean = records.latents.split(records.split).gather(rows).mean.to(generator.device)
     return generator.decode(generator.scaling.apply(mean))
-
-
-def generator_facts(generator: FaceGenerator, settings: SamplingConfig, seed: int) -> dict[str, Any]:
-    """What a report says about how its images were drawn."""
-    return {
-        "seed": seed,
-        "sampler": settings.sampler,
-        "steps": settings.steps,
-        "guidance_scale": settings.guidance_scale,
-        "guidance_interval": list(settings.guidance_interval),
-        "checkpoint_step": generator.step,
-        "weights_sha256": generator.weights_sha256,
-    }
-
-
-def save_report(run: Path, name: str, report: dict[str, Any]) -> Path:
-    """Write a report into the run's `evaluations` folder; returns where.
-
-    Raises:
-        StorageError: the disk is full or may not be written to.
-    """
-    path = evaluation_path(run, name, "json")
-    write_json(path, report)
-    return path
-
-
-def evaluation_path(run: Path, name: str, suffix: str) -> Path:
-    """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run."""
-    root = run.parents[1] if run.parent.name == "checkpoints" else run
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    stem, number = f"{name}-{stamp}", 1
-    while (path := root / "evaluations" / f"{stem}.{suffix}").exists():
-        number += 1
-        stem = f"{name}-{stamp}-{number}"
-    return path

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from facegen.cli.app import app
 from facegen.errors import DataError
 from facegen.evaluation.clip_score import ClipScoreOptions, evaluate_clip_score
-from facegen.evaluation.judged_images import Selection
+from facegen.evaluation.options import Selection
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
 

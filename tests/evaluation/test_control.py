@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from facegen.cli.app import app
 from facegen.errors import DataError, UsageError
-from facegen.evaluation import control as workflow
 from facegen.evaluation.compare import compare
 from facegen.evaluation.control import ControlOptions, ControlReport, evaluate_control
 from facegen.formats.dataset import Dataset
@@ -214,7 +213,7 @@ def test_classes_are_toggled_by_a_run_that_is_asked_for_one(tmp_path: Path, monk
         held_out={},
         logits=lambda images: torch.nn.functional.one_hot(2 - 2 * images[:, 0, 0, 0].long(), 3).float(),
     )
-    monkeypatch.setattr(workflow, "load_classifier", lambda path, device: judge)
+    monkeypatch.setattr("facegen.evaluation.steps.load_classifier", lambda path, device: judge)
 
     def by_class(self, inputs, seeds, settings, *rest, **options):  # class 0 is young, 1 old
         return inputs.view(-1, 1, 1, 1).expand(-1, 3, SIZE, SIZE).to(torch.uint8)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facegen.evaluation.kept_attributes import kept_attributes
+from facegen.metrics.attributes import kept_attributes
 
 RNG = np.random.default_rng(0)
 

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from facegen.cli.app import app
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.judged_images import Selection
 from facegen.evaluation.memorization import MemorizationOptions, evaluate_memorization
+from facegen.evaluation.options import Selection
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import encode_png, to_pil
 from facegen.models.generator import FaceGenerator

@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from facegen.evaluation.feature_cache import cache_folder
-from facegen.evaluation.honesty import real_floor
-from facegen.evaluation.reference_statistics import RealImages, real_features, real_reference, real_statistics
+from facegen.evaluation.reference_statistics import RealImages, real_features, real_floor, real_reference
 from facegen.formats.dataset import Dataset
 from facegen.metrics.fid import frechet_distance
 from facegen.models.feature_networks import FeatureExtractor
@@ -37,9 +36,9 @@ def floor_of(dataset: Dataset, extractor: FeatureExtractor, num_samples: int) ->
 
 def test_reference_features_are_computed_once(make_dataset: Make, extractor: FeatureExtractor, counter: Any):
     real = RealImages(make_dataset({"train": 40}), "train")
-    first = real_statistics(real, extractor, 16, SilentProgress())
+    first = real_reference(real, extractor, 16, SilentProgress()).statistics
     assert counter.seen == 40
-    second = real_statistics(real, extractor, 7, SilentProgress())
+    second = real_reference(real, extractor, 7, SilentProgress()).statistics
     assert counter.seen == 40
     assert frechet_distance(first, second) == pytest.approx(0, abs=1e-12)
 
@@ -101,12 +100,12 @@ def test_floor_comes_from_held_out_images_where_there_are_enough(
     floor = floor_of(dataset, extractor, 30)
     test = extractor(dataset.split("test").images(range(30)))
     torch.testing.assert_close(floor.features, test)
-    assert floor.to_json() == {"method": "held-out", "num_samples": 30, "num_reference": 80}
+    assert floor.facts == {"method": "held-out", "num_samples": 30, "num_reference": 80}
 
 
 def test_floor_comes_from_disjoint_halves_otherwise(make_dataset: Make, extractor: FeatureExtractor):
     floor = floor_of(make_dataset({"train": 80}), extractor, 30)
-    assert floor.to_json() == {"method": "halves", "num_samples": 30, "num_reference": 50}
+    assert floor.facts == {"method": "halves", "num_samples": 30, "num_reference": 50}
     assert not {tuple(row) for row in floor.features.tolist()} & {
         tuple(row) for row in floor.reference.features.tolist()
     }
@@ -120,7 +119,7 @@ def test_a_large_reference_keeps_all_in_its_gaussian_and_some_features(
     make_dataset: Make, extractor: FeatureExtractor, counter: Any, monkeypatch: pytest.MonkeyPatch
 ):
     dataset = make_dataset({"train": 60})
-    whole = real_statistics(RealImages(dataset, "train"), extractor, 16, SilentProgress())
+    whole = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress()).statistics
     seen = counter.seen
     monkeypatch.setattr("facegen.evaluation.reference_statistics.MAX_CACHED_FEATURES", 25)
     for _ in range(2):

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from facegen.cli.app import app
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.judged_images import Selection
+from facegen.evaluation.options import Selection
 from facegen.evaluation.subgroups import SubgroupOptions, evaluate_subgroups
 from facegen.formats.dataset import Dataset
 from facegen.formats.dataset_writer import DatasetWriter

@@ -13,6 +13,7 @@ from facegen.formats import dataset as dataset_module
 from facegen.formats.dataset import Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.images import encode_png
+from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema
 
 LABELS = LabelSchema(("Smiling", "Bald"), {"mood": ("glad", "glum")})
@@ -79,7 +80,7 @@ def test_the_manifest_counts_rates_classes_and_rejects(tmp_path: Path) -> None:
     assert manifest.attribute_rates == {"Smiling": 0.5, "Bald": None}
     assert manifest.class_counts == {"mood": {"glad": 152, "glum": 0}}
     assert manifest.rejects == {"duplicate": 1, "unreadable": 1}
-    assert DatasetManifest.from_json(manifest.to_json()) == manifest
+    assert from_plain(DatasetManifest, manifest.to_json(), Path("dataset.json")) == manifest
     rejects = pd.read_csv(tmp_path / "rejects.csv")
     assert rejects.iloc[0].tolist() == ["x", "folder/x.jpg", "duplicate: same bytes as y"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,7 @@ from facegen.formats.latents import (
     write_tensors,
     write_text_embeddings,
 )
+from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
 
 SHAPE = (4, 3, 3)
@@ -141,7 +143,7 @@ def test_labels_come_back_with_unknown_ones_unknown(tmp_path: Path) -> None:
 def test_the_index_survives_its_json(tmp_path: Path) -> None:
     write_latents(tmp_path, texts=True)
     index = LatentStore.open(tmp_path).index
-    assert LatentIndex.from_json(index.to_json()) == index
+    assert from_plain(LatentIndex, json.loads(json.dumps(index.to_json())), Path("index.json")) == index
     assert index.counts == {"train": 12}
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facegen.errors import DataError
-from facegen.metrics._bootstrap import ratio_interval
+from facegen.metrics import ratio_interval
 from facegen.metrics.attributes import AttributeAgreement, Config, build
 
 NAMES = ("Smiling", "Bald", "Young")

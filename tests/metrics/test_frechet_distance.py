@@ -7,7 +7,7 @@ import torch
 
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError
-from facegen.metrics._features import ReferenceFeatures
+from facegen.metrics import ReferenceFeatures
 from facegen.metrics.fid import Config, FeatureStatistics, build, frechet_distance
 
 
@@ -84,29 +84,17 @@ def test_non_finite_features_are_refused():
         FeatureStatistics.of(torch.full((4, 2), float("nan")))
 
 
-def test_metric_collects_batches():
+def test_the_metric_is_the_distance_with_its_interval():
     reference = ReferenceFeatures.of(features(50, 3, 2))
-    images = torch.randint(
-        0, 256, (40, 3, 4, 4), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
-    )
-
-    def mean_color(batch: torch.Tensor) -> torch.Tensor:
-        return batch.float().mean(dim=(2, 3)) / 255
-
-    metric = build(Config(), features=mean_color, reference=reference)
-    for part in images.split(7):
-        metric.update(part)
-    found = metric.compute()
-    at_once = frechet_distance(FeatureStatistics.of(mean_color(images)), reference.statistics)
-    assert found["num_samples"] == 40
-    assert found["fid"]["value"] == pytest.approx(at_once)
-    assert found["fid"]["low"] < found["fid"]["estimate"] < found["fid"]["high"]
+    colours = torch.rand(40, 3, generator=torch.Generator().manual_seed(0))
+    found = build(Config(), reference=reference).judge(colours)["fid"]
+    assert found.value == pytest.approx(frechet_distance(FeatureStatistics.of(colours), reference.statistics))
+    assert found.low < found.estimate < found.high
 
 
 def test_metric_without_images_says_so():
-    metric = build(Config(), features=lambda x: x, reference=ReferenceFeatures.of(features(50, 3, 2)))
     with pytest.raises(DataError, match=r"0 images are too few.*at least 16"):
-        metric.compute()
+        build.check_count(0, "There")
 
 
 def test_statistics_of_a_growing_set_are_those_of_each_part():

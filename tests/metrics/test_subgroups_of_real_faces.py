@@ -64,7 +64,7 @@ def rows_of(faces: SimpleNamespace, blurred: str | None, apart_from: str | None 
         soft = F.avg_pool2d(images.float(), BLUR_PIXELS, 1, BLUR_PIXELS // 2, count_include_pad=False)
         images = torch.where(members[:, None, None, None], soft.round().byte(), images)
     metric = build(
-        Config(small_below=40, bootstrap_resamples=100),
+        Config(small_below=40),
         features=seen,
         logits=lambda images: F.pad(seen(images), (0, 1), value=1.0) @ faces.weights,
         attributes=(*SLICES, *OTHERS),

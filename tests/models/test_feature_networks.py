@@ -12,8 +12,7 @@ from PIL import Image
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import FolderImages, batches
-from facegen.metrics import fid, inception_score, kid, precision_recall
-from facegen.metrics._features import ReferenceFeatures
+from facegen.metrics import ReferenceFeatures, fid, inception_score, kid, precision_recall
 from facegen.models.feature_networks import load_extractor
 from facegen.progress import SilentProgress
 
@@ -83,12 +82,11 @@ def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_w
     )
     assert ours.shape == (16, 2048)
     reference = ReferenceFeatures.of(real)
-    wired = {"features": extractor, "reference": reference}
-    closeness = fid.build(fid.Config(), **wired).judge(ours)["fid"]
-    kernel = kid.build(kid.Config(subsets=5, subset_size=10), **wired).judge(ours)["kid"]
-    shares = precision_recall.build(precision_recall.Config(), **wired).judge(ours)
+    closeness = fid.build(fid.Config(), reference=reference).judge(ours)["fid"]
+    kernel = kid.build(kid.Config(subsets=5, subset_size=10), reference=reference).judge(ours)["kid"]
+    shares = precision_recall.build(precision_recall.Config(), reference=reference).judge(ours)
     classes = inception_score.build(
-        inception_score.Config(splits=2), features=extractor, class_weights=extractor.class_weights
+        inception_score.Config(splits=2), class_weights=extractor.class_weights
     ).judge(ours)["inception_score"]
     found = {
         "frechet_inception_distance": closeness.value,

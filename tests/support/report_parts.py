@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 
 from facegen.config.recipe import parse_recipe
-from facegen.evaluation.attribute_report import AttributeReport
+from facegen.evaluation.attributes import AttributeReport
 from facegen.evaluation.clip_score import ClipScoreReport
 from facegen.evaluation.control import ControlReport
-from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
+from facegen.evaluation.distribution import DistributionReport
 from facegen.evaluation.memorization import MemorizationReport
 from facegen.evaluation.reconstruction import ReconstructionReport
 from facegen.evaluation.subgroups import SubgroupReport
@@ -20,6 +20,7 @@ from facegen.evaluation.sweep import SweepReport
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
 from facegen.formats.dataset import DatasetManifest
 from facegen.formats.files import write_json
+from facegen.formats.reports import ScoreRow
 from facegen.formats.run import RunDirectory
 from facegen.types import LabelSchema
 
@@ -182,7 +183,14 @@ def _distribution(words: str, settings: dict[str, Any], picture: Path) -> Distri
 
 def _sweep(words: str, settings: dict[str, Any], picture: Path) -> SweepReport:
     reports = tuple(_distribution(words, settings, picture) for _ in range(2))
-    return SweepReport("guidance", (1.0, 2.0), reports, (2.0,), ("recall", "fid"), picture)
+    return SweepReport(
+        setting="guidance",
+        values=(1.0, 2.0),
+        reports=reports,
+        pareto=(2.0,),
+        axes=("recall", "fid"),
+        plot=picture,
+    )
 
 
 def _share(share: float) -> dict[str, float]:

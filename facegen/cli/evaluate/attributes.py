@@ -11,7 +11,7 @@ from facegen.cli.results import Column, interval, percent, print_facts, print_ro
 from facegen.evaluation.options import AttributeOptions
 
 if TYPE_CHECKING:
-    from facegen.evaluation.attribute_report import AttributeReport
+    from facegen.evaluation.attributes import AttributeReport
     from facegen.protocols import Progress
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from facegen.cli.command import command
@@ -49,7 +50,7 @@ def _print(report: ControlReport) -> None:
 
 
 def _summary(
-    name: str, found: dict[str, float] | None, chance: float | None, limit: float | None
+    name: str, found: Mapping[str, Any] | None, chance: float | None, limit: float | None
 ) -> tuple[Any, ...]:
     if found is None:
         return name, None, None, None, None
@@ -57,7 +58,7 @@ def _summary(
     return name, percent(found["share"]), reach, percent(chance), percent(limit)
 
 
-def _most_into(row: dict[str, Any]) -> str | None:
+def _most_into(row: Mapping[str, Any]) -> str | None:
     leaks = {name: cell["share"] for name, cell in row["leakage"].items() if cell and cell["share"] > 0}
     worst = sorted(leaks, key=lambda name: -leaks[name])[:MOST_LEAKS]
     return ", ".join(f"{name} {percent(leaks[name])}" for name in worst) or None

@@ -13,8 +13,9 @@ from facegen.evaluation.options import ComparisonOptions, DistributionOptions
 from facegen.options import Option
 
 if TYPE_CHECKING:
-    from facegen.evaluation.distribution_report import DistributionReport, ScoreRow
+    from facegen.evaluation.distribution import DistributionReport
     from facegen.evaluation.sweep import SweepReport
+    from facegen.formats.reports import ScoreRow
     from facegen.protocols import Progress
 
 Sweep = Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument
@@ -39,11 +40,11 @@ def _print(report: ReconstructionReport) -> None:
     )
 
 
-def _row(name: str, found: dict[str, float]) -> tuple[Any, ...]:
+def _row(name: str, found: Mapping[str, Any]) -> tuple[Any, ...]:
     return name, found["mean"], _interval(found), found["worst_5_percent"]
 
 
-def _interval(found: dict[str, Any]) -> str:
+def _interval(found: Mapping[str, Any]) -> str:
     return f"{found['low']:.4g}–{found['high']:.4g}"
 
 

@@ -1,0 +1,164 @@
+"""What evaluations share: how one is opened, how images pass by, and where report and pictures are kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from PIL import Image
+from torch import Tensor
+
+from facegen.config.recipe import SamplingConfig
+from facegen.errors import DataError, UsageError
+from facegen.formats.files import atomic_write, write_json
+from facegen.formats.images import pil_to_png
+from facegen.formats.reports import Report
+from facegen.models.classifier import FaceClassifier, load_classifier
+from facegen.models.devices import resolve_device
+from facegen.models.generator import FaceGenerator
+from facegen.protocols import Progress
+from facegen.sampling.records import LabelledRecords, drawn_rows, sampling_settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from facegen.evaluation.attributes import AttributeOptions
+    from facegen.evaluation.control import ControlOptions
+    from facegen.evaluation.metric import MetricOptions
+
+SomeReport = TypeVar("SomeReport", bound=Report)
+
+
+def open_run(
+    run: Path, options: AttributeOptions | ControlOptions | MetricOptions, *, what: str = "samples"
+) -> tuple[FaceGenerator, SamplingConfig]:
+    """The generator of `run`, and its sampling settings with what `options` say otherwise.
+
+    Raises:
+        UsageError: fewer than one sample, settings out of range, a run of another kind.
+        MissingModelError: no checkpoint in the run.
+    """
+    if options.num_samples < 1:
+        raise UsageError(f"{options.num_samples} {what}; at least 1 is needed.")
+    generator = FaceGenerator.load(run, resolve_device(options.device))
+    return generator, sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+
+
+def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
+    """The classifier that judges what `generator` draws.
+
+    Raises:
+        UsageError: trained on another image size, or a run of another kind.
+        MissingModelError: it has no checkpoint.
+    """
+    judge = load_classifier(classifier, generator.device)
+    check_takes(f"The classifier '{classifier}'", judge.image_size, generator.image_size, "this run draws")
+    return judge
+
+
+def check_takes(
+    network: str,
+    takes: int | None,
+    size: int,
+    given: str = "these images have",
+    *,
+    hint: str = "Train a classifier on a data set prepared with --size {size}.",
+) -> None:
+    """Refuse images of `size` pixels that a network which `takes` one size only was not made for.
+
+    Raises:
+        UsageError: another size.
+    """
+    if takes not in (None, size):
+        raise UsageError(
+            f"{network} was trained on {takes} pixels, and {given} {size}.", hint=hint.format(size=size)
+        )
+
+
+def check_not_empty(records: LabelledRecords) -> None:
+    """Refuse records that nothing can be asked of.
+
+    Raises:
+        DataError: there are none.
+    """
+    if len(records.frame) == 0:
+        raise DataError(f"Split '{records.split}' of '{records.source}' is empty.")
+
+
+def drawn_records(records: LabelledRecords, count: int, seed: int) -> tuple[Tensor, pd.DataFrame]:
+    """`count` rows of the records (see `drawn_rows`), and their labels in that order."""
+    rows = drawn_rows(len(records.frame), count, seed)
+    return rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
+
+
+def passing(
+    parts: Iterable[Tensor], frame: pd.DataFrame, title: str, progress: Progress
+) -> Iterator[tuple[Tensor, pd.DataFrame]]:
+    """Batches of images, each with its rows of `frame`, with a progress bar."""
+    done = 0
+    with progress.stage(title, total=len(frame)) as bar:
+        for images in parts:
+            yield images, frame.iloc[done : done + len(images)]
+            done += len(images)
+            bar.advance(len(images))
+
+
+def generator_facts(generator: FaceGenerator, settings: SamplingConfig, seed: int) -> dict[str, Any]:
+    """What a report says about how its images were drawn."""
+    return {
+        "seed": seed,
+        "sampler": settings.sampler,
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "guidance_interval": list(settings.guidance_interval),
+        "checkpoint_step": generator.step,
+        "weights_sha256": generator.weights_sha256,
+    }
+
+
+def finished(report: SomeReport, started: float, run: Path | None, name: str | None = None) -> SomeReport:
+    """`report` with the seconds since `started` (`time.monotonic`), saved where it is of a `run`.
+
+    The file is `RUN/evaluations/<name>-<time>.json`; `name` is the metric's unless given.
+
+    Raises:
+        StorageError: the disk is full or may not be written to.
+    """
+    report = replace(report, seconds=round(time.monotonic() - started, 2))
+    return report if run is None else saved(report, evaluation_path(run, name or report.metric, "json"))
+
+
+def saved(report: SomeReport, path: Path) -> SomeReport:
+    """Write the report to `path`; it says where it is.
+
+    Raises:
+        StorageError: the disk is full or may not be written to.
+    """
+    write_json(path, report.to_json())
+    return replace(report, saved_to=path)
+
+
+def save_picture(run: Path, name: str, picture: Image.Image | bytes) -> Path:
+    """Write a picture (bytes are a PNG's) into the run's `evaluations` folder; returns where.
+
+    Raises:
+        StorageError: the disk is full or may not be written to.
+    """
+    path = evaluation_path(run, name, "png")
+    atomic_write(path, picture if isinstance(picture, bytes) else pil_to_png(picture))
+    return path
+
+
+def evaluation_path(run: Path, name: str, suffix: str) -> Path:
+    """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run."""
+    root = run.parents[1] if run.parent.name == "checkpoints" else run
+    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    stem, number = f"{name}-{stamp}", 1
+    while (path := root / "evaluations" / f"{stem}.{suffix}").exists():
+        number += 1
+        stem = f"{name}-{stamp}-{number}"
+    return path

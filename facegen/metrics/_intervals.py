@@ -1,0 +1,67 @@
+"""95 % intervals of shares, and bootstrap over images."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+
+from facegen.formats.reports import Z95 as Z95
+
+TAILS = (0.025, 0.975)
+NUM_RESAMPLES = 1000
+
+
+class Share(TypedDict):
+    """A share of counts with its 95 % interval."""
+
+    share: float
+    low: float
+    high: float
+
+
+def share_of(hits: int, count: int) -> Share:
+    """The share `hits / count` with Wilson's interval; `count` is at least 1."""
+    low, high = wilson_interval(hits, count)
+    return {"share": hits / count, "low": low, "high": high}
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float]:
+    """95 % score interval of the share `hits / count` (Wilson 1927), which holds at shares near 0 too.
+
+    Raises:
+        ValueError: `count` is 0.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def resamples(count: int, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> np.ndarray:
+    """How often each of `count` images is in each resample (Efron 1979), (num_resamples, count).
+
+    By hand: `scipy.stats.bootstrap` draws others, and would move every interval reported so far.
+    """
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=num_resamples)
+
+
+def ratio_interval(
+    hits: np.ndarray, counts: np.ndarray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile interval of `sum(hits) / sum(counts)` under resampling of images.
+
+    Args:
+        hits, counts: (N,) per image; images, not single labels, are drawn, as one image's labels go together.
+    """
+    weights = resamples(len(hits), num_resamples=num_resamples, seed=seed)
+    totals = weights @ counts
+    ratios = (weights @ hits)[totals > 0] / totals[totals > 0]
+    low, high = np.quantile(ratios, TAILS)
+    return float(low), float(high)
+
+
+def pooled_share(hits: np.ndarray, counts: np.ndarray) -> Share:
+    """`sum(hits) / sum(counts)` (N,) with its bootstrap interval over images; some count is above 0."""
+    low, high = ratio_interval(hits, counts)
+    return {"share": float(hits.sum() / counts.sum()), "low": low, "high": high}
