@@ -15,7 +15,7 @@ from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.run import RunDirectory
 from facegen.plotting.curves_figure import MAX_RUNS, Line, Panel, Phase, Role, training_curves_plot
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.report.words import readable
+from facegen.vocabulary.words import readable
 
 DEFAULT_SMOOTH = 0.01
 PER_LEVEL = "loss_per_level"

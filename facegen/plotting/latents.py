@@ -15,7 +15,7 @@ from facegen.errors import DataError, MissingModelError, UsageError, did_you_mea
 from facegen.formats.dataset import MANIFEST_NAME, RECORD_COLUMNS
 from facegen.formats.images import to_uint8
 from facegen.formats.latents import INDEX_FILE, LatentStore
-from facegen.formats.run import RunDirectory
+from facegen.formats.run import RunDirectory, folders_of
 from facegen.models.fixed_rows import decoded
 from facegen.plotting.latents_figure import (
     MAX_CLASSES,
@@ -27,7 +27,6 @@ from facegen.plotting.latents_figure import (
 from facegen.plotting.projections import COMPONENTS_BEFORE, Method, check_method, pca, tsne, umap
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.protocols import Progress
-from facegen.report.facts import folders_of
 from facegen.types import LabelSchema
 
 DEFAULT_PERPLEXITY = 30.0

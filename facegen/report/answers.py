@@ -8,7 +8,8 @@ from facegen.report.charts import Interval, interval_chart
 from facegen.report.facts import Evaluation
 from facegen.report.html import Block, Chart, Fold, Table
 from facegen.report.scores import honesty
-from facegen.report.words import interval, number, percent, percent_interval, picture, readable
+from facegen.report.words import interval, number, percent, percent_interval, picture
+from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
 GRID_MIN_WIDTH = 720

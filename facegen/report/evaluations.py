@@ -9,7 +9,8 @@ from facegen.report import answers as answers
 from facegen.report import scores as scores
 from facegen.report.facts import Evaluation, RunFacts
 from facegen.report.html import Block, Commands, Fold, Section, Table
-from facegen.report.words import number, quoted, readable
+from facegen.report.words import number, quoted
+from facegen.vocabulary.words import readable
 
 DISTRIBUTION = "distribution"  # fid, kid, all, ...: whatever has scores and a fingerprint
 BUILDERS: dict[str, Callable[[Evaluation], list[Block]]] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import read_json
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.reports import REPORT_FORMAT_VERSION
-from facegen.formats.run import RunDirectory
+from facegen.formats.run import RunDirectory, folders_of
 
 EVALUATIONS = "evaluations"
 AUTOENCODER_TASKS = ("autoencoding", "adversarial_autoencoding")
@@ -232,11 +231,3 @@ def _judged_against(run: Path, evaluations: list[Evaluation]) -> Iterator[tuple[
         for path in folders_of(run, name):
             if (path / MANIFEST_NAME).is_file():
                 yield name, path
-
-
-def folders_of(run: Path, path: str) -> Iterator[Path]:
-    """`path` from here, and from the folders above the run, as commands are often given from there."""
-    yield Path(path)
-    if not os.path.isabs(path):
-        for base in run.resolve().parents[:2]:
-            yield base / path

@@ -18,7 +18,8 @@ from facegen.report.evaluations import DISTRIBUTION, Missing, Shown
 from facegen.report.facts import RunFacts
 from facegen.report.scores import SCORE_NAMES
 from facegen.report.summary import is_it_better, score_sentences, what_it_is
-from facegen.report.words import interval, number, percent, percent_interval, quoted, readable
+from facegen.report.words import interval, number, percent, percent_interval, quoted
+from facegen.vocabulary.words import readable
 
 CARD = "README.md"
 MARK = "<!-- facegen report wrote this file and overwrites it; take this line out to keep your own words. -->"

@@ -6,7 +6,8 @@ from typing import Any
 
 from facegen.report.facts import Evaluation
 from facegen.report.html import Block, Facts, Fold, Table
-from facegen.report.words import interval, number, percent, picture, readable
+from facegen.report.words import interval, number, percent, picture
+from facegen.vocabulary.words import readable
 
 SCORE_NAMES = {
     "fid": "FID",

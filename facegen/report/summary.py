@@ -10,7 +10,8 @@ from facegen.report.evaluations import DISTRIBUTION, Missing, Shown
 from facegen.report.facts import RunFacts
 from facegen.report.html import Headline
 from facegen.report.scores import SCORE_NAMES
-from facegen.report.words import duration, interval, number, percent, percent_interval, readable
+from facegen.report.words import duration, interval, number, percent, percent_interval
+from facegen.vocabulary.words import readable
 
 NAMES = {"generator": "A generator", "autoencoder": "An autoencoder", "classifier": "A classifier"}
 CONDITIONS = {

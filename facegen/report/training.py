@@ -9,7 +9,8 @@ from typing import Any
 from facegen.report.charts import Series, line_chart, read_series
 from facegen.report.facts import RunFacts
 from facegen.report.html import Block, Chart, Columns, Fold, Section, Table
-from facegen.report.words import picture, readable
+from facegen.report.words import picture
+from facegen.vocabulary.words import readable
 
 NOT_LOSSES = ("step", "loss", "images_seen", "skipped_steps", "images_per_second", "lr", "grad_norm")
 ALWAYS_LOGGED = {

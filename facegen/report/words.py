@@ -56,11 +56,6 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} days {hours % 24} h"
 
 
-def readable(name: str) -> str:
-    """A label or a setting's name without underscores."""
-    return name.replace("_", " ")
-
-
 def quoted(path: object) -> str:
     """A path as a shell takes it."""
     return shlex.quote(str(path))
