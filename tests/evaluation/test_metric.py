@@ -21,7 +21,7 @@ from facegen.evaluation.metric import MetricOptions, MetricReport, evaluate_metr
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 
-HERE = "test_evaluate_metric"
+HERE = __name__
 
 
 class Brightness:

@@ -50,7 +50,7 @@ def test_samples_are_equal_to_the_last_bit_wherever_they_stand_in_a_batch(denois
 
 
 def test_a_decoder_gives_the_same_image_at_any_batch_size():
-    from generator_parts import compact_autoencoder
+    from support.generator_parts import compact_autoencoder
 
     generator = tiny_generator(autoencoder=compact_autoencoder())
     x0 = torch.randn(11, *SHAPE, generator=torch.Generator().manual_seed(0))
