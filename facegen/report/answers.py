@@ -1,113 +1,130 @@
-"""Evaluations of obedience and fairness as parts of the page: attributes, control matrix, subgroups."""
+"""What is said of evaluations of obedience and fairness: attributes, control matrix, subgroups."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from facegen.report.charts import Interval, interval_chart
-from facegen.report.facts import Evaluation
-from facegen.report.html import Block, Chart, Fold, Table
-from facegen.report.scores import honesty
-from facegen.report.words import interval, number, percent, percent_interval, picture
+from facegen.report.blocks import Block, Fold, Headline, Shares, Table
+from facegen.report.told import Evaluation, Told
+from facegen.report.words import interval, percent, percent_interval
 from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
 GRID_MIN_WIDTH = 720
 HEAT_MAP_MIN_WIDTH = 1500  # forty columns with readable numbers
 OFTEN_ASKED = 10
+REQUESTS = (
+    ("all", "everything asked for"),
+    ("present", "asked to be there"),
+    ("absent", "asked to be away"),
+    ("whole_request", "whole requests: everything right in one face"),
+)
 
 
-def attributes(evaluation: Evaluation) -> list[Block]:
+def attributes(evaluation: Evaluation) -> Told:
     """What came true of what was asked for, beside what the judge gets right of real faces."""
-    data, generated = evaluation.data, evaluation.data["generated"]
-    parts = (
-        ("all", "everything asked for"),
-        ("present", "asked to be there"),
-        ("absent", "asked to be away"),
-        ("whole_request", "whole requests: everything right in one face"),
-    )
-    beside = {
-        title: told
-        for title, told in (("real faces", data["real"]), ("after autoencoder", data["reconstructed"]))
-        if told is not None
-    }
+    data, generated, request = evaluation.data, evaluation.data["generated"], evaluation.data["request"]
+    beside = {"real faces": data["real"], "after autoencoder": data["reconstructed"]}
+    beside = {title: told for title, told in beside.items() if told is not None}
     rows = [
-        (name, *_share(generated.get(key)), *(_share(told.get(key))[0] for told in beside.values()))
-        for key, name in parts
+        (
+            name,
+            percent(generated[key]["share"]),
+            percent_interval(generated[key]),
+            *(percent((told.get(key) or {}).get("share")) for told in beside.values()),
+        )
+        for key, name in REQUESTS
         if generated.get(key) is not None
     ]
-    columns = ("came true", "drawn faces", "95 % interval", *beside)
-    request = "the labels of held-out people" if data["request"] is None else f"“{data['request']}”"
-    caption = f"Faces were drawn for {request}."
+    caption = (
+        f"Faces were drawn for {'the labels of held-out people' if request is None else f'“{request}”'}."
+    )
     if "real faces" in beside:
         caption += " Real faces: what the judge sees in the very people asked for."
-    return [
+    blocks = [
         "A classifier looks at every face and says what is there. What it gets wrong on real faces no "
         "generator can get right, so read each number beside what it gets right of those.",
-        Table(columns, rows, caption=caption),
+        Table(("came true", "drawn faces", "95 % interval", *beside), rows, caption=caption),
         *_by_attribute(data),
-        *picture(
-            evaluation.kept("grid"),
+        *evaluation.picture(
+            "grid",
             "The first requests, in order: what was asked to be there, and what was missed or not wanted.",
-            alt="Grid of drawn faces, each with what was asked of it",
-            min_width=GRID_MIN_WIDTH,
+            "Grid of drawn faces, each with what was asked of it",
+            min_width_pixels=GRID_MIN_WIDTH,
         ),
-        *_kept(data.get("kept")),
-        honesty(
-            evaluation,
-            {
-                "drawn faces": data["num_samples"],
-                "judge": data["classifier"],
-                "right on held-out real faces": percent(data["classifier_accuracy"]),
-                "fingerprint of the judge": str(data["classifier_fingerprint"])[:16],
-                "labels from": data["data"],
-            },
-        ),
+        *_kept(data.get("kept") or {}),
+        evaluation.honesty({"right on held-out real faces": percent(data["classifier_accuracy"])}),
     ]
+    every = generated["all"]
+    asked = "what it was asked for" if request is None else f"faces asked for with “{request}”"
+    true = f"{percent(every['share'])} came true (95 % interval {percent_interval(every)})"
+    return Told(blocks, [f"Of {asked}, {true}."], _attribute_headlines(data))
 
 
-def _share(row: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    return (None, None) if row is None else (percent(row["share"]), percent_interval(row))
+def _attribute_headlines(data: dict[str, Any]) -> list[Headline]:
+    names = {"all": "of everything asked for came true", "present": "of what must appear is there"}
+    if data["request"] is not None:
+        names = {"all": f"came true of “{data['request']}”"}
+    told, found = f"as a classifier sees {data['num_samples']:,} faces", []
+    for key, name in names.items():
+        row, real = data["generated"].get(key), (data["real"] or {}).get(key)
+        if row is not None:
+            beside = "" if real is None else f"real faces with those labels: {percent(real['share'])}"
+            found.append(Headline(name, str(percent(row["share"])), told, _sure(row), beside))
+    return found
+
+
+def _sure(row: Mapping[str, Any]) -> str:
+    return f"95 % interval {percent_interval(row)}"
 
 
 def _by_attribute(data: dict[str, Any]) -> list[Block]:
-    table = data["attributes"]
-    if len(table) < 2:
+    if len(data["attributes"]) < 2:
         return []
-    ordered = sorted(table.items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
+    ordered = sorted(data["attributes"].items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
     found_in, beside = _found_by_the_judge(data)
     bars = [
-        Interval(readable(name), row["asked_yes"]["hit_rate"], reference=found_in.get(name))
+        (readable(name), row["asked_yes"]["hit_rate"], found_in.get(name))
         for name, row in ordered
         if row["asked_yes"]["hit_rate"] is not None
     ]
-    keys = ("recall", "precision", "accuracy", "recall_on_real", "precision_on_real", "accuracy_on_real")
+    columns = {
+        "recall": "recall",
+        "precision": "precision",
+        "accuracy": "accuracy",
+        "recall, real faces": "recall_on_real",
+        "precision, real": "precision_on_real",
+        "accuracy, real": "accuracy_on_real",
+        "accuracy, after autoencoder": "accuracy_on_reconstructions",
+        "accuracy, held-out": "classifier_accuracy",
+    }
     rows = [
         (
             readable(name),
             row["asked_yes"]["num_asked"],
             row["asked_no"]["num_asked"],
-            *(percent(row.get(key)) for key in keys),
-            percent(row["accuracy_on_reconstructions"]),
+            percent(row["asked_no"]["hit_rate"]),
+            *(percent(row.get(key)) for key in columns.values()),
         )
         for name, row in ordered
     ]
     few = [i for i, (_, row) in enumerate(ordered) if row["asked_yes"]["num_asked"] < OFTEN_ASKED]
-    columns = (
-        "attribute", "asked for", "asked away", "recall", "precision", "accuracy", "recall, real faces",
-        "precision, real", "accuracy, real", "accuracy, after autoencoder",
-    )  # fmt: skip
     caption = (
-        "Recall: of the faces asked to have it, those that have it. Precision: of the faces that have it, "
-        "those asked to. Real: the same of the real faces with those labels, which is the judge’s own error. "
+        "Kept away: of the faces asked not to have it, those without. Recall: of the faces asked to have it, "
+        "those that have it. Precision: of the faces that have it, those asked to. Real: the same of the "
+        "real faces with those labels, which is the judge’s own error; held-out: of its own test. "
         f"Greyed out: asked for fewer than {OFTEN_ASKED} times."
     )
-    blocks: list[Block] = []
-    if bars:
-        told = "How often an attribute that was asked for is there."
-        svg = interval_chart(bars, reference_label=beside, alt=told)
-        blocks.append(Chart(svg, told, "By attribute"))
-    return [*blocks, Fold("The same as numbers", [Table(columns, rows, caption=caption, dimmed=few)])]
+    table = Table(
+        ("attribute", "asked for", "asked away", "kept away", *columns), rows, caption=caption, dimmed=few
+    )
+    told = "How often an attribute that was asked for is there."
+    return [
+        *([Shares(bars, "By attribute", told, beside)] if bars else []),
+        Fold("The same as numbers", [table.filled()]),
+    ]
 
 
 def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], str]:
@@ -124,21 +141,19 @@ def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], 
     return after, beside if after else ""
 
 
-def _kept(kept: dict[str, dict[str, Any]] | None) -> list[Block]:
+def _kept(kept: dict[str, dict[str, Any]]) -> list[Block]:
     """Models of pictures: which attributes of the picture came back."""
-    if not kept:
-        return []
     rows = [
         (readable(name), percent(row["agreement"]), percent(row["chance"]), row["num_images"])
         for name, row in sorted(kept.items(), key=lambda item: -item[1]["margin"])
     ]
     columns = ("attribute of the picture", "kept", "by chance", "images")
-    return [Table(columns, rows, "What is kept of the picture it was asked with")]
+    return [Table(columns, rows, "What is kept of the picture it was asked with")] if rows else []
 
 
-def control(evaluation: Evaluation) -> list[Block]:
+def control(evaluation: Evaluation) -> Told:
     """What one changed wish changes, as the heat map, as rows and as pairs of faces."""
-    data = evaluation.data
+    data, hit, leakage = evaluation.data, evaluation.data["hit"], evaluation.data["leakage"]
     columns = ("wish changed", "hit", "95 % interval", "redrawn", "judge’s limit", "leakage", "leaks into")
     caption = (
         "Redrawn: hits of a generator that draws another face each time. Judge’s limit: what the "
@@ -146,50 +161,43 @@ def control(evaluation: Evaluation) -> list[Block]:
         "how many changed."
     )
     rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
-    ineffective = ", ".join(map(readable, data["no_effect_shown"]))
-    return [
+    limit = percent(data["classifier_hit"]) or "unknown"
+    leaked = percent(leakage and leakage["share"])
+    verdict = (
         "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
-        f"change, and does anything else? {control_verdict(data)}",
+        f"change, and does anything else? Of wishes changed alone, {percent(hit['share'])} came true "
+        f"({_sure(hit)}; faces redrawn at random: {percent(data['hit_chance'])}; the most this judge would "
+        f"grant: {limit})"
+    )
+    if leakage is not None:
+        verdict += f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them"
+    ineffective = ", ".join(map(readable, data["no_effect_shown"]))
+    blocks = [
+        f"{verdict}.",
         *([f"Asking has no effect shown beyond chance for: {ineffective}."] if ineffective else []),
-        *picture(
-            evaluation.kept("heat_map"),
+        *evaluation.picture(
+            "heat_map",
             "Rows: the wish that changed. Columns: what the judge saw change.",
-            alt="Control matrix as a heat map",
-            min_width=HEAT_MAP_MIN_WIDTH,
+            "Control matrix as a heat map",
+            min_width_pixels=HEAT_MAP_MIN_WIDTH,
         ),
         Table(columns, rows, caption=caption),
-        *picture(
-            evaluation.kept("grid"),
-            "Pairs, without and with the wish.",
-            alt="Pairs",
-            min_width=GRID_MIN_WIDTH,
+        *evaluation.picture(
+            "grid", "Pairs, without and with the wish.", "Pairs", min_width_pixels=GRID_MIN_WIDTH
         ),
         *data["remarks"],
-        honesty(
-            evaluation,
-            {
-                "pairs for each wish": data["num_samples"],
-                "the rest of each request": data["base"],
-                "judge": data["classifier"],
-                "fingerprint of the judge": data["classifier_fingerprint"][:16],
-                "labels from": data["data"],
-            },
-        ),
+        evaluation.honesty({"drawn faces": None, "pairs for each wish": data["num_samples"]}),
     ]
-
-
-def control_verdict(data: dict[str, Any]) -> str:
-    """Hits and leakage of the whole matrix in a sentence, beside what redrawing and the judge would give."""
-    hit, leakage = data["hit"], data["leakage"]
-    told = (
-        f"Of wishes changed alone, {percent(hit['share'])} came true (95 % interval {percent_interval(hit)}"
+    sentence = f"One wish changed alone came true in {percent(hit['share'])}"
+    sentence += f", and {leaked} of the rest changed, too." if leakage else "."
+    headline = Headline(
+        "of changed wishes come true",
+        str(percent(hit["share"])),
+        "one wish changed, the noise unchanged",
+        _sure(hit),
+        f"the most the judge would grant: {limit}",
     )
-    told += f"; faces redrawn at random: {percent(data['hit_chance'])}"
-    told += f"; the most this judge would grant: {percent(data['classifier_hit']) or 'unknown'})"
-    if leakage is not None:
-        share = f"{percent(leakage['share'])} ({percent_interval(leakage)})"
-        told += f", and of everything else {share} changed with them"
-    return f"{told}."
+    return Told(blocks, [sentence], [headline])
 
 
 def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | None, ...]:
@@ -206,89 +214,70 @@ def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | Non
     )
 
 
-def subgroups(evaluation: Evaluation) -> list[Block]:
+def subgroups(evaluation: Evaluation) -> Told:
     """Every group's scores; small groups last and greyed out."""
     data = evaluation.data
     everyone, *groups = data["rows"]
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
-    shown = list(_SUBGROUP_COLUMNS)
-    if any(row.get("apart") for row in ordered):
-        shown += _APART
-    shown = [column for column in shown if any(column[1](row) is not None for row in ordered)]
-    rows = [tuple(value(row) for _, value in shown) for row in ordered]
-    columns = tuple(title for title, _ in shown)
-    large = sum(not row["small"] for row in ordered)
-    small = rows[large:]
+    parted = any(row.get("apart") for row in ordered)
+    table = Table(
+        (
+            "group", "drawn", "real", "KID", "95 % interval", "Fréchet distance", "precision", "recall",
+            "as asked", "95 % interval", "real faces", "drawn, apart", "KID, apart", "95 % interval",
+            "precision, apart",
+        ),
+        [_group_row(row, (row.get("apart") or row) if parted else {}) for row in ordered],
+    ).filled()  # fmt: skip
+    num_large = sum(not row["small"] for row in ordered)
+    large, small = table.rows[:num_large], table.rows[num_large:]
     caption = (
         "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
         "asked for that came true, beside what the judge gets right of real faces where that is known."
     )
-    if any(row.get("apart") for row in ordered):
+    if parted:
         caption += (
             " Apart: the same group without the images of those that are worse off by themselves, as groups "
             "share images."
         )
-    return [
-        subgroup_verdict(data),
-        Table(columns, rows[:large], caption=caption),
-        *([_too_small(columns, small, data["small_below"])] if small else []),
+    few = f"Too small to tell: {len(small)} with fewer than {data['small_below']} images on one side"
+    dimmed = replace(table, rows=small, dimmed=range(len(small)))
+    worse = ", ".join(map(readable, data["worse_off"]))
+    verdict = (
+        f"Beyond doubt worse off than all others: {worse}."
+        if worse
+        else "No group is beyond doubt worse off than all others at this number of faces."
+    )
+    blocks = [
+        verdict,
+        replace(table, rows=large, caption=caption),
+        *([Fold(few, [dimmed])] if small else []),
         *data["remarks"],
-        honesty(
-            evaluation,
-            {
-                "drawn faces": data["num_samples"],
-                "features": data["features_fingerprint"],
-                "judge": f"{data['classifier']} ({data['classifier_fingerprint'][:16]})",
-                "reference": f"{data['reference']}, split {data['split']}",
-                "fingerprint of the reference": data["reference_fingerprint"][:16],
-            },
-        ),
+        evaluation.honesty(),
     ]
+    told = f"of {len(groups)}, beyond doubt worse off than all others"
+    return Told(blocks, [verdict], [Headline("groups worse off", str(len(data["worse_off"])), told)])
 
 
-def subgroup_verdict(data: dict[str, Any]) -> str:
-    """Who is worse off, in a sentence."""
-    worse = [readable(name) for name in data["worse_off"]]
-    if not worse:
-        return "No group is beyond doubt worse off than all others at this number of faces."
-    return f"Beyond doubt worse off than all others: {', '.join(worse)}."
+def _group_row(row: dict[str, Any], apart: dict[str, Any]) -> tuple[object, ...]:
+    """A group's scores, and those of `apart`, the same group without images of groups worse off."""
 
+    def value(cell: dict[str, Any] | None) -> float | None:
+        return None if cell is None else cell["value"]
 
-def _too_small(columns: tuple[str, ...], rows: list[tuple[Any, ...]], small_below: int) -> Fold:
-    told = f"Too small to tell: {len(rows)} with fewer than {small_below} images on one side"
-    return Fold(told, [Table(columns, rows, dimmed=range(len(rows)))])
-
-
-def group_name(row: dict[str, Any]) -> str:
-    """ "Male: no", or "everyone"."""
-    return readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"])
-
-
-def _value(cell: dict[str, Any] | None, words: Any) -> str | None:
-    return None if cell is None else words(cell["value"])
-
-
-def _apart(row: dict[str, Any]) -> dict[str, Any]:
-    """The row itself where it shares no images with a group that is worse off."""
-    return row.get("apart") or row
-
-
-_SUBGROUP_COLUMNS: tuple[tuple[str, Any], ...] = (
-    ("group", lambda row: group_name(row)),
-    ("drawn", lambda row: row["num_samples"]),
-    ("real", lambda row: row["num_reference"]),
-    ("KID", lambda row: _value(row["kid"], number)),
-    ("95 % interval", lambda row: interval(row["kid"])),
-    ("Fréchet distance", lambda row: _value(row.get("frechet"), number)),
-    ("precision", lambda row: _value(row["precision"], percent)),
-    ("recall", lambda row: _value(row["recall"], percent)),
-    ("as asked", lambda row: _value(row["accuracy"], percent)),
-    ("95 % interval", lambda row: percent_interval(row["accuracy"])),
-    ("real faces", lambda row: _value(row["real_accuracy"], percent)),
-)
-_APART: tuple[tuple[str, Any], ...] = (
-    ("drawn, apart", lambda row: _apart(row)["num_samples"]),
-    ("KID, apart", lambda row: _value(_apart(row)["kid"], number)),
-    ("95 % interval", lambda row: interval(_apart(row)["kid"])),
-    ("precision, apart", lambda row: _value(_apart(row)["precision"], percent)),
-)
+    return (
+        readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"]),
+        row["num_samples"],
+        row["num_reference"],
+        value(row["kid"]),
+        interval(row["kid"]),
+        value(row.get("frechet")),
+        percent(value(row["precision"])),
+        percent(value(row["recall"])),
+        percent(value(row["accuracy"])),
+        percent_interval(row["accuracy"]),
+        percent(value(row["real_accuracy"])),
+        apart.get("num_samples"),
+        value(apart.get("kid")),
+        interval(apart.get("kid")),
+        percent(value(apart.get("precision"))),
+    )

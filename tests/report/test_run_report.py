@@ -315,7 +315,7 @@ def test_the_model_card_has_front_matter_licence_scores_and_bias(tmp_path: Path)
         "Training",
     ):
         assert f"\n## {title}" in text
-    assert "| Smiling: yes | 90 | 0.02 |" in text
+    assert "| Smiling: yes | 90 | 90 | 0.02 |" in text
 
 
 def test_an_unknown_licence_is_not_guessed(tmp_path: Path) -> None:
