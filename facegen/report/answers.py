@@ -2,87 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from facegen.report.blocks import Block, Fold, Headline, Shares, Table
-from facegen.report.told import Evaluation, Told
-from facegen.report.words import interval, percent, percent_interval
+from facegen.report.told import Evaluation, Said, Sentence
+from facegen.report.words import interval, percent, percent_interval, sure
 from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
 GRID_MIN_WIDTH = 720
 HEAT_MAP_MIN_WIDTH = 1500  # forty columns with readable numbers
 OFTEN_ASKED = 10
-REQUESTS = (
-    ("all", "everything asked for"),
-    ("present", "asked to be there"),
-    ("absent", "asked to be away"),
-    ("whole_request", "whole requests: everything right in one face"),
-)
+REQUESTS = {
+    "all": "everything asked for",
+    "present": "asked to be there",
+    "absent": "asked to be away",
+    "whole_request": "whole requests: everything right in one face",
+}
+GROUP_COLUMNS = (
+    "group", "drawn", "real", "KID", "95 % interval", "Fréchet distance", "precision", "recall", "as asked",
+    "95 % interval", "real faces", "drawn, apart", "KID, apart", "95 % interval", "precision, apart",
+)  # fmt: skip
+RATES = {
+    "recall": "recall",
+    "precision": "precision",
+    "accuracy": "accuracy",
+    "recall, real faces": "recall_on_real",
+    "precision, real": "precision_on_real",
+    "accuracy, real": "accuracy_on_real",
+    "accuracy, after autoencoder": "accuracy_on_reconstructions",
+    "accuracy, held-out": "classifier_accuracy",
+}
 
 
-def attributes(evaluation: Evaluation) -> Told:
+def attributes(evaluation: Evaluation) -> Iterator[Said]:
     """What came true of what was asked for, beside what the judge gets right of real faces."""
     data, generated, request = evaluation.data, evaluation.data["generated"], evaluation.data["request"]
     beside = {"real faces": data["real"], "after autoencoder": data["reconstructed"]}
     beside = {title: told for title, told in beside.items() if told is not None}
+    came_true = {key: row for key in REQUESTS if (row := generated.get(key)) is not None}
     rows = [
         (
-            name,
-            percent(generated[key]["share"]),
-            percent_interval(generated[key]),
+            REQUESTS[key],
+            percent(row["share"]),
+            percent_interval(row),
             *(percent((told.get(key) or {}).get("share")) for told in beside.values()),
         )
-        for key, name in REQUESTS
-        if generated.get(key) is not None
+        for key, row in came_true.items()
     ]
-    caption = (
-        f"Faces were drawn for {'the labels of held-out people' if request is None else f'“{request}”'}."
-    )
+    wanted = "the labels of held-out people" if request is None else f"“{request}”"
+    caption = f"Faces were drawn for {wanted}."
     if "real faces" in beside:
         caption += " Real faces: what the judge sees in the very people asked for."
-    blocks = [
+    yield (
         "A classifier looks at every face and says what is there. What it gets wrong on real faces no "
-        "generator can get right, so read each number beside what it gets right of those.",
-        Table(("came true", "drawn faces", "95 % interval", *beside), rows, caption=caption),
-        *_by_attribute(data),
-        *evaluation.picture(
-            "grid",
-            "The first requests, in order: what was asked to be there, and what was missed or not wanted.",
-            "Grid of drawn faces, each with what was asked of it",
-            min_width_pixels=GRID_MIN_WIDTH,
-        ),
-        *_kept(data.get("kept") or {}),
-        evaluation.honesty({"right on held-out real faces": percent(data["classifier_accuracy"])}),
-    ]
+        "generator can get right, so read each number beside what it gets right of those."
+    )
+    yield Table(("came true", "drawn faces", "95 % interval", *beside), rows, caption=caption)
+    if len(data["attributes"]) > 1:
+        yield from _by_attribute(data)
+    grid = "The first requests, in order: what was asked to be there, and what was missed or not wanted."
+    alt = "Grid of drawn faces, each with what was asked of it"
+    yield from evaluation.picture("grid", grid, alt, min_width_pixels=GRID_MIN_WIDTH)
+    if data.get("kept"):
+        yield _kept(data["kept"])
+    yield evaluation.honesty({"right on held-out real faces": percent(data["classifier_accuracy"])})
     every = generated["all"]
     asked = "what it was asked for" if request is None else f"faces asked for with “{request}”"
-    true = f"{percent(every['share'])} came true (95 % interval {percent_interval(every)})"
-    return Told(blocks, [f"Of {asked}, {true}."], _attribute_headlines(data))
-
-
-def _attribute_headlines(data: dict[str, Any]) -> list[Headline]:
+    yield Sentence(f"Of {asked}, {percent(every['share'])} came true ({sure(percent_interval(every))}).")
     names = {"all": "of everything asked for came true", "present": "of what must appear is there"}
-    if data["request"] is not None:
-        names = {"all": f"came true of “{data['request']}”"}
-    told, found = f"as a classifier sees {data['num_samples']:,} faces", []
-    for key, name in names.items():
-        row, real = data["generated"].get(key), (data["real"] or {}).get(key)
-        if row is not None:
-            beside = "" if real is None else f"real faces with those labels: {percent(real['share'])}"
-            found.append(Headline(name, str(percent(row["share"])), told, _sure(row), beside))
-    return found
+    for key, name in names.items() if request is None else [("all", f"came true of “{request}”")]:
+        if row := came_true.get(key):
+            real = (data["real"] or {}).get(key)
+            told = "" if real is None else f"real faces with those labels: {percent(real['share'])}"
+            meaning = f"as a classifier sees {data['num_samples']:,} faces"
+            yield Headline(name, str(percent(row["share"])), meaning, sure(percent_interval(row)), told)
 
 
-def _sure(row: Mapping[str, Any]) -> str:
-    return f"95 % interval {percent_interval(row)}"
-
-
-def _by_attribute(data: dict[str, Any]) -> list[Block]:
-    if len(data["attributes"]) < 2:
-        return []
+def _by_attribute(data: dict[str, Any]) -> Iterator[Block]:
     ordered = sorted(data["attributes"].items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
     found_in, beside = _found_by_the_judge(data)
     bars = [
@@ -90,23 +89,15 @@ def _by_attribute(data: dict[str, Any]) -> list[Block]:
         for name, row in ordered
         if row["asked_yes"]["hit_rate"] is not None
     ]
-    columns = {
-        "recall": "recall",
-        "precision": "precision",
-        "accuracy": "accuracy",
-        "recall, real faces": "recall_on_real",
-        "precision, real": "precision_on_real",
-        "accuracy, real": "accuracy_on_real",
-        "accuracy, after autoencoder": "accuracy_on_reconstructions",
-        "accuracy, held-out": "classifier_accuracy",
-    }
+    if bars:
+        yield Shares(bars, "By attribute", "How often an attribute that was asked for is there.", beside)
     rows = [
         (
             readable(name),
             row["asked_yes"]["num_asked"],
             row["asked_no"]["num_asked"],
             percent(row["asked_no"]["hit_rate"]),
-            *(percent(row.get(key)) for key in columns.values()),
+            *(percent(row.get(key)) for key in RATES.values()),
         )
         for name, row in ordered
     ]
@@ -117,14 +108,8 @@ def _by_attribute(data: dict[str, Any]) -> list[Block]:
         "real faces with those labels, which is the judge’s own error; held-out: of its own test. "
         f"Greyed out: asked for fewer than {OFTEN_ASKED} times."
     )
-    table = Table(
-        ("attribute", "asked for", "asked away", "kept away", *columns), rows, caption=caption, dimmed=few
-    )
-    told = "How often an attribute that was asked for is there."
-    return [
-        *([Shares(bars, "By attribute", told, beside)] if bars else []),
-        Fold("The same as numbers", [table.filled()]),
-    ]
+    columns = ("attribute", "asked for", "asked away", "kept away", *RATES)
+    yield Fold("The same as numbers", [Table(columns, rows, caption=caption, dimmed=few).filled()])
 
 
 def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], str]:
@@ -141,63 +126,56 @@ def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], 
     return after, beside if after else ""
 
 
-def _kept(kept: dict[str, dict[str, Any]]) -> list[Block]:
+def _kept(kept: dict[str, dict[str, Any]]) -> Table:
     """Models of pictures: which attributes of the picture came back."""
     rows = [
         (readable(name), percent(row["agreement"]), percent(row["chance"]), row["num_images"])
         for name, row in sorted(kept.items(), key=lambda item: -item[1]["margin"])
     ]
     columns = ("attribute of the picture", "kept", "by chance", "images")
-    return [Table(columns, rows, "What is kept of the picture it was asked with")] if rows else []
+    return Table(columns, rows, "What is kept of the picture it was asked with")
 
 
-def control(evaluation: Evaluation) -> Told:
+def control(evaluation: Evaluation) -> Iterator[Said]:
     """What one changed wish changes, as the heat map, as rows and as pairs of faces."""
     data, hit, leakage = evaluation.data, evaluation.data["hit"], evaluation.data["leakage"]
+    limit = percent(data["classifier_hit"]) or "unknown"
+    share, leaked = str(percent(hit["share"])), percent(leakage and leakage["share"])
+    beyond = f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them"
+    yield (
+        "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
+        f"change, and does anything else? Of wishes changed alone, {share} came true "
+        f"({sure(percent_interval(hit))}; faces redrawn at random: {percent(data['hit_chance'])}; the most "
+        f"this judge would grant: {limit}){beyond if leakage else ''}."
+    )
+    if ineffective := ", ".join(map(readable, data["no_effect_shown"])):
+        yield f"Asking has no effect shown beyond chance for: {ineffective}."
+    told, alt = (
+        "Rows: the wish that changed. Columns: what the judge saw change.",
+        "Control matrix as a heat map",
+    )
+    yield from evaluation.picture("heat_map", told, alt, min_width_pixels=HEAT_MAP_MIN_WIDTH)
     columns = ("wish changed", "hit", "95 % interval", "redrawn", "judge’s limit", "leakage", "leaks into")
+    rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
     caption = (
         "Redrawn: hits of a generator that draws another face each time. Judge’s limit: what the "
         "classifier’s own errors would leave of a perfect generator’s hits. Leakage: of all other answers, "
         "how many changed."
     )
-    rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
-    limit = percent(data["classifier_hit"]) or "unknown"
-    leaked = percent(leakage and leakage["share"])
-    verdict = (
-        "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
-        f"change, and does anything else? Of wishes changed alone, {percent(hit['share'])} came true "
-        f"({_sure(hit)}; faces redrawn at random: {percent(data['hit_chance'])}; the most this judge would "
-        f"grant: {limit})"
-    )
-    if leakage is not None:
-        verdict += f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them"
-    ineffective = ", ".join(map(readable, data["no_effect_shown"]))
-    blocks = [
-        f"{verdict}.",
-        *([f"Asking has no effect shown beyond chance for: {ineffective}."] if ineffective else []),
-        *evaluation.picture(
-            "heat_map",
-            "Rows: the wish that changed. Columns: what the judge saw change.",
-            "Control matrix as a heat map",
-            min_width_pixels=HEAT_MAP_MIN_WIDTH,
-        ),
-        Table(columns, rows, caption=caption),
-        *evaluation.picture(
-            "grid", "Pairs, without and with the wish.", "Pairs", min_width_pixels=GRID_MIN_WIDTH
-        ),
-        *data["remarks"],
-        evaluation.honesty({"drawn faces": None, "pairs for each wish": data["num_samples"]}),
-    ]
-    sentence = f"One wish changed alone came true in {percent(hit['share'])}"
-    sentence += f", and {leaked} of the rest changed, too." if leakage else "."
-    headline = Headline(
+    yield Table(columns, rows, caption=caption)
+    pairs = "Pairs, without and with the wish."
+    yield from evaluation.picture("grid", pairs, "Pairs", min_width_pixels=GRID_MIN_WIDTH)
+    yield from data["remarks"]
+    yield evaluation.honesty({"drawn faces": None, "pairs for each wish": data["num_samples"]})
+    too = f", and {leaked} of the rest changed, too." if leakage else "."
+    yield Sentence(f"One wish changed alone came true in {share}{too}")
+    yield Headline(
         "of changed wishes come true",
-        str(percent(hit["share"])),
+        share,
         "one wish changed, the noise unchanged",
-        _sure(hit),
+        sure(percent_interval(hit)),
         f"the most the judge would grant: {limit}",
     )
-    return Told(blocks, [sentence], [headline])
 
 
 def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | None, ...]:
@@ -214,22 +192,22 @@ def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | Non
     )
 
 
-def subgroups(evaluation: Evaluation) -> Told:
+def subgroups(evaluation: Evaluation) -> Iterator[Said]:
     """Every group's scores; small groups last and greyed out."""
     data = evaluation.data
     everyone, *groups = data["rows"]
+    worse = ", ".join(map(readable, data["worse_off"]))
+    verdict = (
+        f"Beyond doubt worse off than all others: {worse}."
+        if worse
+        else "No group is beyond doubt worse off than all others at this number of faces."
+    )
+    yield verdict
+    yield Sentence(verdict)
+    told = f"of {len(groups)}, beyond doubt worse off than all others"
+    yield Headline("groups worse off", str(len(data["worse_off"])), told)
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
     parted = any(row.get("apart") for row in ordered)
-    table = Table(
-        (
-            "group", "drawn", "real", "KID", "95 % interval", "Fréchet distance", "precision", "recall",
-            "as asked", "95 % interval", "real faces", "drawn, apart", "KID, apart", "95 % interval",
-            "precision, apart",
-        ),
-        [_group_row(row, (row.get("apart") or row) if parted else {}) for row in ordered],
-    ).filled()  # fmt: skip
-    num_large = sum(not row["small"] for row in ordered)
-    large, small = table.rows[:num_large], table.rows[num_large:]
     caption = (
         "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
         "asked for that came true, beside what the judge gets right of real faces where that is known."
@@ -239,23 +217,16 @@ def subgroups(evaluation: Evaluation) -> Told:
             " Apart: the same group without the images of those that are worse off by themselves, as groups "
             "share images."
         )
-    few = f"Too small to tell: {len(small)} with fewer than {data['small_below']} images on one side"
-    dimmed = replace(table, rows=small, dimmed=range(len(small)))
-    worse = ", ".join(map(readable, data["worse_off"]))
-    verdict = (
-        f"Beyond doubt worse off than all others: {worse}."
-        if worse
-        else "No group is beyond doubt worse off than all others at this number of faces."
-    )
-    blocks = [
-        verdict,
-        replace(table, rows=large, caption=caption),
-        *([Fold(few, [dimmed])] if small else []),
-        *data["remarks"],
-        evaluation.honesty(),
-    ]
-    told = f"of {len(groups)}, beyond doubt worse off than all others"
-    return Told(blocks, [verdict], [Headline("groups worse off", str(len(data["worse_off"])), told)])
+    rows = [_group_row(row, (row.get("apart") or row) if parted else {}) for row in ordered]
+    table = Table(GROUP_COLUMNS, rows, caption=caption).filled()
+    num_large = sum(not row["small"] for row in ordered)
+    large, small = table.rows[:num_large], table.rows[num_large:]
+    yield replace(table, rows=large)
+    if small:
+        few = f"Too small to tell: {len(small)} with fewer than {data['small_below']} images on one side"
+        yield Fold(few, [replace(table, rows=small, caption="", dimmed=range(len(small)))])
+    yield from data["remarks"]
+    yield evaluation.honesty()
 
 
 def _group_row(row: dict[str, Any], apart: dict[str, Any]) -> tuple[object, ...]:

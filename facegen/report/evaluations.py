@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from facegen.report import answers, scores
-from facegen.report.blocks import Block, Commands, Fold, Section, Table
+from facegen.report.blocks import Block, Commands, Fold, Headline, Section, Table
 from facegen.report.facts import RunFacts
-from facegen.report.told import Evaluation, Told
+from facegen.report.told import Evaluation, Said, Sentence
 from facegen.report.words import quoted
 from facegen.vocabulary.words import readable
 
 DISTRIBUTION = "distribution"  # fid, kid, all, ...: whatever has scores and a fingerprint
-BROKEN = (
-    AttributeError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-)  # by reports of another shape
+BROKEN = (AttributeError, LookupError, TypeError, ValueError)  # by reports of another shape
 MAX_CELLS = 40
 
 
@@ -32,7 +26,7 @@ class Kind:
 
     question: str
     unknown: str
-    tell: Callable[[Evaluation], Told]
+    tell: Callable[[Evaluation], Iterable[Said]]
     variant: tuple[str, ...] = ()
 
 
@@ -70,6 +64,15 @@ def kind_of(evaluation: Evaluation) -> str:
     return DISTRIBUTION if old or {"scores", "fingerprint"} <= data.keys() else evaluation.metric
 
 
+@dataclass(frozen=True)
+class Told:
+    """What is said of one evaluation: in full, in sentences of a summary, and as numbers on top of a page."""
+
+    blocks: list[Block]
+    sentences: list[str]
+    headlines: list[Headline]
+
+
 def tell(evaluation: Evaluation) -> Told:
     """What is said of the evaluation.
 
@@ -77,10 +80,15 @@ def tell(evaluation: Evaluation) -> Told:
         AttributeError, IndexError, KeyError, TypeError, ValueError: its form is not that of this facegen.
     """
     kind = KINDS.get(kind_of(evaluation))
-    return _numbers(evaluation) if kind is None else kind.tell(evaluation)
+    said = list((kind.tell if kind else _numbers)(evaluation))
+    return Told(
+        [one for one in said if not isinstance(one, Sentence | Headline)],
+        [one.text for one in said if isinstance(one, Sentence)],
+        [one for one in said if isinstance(one, Headline)],
+    )
 
 
-def _numbers(evaluation: Evaluation) -> Told:
+def _numbers(evaluation: Evaluation) -> Iterator[Said]:
     """A report of a metric of one's own: its numbers, beside those of real faces."""
     data = evaluation.data
     generated, real = data.get("generated"), data.get("real")
@@ -89,7 +97,8 @@ def _numbers(evaluation: Evaluation) -> Told:
     real = real if isinstance(real, dict) else {}
     names = [name for name, value in generated.items() if isinstance(value, int | float | str)][:MAX_CELLS]
     rows = [(readable(name), generated[name], real.get(name)) for name in names]
-    return Told([Table(("what", "drawn faces", "real faces"), rows), evaluation.honesty()])
+    yield Table(("what", "drawn faces", "real faces"), rows)
+    yield evaluation.honesty()
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from facegen.report.blocks import Block, Fold, Headline, Table
-from facegen.report.told import Evaluation, Told
-from facegen.report.words import cell, interval, percent, percent_interval
+from facegen.report.told import Evaluation, Said, Sentence
+from facegen.report.words import cell, interval, percent, percent_interval, sure
 from facegen.vocabulary.words import readable
 
 SCORE_NAMES = {
@@ -33,34 +34,39 @@ def score_name(name: str) -> str:
     return SCORE_NAMES.get(name, readable(name))
 
 
-def distribution(evaluation: Evaluation) -> Told:
+def distribution(evaluation: Evaluation) -> Iterator[Said]:
     """All scores of one look at the faces, each beside real ones."""
     data, scores = evaluation.data, evaluation.data["scores"]
+    told = [DISTANCES] if {"fid", "kid"} & scores.keys() else []
+    told += [SHARES] if "precision" in scores else []
+    if told:
+        yield " ".join(told)
+    columns = ("score", "published", "estimate", "95 % interval", "real faces", "after autoencoder", "better")
     rows = [
         (
             score_name(name),
             row["value"],
             row["estimate"],
             interval(row) or "unknown",
-            row["floor"],
-            row["ceiling"],
-            row["better"],
+            *(row[key] for key in ("floor", "ceiling", "better")),
         )
         for name, row in scores.items()
     ]
-    columns = ("score", "published", "estimate", "95 % interval", "real faces", "after autoencoder", "better")
     caption = (
         "Published: the value as papers give it. Estimate: without the bias of few images, with its "
         "interval. Real faces: held-out real ones judged in the place of drawn ones; nobody can be asked for "
         "better. After autoencoder: real faces encoded and decoded; a generator on those latents can hardly "
         "beat it."
     )
-    told = [DISTANCES] if {"fid", "kid"} & scores.keys() else []
-    told += [SHARES] if "precision" in scores else []
-    blocks: list[Block] = [" ".join(told)] if told else []
-    blocks += [Table(columns, rows, caption=caption), *data["remarks"], _what_was_compared(evaluation)]
-    headlines = [_headline(data, name, scores[name]) for name in IN_HEADLINES if name in scores]
-    return Told(blocks, [_sentence(data, *next(iter(scores.items())))], headlines[:2])
+    yield Table(columns, rows, caption=caption)
+    yield from data["remarks"]
+    yield _what_was_compared(evaluation)
+    name, row = next(iter(scores.items()))
+    real = "" if row["floor"] is None else f", where real faces score {cell(row['floor'])}"
+    score = f"{score_name(name)} in {data['features']} features: {_best_value(row)}"
+    yield Sentence(f"{score} ({sure(interval(row))}){real}.")
+    for name in [name for name in IN_HEADLINES if name in scores][:2]:
+        yield _headline(data, name, scores[name])
 
 
 def _what_was_compared(evaluation: Evaluation) -> Block:
@@ -80,12 +86,6 @@ def _what_was_compared(evaluation: Evaluation) -> Block:
     )
 
 
-def _sentence(data: dict[str, Any], name: str, row: dict[str, Any]) -> str:
-    sure = f"95 % interval {interval(row)}" if interval(row) else "no interval at this number of faces"
-    beside = "" if row["floor"] is None else f", where real faces score {cell(row['floor'])}"
-    return f"{score_name(name)} in {data['features']} features: {_best_value(row)} ({sure}){beside}."
-
-
 def _headline(data: dict[str, Any], name: str, row: dict[str, Any]) -> Headline:
     beside = [
         f"{title} {cell(row[key])}"
@@ -93,62 +93,52 @@ def _headline(data: dict[str, Any], name: str, row: dict[str, Any]) -> Headline:
         if row[key] is not None
     ]
     told = f"{row['better']} is better; {data['num_samples']:,} faces, {data['features']} features"
-    sure = f"95 % interval {interval(row)}" if interval(row) else "no interval at this number of faces"
-    return Headline(score_name(name), _best_value(row), told, sure, "; ".join(beside))
+    return Headline(score_name(name), _best_value(row), told, sure(interval(row)), "; ".join(beside))
 
 
 def _best_value(row: dict[str, Any]) -> str:
     return cell(row["value"] if row["estimate"] is None else row["estimate"])
 
 
-def sweep(evaluation: Evaluation) -> Told:
+def sweep(evaluation: Evaluation) -> Iterator[Said]:
     """One row a value of the setting, and the picture of the trade-off."""
     data, reports = evaluation.data, evaluation.data["reports"]
-    first, setting = reports[0], data["setting"]
+    names, setting = list(reports[0]["scores"]), data["setting"]
+    yield from evaluation.picture("plot", "", f"Trade-off over {setting}")
     rows = [
         (
             f"{value:g}",
-            *(report["scores"].get(name, {}).get("value") for name in first["scores"]),
+            *(report["scores"].get(name, {}).get("value") for name in names),
             value in data["pareto"],
         )
         for value, report in zip(data["values"], reports, strict=True)
     ]
-    columns = (setting, *map(score_name, first["scores"]), "not beaten")
     caption = "Not beaten: no other value is better in both scores of the plot."
-    return Told(
-        [
-            *evaluation.picture("plot", "", f"Trade-off over {setting}"),
-            Table(columns, rows, caption=caption),
-            replace(evaluation, data=first).honesty(),
-        ]
-    )
+    yield Table((setting, *map(score_name, names), "not beaten"), rows, caption=caption)
+    yield replace(evaluation, data=reports[0]).honesty()
 
 
-def clip_score(evaluation: Evaluation) -> Told:
+def clip_score(evaluation: Evaluation) -> Iterator[Said]:
     """Agreement of faces and captions, beside swapped captions and real faces."""
     data, real = evaluation.data, evaluation.data["real"]
+    yield (
+        "100 times the cosine between what CLIP makes of picture and caption; what it is worth shows "
+        "above the score with the captions swapped."
+    )
     rows = [("drawn faces", data["score"], interval(data), data["num_samples"])]
     if real is not None:
         rows.append(("the real faces of the captions", real["score"], interval(real), real["num_samples"]))
     if data["chance"] is not None:
         rows.append(("drawn faces, captions swapped", data["chance"], None, data["num_samples"]))
-    prompts = [(row.get("prompt"), row.get("score"), row.get("num_samples")) for row in data["prompts"]]
-    return Told(
-        [
-            "100 times the cosine between what CLIP makes of picture and caption; what it is worth shows "
-            "above the score with the captions swapped.",
-            Table(("what", "CLIP score", "95 % interval", "images"), rows),
-            *data["remarks"],
-            Fold(
-                "The captions it fits worst",
-                [Table(("caption", "score", "images"), prompts[:PROMPTS_SHOWN])],
-            ),
-            evaluation.honesty(),
-        ]
-    )
+    yield Table(("what", "CLIP score", "95 % interval", "images"), rows)
+    yield from data["remarks"]
+    worst = [(row.get("prompt"), row.get("score"), row.get("num_samples")) for row in data["prompts"]]
+    columns = ("caption", "score", "images")
+    yield Fold("The captions it fits worst", [Table(columns, worst[:PROMPTS_SHOWN])])
+    yield evaluation.honesty()
 
 
-def reconstruction(evaluation: Evaluation) -> Told:
+def reconstruction(evaluation: Evaluation) -> Iterator[Said]:
     """What an autoencoder loses, and the images that lose most."""
     data, psnr, frechet = evaluation.data, evaluation.data["psnr"], evaluation.data["frechet"]
     measured = (
@@ -157,58 +147,46 @@ def reconstruction(evaluation: Evaluation) -> Told:
         (f"{data['distance_name']} (lower is better)", data["distance"]),
     )
     rows = [(name, row["mean"], interval(row), row["worst_5_percent"]) for name, row in measured if row]
-    columns = ("fidelity", "mean", "95 % interval", "worst twentieth")
     worst = "Worst twentieth: what the worst 5 % of images do not reach."
-    blocks: list[Block] = [Table(columns, rows, caption=worst)]
+    yield Table(("fidelity", "mean", "95 % interval", "worst twentieth"), rows, caption=worst)
     if frechet is not None:
         rows = [("Fréchet distance", frechet["score"], interval(frechet), data["features"])]
-        blocks.append(Table(("images against reconstructions", "score", "95 % interval", "features"), rows))
+        yield Table(("images against reconstructions", "score", "95 % interval", "features"), rows)
     caption = "The images that lost most, each beside its reconstruction."
-    blocks += [
-        *evaluation.picture("picture", caption, min_width_pixels=720),
-        *data["remarks"],
-        evaluation.honesty({"drawn faces": None, "images": data["num_samples"]}),
-    ]
-    value, sure = f"{psnr['mean']:.1f}", f"95 % interval {interval(psnr)}"
-    return Told(
-        blocks,
-        [f"Held-out images come back with {value} dB PSNR ({interval(psnr)})."],
-        [Headline("dB PSNR", value, "held-out images, encoded and decoded", sure)],
-    )
+    yield from evaluation.picture("picture", caption, min_width_pixels=720)
+    yield from data["remarks"]
+    yield evaluation.honesty({"drawn faces": None, "images": data["num_samples"]})
+    value = f"{psnr['mean']:.1f}"
+    yield Sentence(f"Held-out images come back with {value} dB PSNR ({interval(psnr)}).")
+    yield Headline("dB PSNR", value, "held-out images, encoded and decoded", sure(interval(psnr)))
 
 
-def memorization(evaluation: Evaluation) -> Told:
+def memorization(evaluation: Evaluation) -> Iterator[Said]:
     """Whether faces are copies, with the nearest pairs as a picture."""
     data, unseen, pairs = evaluation.data, evaluation.data["held_out"], evaluation.data["pairs"]
+    yield data["verdict"]
     rows = [
         (name, percent(row["share"]), percent_interval(row), row["num_samples"])
         for name, row in (("drawn faces", data), ("unseen real faces", unseen))
     ]
+    yield Table(("what", "flagged as a copy", "95 % interval", "images"), rows)
     caption = (
         "Drawn face, nearest training image, its mirror image: the pairs that look most like copies. Score: "
         "the distance over that to the ten next training images; 0 is a copy, near 1 a face of its own."
     )
-    blocks: list[Block] = [
-        data["verdict"],
-        Table(("what", "flagged as a copy", "95 % interval", "images"), rows),
-        *evaluation.picture("picture", caption, title="The nearest pairs", min_width_pixels=640),
-    ]
+    yield from evaluation.picture("picture", caption, title="The nearest pairs", min_width_pixels=640)
     if pairs:
         table = Table([readable(key) for key in pairs[0]], [tuple(pair.values()) for pair in pairs])
-        blocks.append(Fold("The same pairs as numbers", [table]))
-    honesty = {
-        "flagged below a score of": data["threshold"],
-        "set so that of unseen real faces": f"{percent(data['nominal_rate'])} are flagged",
-    }
-    headline = Headline(
+        yield Fold("The same pairs as numbers", [table])
+    rate = f"{percent(data['nominal_rate'])} are flagged"
+    yield evaluation.honesty(
+        {"flagged below a score of": data["threshold"], "set so that of unseen real faces": rate}
+    )
+    yield Sentence(f"Copies of training images: {data['verdict']}")
+    yield Headline(
         "look like copies",
         str(percent(data["share"])),
         "faces nearer to a training image than unseen people are",
-        f"95 % interval {percent_interval(data)}",
+        sure(percent_interval(data)),
         f"unseen real faces: {percent(unseen['share'])}",
-    )
-    return Told(
-        [*blocks, evaluation.honesty(honesty)],
-        [f"Copies of training images: {data['verdict']}"],
-        [headline],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +81,11 @@ def _fact(value: object) -> object:
 
 
 @dataclass(frozen=True)
-class Told:
-    """What is said of one evaluation: in full, in sentences of a summary, and as numbers on top of a page."""
+class Sentence:
+    """The evaluation's outcome, for the summary of a run."""
 
-    blocks: Sequence[Block]
-    sentences: Sequence[str] = ()
-    headlines: Sequence[Headline] = ()
+    text: str
+
+
+Said = Block | Sentence | Headline
+"""What is said of an evaluation: blocks in full, sentences of a summary, and numbers on top of a page."""

@@ -51,6 +51,11 @@ def interval(row: Mapping[str, Any] | None) -> str | None:
     return f"{cell(row['low'])} to {cell(row['high'])}"
 
 
+def sure(interval: str | None) -> str:
+    """How sure a number is."""
+    return f"95 % interval {interval}" if interval else "no interval at this number of faces"
+
+
 def duration(seconds: float) -> str:
     """ "40 seconds", "12 minutes", "3 h 20 min" or "2 days 4 h"."""
     if seconds < 90:
