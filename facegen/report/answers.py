@@ -105,11 +105,11 @@ def _by_attribute(data: dict[str, Any]) -> Iterator[Block]:
     caption = (
         "Kept away: of the faces asked not to have it, those without. Recall: of the faces asked to have it, "
         "those that have it. Precision: of the faces that have it, those asked to. Real: the same of the "
-        "real faces with those labels, which is the judge’s own error; held-out: of its own test. "
-        f"Greyed out: asked for fewer than {OFTEN_ASKED} times."
+        "real faces with those labels, which is the judge’s own error; held-out: of its own test."
     )
     columns = ("attribute", "asked for", "asked away", "kept away", *RATES)
-    yield Fold("The same as numbers", [Table(columns, rows, caption=caption, dimmed=few).filled()])
+    table = Table(columns, rows, "", caption, few, f"asked for fewer than {OFTEN_ASKED} times")
+    yield Fold("The same as numbers", [table.filled()])
 
 
 def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], str]:

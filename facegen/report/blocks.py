@@ -78,7 +78,7 @@ class Shares:
 class Table:
     """Rows of texts or numbers.
 
-    The row numbers in `dimmed` are greyed out: what nobody should lean on.
+    The row numbers in `dimmed` are greyed out, for the reason `too_few`: what nobody should lean on.
     """
 
     columns: Sequence[str]
@@ -86,6 +86,7 @@ class Table:
     title: str = ""
     caption: str = ""
     dimmed: Collection[int] = ()
+    too_few: str = ""
 
     @property
     def numeric(self) -> list[bool]:

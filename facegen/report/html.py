@@ -34,6 +34,7 @@ def templates(**options: Any) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         **options,
     )
     environment.filters |= {"kind": lambda block: type(block).__name__, "cell": cell}

@@ -115,7 +115,8 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     ]
     caption = "Not beaten: no other value is better in both scores of the plot."
     yield Table((setting, *map(score_name, names), "not beaten"), rows, caption=caption)
-    yield replace(evaluation, data=reports[0]).honesty()
+    drawn = {"drawn faces": None, "drawn faces for each value": reports[0]["num_samples"]}
+    yield replace(evaluation, data=reports[0]).honesty(drawn)
 
 
 def clip_score(evaluation: Evaluation) -> Iterator[Said]:

@@ -166,7 +166,7 @@ def attribute_scores(facts: RunFacts) -> list[Block]:
     rare = [i for i, (_, row) in enumerate(ordered) if (row.get("num_positive") or 0) < RARE_BELOW]
     caption = (
         "On held-out images. Balanced: the mean of found (of faces that have it) and left alone (of faces "
-        "that have it not). Commoner: what always the commoner answer would score. "
-        f"Greyed out: fewer than {RARE_BELOW} faces that have it."
+        "that have it not). Commoner: what always the commoner answer would score."
     )
-    return [Table(("attribute", "positives", "AUC", *shares), rows, caption=caption, dimmed=rare)]
+    too_few = f"fewer than {RARE_BELOW} faces that have it"
+    return [Table(("attribute", "positives", "AUC", *shares), rows, "", caption, rare, too_few)]

@@ -334,6 +334,9 @@ def test_the_model_card_has_front_matter_licence_scores_and_bias(tmp_path: Path)
     ):
         assert f"\n## {title}" in text
     assert "| Smiling: yes | 90 | 90 | 0.02 |" in text
+    assert "| Eyeglasses: yes (few) | 9 |" in text
+    assert text.startswith("---\nlicense: other\n")
+    assert "\n\n\n" not in text
 
 
 def test_an_unknown_licence_is_not_guessed(tmp_path: Path) -> None:
