@@ -103,7 +103,7 @@ def demo(out: Path, options: DemoOptions | None = None, progress: Progress | Non
     with clock.stage("scores", "counting what came true"):
         attributes, fid = _score(folders, options, progress)
     write_json(out / "timings.json", {"seconds": clock.seconds, "total": round(clock.elapsed_seconds, 1)})
-    report = write_demo_report(folders, attributes, fid, clock.seconds)
+    report = write_demo_report(folders, clock.seconds)
     progress.say(f"Done in {clock.elapsed_seconds / 60:.1f} minutes. Open {report} in a browser.")
     return DemoSummary(out, report, grid, clock.seconds, attributes.to_json(), fid.to_json())
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from facegen.formats.run import RunDirectory, describe_environment
-from facegen.report.charts import Interval, interval_chart, line_chart, read_series
-from facegen.report.html import Chart, Commands, Figure, Headline, Report, Section, Table, write_report
-
-if TYPE_CHECKING:
-    from facegen.demo.folders import DemoFolders
-    from facegen.evaluation.attributes import AttributeReport
-    from facegen.evaluation.distribution import DistributionReport
+from facegen.demo.folders import DemoFolders
+from facegen.formats.run import describe_environment
+from facegen.report.blocks import Block, Commands, Figure, Headline, Page, Section, Table, settings_section
+from facegen.report.evaluations import show_evaluations
+from facegen.report.facts import read_run
+from facegen.report.html import write_page
+from facegen.report.training import curves
 
 SUMMARY = (
     "This page was made on this machine, without any download. facegen rendered cartoon faces whose every "
@@ -24,157 +22,53 @@ LICENCE = (
     "The training pictures are drawn in the style Avataaars by Pablo Stanley (https://avataaars.com), "
     "free for personal and commercial use."
 )
+SETTINGS = ("denoiser", "diffusion", "optimizer", "training", "sampling")
 
 
-def write_demo_report(
-    folders: DemoFolders, attributes: AttributeReport, fid: DistributionReport, seconds: dict[str, float]
-) -> Path:
-    """Write `OUT/report.html` and return its path."""
-    recipe = RunDirectory(folders.run).recipe()
-    report = Report(
+def write_demo_report(folders: DemoFolders, seconds: Mapping[str, float]) -> Path:
+    """Write `OUT/report.html` from the generator's run and its newest evaluations, and return its path."""
+    facts = read_run(folders.run)
+    shown = show_evaluations(facts)
+    recipe = facts.recipe.model_dump(mode="json")
+    minutes = Headline("minutes", f"{sum(seconds.values()) / 60:.1f}", "from nothing to this page")
+    page = Page(
         title="Faces from words: the facegen demo",
-        summary=SUMMARY,
-        headlines=_headlines(attributes, fid, seconds),
+        summary=[SUMMARY],
+        headlines=[*(one for told in shown.told.values() for one in told.headlines), minutes],
         sections=[
-            Section("Asked for, and drawn", [_faces(folders), _switches(folders)]),
-            Section("Did it do what was asked?", _agreement(attributes)),
-            Section("How close to the real pictures?", _closeness(fid)),
-            Section("How it learned", _curves(folders, seconds)),
+            Section("Asked for, and drawn", _pictures(folders)),
+            *shown.sections,
+            Section(
+                "How it learned",
+                [*curves(facts), Table(("stage", "seconds"), list(seconds.items()), "Where the time went")],
+            ),
+            Section("What to try next", _next_steps(folders)),
+            *settings_section("Settings", {name: recipe[name] for name in SETTINGS}),
+            *settings_section("Environment", describe_environment()),
         ],
-        settings={
-            "generator": recipe.denoiser,
-            "diffusion": recipe.diffusion.model_dump(mode="json"),
-            "optimizer": recipe.optimizer.model_dump(mode="json"),
-            "training": recipe.training.model_dump(mode="json"),
-            "sampling": recipe.sampling.model_dump(mode="json"),
-        },
-        environment=describe_environment(),
-        next_steps=_next_steps(folders),
         footer=LICENCE,
     )
-    return write_report(report, folders.out / "report.html")
+    return write_page(page, folders.out / "report.html")
 
 
-def _headlines(
-    attributes: AttributeReport, fid: DistributionReport, seconds: dict[str, float]
-) -> list[Headline]:
-    floor = fid.main.floor
+def _pictures(folders: DemoFolders) -> list[Block]:
     return [
-        Headline(
-            "of everything asked for came true",
-            _percent(attributes.share_all),
-            "attributes asked to be there or not to be there, over random requests",
-            _interval(attributes.generated["all"]),
+        Figure(
+            folders.out / "faces.png",
+            "Each column was asked for with the words below it; every picture started from other noise. "
+            "Nothing was picked out.",
+            "Grid of generated cartoon faces, one column per prompt",
         ),
-        Headline(
-            "of what was asked to be there is there",
-            _percent(attributes.share_present),
-            "the harder half: hair, hats, glasses and beards that must appear",
-            _interval(attributes.generated["present"]),
+        Figure(
+            folders.out / "switches.png",
+            "One wish changed, the noise unchanged: what differs from the first column is what it does.",
+            "Rows of the same face with glasses, a smile, a beard and so on switched on",
+            title="One thing changed at a time",
         ),
-        Headline(
-            "right, on real pictures",
-            _percent(attributes.classifier_accuracy),
-            "how good the judge itself is: the classifier on pictures it never saw",
-        ),
-        Headline(
-            "Fréchet distance",
-            f"{fid.score:.3g}",
-            "to the real pictures, in that classifier's features; lower is better",
-            f"real against real: {floor:.3g}" if floor is not None else "",
-        ),
-        Headline("minutes", f"{sum(seconds.values()) / 60:.1f}", "from nothing to this page"),
     ]
 
 
-def _faces(folders: DemoFolders) -> Figure:
-    return Figure(
-        folders.out / "faces.png",
-        "Each column was asked for with the words below it; every picture started from other noise. "
-        "Nothing was picked out.",
-        alt="Grid of generated cartoon faces, one column per prompt",
-    )
-
-
-def _switches(folders: DemoFolders) -> Figure:
-    return Figure(
-        folders.out / "switches.png",
-        "One wish changed, the noise unchanged: what differs from the first column is what the wish does.",
-        title="One thing changed at a time",
-        alt="Rows of the same face with glasses, a smile, a beard and so on switched on",
-    )
-
-
-def _agreement(attributes: AttributeReport) -> list[Any]:
-    rows = []
-    for name, row in attributes.attributes.items():
-        yes, no = row["asked_yes"], row["asked_no"]
-        rows.append(
-            (
-                name.replace("_", " "),
-                yes["num_asked"],
-                _percent(yes["hit_rate"]),
-                _percent(no["hit_rate"]),
-                _percent(row["classifier_accuracy"]),
-                _percent(row["accuracy_on_reconstructions"]),
-            )
-        )
-    bars = [
-        Interval(
-            name.replace("_", " "), row["asked_yes"]["hit_rate"], reference=row["accuracy_on_reconstructions"]
-        )
-        for name, row in attributes.attributes.items()
-        if row["asked_yes"]["hit_rate"] is not None
-    ]
-    blocks: list[Any] = [
-        f"{attributes.num_samples:,} faces were drawn for the labels of pictures the generator never saw, "
-        "and the classifier was asked what it sees. Read each number beside the judge's own: what the "
-        "classifier gets wrong on real pictures, the generator cannot get right."
-    ]
-    if bars:
-        chart = interval_chart(
-            bars, reference_label="judge, after the autoencoder", alt="Hit rate per attribute"
-        )
-        blocks.append(Chart(chart, "How often an attribute asked for is there.", "By attribute"))
-    columns = ("attribute", "asked for", "is there", "kept away", "judge on real", "judge after autoencoder")
-    blocks.append(Table(columns, rows, caption="Shares of the times each was asked for, or asked away."))
-    return blocks
-
-
-def _closeness(fid: DistributionReport) -> list[Any]:
-    row = fid.main
-    rows: list[tuple[str, object, object]] = [("generated", row.value, fid.num_samples)]
-    if fid.floor and row.floor is not None:
-        rows.append((f"real, {fid.floor['method']}", row.floor, fid.floor["num_samples"]))
-    if fid.ceiling and row.ceiling is not None:
-        rows.append(("real, after the autoencoder", row.ceiling, fid.ceiling["num_samples"]))
-    return [
-        "The Fréchet distance compares means and covariances of features. Its size depends on the "
-        "network and on the number of pictures, so it is only worth something beside what real pictures "
-        "score.",
-        Table(("pictures", "Fréchet distance", "number"), rows, caption=f"Features: {fid.features}."),
-        *fid.remarks,
-    ]
-
-
-def _curves(folders: DemoFolders, seconds: dict[str, float]) -> list[Any]:
-    metrics = folders.run / "metrics.jsonl"
-    training = read_series(metrics, "train", "loss", "training")
-    held_out = read_series(metrics, "validation", "loss", "held-out")
-    floor = read_series(metrics, "validation", "trivial_loss", "trivial predictor")
-    dashed = type(floor)(floor.name, floor.x, floor.y, reference=True)
-    blocks: list[Any] = [
-        Chart(
-            line_chart([training, held_out, dashed], y_label="loss", alt="Training and held-out loss"),
-            "Squared error of the generator. The dashed line is what predicting without looking would score.",
-            "Loss",
-        ),
-        Table(("stage", "seconds"), list(seconds.items()), "Where the time went"),
-    ]
-    return blocks
-
-
-def _next_steps(folders: DemoFolders) -> list[Any]:
+def _next_steps(folders: DemoFolders) -> list[Block]:
     return [
         "Ask for something else, more faithfully, or train on your own faces:",
         Commands(
@@ -186,13 +80,3 @@ def _next_steps(folders: DemoFolders) -> list[Any]:
         ),
         "Train longer: all that --minutes adds goes to the generator.",
     ]
-
-
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def _interval(share: Mapping[str, Any] | None) -> str:
-    if share is None:
-        return ""
-    return f"95 % interval {100 * share['low']:.1f} to {100 * share['high']:.1f} %"

@@ -157,6 +157,14 @@ def locked_run(path: Path) -> Iterator[RunDirectory]:
             file.write_text("")
 
 
+def folders_of(run: Path, path: str) -> Iterator[Path]:
+    """`path` from here, and from the folders above the run, as commands are often given from there."""
+    yield Path(path)
+    if not os.path.isabs(path):
+        for base in run.resolve().parents[:2]:
+            yield base / path
+
+
 def describe_environment() -> dict[str, Any]:
     """Versions and hardware, for `environment.json`."""
     import torch

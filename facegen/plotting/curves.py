@@ -15,7 +15,7 @@ from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.run import RunDirectory
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
-from facegen.report.words import readable
+from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

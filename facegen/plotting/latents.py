@@ -20,7 +20,7 @@ from facegen.errors import DataError, MissingModelError, UsageError, did_you_mea
 from facegen.formats.dataset import MANIFEST_NAME
 from facegen.formats.images import to_uint8
 from facegen.formats.latents import INDEX_FILE, LatentStore
-from facegen.formats.run import RunDirectory
+from facegen.formats.run import RunDirectory, folders_of
 from facegen.models.fixed_rows import decoded
 from facegen.plotting.attributes import numeric_columns
 from facegen.plotting.options import LatentMapOptions
@@ -28,7 +28,6 @@ from facegen.plotting.projections import COMPONENTS_BEFORE, Method, check_method
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
 from facegen.protocols import Progress
-from facegen.report.facts import folders_of
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:

@@ -1,112 +1,115 @@
-"""Evaluations of obedience and fairness as parts of the page: attributes, control matrix, subgroups."""
+"""What is said of evaluations of obedience and fairness: attributes, control matrix, subgroups."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from facegen.report.charts import Interval, interval_chart
-from facegen.report.facts import Evaluation
-from facegen.report.html import Block, Chart, Fold, Table
-from facegen.report.scores import honesty
-from facegen.report.words import interval, number, percent, percent_interval, picture, readable
+from facegen.report.blocks import Block, Fold, Headline, Shares, Table
+from facegen.report.told import Evaluation, Said, Sentence
+from facegen.report.words import interval, percent, percent_interval, sure
+from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
 GRID_MIN_WIDTH = 720
 HEAT_MAP_MIN_WIDTH = 1500  # forty columns with readable numbers
 OFTEN_ASKED = 10
+REQUESTS = {
+    "all": "everything asked for",
+    "present": "asked to be there",
+    "absent": "asked to be away",
+    "whole_request": "whole requests: everything right in one face",
+}
+GROUP_COLUMNS = (
+    "group", "drawn", "real", "KID", "95 % interval", "Fréchet distance", "precision", "recall", "as asked",
+    "95 % interval", "real faces", "drawn, apart", "KID, apart", "95 % interval", "precision, apart",
+)  # fmt: skip
+RATES = {
+    "recall": "recall",
+    "precision": "precision",
+    "accuracy": "accuracy",
+    "recall, real faces": "recall_on_real",
+    "precision, real": "precision_on_real",
+    "accuracy, real": "accuracy_on_real",
+    "accuracy, after autoencoder": "accuracy_on_reconstructions",
+    "accuracy, held-out": "classifier_accuracy",
+}
 
 
-def attributes(evaluation: Evaluation) -> list[Block]:
+def attributes(evaluation: Evaluation) -> Iterator[Said]:
     """What came true of what was asked for, beside what the judge gets right of real faces."""
-    data, generated = evaluation.data, evaluation.data["generated"]
-    parts = (
-        ("all", "everything asked for"),
-        ("present", "asked to be there"),
-        ("absent", "asked to be away"),
-        ("whole_request", "whole requests: everything right in one face"),
-    )
-    beside = {
-        title: told
-        for title, told in (("real faces", data["real"]), ("after autoencoder", data["reconstructed"]))
-        if told is not None
-    }
+    data, generated, request = evaluation.data, evaluation.data["generated"], evaluation.data["request"]
+    beside = {"real faces": data["real"], "after autoencoder": data["reconstructed"]}
+    beside = {title: told for title, told in beside.items() if told is not None}
+    came_true = {key: row for key in REQUESTS if (row := generated.get(key)) is not None}
     rows = [
-        (name, *_share(generated.get(key)), *(_share(told.get(key))[0] for told in beside.values()))
-        for key, name in parts
-        if generated.get(key) is not None
+        (
+            REQUESTS[key],
+            percent(row["share"]),
+            percent_interval(row),
+            *(percent((told.get(key) or {}).get("share")) for told in beside.values()),
+        )
+        for key, row in came_true.items()
     ]
-    columns = ("came true", "drawn faces", "95 % interval", *beside)
-    request = "the labels of held-out people" if data["request"] is None else f"“{data['request']}”"
-    caption = f"Faces were drawn for {request}."
+    wanted = "the labels of held-out people" if request is None else f"“{request}”"
+    caption = f"Faces were drawn for {wanted}."
     if "real faces" in beside:
         caption += " Real faces: what the judge sees in the very people asked for."
-    return [
+    yield (
         "A classifier looks at every face and says what is there. What it gets wrong on real faces no "
-        "generator can get right, so read each number beside what it gets right of those.",
-        Table(columns, rows, caption=caption),
-        *_by_attribute(data),
-        *picture(
-            evaluation.kept("grid"),
-            "The first requests, in order: what was asked to be there, and what was missed or not wanted.",
-            alt="Grid of drawn faces, each with what was asked of it",
-            min_width=GRID_MIN_WIDTH,
-        ),
-        *_kept(data.get("kept")),
-        honesty(
-            evaluation,
-            {
-                "drawn faces": data["num_samples"],
-                "judge": data["classifier"],
-                "right on held-out real faces": percent(data["classifier_accuracy"]),
-                "fingerprint of the judge": str(data["classifier_fingerprint"])[:16],
-                "labels from": data["data"],
-            },
-        ),
-    ]
+        "generator can get right, so read each number beside what it gets right of those."
+    )
+    yield Table(("came true", "drawn faces", "95 % interval", *beside), rows, caption=caption)
+    if len(data["attributes"]) > 1:
+        yield from _by_attribute(data)
+    grid = "The first requests, in order: what was asked to be there, and what was missed or not wanted."
+    alt = "Grid of drawn faces, each with what was asked of it"
+    yield from evaluation.picture("grid", grid, alt, min_width_pixels=GRID_MIN_WIDTH)
+    if data.get("kept"):
+        yield _kept(data["kept"])
+    yield evaluation.honesty({"right on held-out real faces": percent(data["classifier_accuracy"])})
+    every = generated["all"]
+    asked = "what it was asked for" if request is None else f"faces asked for with “{request}”"
+    yield Sentence(f"Of {asked}, {percent(every['share'])} came true ({sure(percent_interval(every))}).")
+    names = {"all": "of everything asked for came true", "present": "of what must appear is there"}
+    for key, name in names.items() if request is None else [("all", f"came true of “{request}”")]:
+        if row := came_true.get(key):
+            real = (data["real"] or {}).get(key)
+            told = "" if real is None else f"real faces with those labels: {percent(real['share'])}"
+            meaning = f"as a classifier sees {data['num_samples']:,} faces"
+            yield Headline(name, str(percent(row["share"])), meaning, sure(percent_interval(row)), told)
 
 
-def _share(row: dict[str, Any] | None) -> tuple[str | None, str | None]:
-    return (None, None) if row is None else (percent(row["share"]), percent_interval(row))
-
-
-def _by_attribute(data: dict[str, Any]) -> list[Block]:
-    table = data["attributes"]
-    if len(table) < 2:
-        return []
-    ordered = sorted(table.items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
+def _by_attribute(data: dict[str, Any]) -> Iterator[Block]:
+    ordered = sorted(data["attributes"].items(), key=lambda item: -(item[1]["asked_yes"]["hit_rate"] or 0.0))
     found_in, beside = _found_by_the_judge(data)
     bars = [
-        Interval(readable(name), row["asked_yes"]["hit_rate"], reference=found_in.get(name))
+        (readable(name), row["asked_yes"]["hit_rate"], found_in.get(name))
         for name, row in ordered
         if row["asked_yes"]["hit_rate"] is not None
     ]
-    keys = ("recall", "precision", "accuracy", "recall_on_real", "precision_on_real", "accuracy_on_real")
+    if bars:
+        yield Shares(bars, "By attribute", "How often an attribute that was asked for is there.", beside)
     rows = [
         (
             readable(name),
             row["asked_yes"]["num_asked"],
             row["asked_no"]["num_asked"],
-            *(percent(row.get(key)) for key in keys),
-            percent(row["accuracy_on_reconstructions"]),
+            percent(row["asked_no"]["hit_rate"]),
+            *(percent(row.get(key)) for key in RATES.values()),
         )
         for name, row in ordered
     ]
     few = [i for i, (_, row) in enumerate(ordered) if row["asked_yes"]["num_asked"] < OFTEN_ASKED]
-    columns = (
-        "attribute", "asked for", "asked away", "recall", "precision", "accuracy", "recall, real faces",
-        "precision, real", "accuracy, real", "accuracy, after autoencoder",
-    )  # fmt: skip
     caption = (
-        "Recall: of the faces asked to have it, those that have it. Precision: of the faces that have it, "
-        "those asked to. Real: the same of the real faces with those labels, which is the judge’s own error. "
-        f"Greyed out: asked for fewer than {OFTEN_ASKED} times."
+        "Kept away: of the faces asked not to have it, those without. Recall: of the faces asked to have it, "
+        "those that have it. Precision: of the faces that have it, those asked to. Real: the same of the "
+        "real faces with those labels, which is the judge’s own error; held-out: of its own test."
     )
-    blocks: list[Block] = []
-    if bars:
-        told = "How often an attribute that was asked for is there."
-        svg = interval_chart(bars, reference_label=beside, alt=told)
-        blocks.append(Chart(svg, told, "By attribute"))
-    return [*blocks, Fold("The same as numbers", [Table(columns, rows, caption=caption, dimmed=few)])]
+    columns = ("attribute", "asked for", "asked away", "kept away", *RATES)
+    table = Table(columns, rows, "", caption, few, f"asked for fewer than {OFTEN_ASKED} times")
+    yield Fold("The same as numbers", [table.filled()])
 
 
 def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], str]:
@@ -123,72 +126,56 @@ def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], 
     return after, beside if after else ""
 
 
-def _kept(kept: dict[str, dict[str, Any]] | None) -> list[Block]:
+def _kept(kept: dict[str, dict[str, Any]]) -> Table:
     """Models of pictures: which attributes of the picture came back."""
-    if not kept:
-        return []
     rows = [
         (readable(name), percent(row["agreement"]), percent(row["chance"]), row["num_images"])
         for name, row in sorted(kept.items(), key=lambda item: -item[1]["margin"])
     ]
     columns = ("attribute of the picture", "kept", "by chance", "images")
-    return [Table(columns, rows, "What is kept of the picture it was asked with")]
+    return Table(columns, rows, "What is kept of the picture it was asked with")
 
 
-def control(evaluation: Evaluation) -> list[Block]:
+def control(evaluation: Evaluation) -> Iterator[Said]:
     """What one changed wish changes, as the heat map, as rows and as pairs of faces."""
-    data = evaluation.data
+    data, hit, leakage = evaluation.data, evaluation.data["hit"], evaluation.data["leakage"]
+    limit = percent(data["classifier_hit"]) or "unknown"
+    share, leaked = str(percent(hit["share"])), percent(leakage and leakage["share"])
+    beyond = f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them"
+    yield (
+        "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
+        f"change, and does anything else? Of wishes changed alone, {share} came true "
+        f"({sure(percent_interval(hit))}; faces redrawn at random: {percent(data['hit_chance'])}; the most "
+        f"this judge would grant: {limit}){beyond if leakage else ''}."
+    )
+    if ineffective := ", ".join(map(readable, data["no_effect_shown"])):
+        yield f"Asking has no effect shown beyond chance for: {ineffective}."
+    told, alt = (
+        "Rows: the wish that changed. Columns: what the judge saw change.",
+        "Control matrix as a heat map",
+    )
+    yield from evaluation.picture("heat_map", told, alt, min_width_pixels=HEAT_MAP_MIN_WIDTH)
     columns = ("wish changed", "hit", "95 % interval", "redrawn", "judge’s limit", "leakage", "leaks into")
+    rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
     caption = (
         "Redrawn: hits of a generator that draws another face each time. Judge’s limit: what the "
         "classifier’s own errors would leave of a perfect generator’s hits. Leakage: of all other answers, "
         "how many changed."
     )
-    rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
-    ineffective = ", ".join(map(readable, data["no_effect_shown"]))
-    return [
-        "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
-        f"change, and does anything else? {control_verdict(data)}",
-        *([f"Asking has no effect shown beyond chance for: {ineffective}."] if ineffective else []),
-        *picture(
-            evaluation.kept("heat_map"),
-            "Rows: the wish that changed. Columns: what the judge saw change.",
-            alt="Control matrix as a heat map",
-            min_width=HEAT_MAP_MIN_WIDTH,
-        ),
-        Table(columns, rows, caption=caption),
-        *picture(
-            evaluation.kept("grid"),
-            "Pairs, without and with the wish.",
-            alt="Pairs",
-            min_width=GRID_MIN_WIDTH,
-        ),
-        *data["remarks"],
-        honesty(
-            evaluation,
-            {
-                "pairs for each wish": data["num_samples"],
-                "the rest of each request": data["base"],
-                "judge": data["classifier"],
-                "fingerprint of the judge": data["classifier_fingerprint"][:16],
-                "labels from": data["data"],
-            },
-        ),
-    ]
-
-
-def control_verdict(data: dict[str, Any]) -> str:
-    """Hits and leakage of the whole matrix in a sentence, beside what redrawing and the judge would give."""
-    hit, leakage = data["hit"], data["leakage"]
-    told = (
-        f"Of wishes changed alone, {percent(hit['share'])} came true (95 % interval {percent_interval(hit)}"
+    yield Table(columns, rows, caption=caption)
+    pairs = "Pairs, without and with the wish."
+    yield from evaluation.picture("grid", pairs, "Pairs", min_width_pixels=GRID_MIN_WIDTH)
+    yield from data["remarks"]
+    yield evaluation.honesty({"drawn faces": None, "pairs for each wish": data["num_samples"]})
+    too = f", and {leaked} of the rest changed, too." if leakage else "."
+    yield Sentence(f"One wish changed alone came true in {share}{too}")
+    yield Headline(
+        "of changed wishes come true",
+        share,
+        "one wish changed, the noise unchanged",
+        sure(percent_interval(hit)),
+        f"the most the judge would grant: {limit}",
     )
-    told += f"; faces redrawn at random: {percent(data['hit_chance'])}"
-    told += f"; the most this judge would grant: {percent(data['classifier_hit']) or 'unknown'})"
-    if leakage is not None:
-        share = f"{percent(leakage['share'])} ({percent_interval(leakage)})"
-        told += f", and of everything else {share} changed with them"
-    return f"{told}."
 
 
 def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | None, ...]:
@@ -205,89 +192,63 @@ def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | Non
     )
 
 
-def subgroups(evaluation: Evaluation) -> list[Block]:
+def subgroups(evaluation: Evaluation) -> Iterator[Said]:
     """Every group's scores; small groups last and greyed out."""
     data = evaluation.data
     everyone, *groups = data["rows"]
+    worse = ", ".join(map(readable, data["worse_off"]))
+    verdict = (
+        f"Beyond doubt worse off than all others: {worse}."
+        if worse
+        else "No group is beyond doubt worse off than all others at this number of faces."
+    )
+    yield verdict
+    yield Sentence(verdict)
+    told = f"of {len(groups)}, beyond doubt worse off than all others"
+    yield Headline("groups worse off", str(len(data["worse_off"])), told)
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
-    shown = list(_SUBGROUP_COLUMNS)
-    if any(row.get("apart") for row in ordered):
-        shown += _APART
-    shown = [column for column in shown if any(column[1](row) is not None for row in ordered)]
-    rows = [tuple(value(row) for _, value in shown) for row in ordered]
-    columns = tuple(title for title, _ in shown)
-    large = sum(not row["small"] for row in ordered)
-    small = rows[large:]
+    parted = any(row.get("apart") for row in ordered)
     caption = (
         "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
         "asked for that came true, beside what the judge gets right of real faces where that is known."
     )
-    if any(row.get("apart") for row in ordered):
+    if parted:
         caption += (
             " Apart: the same group without the images of those that are worse off by themselves, as groups "
             "share images."
         )
-    return [
-        subgroup_verdict(data),
-        Table(columns, rows[:large], caption=caption),
-        *([_too_small(columns, small, data["small_below"])] if small else []),
-        *data["remarks"],
-        honesty(
-            evaluation,
-            {
-                "drawn faces": data["num_samples"],
-                "features": data["features_fingerprint"],
-                "judge": f"{data['classifier']} ({data['classifier_fingerprint'][:16]})",
-                "reference": f"{data['reference']}, split {data['split']}",
-                "fingerprint of the reference": data["reference_fingerprint"][:16],
-            },
-        ),
-    ]
+    rows = [_group_row(row, (row.get("apart") or row) if parted else {}) for row in ordered]
+    table = Table(GROUP_COLUMNS, rows, caption=caption).filled()
+    num_large = sum(not row["small"] for row in ordered)
+    large, small = table.rows[:num_large], table.rows[num_large:]
+    yield replace(table, rows=large)
+    if small:
+        few = f"Too small to tell: {len(small)} with fewer than {data['small_below']} images on one side"
+        yield Fold(few, [replace(table, rows=small, caption="", dimmed=range(len(small)))])
+    yield from data["remarks"]
+    yield evaluation.honesty()
 
 
-def subgroup_verdict(data: dict[str, Any]) -> str:
-    """Who is worse off, in a sentence."""
-    worse = [readable(name) for name in data["worse_off"]]
-    if not worse:
-        return "No group is beyond doubt worse off than all others at this number of faces."
-    return f"Beyond doubt worse off than all others: {', '.join(worse)}."
+def _group_row(row: dict[str, Any], apart: dict[str, Any]) -> tuple[object, ...]:
+    """A group's scores, and those of `apart`, the same group without images of groups worse off."""
 
+    def value(cell: dict[str, Any] | None) -> float | None:
+        return None if cell is None else cell["value"]
 
-def _too_small(columns: tuple[str, ...], rows: list[tuple[Any, ...]], small_below: int) -> Fold:
-    told = f"Too small to tell: {len(rows)} with fewer than {small_below} images on one side"
-    return Fold(told, [Table(columns, rows, dimmed=range(len(rows)))])
-
-
-def group_name(row: dict[str, Any]) -> str:
-    """ "Male: no", or "everyone"."""
-    return readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"])
-
-
-def _value(cell: dict[str, Any] | None, words: Any) -> str | None:
-    return None if cell is None else words(cell["value"])
-
-
-def _apart(row: dict[str, Any]) -> dict[str, Any]:
-    """The row itself where it shares no images with a group that is worse off."""
-    return row.get("apart") or row
-
-
-_SUBGROUP_COLUMNS: tuple[tuple[str, Any], ...] = (
-    ("group", lambda row: group_name(row)),
-    ("drawn", lambda row: row["num_samples"]),
-    ("real", lambda row: row["num_reference"]),
-    ("KID", lambda row: _value(row["kid"], number)),
-    ("95 % interval", lambda row: interval(row["kid"])),
-    ("Fréchet distance", lambda row: _value(row.get("frechet"), number)),
-    ("precision", lambda row: _value(row["precision"], percent)),
-    ("recall", lambda row: _value(row["recall"], percent)),
-    ("as asked", lambda row: _value(row["accuracy"], percent)),
-    ("95 % interval", lambda row: percent_interval(row["accuracy"])),
-    ("real faces", lambda row: _value(row["real_accuracy"], percent)),
-)
-_APART: tuple[tuple[str, Any], ...] = (
-    ("drawn, apart", lambda row: _apart(row)["num_samples"]),
-    ("KID, apart", lambda row: _value(_apart(row)["kid"], number)),
-    ("95 % interval", lambda row: interval(_apart(row)["kid"])),
-    ("precision, apart", lambda row: _value(_apart(row)["precision"], percent)),
-)
+    return (
+        readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"]),
+        row["num_samples"],
+        row["num_reference"],
+        value(row["kid"]),
+        interval(row["kid"]),
+        value(row.get("frechet")),
+        percent(value(row["precision"])),
+        percent(value(row["recall"])),
+        percent(value(row["accuracy"])),
+        percent_interval(row["accuracy"]),
+        percent(value(row["real_accuracy"])),
+        apart.get("num_samples"),
+        value(apart.get("kid")),
+        interval(apart.get("kid")),
+        percent(value(apart.get("precision"))),
+    )

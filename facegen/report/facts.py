@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,38 +17,15 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import read_json
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.reports import REPORT_FORMAT_VERSION
-from facegen.formats.run import RunDirectory
+from facegen.formats.run import RunDirectory, folders_of
+from facegen.report.blocks import Series
+from facegen.report.told import Evaluation
 
 EVALUATIONS = "evaluations"
 AUTOENCODER_TASKS = ("autoencoding", "adversarial_autoencoding")
 CLASSIFIER_TASKS = ("attribute_classification",)
 
 RunKind = Literal["generator", "autoencoder", "classifier"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One report of `RUN/evaluations`, as its JSON says."""
-
-    path: Path
-    metric: str
-    data: dict[str, Any]
-
-    @property
-    def step(self) -> int | None:
-        """Step of the checkpoint that was judged."""
-        settings = self.data.get("settings")
-        step = settings.get("checkpoint_step") if isinstance(settings, dict) else None
-        return step if isinstance(step, int) else None
-
-    def kept(self, key: str) -> Path | None:
-        """The picture that the report calls `key`: beside it, wherever the run has been moved to, else where
-        it was written; it may be gone."""
-        name = self.data.get(key)
-        if not isinstance(name, str):
-            return None
-        beside = self.path.with_name(Path(name).name)
-        return beside if beside.is_file() else Path(name)
 
 
 @dataclass(frozen=True)
@@ -72,7 +49,6 @@ class RunFacts:
     environment: dict[str, Any]
     records: list[dict[str, Any]]
     checkpoint: CheckpointInfo | None
-    latest_step: int | None
     num_parameters: int | None
     evaluations: tuple[Evaluation, ...]  # newest first
     unreadable: dict[str, str]  # file name -> why
@@ -100,6 +76,12 @@ class RunFacts:
         rows = {row["step"]: row for row in self.records if row.get("group") == group and "step" in row}
         return [rows[step] for step in sorted(rows)]
 
+    def series(self, group: str, key: str, name: str, *, dashed: bool = False) -> Series:
+        """What was logged as `key`, over the steps; empty if it never was."""
+        points = [(row["step"], row.get(key)) for row in self.logged(group)]
+        kept = [(x, y) for x, y in points if isinstance(y, int | float) and math.isfinite(y)]
+        return Series(name, [x for x, _ in kept], [y for _, y in kept], dashed)
+
     @property
     def validation(self) -> dict[str, Any]:
         """The newest validation; empty if there was none."""
@@ -116,9 +98,6 @@ class RunFacts:
                 return None
             seconds, before = seconds + max(0, seen - before) / speed, seen
         return seconds or None
-
-    def newest(self, metric: str) -> Evaluation | None:
-        return next((one for one in self.evaluations if one.metric == metric), None)
 
 
 def read_run(run: Path) -> RunFacts:
@@ -141,7 +120,6 @@ def read_run(run: Path) -> RunFacts:
         environment=_json_or_empty(run / "environment.json"),
         records=[record for record in folder.metrics() if isinstance(record, dict)],
         checkpoint=checkpoint,
-        latest_step=int(found[-1].name.rpartition("-")[2]) if found else None,
         num_parameters=None if best is None else _count_parameters(best.folder / "model.safetensors"),
         evaluations=tuple(evaluations),
         unreadable=unreadable,
@@ -179,13 +157,7 @@ def _count_parameters(path: Path) -> int | None:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
-    total = 0
-    for shape in shapes:
-        count = 1
-        for side in shape:
-            count *= side
-        total += count
-    return total
+    return sum(map(math.prod, shapes))
 
 
 def _data_facts(
@@ -232,11 +204,3 @@ def _judged_against(run: Path, evaluations: list[Evaluation]) -> Iterator[tuple[
         for path in folders_of(run, name):
             if (path / MANIFEST_NAME).is_file():
                 yield name, path
-
-
-def folders_of(run: Path, path: str) -> Iterator[Path]:
-    """`path` from here, and from the folders above the run, as commands are often given from there."""
-    yield Path(path)
-    if not os.path.isabs(path):
-        for base in run.resolve().parents[:2]:
-            yield base / path

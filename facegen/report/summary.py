@@ -1,16 +1,14 @@
-"""The page's first screen: what the run is, in plain words, and its main numbers."""
+"""A run in plain words, for the page and the model card: what it is, its main numbers, what to do with it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from facegen.report.answers import subgroup_verdict
-from facegen.report.evaluations import DISTRIBUTION, Missing, Shown
+from facegen.report.blocks import Block, Commands, Headline
+from facegen.report.evaluations import KINDS, Shown
 from facegen.report.facts import RunFacts
-from facegen.report.html import Headline
-from facegen.report.scores import SCORE_NAMES
-from facegen.report.words import duration, interval, number, percent, percent_interval, readable
+from facegen.report.words import cell, duration, percent, quoted
+from facegen.vocabulary.words import readable
 
 NAMES = {"generator": "A generator", "autoencoder": "An autoencoder", "classifier": "A classifier"}
 CONDITIONS = {
@@ -20,19 +18,31 @@ CONDITIONS = {
     "image_features": "what a frozen image encoder makes of a picture",
     "semantic_encoder": "a vector read from a picture",
 }
+ASKED_WITH = {
+    "attributes": ' --prompt "a smiling woman"',
+    "text": ' --prompt "a smiling woman with blond hair"',
+    "image_features": " --like PHOTO",
+    "semantic_encoder": " --like PHOTO",
+}
 
 
-def summary(facts: RunFacts, shown: Shown, missing: list[Missing]) -> str:
+def summary(facts: RunFacts, shown: Shown) -> list[str]:
     """Paragraphs: what was trained on what and for how long, whether it learned, what it scores, what is
     not known."""
+    unknown = "; ".join(KINDS[kind].unknown for kind in shown.missing)
     parts = [
         what_it_is(facts),
         _how_long(facts),
         is_it_better(facts),
         " ".join(score_sentences(shown)),
-        _open(missing),
+        f"Not known yet: {unknown}." if unknown else "",
     ]
-    return "\n\n".join(part for part in parts if part)
+    return [part for part in parts if part]
+
+
+def score_sentences(shown: Shown) -> list[str]:
+    """A sentence for each evaluation, with how sure it is."""
+    return [sentence for told in shown.told.values() for sentence in told.sentences]
 
 
 def what_it_is(facts: RunFacts) -> str:
@@ -70,7 +80,7 @@ def _how_long(facts: RunFacts) -> str:
         text += f" and saw {seen:,} images"
         count = (facts.data.counts or {}).get(facts.recipe.data.train_split)
         if count:
-            text += f", each about {number(round(seen / count, 1))} times"
+            text += f", each about {cell(round(seen / count, 1))} times"
     if (seconds := facts.training_seconds) is not None:
         text += f", in about {duration(seconds)}{_machine(facts)}"
     return text + "."
@@ -99,138 +109,44 @@ def is_it_better(facts: RunFacts) -> str:
     return start + verdict
 
 
-def score_sentences(shown: Shown) -> Iterator[str]:
-    """A sentence for each evaluation, with how sure it is."""
-    found = shown.newest
-    if DISTRIBUTION in found:
-        yield from _closeness(found[DISTRIBUTION].data)
-    if "attributes" in found:
-        data = found["attributes"].data
-        row = data["generated"]["all"]
-        asked = (
-            "what it was asked for"
-            if data["request"] is None
-            else f"faces asked for with “{data['request']}”"
-        )
-        yield f"Of {asked}, {percent(row['share'])} came true (95 % interval {percent_interval(row)})."
-    if "control" in found:
-        data = found["control"].data
-        told = f"One wish changed alone came true in {percent(data['hit']['share'])}"
-        leakage = data["leakage"]
-        yield told + (
-            "." if leakage is None else f", and {percent(leakage['share'])} of the rest changed, too."
-        )
-    if "memorization" in found:
-        data = found["memorization"].data
-        yield f"Copies of training images: {data['verdict']}"
-    if "subgroups" in found:
-        yield subgroup_verdict(found["subgroups"].data)
-    if "reconstruction" in found:
-        data = found["reconstruction"].data
-        psnr = data["psnr"]
-        yield f"Held-out images come back with {psnr['mean']:.1f} dB PSNR ({interval(psnr)})."
-
-
-def _closeness(data: dict[str, Any]) -> Iterator[str]:
-    name, row = next(iter(data["scores"].items()))
-    text = f"{SCORE_NAMES.get(name, readable(name))} in {data['features']} features: {_best_value(row)}"
-    text += f" (95 % interval {interval(row)})" if interval(row) else " (no interval at this number of faces)"
-    if row["floor"] is not None:
-        text += f", where real faces score {number(row['floor'])}"
-    yield text + "."
-
-
-def _best_value(row: dict[str, Any]) -> str | None:
-    return number(row["value"] if row["estimate"] is None else row["estimate"])
-
-
-def _open(missing: list[Missing]) -> str:
-    if not missing:
-        return ""
-    return f"Not known yet: {'; '.join(one.unknown for one in missing)}."
-
-
 def headlines(facts: RunFacts, shown: Shown) -> list[Headline]:
-    """The numbers to look at first."""
-    found = [*_learned(facts)]
-    newest = shown.newest
-    if DISTRIBUTION in newest:
-        found += _closeness_headline(newest[DISTRIBUTION].data)
-    if "attributes" in newest:
-        found += _attribute_headlines(newest["attributes"].data)
-    if "control" in newest:
-        data = newest["control"].data
-        row, told = data["hit"], "one wish changed, the noise unchanged"
-        limit = f"the most the judge would grant: {percent(data['classifier_hit']) or 'unknown'}"
-        found.append(
-            Headline("of changed wishes come true", str(percent(row["share"])), told, _sure(row), limit)
-        )
-    if "memorization" in newest:
-        data = newest["memorization"].data
-        unseen = f"unseen real faces: {percent(data['held_out']['share'])}"
-        told = "faces nearer to a training image than unseen people are"
-        found.append(Headline("look like copies", str(percent(data["share"])), told, _sure(data), unseen))
-    if "subgroups" in newest:
-        data = newest["subgroups"].data
-        told = f"of {len(data['rows']) - 1}, beyond doubt worse off than all others"
-        found.append(Headline("groups worse off", str(len(data["worse_off"])), told))
-    if "reconstruction" in newest:
-        row = newest["reconstruction"].data["psnr"]
-        sure = f"95 % interval {interval(row)}"
-        found.append(Headline("dB PSNR", f"{row['mean']:.1f}", "held-out images, encoded and decoded", sure))
-    return found
-
-
-def _sure(row: dict[str, Any]) -> str:
-    return f"95 % interval {percent_interval(row)}"
+    """The numbers to look at first: what was learned, then what the evaluations say."""
+    return [*_learned(facts), *(one for told in shown.told.values() for one in told.headlines)]
 
 
 def _learned(facts: RunFacts) -> Iterator[Headline]:
-    row = facts.validation
+    row, encoded = facts.validation, "held-out images, encoded and decoded"
     loss, trivial, psnr = row.get("loss"), row.get("trivial_loss"), row.get("psnr")
     if isinstance(loss, float) and isinstance(trivial, float) and trivial > 0:
-        value = f"{100 * (1 - loss / trivial):.0f} %"
-        told = f"loss {number(loss)} on held-out images, guessing scores {number(trivial)}"
-        yield Headline("less error than guessing", value, told)
+        told = f"loss {cell(loss)} on held-out images, guessing scores {cell(trivial)}"
+        yield Headline("less error than guessing", f"{100 * (1 - loss / trivial):.0f} %", told)
     if isinstance(psnr, float):
         floor = row.get("mean_image_psnr")
         told = "" if floor is None else f"the mean image: {floor:.1f}"
-        yield Headline(
-            "dB PSNR in training’s check", f"{psnr:.1f}", "held-out images, encoded and decoded", "", told
-        )
-    names = {"balanced_accuracy": "balanced accuracy", "auc": "AUC"}
-    for key, name in names.items():
-        if isinstance(value := row.get(key), float):
-            yield Headline(
-                name, str(percent(value)) if key != "auc" else f"{value:.3f}", "mean, on held-out images"
-            )
+        yield Headline("dB PSNR in training’s check", f"{psnr:.1f}", encoded, target=told)
+    if isinstance(share := row.get("balanced_accuracy"), float):
+        yield Headline("balanced accuracy", str(percent(share)), "mean, on held-out images")
+    if isinstance(auc := row.get("auc"), float):
+        yield Headline("AUC", f"{auc:.3f}", "mean, on held-out images")
 
 
-def _closeness_headline(data: dict[str, Any]) -> list[Headline]:
-    found = []
-    for name in ("fid", "kid", "recall"):
-        if (row := data["scores"].get(name)) is None:
-            continue
-        beside = [
-            f"{title} {number(row[key])}"
-            for key, title in (("floor", "real faces"), ("ceiling", "after the autoencoder"))
-            if row[key] is not None
-        ]
-        told = f"{row['better']} is better; {data['num_samples']:,} faces, {data['features']} features"
-        sure = f"95 % interval {interval(row)}" if interval(row) else "no interval at this number of faces"
-        found.append(Headline(SCORE_NAMES[name], str(_best_value(row)), told, sure, "; ".join(beside)))
-    return found[:2]
+def use(facts: RunFacts) -> list[Block]:
+    """What to do with the run, as command lines."""
+    run = quoted(facts.run)
+    if facts.checkpoint is None:
+        told, lines = "There is no checkpoint yet. To go on training:", [f"train --resume --run {run}"]
+    elif facts.kind == "classifier":
+        told = "Let it judge a generator, or label other faces:"
+        lines = [f"eval attributes GENERATOR --classifier {run}", f"label DATASET --classifier {run}"]
+    elif facts.kind == "autoencoder":
+        dataset = quoted(facts.data.dataset) if facts.data.dataset else "DATASET"
+        told = "Encode faces with it, to train a generator on the latents:"
+        lines = [f"encode {dataset} --autoencoder {run} --out latents"]
+    else:
+        told, lines = "Draw faces:", [f"sample {run}{ASKED_WITH.get(str(facts.conditioner), '')} --count 16"]
+    return [told, Commands([f"facegen {line}" for line in lines])]
 
 
-def _attribute_headlines(data: dict[str, Any]) -> list[Headline]:
-    found = []
-    names = (("all", "of everything asked for came true"), ("present", "of what must appear is there"))
-    if data["request"] is not None:
-        names = (("all", f"came true of “{data['request']}”"),)
-    for key, name in names:
-        row, real = data["generated"].get(key), (data["real"] or {}).get(key)
-        if row is not None:
-            beside = "" if real is None else f"real faces with those labels: {percent(real['share'])}"
-            told = f"as a classifier sees {data['num_samples']:,} faces"
-            found.append(Headline(name, str(percent(row["share"])), told, _sure(row), beside))
-    return found
+def train_again(facts: RunFacts) -> Commands:
+    """The command line that trains the same in another folder."""
+    return Commands([f"facegen train --config {quoted(facts.run / 'recipe.yaml')} --run ANOTHER"])

@@ -1,20 +1,35 @@
-"""Numbers, shares and times in words, and pictures made small enough to embed."""
+"""Numbers, shares and times in words, the same in every table."""
 
 from __future__ import annotations
 
-import io
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from PIL import Image
 
-from facegen.report.html import Block, Figure
+def cell(value: object) -> str:
+    """What a table shows: floats with four significant digits, thousands separated, a dash for None."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.4g}"
+        case Mapping():
+            return ", ".join(f"{key}: {cell(item)}" for key, item in value.items())
+        case list() | tuple():
+            return ", ".join(map(cell, value))
+    return str(value)
 
-MAX_PICTURE_BYTES = 600_000  # a larger one is embedded as JPEG
-MAX_PICTURE_SIDE = 1600
-JPEG_QUALITY = 88
+
+def is_number(value: object) -> bool:
+    """Whether `value` is a number, or words that begin with one."""
+    if isinstance(value, str):
+        return bool(value) and (value[0].isdigit() or value[0] in "-+–")
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def percent(share: float | None) -> str | None:
@@ -29,18 +44,16 @@ def percent_interval(row: Mapping[str, Any] | None) -> str | None:
     return f"{100 * row['low']:.1f}–{100 * row['high']:.1f} %"
 
 
-def number(value: float | int | None) -> str | None:
-    """Four significant digits, thousands separated."""
-    if value is None:
-        return None
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
 def interval(row: Mapping[str, Any] | None) -> str | None:
     """The "low" and "high" of a score as "1.2 to 1.4"."""
     if row is None or row.get("low") is None or row.get("high") is None:
         return None
-    return f"{number(row['low'])} to {number(row['high'])}"
+    return f"{cell(row['low'])} to {cell(row['high'])}"
+
+
+def sure(interval: str | None) -> str:
+    """How sure a number is."""
+    return f"95 % interval {interval}" if interval else "no interval at this number of faces"
 
 
 def duration(seconds: float) -> str:
@@ -56,46 +69,6 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} days {hours % 24} h"
 
 
-def readable(name: str) -> str:
-    """A label or a setting's name without underscores."""
-    return name.replace("_", " ")
-
-
 def quoted(path: object) -> str:
     """A path as a shell takes it."""
     return shlex.quote(str(path))
-
-
-def picture(
-    path: Path | None,
-    caption: str,
-    *,
-    alt: str,
-    title: str = "",
-    min_width: int = 0,
-    width: int | None = None,
-) -> list[Block]:
-    """The picture at `path` as a figure, small enough to embed; nothing if there is none, and a sentence
-    instead of a picture that is lost or damaged. `width` enlarges a small one, in pixels of the page."""
-    if path is None:
-        return []
-    try:
-        data, own_width = _embeddable(path)
-    except OSError as error:
-        return [f"The picture '{path.name}' cannot be shown: {error.strerror or error}."]
-    least = min(min_width, own_width) or None
-    return [Figure(data, caption, title, alt, None if width is None else max(width, own_width), least)]
-
-
-def _embeddable(path: Path) -> tuple[bytes, int]:
-    """The file's bytes, or a JPEG where that is smaller than a large file, and its width."""
-    data = path.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        image.load()
-        width = image.width
-        if len(data) > MAX_PICTURE_BYTES:
-            image.thumbnail((MAX_PICTURE_SIDE, 4 * MAX_PICTURE_SIDE))
-            buffer = io.BytesIO()
-            image.convert("RGB").save(buffer, format="JPEG", quality=JPEG_QUALITY)
-            data = min(data, buffer.getvalue(), key=len)
-    return data, width

@@ -149,3 +149,8 @@ def attribute_words(name: str) -> LabelWords:
 def spoken(value: str) -> str:
     """A class name as it is said: "Middle_Aged" -> "middle-aged", "Asian" stays."""
     return value.lower().replace("_", "-") if "_" in value else value
+
+
+def readable(name: str) -> str:
+    """A label or a setting's name without underscores."""
+    return name.replace("_", " ")

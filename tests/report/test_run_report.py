@@ -20,6 +20,8 @@ from facegen.cli.app import app
 from facegen.errors import UsageError
 from facegen.formats.files import sha256_of, write_json
 from facegen.formats.latents import LatentIndex, StoredFile
+from facegen.report.blocks import Series
+from facegen.report.facts import read_run
 from facegen.report.model_card import MARK
 from facegen.report.report import report
 from facegen.types import LatentScaling
@@ -145,6 +147,22 @@ def test_a_run_without_evaluations_says_which_commands_to_run(tmp_path: Path) ->
         assert any(line.startswith(f"facegen {command} '{run}'") for line in summary.missing)
     assert f"--reference {tmp_path / 'data'}" in page.text
     assert "Not known yet: how close its faces are to real ones;" in page.text
+
+
+def test_series_come_from_one_group_and_the_last_word_on_a_step_counts(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", data=tmp_path / "data")
+    rows = [
+        {"step": 1, "group": "train", "loss": 3.0},
+        {"step": 2, "group": "train", "loss": 2.0},
+        {"step": 2, "group": "validation", "loss": 9.0},
+        {"step": 2, "group": "train", "loss": 1.0},
+        {"step": 3, "group": "train", "loss": float("nan")},
+    ]
+    log = run / "metrics.jsonl"
+    log.write_text("\n".join(json.dumps(row) for row in rows) + '\n{"step": 3, "gro')
+    facts = read_run(run)
+    assert facts.series("train", "loss", "training") == Series("training", [1, 2], [3.0, 1.0])
+    assert facts.series("train", "absent", "absent").x == []
 
 
 def test_answered_questions_are_not_asked_again(tmp_path: Path) -> None:
@@ -315,7 +333,10 @@ def test_the_model_card_has_front_matter_licence_scores_and_bias(tmp_path: Path)
         "Training",
     ):
         assert f"\n## {title}" in text
-    assert "| Smiling: yes | 90 | 0.02 |" in text
+    assert "| Smiling: yes | 90 | 90 | 0.02 |" in text
+    assert "| Eyeglasses: yes (few) | 9 |" in text
+    assert text.startswith("---\nlicense: other\n")
+    assert "\n\n\n" not in text
 
 
 def test_an_unknown_licence_is_not_guessed(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""One evaluation, as its JSON says, and what is said of it in every report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen.report.blocks import Block, Facts, Figure, Headline
+
+FACTS = {  # of an evaluation's JSON, by what a reader calls them
+    "num_samples": "drawn faces",
+    "num_reference": "real faces they are compared with",
+    "num_train": "training images",
+    "features": "features",
+    "num_features": "numbers of features",
+    "features_fingerprint": "network, layer, resize",
+    "distance_fingerprint": "distance",
+    "clip": "CLIP",
+    "clip_fingerprint": "its fingerprint",
+    "base": "the rest of each request",
+    "classifier": "judge",
+    "classifier_fingerprint": "fingerprint of the judge",
+    "data": "labels from",
+    "train": "training data",
+    "train_fingerprint": "fingerprint of the training data",
+    "dataset": "data",
+    "dataset_fingerprint": "fingerprint of the data",
+    "reference": "reference",
+    "reference_fingerprint": "fingerprint of the reference",
+    "split": "split",
+    "image_size": "pixels a side",
+    "latent_shape": "latents",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One report of `RUN/evaluations`, as its JSON says."""
+
+    path: Path
+    metric: str
+    data: dict[str, Any]
+
+    @property
+    def step(self) -> int | None:
+        """Step of the checkpoint that was judged."""
+        settings = self.data.get("settings")
+        step = settings.get("checkpoint_step") if isinstance(settings, dict) else None
+        return step if isinstance(step, int) else None
+
+    def picture(self, key: str, caption: str, alt: str = "", **look: Any) -> list[Block]:
+        """The picture that the report calls `key`: beside it, wherever the run has been moved to, else where
+        it was written; nothing where the report has none."""
+        name = self.data.get(key)
+        if not isinstance(name, str):
+            return []
+        beside = self.path.with_name(Path(name).name)
+        return [Figure(beside if beside.is_file() else Path(name), caption, alt or caption, **look)]
+
+    def honesty(self, values: Mapping[str, object] = {}) -> Facts:
+        """The card under a score: what was judged by what, `values`, and how the faces were drawn."""
+        known = {name: _fact(self.data[key]) for key, name in FACTS.items() if key in self.data}
+        settings = self.data.get("settings") or {}
+        sampler, steps = settings.get("sampler"), settings.get("steps")
+        drawn = {
+            "checkpoint": None if self.step is None else f"step {self.step:,}",
+            "sampler": f"{sampler.get('kind')}, {steps} steps" if isinstance(sampler, dict) else None,
+            "guidance": settings.get("guidance_scale"),
+            "seed": settings.get("seed"),
+            "report": self.path.name,
+        }
+        return Facts({**known, **values, **drawn})
+
+
+def _fact(value: object) -> object:
+    """Of a hash its beginning; what a table shows of anything else."""
+    return value[:16] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """The evaluation's outcome, for the summary of a run."""
+
+    text: str
+
+
+Said = Block | Sentence | Headline
+"""What is said of an evaluation: blocks in full, sentences of a summary, and numbers on top of a page."""
