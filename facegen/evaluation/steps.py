@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.options import AttributeOptions, ControlOptions, MetricOptions
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import pil_to_png
 from facegen.formats.reports import Report
@@ -26,9 +27,6 @@ from facegen.sampling.records import LabelledRecords, drawn_rows, sampling_setti
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facegen.evaluation.attributes import AttributeOptions
-    from facegen.evaluation.control import ControlOptions
-    from facegen.evaluation.metric import MetricOptions
 
 SomeReport = TypeVar("SomeReport", bound=Report)
 
