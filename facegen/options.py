@@ -3,7 +3,7 @@
 Each room's options are dataclasses in its `options.py`, which imports nothing heavy; `facegen.cli.command`
 makes command line options of every field that carries an `Option`:
 
-    steps: Annotated[int | None, Option("Sampler steps.", min=1, panel="Sampling")] = None
+    steps: Annotated[int | None, Option("Sampler steps.", "Sampling", min=1)] = None
 """
 
 from __future__ import annotations
