@@ -47,7 +47,8 @@ def test_pictures_are_byte_for_byte_those_of_facegen_sample(tmp_path):
 
 
 def test_previews_count_the_steps_and_come_before_the_pictures(monkeypatch):
-    monkeypatch.setattr(drawing_module._Pace, "is_due", lambda self: True)
+    monkeypatch.setattr(drawing_module, "PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(drawing_module, "PREVIEW_SHARE", float("inf"))
     previews, drawn = drawn_of(Easel(tiny_generator()), ASKED)
     assert all(isinstance(preview, Preview) for preview in previews)
     assert [(preview.step, preview.num_steps) for preview in previews] == [(n, 4) for n in (1, 2, 3, 4)]
