@@ -52,7 +52,7 @@ class ReferenceFeatures:
 
 
 class FeatureMetric(ABC):
-    """`Metric` that collects features of images and judges them together once asked.
+    """Judges the features of all images of a set together.
 
     `min_samples` images are needed at least, because of `why_so_many`; `depends_on_count` says that scores of
     different numbers of images cannot be compared.

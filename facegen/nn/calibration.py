@@ -59,7 +59,8 @@ def calibration_of(entries: Mapping[str, Mapping[str, Any]], names: Sequence[str
 def fit_calibration(logits: Tensor, targets: Tensor) -> Calibration:
     """Scale and offset of each output with the likeliest targets, by Newton's method in float64.
 
-    A normal prior around "as they are" keeps them finite where the logits separate the targets.
+    A normal prior around "as they are" keeps them finite where the logits separate the targets
+    (scikit-learn's logistic regression has none around a scale of 1).
 
     Args:
         logits: (N, A).

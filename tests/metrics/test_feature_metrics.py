@@ -10,7 +10,14 @@ import torch
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import load_kind
 from facegen.errors import DataError
-from facegen.metrics import ReferenceFeatures, inception_score, kid, precision_recall
+from facegen.metrics import (
+    Z95,
+    ReferenceFeatures,
+    inception_score,
+    kid,
+    precision_recall,
+    wilson_interval,
+)
 from facegen.metrics.kid import kernel_estimate
 from facegen.metrics.precision_recall import share_score
 
@@ -130,6 +137,14 @@ def test_wilsons_interval_is_as_tabled_and_never_leaves_the_unit() -> None:
     nothing = share_score(torch.zeros(20, dtype=torch.bool), "")
     assert nothing.low == 0
     assert nothing.high == pytest.approx(0.1611, abs=1e-4)
+
+
+@pytest.mark.parametrize(("hits", "count"), [(0, 20), (1, 7), (8, 10), (64, 64), (499, 50_000)])
+def test_wilsons_interval_is_its_formula(hits: int, count: int) -> None:
+    z2, share = Z95**2, hits / count
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    reach = (z2 * share * (1 - share) / count + z2**2 / (4 * count**2)) ** 0.5 / (1 + z2 / count)
+    assert wilson_interval(hits, count) == pytest.approx((middle - reach, middle + reach), abs=1e-9)
 
 
 @pytest.mark.parametrize(("splits", "expected"), [(5, 2.7764), (10, 2.2622), (30, 2.0452)])
