@@ -74,14 +74,11 @@ class TensorBoard:
         self._writer: EventsWriter | None = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        from tensorboardX.proto.event_pb2 import Event
-        from tensorboardX.summary import scalar
-
         with saving(f"'{self._folder}'"):
             if self._writer is None:
                 self._writer = self._begun(step)
-            for name, value in values.items():
-                self._writer.write_event(Event(wall_time=time.time(), step=step, summary=scalar(name, value)))
+            shown = [{"tag": name, "simple_value": value} for name, value in values.items()]
+            self._writer.write_event(_event(step, summary={"value": shown}))
             self._writer.flush()
 
     def close(self) -> None:
@@ -93,13 +90,17 @@ class TensorBoard:
     def _begun(self, step: int) -> EventsWriter:
         """A new file whose first event hides what an interrupted run had written from `step` on."""
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         self._folder.mkdir(exist_ok=True)
         writer = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")  # read in order of names
-        start = SessionLog(status=SessionLog.START)
-        writer.write_event(Event(wall_time=time.time(), step=step, session_log=start))
+        writer.write_event(_event(step, session_log={"status": "START"}))
         return writer
+
+
+def _event(step: int, **content: Any) -> Any:
+    from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+
+    return Event(wall_time=time.time(), step=step, **content)
 
 
 class WeightsAndBiases:
