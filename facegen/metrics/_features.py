@@ -5,15 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.metrics._gaussian import FeatureStatistics
-
-if TYPE_CHECKING:
-    pass
 
 FeatureFunction = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._gaussian import FeatureStatistics, linalg
 from facegen.metrics._intervals import Z95
 
 SAMPLES_PER_FEATURE = 4  # below, terms of third order count
@@ -117,9 +117,9 @@ def _coupled(product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     At full rank by way of the eigenvectors of product' product, several times faster on a CPU.
     """
     if product.shape[0] != product.shape[1]:
-        left, values, right = torch.linalg.svd(product, full_matrices=False)
+        left, values, right = linalg.svd(product, full_matrices=False)
         return left, values, right.T
-    squares, right = torch.linalg.eigh(product.T @ product)
+    squares, right = linalg.eigh(product.T @ product)
     values = squares.clamp(min=0).sqrt()
     return product @ right / values.clamp(min=torch.finfo(values.dtype).tiny), values, right
 
@@ -152,9 +152,9 @@ def _one_side(
     curves: bool,
 ) -> _Side:
     """Influences and, with `curves`, products of one set; `projection` (D, R) gives z of a feature."""
-    influences = []
+    influences: list[Tensor] = []
     fourth = torch.zeros(len(roots), len(roots), dtype=torch.float64)
-    for part in features.split(CHUNK):
+    for part in torch.split(features, CHUNK):
         centred = part.double() - statistics.mean
         squares = (centred @ projection).square_()
         if curves:

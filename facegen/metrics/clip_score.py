@@ -22,7 +22,7 @@ TextFunction = Callable[[Sequence[str]], Tensor]
 """B captions -> text embeddings (B, D) of the same space."""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["clip_score"] = "clip_score"
 
 

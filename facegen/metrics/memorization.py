@@ -16,6 +16,7 @@ from torch import Tensor
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
 from facegen.metrics._features import FeatureFunction
+from facegen.metrics._gaussian import linalg
 from facegen.metrics._intervals import Share, share_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ QUERY_BLOCK, TRAIN_BLOCK = 512, 8192  # 16 MB of distances at a time
 NUM_NEIGHBOURS = 10  # beside the nearest
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`nominal_rate` is the share of unseen real faces that may be flagged."""
 
     kind: Literal["memorization"] = "memorization"
@@ -82,7 +83,7 @@ class NearestTraining:
         alone says depends on how crowded the face's part of the space is. An image and its mirror image
         count once.
         """
-        return Neighbours.cat([self._block(part.float()) for part in features.split(QUERY_BLOCK)])
+        return Neighbours.cat([self._block(part.float()) for part in torch.split(features, QUERY_BLOCK)])
 
     def _block(self, queries: Tensor) -> Neighbours:
         squared = torch.cat(
@@ -90,7 +91,7 @@ class NearestTraining:
         )  # (B, N)
         _, order = squared.topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
         # products lose the digits of small distances, so those of the few found are computed anew
-        both = torch.stack([(queries[:, None] - way[order]).norm(dim=2) for way in self._ways])
+        both = torch.stack([linalg.vector_norm(queries[:, None] - way[order], dim=2) for way in self._ways])
         distances = both.amin(0)  # (B, 1 + K)
         distances, again = distances.sort(dim=1)
         first = again[:, :1]

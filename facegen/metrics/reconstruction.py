@@ -23,7 +23,7 @@ DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """Two batches uint8 (B, 3, H, W) -> distances (B,)."""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["reconstruction"] = "reconstruction"
 
 
