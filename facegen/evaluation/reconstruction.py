@@ -17,7 +17,8 @@ from facegen.errors import DataError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
-from facegen.evaluation.steps import check_takes, evaluation_path, saved
+from facegen.evaluation.steps import evaluation_path, saved
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
@@ -168,7 +169,7 @@ def _judges(
                 f"{MIN_FRECHET_SAMPLES} are needed."
             )
         extractor = load_extractor(options.features, options.weights, device, progress)
-        check_takes(f"The network of '{extractor.name}'", extractor.image_size, size)
+        check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size)
     return judge, extractor
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions, ControlOptions, MetricOptions
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import pil_to_png
 from facegen.formats.reports import Report
@@ -54,27 +55,10 @@ def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
         MissingModelError: it has no checkpoint.
     """
     judge = load_classifier(classifier, generator.device)
-    check_takes(f"The classifier '{classifier}'", judge.image_size, generator.image_size, "this run draws")
+    check_image_size(
+        f"The classifier '{classifier}'", judge.image_size, generator.image_size, "this run draws"
+    )
     return judge
-
-
-def check_takes(
-    network: str,
-    takes: int | None,
-    size: int,
-    given: str = "these images have",
-    *,
-    hint: str = "Train a classifier on a data set prepared with --size {size}.",
-) -> None:
-    """Refuse images of `size` pixels that a network which `takes` one size only was not made for.
-
-    Raises:
-        UsageError: another size.
-    """
-    if takes not in (None, size):
-        raise UsageError(
-            f"{network} was trained on {takes} pixels, and {given} {size}.", hint=hint.format(size=size)
-        )
 
 
 def check_not_empty(records: LabelledRecords) -> None:
