@@ -16,6 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
+    captioned,
     check_not_empty,
     drawn_records,
     finished,
@@ -25,7 +26,6 @@ from facegen.evaluation.steps import (
     passing,
     save_picture,
 )
-from facegen.formats.images import image_grid
 from facegen.formats.reports import Report
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, Rate, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
@@ -313,5 +313,4 @@ def _write_grid(
         told = {name: bool(answer) for name, answer in zip(attributes, answers, strict=True)}
         judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
         captions.append(_caption(judged, told))
-    grid = image_grid(images, GRID_COLUMNS, captions, scale=max(1, 128 // images.shape[-1]))
-    return save_picture(run, "attributes", grid)
+    return save_picture(run, "attributes", captioned(images, GRID_COLUMNS, captions, pixels=128))

@@ -23,6 +23,7 @@ from facegen.evaluation.control_matrix import (
 )
 from facegen.evaluation.options import Base, ControlOptions
 from facegen.evaluation.steps import (
+    captioned,
     check_not_empty,
     finished,
     generator_facts,
@@ -31,11 +32,9 @@ from facegen.evaluation.steps import (
     save_picture,
 )
 from facegen.evaluation.toggles import Askable, askable, class_toggle, toggle_requests
-from facegen.formats.images import image_grid
 from facegen.formats.reports import Report, ScoreRow
 from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
-from facegen.nn.multilabel_scores import mean_known
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import drawn_rows, request_records
@@ -129,10 +128,12 @@ def evaluate_control(
             advance=bar.advance,
         )
     limits = {name: classifier_limits(judge.held_out, name) for name in asked.known}
+    scores = control_scores(matrix, limits)
+    hit, leakage = scores["hit"], scores.get("leakage")
     report = ControlReport(
         num_samples=options.num_samples,
         num_images=matrix.num_images,
-        scores=control_scores(matrix, limits),
+        scores=scores,
         fingerprint={
             "classifier": judge.fingerprint,
             "image_size": judge.image_size,
@@ -145,12 +146,12 @@ def evaluate_control(
         answers=asked.known,
         rows=matrix.rows,
         hit=matrix.hit,
-        hit_chance=mean_known([row["chance"] for row in matrix.rows]) or 0.0,
+        hit_chance=hit.floor or 0.0,
         leakage=matrix.leakage,
-        leakage_chance=mean_known([cell["chance"] for _, cell in matrix.leaks]),
+        leakage_chance=leakage.floor if leakage else None,
         classifier_limits=limits,
-        classifier_hit=mean_known([limits[row["attribute"]]["hit"] for row in matrix.rows]),
-        classifier_leakage=mean_known([limits[name]["leakage"] for name, _ in matrix.leaks]),
+        classifier_hit=hit.ceiling,
+        classifier_leakage=leakage.ceiling if leakage else None,
         no_effect_shown=tuple(row["attribute"] for row in matrix.rows if row["effect"]["low"] <= 0),
         remarks=tuple(_remarks(matrix, asked, options)),
         classifier=str(classifier),
@@ -229,5 +230,4 @@ def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
                 name if after else f"missed: {name}",
             ]
     images = matrix.pictures.flatten(0, 2)
-    grid = image_grid(images, 2 * num_pairs, captions, scale=max(1, 96 // images.shape[-1]))
-    return save_picture(run, "control-pairs", grid)
+    return save_picture(run, "control-pairs", captioned(images, 2 * num_pairs, captions))

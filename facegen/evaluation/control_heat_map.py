@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-COLOUR_MAP = "cividis"  # even in lightness and the same to the colour-blind (Nuñez et al. 2018)
-CELL_INCHES = 0.36
-MARGIN_INCHES = 2.6
+CELL_INCHES, MARGIN_INCHES = 0.36, 2.6
 DARK = 0.55  # below this share of the colour scale, numbers are white
 
 
@@ -36,7 +34,8 @@ def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[st
     inches = (width * CELL_INCHES + MARGIN_INCHES + 0.8, height * CELL_INCHES + MARGIN_INCHES)
     figure = Figure(figsize=inches, dpi=130, layout="constrained")
     axes = figure.subplots()
-    image = axes.imshow(np.ma.masked_invalid(shares), cmap=COLOUR_MAP, vmin=0, vmax=1)
+    # even in lightness and the same to the colour-blind (Nuñez et al. 2018)
+    image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1)
     for row, column in np.ndindex(height, width):
         share = shares[row, column]
         if np.isnan(share):
@@ -46,8 +45,9 @@ def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[st
             axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7)
     for index in range(height):
         axes.add_patch(Rectangle((index - 0.5, index - 0.5), 1, 1, fill=False, ec="#d1495b", lw=1.6))
-    axes.set_xticks(range(width), [_words(name) for name in columns], rotation=60, ha="right", fontsize=8)
-    axes.set_yticks(range(height), [_words(name) for name in toggled], fontsize=8)
+    words = [name.replace("_", " ") for name in columns]
+    axes.set_xticks(range(width), words, rotation=60, ha="right", fontsize=8)
+    axes.set_yticks(range(height), words[:height], fontsize=8)
     axes.set_xlabel("answer that changed (outlined: as asked; else leakage)")
     axes.set_ylabel("toggled from no to yes")
     axes.set_title(title, fontsize=9, loc="left")
@@ -63,7 +63,3 @@ def _share(row: Mapping[str, Any], name: str) -> float:
         return row["hit"]["share"]
     cell = row["leakage"][name]
     return float("nan") if cell is None else cell["share"]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
@@ -15,11 +16,11 @@ from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
-from facegen.evaluation.steps import evaluation_path, finished, passing
+from facegen.evaluation.steps import captioned, evaluation_path, finished, passing
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png
+from facegen.formats.images import pil_to_png
 from facegen.formats.reports import Report
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
@@ -28,7 +29,6 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
 TRAIN = "train"
-CELL_PIXELS = 96  # a side of an image in the picture of pairs
 PAIRS_A_ROW = 2
 
 
@@ -195,7 +195,7 @@ def _verdict(result: dict[str, Any]) -> str:
     return f"{share} flagged, {theirs} of unseen real faces: no sign of copies at this sample size."
 
 
-def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Any:
+def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Image.Image:
     """Rows of sample, nearest training image, its mirror image; the nearer of the two is named."""
     train = dataset.split(TRAIN).images(nearest.found.index)
     tiles = torch.stack([nearest.images, train, train.flip(3)], dim=1).flatten(0, 1)
@@ -209,5 +209,4 @@ def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) ->
             f"train {pair['train_id']}" + ("" if pair["mirrored"] else f"\n{told}"),
             mirror,
         ]
-    scale = max(1, CELL_PIXELS // tiles.shape[-1])
-    return image_grid(tiles, 3 * PAIRS_A_ROW, captions, padding=4, scale=scale)
+    return captioned(tiles, 3 * PAIRS_A_ROW, captions)

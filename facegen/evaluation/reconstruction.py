@@ -10,6 +10,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
@@ -17,11 +18,11 @@ from facegen.errors import DataError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
-from facegen.evaluation.steps import evaluation_path, saved
+from facegen.evaluation.steps import captioned, evaluation_path, saved
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
+from facegen.formats.images import pil_to_png, to_uint8, to_unit
 from facegen.formats.reports import Report
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
@@ -34,7 +35,6 @@ from facegen.protocols import Progress
 
 MIN_FRECHET_SAMPLES = 16
 JACKKNIFE_GROUPS = 20
-CELL_PIXELS = 96  # a side of an image in the picture of the worst
 PAIRS_A_ROW = 4
 
 
@@ -225,12 +225,11 @@ def _remarks(
         )
 
 
-def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Image.Image:
     """The worst images, each beside its reconstruction."""
     originals, reconstructed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     tiles = torch.stack([originals, reconstructed], dim=1).flatten(0, 1)
     captions = []
     for row in report.worst:
         captions += [row["id"], f"{row['psnr']:.1f} dB\nSSIM {row['ssim']:.2f}"]
-    scale = max(1, CELL_PIXELS // tiles.shape[-1])
-    return image_grid(tiles, 2 * PAIRS_A_ROW, captions, padding=4, scale=scale)
+    return captioned(tiles, 2 * PAIRS_A_ROW, captions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions, ControlOptions, MetricOptions
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, write_json
-from facegen.formats.images import pil_to_png
+from facegen.formats.images import image_grid, pil_to_png
 from facegen.formats.reports import Report
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
@@ -122,6 +122,11 @@ def saved(report: SomeReport, path: Path) -> SomeReport:
     """
     write_json(path, report.to_json())
     return replace(report, saved_to=path)
+
+
+def captioned(images: Tensor, columns: int, captions: Sequence[str], pixels: int = 96) -> Image.Image:
+    """uint8 images (N, 3, H, W) in a grid, about `pixels` a side, with a caption each."""
+    return image_grid(images, columns, captions, scale=max(1, pixels // images.shape[-1]))
 
 
 def save_picture(run: Path, name: str, picture: Image.Image | bytes) -> Path:
