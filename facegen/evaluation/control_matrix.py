@@ -157,12 +157,9 @@ def _play(
 
 def _asked_the_same(toggle: Toggle, answers: Sequence[str]) -> np.ndarray:
     """(P, C): whether an answer's attribute is asked the same off and on; also where it is never asked."""
-    same = np.ones((len(toggle.off), len(answers)), dtype=bool)
-    for column, name in enumerate(answers):
-        if name in toggle.names:
-            index = toggle.names.index(name)
-            same[:, column] = (toggle.off[:, index] == toggle.on[:, index]).numpy()
-    return same
+    same = dict(zip(toggle.names, (toggle.off == toggle.on).T.numpy(), strict=True))
+    always = np.ones(len(toggle.off), dtype=bool)
+    return np.stack([same.get(name, always) for name in answers], axis=1)
 
 
 def _row(

@@ -19,7 +19,6 @@ from facegen.evaluation.judged_features import Look, judged_features, reconstruc
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.reference_statistics import (
-    FloorFacts,
     RealFloor,
     RealImages,
     real_floor,
@@ -43,8 +42,9 @@ NEEDS_CLASSES = ("inception_score",)
 class DistributionReport(Report):
     """Scores by name, the main one first, of `subject` against the real images of `reference`.
 
-    `metric` is the command's name: "fid", "all", ... `ceiling` says how many images were reconstructed
-    (`num_samples`). `fingerprint` is what two reports must share before their scores can be compared.
+    `metric` is the command's name: "fid", "all", ... `floor` is `RealFloor.facts`, `ceiling` says how many
+    images were reconstructed (`num_samples`). `fingerprint` is what two reports must share before their
+    scores can be compared.
     """
 
     scores: dict[str, ScoreRow]
@@ -56,7 +56,7 @@ class DistributionReport(Report):
     subject_kind: str
     reference: str
     split: str
-    floor: FloorFacts | None
+    floor: dict[str, Any] | None
     ceiling: dict[str, int] | None
     fingerprint: dict[str, Any]
     remarks: tuple[str, ...]
@@ -201,13 +201,14 @@ def _build(
 
 def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> DistributionReport:
     options, reference, dataset = judge.options, judge.reference, judge.real.dataset
+    fingerprint = dataset.manifest.fingerprint
     sample = replace(judge.real, count=len(seen.features), seed=options.seed)
     floor = real_floor(sample, reference, judge.viewer)
     rebuilt = reconstructed_features(judged, sample, judge.viewer)
     rows = _rows(judge, seen.features, floor, rebuilt)
     count, width = seen.features.shape
     remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
-    if judged.kind == "dataset" and _is_reference(judged.path, dataset):
+    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     return DistributionReport(
         metric=name,
@@ -216,8 +217,7 @@ def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> Distr
         num_reference=reference.statistics.num_samples,
         num_features=width,
         features=judge.viewer.extractor.name,
-        subject=str(judged.path),
-        subject_kind=judged.kind,
+        **judged.facts,
         reference=str(dataset.folder),
         split=options.split,
         floor=None if floor is None else floor.facts,
@@ -227,17 +227,12 @@ def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> Distr
             "image_size": judged.image_size,
             "bits": 8,
             "compression": seen.stored.compression,
-            "reference": dataset.manifest.fingerprint,
+            "reference": fingerprint,
             "split": options.split,
         },
         remarks=tuple(remarks),
         settings={**judged.settings, "file_formats": list(seen.stored.formats)},
     )
-
-
-def _is_reference(folder: Path, reference: Dataset) -> bool:
-    """Whether a data set is the one it is judged against; of either the same split is taken."""
-    return Dataset.open(folder).manifest.fingerprint == reference.manifest.fingerprint
 
 
 def _rows(

@@ -124,8 +124,7 @@ def evaluate_memorization(
         train=str(dataset.folder),
         train_fingerprint=dataset.manifest.fingerprint,
         num_train=len(dataset.split(TRAIN)),
-        subject=str(subject),
-        subject_kind=judged.kind,
+        **judged.facts,
         settings=judged.settings,
     )
     out = options.out

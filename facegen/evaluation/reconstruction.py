@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,21 +38,13 @@ JACKKNIFE_GROUPS = 20
 PAIRS_A_ROW = 4
 
 
-class SetDistance(TypedDict):
-    """A Fréchet distance between originals and reconstructions, its interval by a jackknife over pairs."""
-
-    score: float
-    low: float
-    high: float
-    num_features: int
-
-
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionReport(Report):
     """Fidelity of reconstructions, per image and as a set.
 
-    `psnr` is in dB; intervals of the three means are by bootstrap over images. `worst` lists
-    the images that lost most, by PSNR.
+    `psnr` is in dB; intervals of the three means are by bootstrap over images. `frechet` is the distance of
+    originals and reconstructions (`score`, `low`, `high`, `num_features`), its interval by a jackknife over
+    pairs. `worst` lists the images that lost most, by PSNR.
     """
 
     metric: str = "reconstruction"
@@ -61,7 +53,7 @@ class ReconstructionReport(Report):
     distance: Fidelity | None
     distance_name: str | None
     distance_fingerprint: str | None
-    frechet: SetDistance | None
+    frechet: dict[str, float] | None
     features: str | None
     features_fingerprint: str | None
     num_samples: int
@@ -183,7 +175,7 @@ def reconstructed_pairs(
         yield images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
 
 
-def _frechet(before: Tensor, after: Tensor) -> SetDistance:
+def _frechet(before: Tensor, after: Tensor) -> dict[str, float]:
     """Distance of both sets of features (N, D), with an interval by a delete-a-group jackknife over pairs,
     as an image and its reconstruction go together."""
 

@@ -4,7 +4,7 @@ believed too much, real images judged like generated ones. Cached by what they d
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypedDict
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -89,14 +89,6 @@ def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
     return ReferenceFeatures(statistics, features)
 
 
-class FloorFacts(TypedDict):
-    """How the real images of a floor were chosen, and how many they are compared with."""
-
-    num_samples: int
-    num_reference: int
-    method: str
-
-
 @dataclass(frozen=True)
 class RealFloor:
     """Real images at the sample's count; no generator can be asked to come closer to the reference.
@@ -111,8 +103,8 @@ class RealFloor:
     method: Literal["held-out", "halves"]
 
     @property
-    def facts(self) -> FloorFacts:
-        """What a report says of it."""
+    def facts(self) -> dict[str, Any]:
+        """What a report says of it: how the images were chosen, and how many are compared with how many."""
         num_reference = self.reference.statistics.num_samples
         return {"num_samples": len(self.features), "num_reference": num_reference, "method": self.method}
 

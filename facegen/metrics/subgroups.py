@@ -12,8 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.errors import DataError
-from facegen.metrics._features import FeatureFunction, ReferenceFeatures
+from facegen.metrics._features import FeatureFunction, ReferenceFeatures, joined
 from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
 from facegen.metrics._gaussian import FeatureStatistics
 from facegen.metrics._intervals import Z95, ratio_interval
@@ -127,13 +126,12 @@ class SubgroupScores:
         Raises:
             DataError: there were no images.
         """
-        if not self._records:
-            raise DataError("There are no images to judge.")
         import pandas as pd
 
+        features = joined(self._collected)
         frame = pd.concat(self._records, ignore_index=True)
         judged = _Judged(
-            torch.cat(self._collected),
+            features,
             self._agreement(frame, self._seen),
             self._agreement(frame, self._seen_in_real) if self._seen_in_real else None,
         )
