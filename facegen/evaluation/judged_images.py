@@ -67,7 +67,7 @@ class JudgedImages:
         return self.path if self.kind == "run" else None
 
     @property
-    def facts(self) -> dict[str, str]:
+    def facts(self) -> dict[str, Any]:
         """What a report says of where the images come from."""
         return {"subject": str(self.path), "subject_kind": self.kind}
 

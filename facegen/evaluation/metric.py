@@ -99,7 +99,7 @@ def evaluate_metric(
         num_samples=options.num_samples,
         run=str(run),
         reference=str(records.source),
-        split=options.split,
+        split=records.split,
         config=config.model_dump(mode="json"),
         settings=generator_facts(generator, settings, options.seed),
     )
