@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
+    captioned,
     check_not_empty,
     drawn_records,
     finished,
@@ -25,9 +26,8 @@ from facegen.evaluation.steps import (
     passing,
     save_picture,
 )
-from facegen.formats.images import image_grid
 from facegen.formats.reports import Report
-from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, Rate, kept_attributes, labels_of
+from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
 from facegen.nn.multilabel_scores import mean_known
@@ -52,27 +52,6 @@ CAPTION_LINES = 8
 NUM_WEAKEST = 5
 
 
-class AttributeRow(TypedDict):
-    """How one attribute was obeyed, with what was asked for as the truth.
-
-    `accuracy` is the share of right answers both ways, `recall` of the faces asked to have it those that have
-    it, `precision` of the faces that have it those asked to. Where the requests came from real images,
-    `*_on_real` is the same of these: the classifier's own error, which no generator can be expected to beat.
-    `classifier_accuracy` is what it gets right of held-out faces. None where nothing was asked or seen.
-    """
-
-    asked_yes: Rate
-    asked_no: Rate
-    accuracy: float | None
-    precision: float | None
-    recall: float | None
-    accuracy_on_real: float | None
-    precision_on_real: float | None
-    recall_on_real: float | None
-    accuracy_on_reconstructions: float | None
-    classifier_accuracy: float | None
-
-
 @dataclass(frozen=True, kw_only=True)
 class AttributeReport(Report):
     """How often asked-for attributes came true, as a classifier sees it.
@@ -82,6 +61,12 @@ class AttributeReport(Report):
     last two are None where there are no such images. `weakest` names the attributes present least often when
     asked for, among the ones asked for at least `min_asked` times. `kept` is, of models asked with pictures,
     how often each attribute of the picture came back, beside chance (`metrics.attributes.kept_attributes`).
+
+    A row of `attributes` takes what was asked for as the truth: `asked_yes` and `asked_no` (see `Rate`),
+    `accuracy`, the share of right answers both ways, `recall`, of the faces asked to have it those that have
+    it, `precision`, of the faces that have it those asked to. Where the requests came from real images,
+    `*_on_real` is the same of these: the classifier's own error, which no generator can be expected to beat.
+    `classifier_accuracy` is what it gets right of held-out faces. None where nothing was asked or seen.
     """
 
     metric: str = "attributes"
@@ -90,7 +75,7 @@ class AttributeReport(Report):
     generated: Agreement
     real: Agreement | None
     reconstructed: Agreement | None
-    attributes: dict[str, AttributeRow]
+    attributes: dict[str, dict[str, Any]]
     weakest: tuple[str, ...]
     classifier: str
     classifier_accuracy: float | None
@@ -237,39 +222,33 @@ def _fixed_requests(
 
 def _table(
     generated: Agreement, real: Agreement | None, reconstructed: Agreement | None, held_out: dict[str, Any]
-) -> dict[str, AttributeRow]:
+) -> dict[str, dict[str, Any]]:
     """Each asked-for attribute with its hit rates, and what the classifier gets right elsewhere."""
-    table: dict[str, AttributeRow] = {}
-    for name, ways in generated["attributes"].items():
-        accuracy, precision, recall = _rates(generated, name)
-        accuracy_on_real, precision_on_real, recall_on_real = _rates(real, name)
-        table[name] = {
-            "asked_yes": ways["asked_yes"],
-            "asked_no": ways["asked_no"],
-            "accuracy": accuracy,
-            "precision": precision,
-            "recall": recall,
-            "accuracy_on_real": accuracy_on_real,
-            "precision_on_real": precision_on_real,
-            "recall_on_real": recall_on_real,
-            "accuracy_on_reconstructions": _rates(reconstructed, name)[0],
+    return {
+        name: {
+            **ways,
+            **_rates(generated, name),
+            **_rates(real, name, "_on_real"),
+            "accuracy_on_reconstructions": _rates(reconstructed, name)["accuracy"],
             "classifier_accuracy": held_out.get(name, {}).get("accuracy"),
         }
-    return table
+        for name, ways in generated["attributes"].items()
+    }
 
 
-def _rates(result: Agreement | None, name: str) -> tuple[float | None, float | None, float | None]:
+def _rates(result: Agreement | None, name: str, of: str = "") -> dict[str, float | None]:
     """Accuracy, precision (where it was asked either way) and recall of one attribute."""
+    keys = (f"accuracy{of}", f"precision{of}", f"recall{of}")
     if result is None or name not in result["attributes"]:
-        return None, None, None
+        return dict.fromkeys(keys)
     yes, no = (result["attributes"][name][way] for way in ("asked_yes", "asked_no"))
     hits, rejections = (round((way["hit_rate"] or 0.0) * way["num_asked"]) for way in (yes, no))
     shown = hits + no["num_asked"] - rejections
     accuracy = (hits + rejections) / (yes["num_asked"] + no["num_asked"])
-    return accuracy, hits / shown if shown else None, yes["hit_rate"]
+    return dict(zip(keys, (accuracy, hits / shown if shown else None, yes["hit_rate"]), strict=True))
 
 
-def _weakest(table: dict[str, AttributeRow], min_asked: int) -> tuple[str, ...]:
+def _weakest(table: dict[str, dict[str, Any]], min_asked: int) -> tuple[str, ...]:
     """The attributes that came true least often when asked for at least `min_asked` times."""
     often = {
         name: row["asked_yes"]["hit_rate"] or 0.0
@@ -313,5 +292,4 @@ def _write_grid(
         told = {name: bool(answer) for name, answer in zip(attributes, answers, strict=True)}
         judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
         captions.append(_caption(judged, told))
-    grid = image_grid(images, GRID_COLUMNS, captions, scale=max(1, 128 // images.shape[-1]))
-    return save_picture(run, "attributes", grid)
+    return save_picture(run, "attributes", captioned(images, GRID_COLUMNS, captions, pixels=128))

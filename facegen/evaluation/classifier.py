@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import ClassifierOptions
 from facegen.evaluation.steps import finished
-from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.dataset import Dataset
 from facegen.formats.reports import Report
 from facegen.metrics.classification import Config, build
 from facegen.models.classifier import FaceClassifier, load_classifier
@@ -79,7 +78,10 @@ def evaluate_classifier(
     metric = build(Config(), labels=names)
     with progress.stage("Judging real faces", total=count) as bar:
         for split in splits:
-            targets = _targets(judge, split, names)
+            if judge.class_column is None:
+                targets = attribute_targets(split.frame, names)
+            else:
+                targets = class_targets(split.frame[judge.class_column], names)
             for rows in torch.arange(len(split)).split(BATCH_IMAGES):
                 images = split.images(rows)
                 evidence, probabilities = judge.logits(images), judge.probabilities(images)
@@ -118,12 +120,6 @@ def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, 
             hint=f"It tells: {', '.join(outputs)}.",
         )
     return names, [outputs.index(name) for name in names]
-
-
-def _targets(judge: FaceClassifier, split: DatasetSplit, names: tuple[str, ...]) -> Tensor:
-    if judge.class_column is not None:
-        return class_targets(split.frame[judge.class_column], names)
-    return attribute_targets(split.frame, names)
 
 
 def _remarks(options: ClassifierOptions, judge: FaceClassifier) -> list[str]:

@@ -93,8 +93,7 @@ def evaluate_clip_score(
         real=real,
         clip=model.name,
         clip_fingerprint=model.fingerprint,
-        subject=str(subject),
-        subject_kind=judged.kind,
+        **judged.facts,
         remarks=tuple(_remarks(judged, model)),
         settings=judged.settings,
     )

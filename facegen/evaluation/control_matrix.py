@@ -17,13 +17,12 @@ from facegen.evaluation.toggles import Toggle
 from facegen.formats.reports import Z95, ScoreRow
 from facegen.metrics import Share, pooled_share, share_of
 from facegen.nn.multilabel_scores import mean_known
+from facegen.sampling.records import BATCH_IMAGES
 
 Draw = Callable[[Tensor, Sequence[int]], Tensor]
 """Requests (B, A) of +1, 0, -1 and a seed each -> images, uint8 (B, 3, H, W)."""
 Answer = Callable[[Tensor], Tensor]
 """Images, uint8 (B, 3, H, W) -> what is seen in them, bool (B, C)."""
-
-BATCH_IMAGES = 64
 
 
 class Leak(Share):
@@ -113,32 +112,22 @@ def control_matrix(
     if not toggles or any(len(toggle.off) != len(seeds) for toggle in toggles) or not len(seeds):
         raise ValueError("a control matrix needs toggles with as many pairs as seeds")
     requests = torch.stack([torch.stack((toggle.off, toggle.on)) for toggle in toggles])  # (T, 2, P, A)
-    played = _play(requests, seeds, draw, answer, min(keep_pairs, len(seeds)), advance)
-    rows, told, changes, counts = [], [], [], []
-    for toggle, (off, on) in zip(toggles, played.seen, strict=True):
-        same = _asked_the_same(toggle, answers)
-        toggled = list(answers).index(toggle.name)
-        told.append(np.stack([off[:, toggled], on[:, toggled]], axis=1))
-        changes.append(((off != on) & same).sum(1))
-        counts.append(same.sum(1))
-        rows.append(_row(toggle, answers, off, on, same))
-    pairs, asked = np.full(len(seeds), len(toggles)), np.sum(counts, axis=0)
-    seen = np.stack(told)  # (T, P, 2)
+    seen, pictures, num_images = _play(requests, seeds, draw, answer, min(keep_pairs, len(seeds)), advance)
+    same = np.stack([_asked_the_same(toggle, answers) for toggle in toggles])  # (T, P, C)
+    columns = [list(answers).index(toggle.name) for toggle in toggles]
+    told = np.stack([both[:, :, column].T for both, column in zip(seen, columns, strict=True)])  # (T, P, 2)
+    changes, asked = ((seen[:, 0] != seen[:, 1]) & same).sum((0, 2)), same.sum((0, 2))
     return ControlMatrix(
-        rows=tuple(rows),
-        hit=pooled_share((~seen[..., 0] & seen[..., 1]).sum(0), pairs),
-        leakage=pooled_share(np.sum(changes, axis=0), asked) if asked.any() else None,
-        num_images=played.num_images,
-        pictures=played.pictures,
-        picture_answers=torch.from_numpy(seen[:, : played.pictures.shape[1]]),
+        rows=tuple(
+            _row(toggle, answers, off, on, asked_the_same)
+            for toggle, (off, on), asked_the_same in zip(toggles, seen, same, strict=True)
+        ),
+        hit=pooled_share((~told[..., 0] & told[..., 1]).sum(0), np.full(len(seeds), len(toggles))),
+        leakage=pooled_share(changes, asked) if asked.any() else None,
+        num_images=num_images,
+        pictures=pictures,
+        picture_answers=torch.from_numpy(told[:, : pictures.shape[1]]),
     )
-
-
-@dataclass(frozen=True)
-class _Played:
-    seen: np.ndarray  # (T, 2, P, C) bool
-    pictures: Tensor  # (T, K, 2, 3, H, W) uint8
-    num_images: int
 
 
 def _play(
@@ -148,7 +137,8 @@ def _play(
     answer: Answer,
     keep_pairs: int,
     advance: Callable[[int], None],
-) -> _Played:
+) -> tuple[np.ndarray, Tensor, int]:
+    """What is seen (T, 2, P, C) bool, pictures (T, K, 2, 3, H, W) uint8, and how many images were drawn."""
     num_toggles, _, num_pairs, num_attributes = requests.shape
     places = torch.arange(num_pairs).expand(num_toggles, 2, num_pairs)
     keyed = torch.cat([places.unsqueeze(3), requests.long()], dim=3).reshape(-1, 1 + num_attributes)
@@ -162,17 +152,14 @@ def _play(
         advance(int(asked.sum()))
     where = where.view(num_toggles, 2, num_pairs)
     pictures = torch.cat(kept)[where[:, :, :keep_pairs].transpose(1, 2)]
-    return _Played(torch.cat(seen)[where].numpy(), pictures, len(unique))
+    return torch.cat(seen)[where].numpy(), pictures, len(unique)
 
 
 def _asked_the_same(toggle: Toggle, answers: Sequence[str]) -> np.ndarray:
     """(P, C): whether an answer's attribute is asked the same off and on; also where it is never asked."""
-    same = np.ones((len(toggle.off), len(answers)), dtype=bool)
-    for column, name in enumerate(answers):
-        if name in toggle.names:
-            index = toggle.names.index(name)
-            same[:, column] = (toggle.off[:, index] == toggle.on[:, index]).numpy()
-    return same
+    same = dict(zip(toggle.names, (toggle.off == toggle.on).T.numpy(), strict=True))
+    always = np.ones(len(toggle.off), dtype=bool)
+    return np.stack([same.get(name, always) for name in answers], axis=1)
 
 
 def _row(
@@ -245,34 +232,26 @@ def control_scores(matrix: ControlMatrix, limits: dict[str, Limits]) -> dict[str
     two.
     """
     toggled = [row["attribute"] for row in matrix.rows]
-    scores = {
-        "hit": _score(
-            matrix.hit,
-            "higher",
-            "the share of changed wishes that come true",
-            floor=mean_known([row["chance"] for row in matrix.rows]),
-            ceiling=mean_known([limits[name]["hit"] for name in toggled]),
-            settings={"toggled": toggled},
-        )
-    }
+    settings = {"toggled": toggled}
+    floor = mean_known([row["chance"] for row in matrix.rows])
+    ceiling = mean_known([limits[name]["hit"] for name in toggled])
+    told = "the share of changed wishes that come true"
+    scores = {"hit": _score(matrix.hit, "higher", told, floor, ceiling, settings)}
     if matrix.leakage is not None:
-        scores["leakage"] = _score(
-            matrix.leakage,
-            "lower",
-            "the share of other answers that change",
-            floor=mean_known([cell["chance"] for _, cell in matrix.leaks]),
-            ceiling=mean_known([limits[name]["leakage"] for name, _ in matrix.leaks]),
-            settings={"toggled": toggled},
-        )
+        floor = mean_known([cell["chance"] for _, cell in matrix.leaks])
+        ceiling = mean_known([limits[name]["leakage"] for name, _ in matrix.leaks])
+        told = "the share of other answers that change"
+        scores["leakage"] = _score(matrix.leakage, "lower", told, floor, ceiling, settings)
     for row in matrix.rows:
         name = row["attribute"]
         told = f"the share of requests for {name} that come true"
-        beside = {"floor": row["chance"], "ceiling": limits[name]["hit"]}
-        scores[f"hit {name}"] = _score(row["hit"], "higher", told, settings={}, **beside)
+        scores[f"hit {name}"] = _score(row["hit"], "higher", told, row["chance"], limits[name]["hit"], {})
     return scores
 
 
-def _score(found: Share, better: str, interval_of: str, **beside: Any) -> ScoreRow:
+def _score(
+    found: Share, better: str, told: str, floor: float | None, ceiling: float | None, settings: dict[str, Any]
+) -> ScoreRow:
     share, low, high = found["share"], found["low"], found["high"]
     error = (high - low) / (2 * Z95)
-    return ScoreRow("control", share, better, share, low, high, error, interval_of, spread=None, **beside)
+    return ScoreRow("control", share, better, share, low, high, error, told, None, floor, ceiling, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,18 @@ from torch import Tensor
 
 from facegen.config.kinds import load_kind
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.reference_statistics import (
-    FloorFacts,
     RealFloor,
     RealImages,
     real_floor,
     real_reference,
 )
-from facegen.evaluation.steps import check_takes, finished
+from facegen.evaluation.steps import finished
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.reports import Report, ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
@@ -41,8 +42,9 @@ NEEDS_CLASSES = ("inception_score",)
 class DistributionReport(Report):
     """Scores by name, the main one first, of `subject` against the real images of `reference`.
 
-    `metric` is the command's name: "fid", "all", ... `ceiling` says how many images were reconstructed
-    (`num_samples`). `fingerprint` is what two reports must share before their scores can be compared.
+    `metric` is the command's name: "fid", "all", ... `floor` is `RealFloor.facts`, `ceiling` says how many
+    images were reconstructed (`num_samples`). `fingerprint` is what two reports must share before their
+    scores can be compared.
     """
 
     scores: dict[str, ScoreRow]
@@ -54,7 +56,7 @@ class DistributionReport(Report):
     subject_kind: str
     reference: str
     split: str
-    floor: FloorFacts | None
+    floor: dict[str, Any] | None
     ceiling: dict[str, int] | None
     fingerprint: dict[str, Any]
     remarks: tuple[str, ...]
@@ -77,10 +79,9 @@ class DistributionReport(Report):
 class _Judge:
     """Real images of one split as the extractor sees them, and metrics built on them by kind."""
 
-    dataset: Dataset
+    real: RealImages
     options: DistributionOptions
-    extractor: FeatureExtractor
-    batch_size: int
+    viewer: Viewer
     reference: ReferenceFeatures
     metrics: dict[str, FeatureMetric]
 
@@ -121,8 +122,8 @@ def evaluate_distribution(
     judged = open_judged(subject, selection, device, progress)
     _check_fit(judged, dataset, options.split, kinds)
     judge = _open_judge(dataset, kinds, options, device, progress)
-    seen = judged_features(judged, options.split, judge.extractor, judge.batch_size, progress)
-    return finished(_report(name or _name(kinds), judged, judge, seen, progress), started, judged.run)
+    seen = judged_features(judged, options.split, judge.viewer)
+    return finished(_report(name or _name(kinds), judged, judge, seen), started, judged.run)
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
@@ -179,11 +180,11 @@ def _open_judge(
 ) -> _Judge:
     extractor = load_extractor(options.features, options.weights, device, progress)
     size = dataset.manifest.image_size
-    check_takes(f"The network of '{extractor.name}'", extractor.image_size, size)
-    batch_size = options.batch_size or extractor.default_batch_size
-    reference = real_reference(RealImages(dataset, options.split), extractor, batch_size, progress)
-    metrics = _build(kinds, extractor, reference)
-    return _Judge(dataset, options, extractor, batch_size, reference, metrics)
+    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size)
+    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
+    real = RealImages(dataset, options.split)
+    reference = real_reference(real, viewer)
+    return _Judge(real, options, viewer, reference, _build(kinds, extractor, reference))
 
 
 def _build(
@@ -198,27 +199,16 @@ def _build(
     return built
 
 
-def _report(
-    name: str, judged: JudgedImages, judge: _Judge, seen: Look, progress: Progress
-) -> DistributionReport:
-    options, reference = judge.options, judge.reference
-    floor = real_floor(
-        judge.dataset,
-        options.split,
-        reference,
-        judge.extractor,
-        num_samples=len(seen.features),
-        seed=options.seed,
-        batch_size=judge.batch_size,
-        progress=progress,
-    )
-    rebuilt = reconstructed_features(
-        judged, judge.dataset, options.split, options.seed, judge.extractor, progress
-    )
-    rows = _rows(judge, seen.features, floor, rebuilt, progress)
+def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> DistributionReport:
+    options, reference, dataset = judge.options, judge.reference, judge.real.dataset
+    fingerprint = dataset.manifest.fingerprint
+    sample = replace(judge.real, count=len(seen.features), seed=options.seed)
+    floor = real_floor(sample, reference, judge.viewer)
+    rebuilt = reconstructed_features(judged, sample, judge.viewer)
+    rows = _rows(judge, seen.features, floor, rebuilt)
     count, width = seen.features.shape
     remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
-    if judged.kind == "dataset" and _is_reference(judged.path, judge.dataset):
+    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     return DistributionReport(
         metric=name,
@@ -226,36 +216,30 @@ def _report(
         num_samples=count,
         num_reference=reference.statistics.num_samples,
         num_features=width,
-        features=judge.extractor.name,
-        subject=str(judged.path),
-        subject_kind=judged.kind,
-        reference=str(judge.dataset.folder),
+        features=judge.viewer.extractor.name,
+        **judged.facts,
+        reference=str(dataset.folder),
         split=options.split,
         floor=None if floor is None else floor.facts,
         ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
         fingerprint={
-            "features": judge.extractor.fingerprint,
+            "features": judge.viewer.extractor.fingerprint,
             "image_size": judged.image_size,
             "bits": 8,
-            "compression": seen.compression,
-            "reference": judge.dataset.manifest.fingerprint,
+            "compression": seen.stored.compression,
+            "reference": fingerprint,
             "split": options.split,
         },
         remarks=tuple(remarks),
-        settings={**judged.settings, "file_formats": list(seen.formats)},
+        settings={**judged.settings, "file_formats": list(seen.stored.formats)},
     )
 
 
-def _is_reference(folder: Path, reference: Dataset) -> bool:
-    """Whether a data set is the one it is judged against; of either the same split is taken."""
-    return Dataset.open(folder).manifest.fingerprint == reference.manifest.fingerprint
-
-
 def _rows(
-    judge: _Judge, features: Tensor, floor: RealFloor | None, rebuilt: Tensor | None, progress: Progress
+    judge: _Judge, features: Tensor, floor: RealFloor | None, rebuilt: Tensor | None
 ) -> dict[str, ScoreRow]:
     rows: dict[str, ScoreRow] = {}
-    with progress.stage("Scores", total=len(judge.metrics)) as bar:
+    with judge.viewer.progress.stage("Scores", total=len(judge.metrics)) as bar:
         for kind, metric in judge.metrics.items():
             count = len(features)
             settings = metric.settings(count)
@@ -276,7 +260,7 @@ def _floor_values(
     if floor is None:
         return {}
     if floor.reference is not judge.reference:
-        metric = _build([kind], judge.extractor, floor.reference)[kind]
+        metric = _build([kind], judge.viewer.extractor, floor.reference)[kind]
     return _values(metric, floor.features)
 
 

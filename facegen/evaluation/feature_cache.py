@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +61,19 @@ def cached_tensors(
     return tensors
 
 
-def collect_features(
-    parts: Iterable[Tensor], total: int, extractor: FeatureExtractor, title: str, progress: Progress
-) -> Tensor:
-    """Features (N, D) of uint8 batches, with a progress bar."""
-    features = []
-    with progress.stage(title, total=total) as bar:
-        for images in parts:
-            features.append(extractor(images))
-            bar.advance(len(images))
-    return torch.cat(features)
+@dataclass(frozen=True)
+class Viewer:
+    """A feature network, how many images it is shown at once, and who is told how far it is."""
+
+    extractor: FeatureExtractor
+    batch_size: int
+    progress: Progress
+
+    def features(self, parts: Iterable[Tensor], total: int, title: str) -> Tensor:
+        """Features (N, D) of uint8 batches, with a progress bar."""
+        features: list[Tensor] = []
+        with self.progress.stage(title, total=total) as bar:
+            for images in parts:
+                features.append(self.extractor(images))
+                bar.advance(len(images))
+        return torch.cat(features)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 import facegen
 from facegen.config.kinds import load_kind
 from facegen.evaluation.code_fingerprint import modules_of
-from facegen.evaluation.feature_cache import cached_tensors, collect_features
-from facegen.evaluation.image_sources import FolderImages, StoredImages, batches, chosen_indices
+from facegen.evaluation.feature_cache import Viewer, cached_tensors
+from facegen.evaluation.image_sources import FolderImages, StoredImages, batches
 from facegen.evaluation.judged_images import JudgedImages
+from facegen.evaluation.reference_statistics import RealImages
 from facegen.formats.dataset import Dataset
-from facegen.models.feature_networks import FeatureExtractor
 from facegen.models.generator import FaceGenerator
-from facegen.protocols import Progress
 from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, generated_batches, reconstructions
 
 CEILING_IMAGES = 1000  # the ceiling is not worth more time than the score
@@ -30,59 +29,44 @@ class Look:
     """Features (N, D) of all images, and how the images were kept."""
 
     features: Tensor
-    formats: tuple[str, ...]
-    compression: str
+    stored: StoredImages
 
 
-def judged_features(
-    judged: JudgedImages, split: str, extractor: FeatureExtractor, batch_size: int, progress: Progress
-) -> Look:
+def judged_features(judged: JudgedImages, split: str, viewer: Viewer) -> Look:
     """Look at all images of `judged` once; for a run that means drawing them.
 
     Raises:
         DataError: an image of another size than the first, or not RGB.
     """
-    title = judged.title("Features of the images")
+    extractor, generator = viewer.extractor, judged.generator
 
     def compute() -> dict[str, Tensor]:
-        parts = judged.parts(batch_size)
-        return {"features": collect_features(parts, len(judged), extractor, title, progress)}
+        parts = judged.parts(viewer.batch_size)
+        return {"features": viewer.features(parts, len(judged), judged.title("Features of the images"))}
 
     key, stored = _key(judged, split)
     if key is None:
-        return Look(compute()["features"], stored.formats, stored.compression)
-    made_by = (
-        modules_of(extractor, Dataset, batches)
-        if judged.generator is None
-        else {
-            *modules_of(extractor, generated_batches),
-            *drawing_modules(judged.generator),
-        }
-    )
-    kept = cached_tensors({**key, "extractor": extractor.fingerprint}, made_by, compute, progress)
-    return Look(kept["features"], stored.formats, stored.compression)
+        return Look(compute()["features"], stored)
+    if generator is None:
+        made_by = modules_of(extractor, Dataset, batches)
+    else:
+        made_by = modules_of(extractor, generated_batches) | drawing_modules(generator)
+    whole = {**key, "extractor": extractor.fingerprint}
+    return Look(cached_tensors(whole, made_by, compute, viewer.progress)["features"], stored)
 
 
-def reconstructed_features(
-    judged: JudgedImages,
-    dataset: Dataset,
-    split: str,
-    seed: int,
-    extractor: FeatureExtractor,
-    progress: Progress,
-) -> Tensor | None:
-    """Features of the reference's own images after the run's autoencoder; None for what is not a run."""
-    generator = judged.generator
+def reconstructed_features(judged: JudgedImages, sample: RealImages, viewer: Viewer) -> Tensor | None:
+    """Features of the reference's own images after the run's autoencoder, at most as many as the `sample`
+    has; None for what is not a run."""
+    generator, dataset, split = judged.generator, sample.dataset, sample.split
     if generator is None:
         return None
-    real = dataset.split(split)
-    records = LabelledRecords(dataset.folder, split, real.frame, dataset=dataset)
-    rows = chosen_indices(len(real), min(CEILING_IMAGES, len(judged)), seed)
+    records = LabelledRecords(dataset.folder, split, dataset.split(split).frame, dataset=dataset)
+    rows = replace(sample, count=min(CEILING_IMAGES, sample.count or CEILING_IMAGES)).indices
 
     def compute() -> dict[str, Tensor]:
         parts = (reconstructions(generator, records, part) for part in rows.split(BATCH_IMAGES))
-        title = "Features of reconstructions"
-        return {"features": collect_features(parts, len(rows), extractor, title, progress)}
+        return {"features": viewer.features(parts, len(rows), "Features of reconstructions")}
 
     key = {
         "what": "reconstructions",
@@ -91,10 +75,10 @@ def reconstructed_features(
         "rows": _digest(rows.tolist()),
         "autoencoder": _state_digest(generator.autoencoder),
         "scaling": repr(generator.scaling),
-        "extractor": extractor.fingerprint,
+        "extractor": viewer.extractor.fingerprint,
     }
-    made_by = modules_of(extractor, dataset, reconstructions, generator.autoencoder)
-    return cached_tensors(key, made_by, compute, progress)["features"]
+    made_by = modules_of(viewer.extractor, dataset, reconstructions, generator.autoencoder)
+    return cached_tensors(key, made_by, compute, viewer.progress)["features"]
 
 
 def drawing_modules(generator: FaceGenerator) -> set[str]:
@@ -115,14 +99,10 @@ def _key(judged: JudgedImages, split: str) -> tuple[dict[str, Any] | None, Store
         fingerprint = Dataset.open(judged.path).manifest.fingerprint
         rows = _digest(list(judged.names))
         return {"what": "dataset rows", "dataset": fingerprint, "split": split, "rows": rows}, lossless
-    generator = judged.generator
+    generator, drawn = judged.generator, StoredImages("", ("none",))
     if generator is None or generator.weights_sha256 is None:
-        return None, StoredImages("", ("none",))
-    return _drawn_key(judged, generator), StoredImages("", ("none",))
-
-
-def _drawn_key(judged: JudgedImages, generator: FaceGenerator) -> dict[str, Any]:
-    return {
+        return None, drawn
+    key = {
         "what": "drawn faces",
         "weights": generator.weights_sha256,
         "autoencoder": _state_digest(generator.autoencoder),
@@ -135,6 +115,7 @@ def _drawn_key(judged: JudgedImages, generator: FaceGenerator) -> dict[str, Any]
         "facegen": facegen.__version__,
         "torch": torch.__version__,
     }
+    return key, drawn
 
 
 def _state_digest(module: Any) -> str:

@@ -66,6 +66,11 @@ class JudgedImages:
         """The run that draws them; None of stored images."""
         return self.path if self.kind == "run" else None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a report says of where the images come from."""
+        return {"subject": str(self.path), "subject_kind": self.kind}
+
     def title(self, stored: str) -> str:
         """What is going on while they are looked at; `stored` is what to say of images that are not drawn."""
         return "Drawing and judging faces" if self.kind == "run" else stored

@@ -8,26 +8,27 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
+from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
-from facegen.evaluation.steps import check_takes, evaluation_path, finished, passing
+from facegen.evaluation.steps import captioned, evaluation_path, finished, passing
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png
+from facegen.formats.images import pil_to_png
 from facegen.formats.reports import Report
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
-from facegen.models.feature_networks import FeatureExtractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
 TRAIN = "train"
-CELL_PIXELS = 96  # a side of an image in the picture of pairs
 PAIRS_A_ROW = 2
 
 
@@ -109,10 +110,10 @@ def evaluate_memorization(
     judged.check_size(dataset, role="training set", spoils="hide copies")
     any_size = "Use --features pixels, which takes any size."
     size = dataset.manifest.image_size
-    check_takes(f"The network of '{extractor.name}'", extractor.image_size, size, hint=any_size)
-    batch_size = options.batch_size or extractor.default_batch_size
-    detector = _detector(dataset, extractor, options, batch_size, progress)
-    nearest = _search(judged, detector, options.shown_pairs, batch_size, progress)
+    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size, hint=any_size)
+    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
+    detector = _detector(dataset, viewer, options)
+    nearest = _search(judged, detector, options.shown_pairs, viewer)
     result = detector.compute()
     report = MemorizationReport(
         **result,
@@ -123,8 +124,7 @@ def evaluate_memorization(
         train=str(dataset.folder),
         train_fingerprint=dataset.manifest.fingerprint,
         num_train=len(dataset.split(TRAIN)),
-        subject=str(subject),
-        subject_kind=judged.kind,
+        **judged.facts,
         settings=judged.settings,
     )
     out = options.out
@@ -135,15 +135,9 @@ def evaluate_memorization(
     return finished(replace(report, picture=out), started, judged.run)
 
 
-def _detector(
-    dataset: Dataset,
-    extractor: FeatureExtractor,
-    options: MemorizationOptions,
-    batch_size: int,
-    progress: Progress,
-) -> CopyDetector:
-    def features_of(split: str, space: FeatureExtractor) -> Tensor:
-        return real_features(RealImages(dataset, split), space, batch_size, progress)
+def _detector(dataset: Dataset, viewer: Viewer, options: MemorizationOptions) -> CopyDetector:
+    def features_of(split: str, viewer: Viewer = viewer) -> Tensor:
+        return real_features(RealImages(dataset, split), viewer)
 
     held_out = [split for split in dataset.splits if split != TRAIN]
     if not held_out:
@@ -154,19 +148,17 @@ def _detector(
         )
     return CopyDetector(
         Config(nominal_rate=options.nominal_rate, seed=options.selection.seed),
-        features=extractor,
-        train=features_of(TRAIN, extractor),
-        mirrored=features_of(TRAIN, mirrored(extractor)),
-        held_out=torch.cat([features_of(split, extractor) for split in held_out]),
+        features=viewer.extractor,
+        train=features_of(TRAIN),
+        mirrored=features_of(TRAIN, replace(viewer, extractor=mirrored(viewer.extractor))),
+        held_out=torch.cat([features_of(split) for split in held_out]),
     )
 
 
-def _search(
-    judged: JudgedImages, detector: CopyDetector, shown: int, batch_size: int, progress: Progress
-) -> _Nearest:
+def _search(judged: JudgedImages, detector: CopyDetector, shown: int, viewer: Viewer) -> _Nearest:
     nearest: _Nearest | None = None
     title = "Looking for each image among the training images"
-    for images, records in passing(judged.parts(batch_size), judged.frame, title, progress):
+    for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, viewer.progress):
         here = _Nearest(torch.tensor(records.index), images, detector.update(images))
         both = [here] if nearest is None else [nearest, here]
         found = Neighbours.cat([one.found for one in both])
@@ -202,7 +194,7 @@ def _verdict(result: dict[str, Any]) -> str:
     return f"{share} flagged, {theirs} of unseen real faces: no sign of copies at this sample size."
 
 
-def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Any:
+def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Image.Image:
     """Rows of sample, nearest training image, its mirror image; the nearer of the two is named."""
     train = dataset.split(TRAIN).images(nearest.found.index)
     tiles = torch.stack([nearest.images, train, train.flip(3)], dim=1).flatten(0, 1)
@@ -216,5 +208,4 @@ def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) ->
             f"train {pair['train_id']}" + ("" if pair["mirrored"] else f"\n{told}"),
             mirror,
         ]
-    scale = max(1, CELL_PIXELS // tiles.shape[-1])
-    return image_grid(tiles, 3 * PAIRS_A_ROW, captions, padding=4, scale=scale)
+    return captioned(tiles, 3 * PAIRS_A_ROW, captions)

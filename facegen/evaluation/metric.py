@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_jsonable_python
 from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
@@ -32,9 +31,8 @@ from facegen.sampling.records import (
     BATCH_IMAGES,
     LabelledRecords,
     generated_batches,
-    open_records,
     real_images,
-    records_of_run,
+    request_records,
 )
 
 OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attributes"}
@@ -101,7 +99,7 @@ def evaluate_metric(
         num_samples=options.num_samples,
         run=str(run),
         reference=str(records.source),
-        split=options.split,
+        split=records.split,
         config=config.model_dump(mode="json"),
         settings=generator_facts(generator, settings, options.seed),
     )
@@ -109,10 +107,7 @@ def evaluate_metric(
 
 
 def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecords:
-    if options.reference is None:
-        records = records_of_run(generator, options.split)
-    else:
-        records = open_records(options.reference, options.split)
+    records = request_records(generator, options.reference, options.split)
     check_not_empty(records)
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
@@ -137,19 +132,13 @@ def _build(metric: str, config: Any, generator: FaceGenerator, records: Labelled
 
 def _plain(value: Any, metric: str) -> Any:
     """`value` made of what JSON has: numbers of torch and numpy become Python's, not finite ones None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, metric) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, metric) for item in value]
-    if hasattr(value, "tolist"):  # tensors and arrays, scalars included
-        return _plain(value.tolist(), metric)
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    try:
-        json.dumps(value)
-    except TypeError as error:
+
+    def unknown(item: Any) -> Any:
+        if hasattr(item, "tolist"):  # tensors and arrays, scalars included
+            return item.tolist()
         raise UsageError(
-            f"The metric '{metric}' answers with a {type(value).__name__}, which a report cannot hold.",
+            f"The metric '{metric}' answers with a {type(item).__name__}, which a report cannot hold.",
             hint="compute() returns a dict of numbers, words, lists and dicts.",
-        ) from error
-    return value
+        )
+
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=unknown)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
@@ -17,10 +18,11 @@ from facegen.errors import DataError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
-from facegen.evaluation.steps import check_takes, evaluation_path, saved
+from facegen.evaluation.steps import captioned, evaluation_path, saved
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
+from facegen.formats.images import pil_to_png, to_uint8, to_unit
 from facegen.formats.reports import Report
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
@@ -33,25 +35,16 @@ from facegen.protocols import Progress
 
 MIN_FRECHET_SAMPLES = 16
 JACKKNIFE_GROUPS = 20
-CELL_PIXELS = 96  # a side of an image in the picture of the worst
 PAIRS_A_ROW = 4
-
-
-class SetDistance(TypedDict):
-    """A Fréchet distance between originals and reconstructions, its interval by a jackknife over pairs."""
-
-    score: float
-    low: float
-    high: float
-    num_features: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionReport(Report):
     """Fidelity of reconstructions, per image and as a set.
 
-    `psnr` is in dB; intervals of the three means are by bootstrap over images. `worst` lists
-    the images that lost most, by PSNR.
+    `psnr` is in dB; intervals of the three means are by bootstrap over images. `frechet` is the distance of
+    originals and reconstructions (`score`, `low`, `high`, `num_features`), its interval by a jackknife over
+    pairs. `worst` lists the images that lost most, by PSNR.
     """
 
     metric: str = "reconstruction"
@@ -60,7 +53,7 @@ class ReconstructionReport(Report):
     distance: Fidelity | None
     distance_name: str | None
     distance_fingerprint: str | None
-    frechet: SetDistance | None
+    frechet: dict[str, float] | None
     features: str | None
     features_fingerprint: str | None
     num_samples: int
@@ -168,7 +161,7 @@ def _judges(
                 f"{MIN_FRECHET_SAMPLES} are needed."
             )
         extractor = load_extractor(options.features, options.weights, device, progress)
-        check_takes(f"The network of '{extractor.name}'", extractor.image_size, size)
+        check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size)
     return judge, extractor
 
 
@@ -182,7 +175,7 @@ def reconstructed_pairs(
         yield images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
 
 
-def _frechet(before: Tensor, after: Tensor) -> SetDistance:
+def _frechet(before: Tensor, after: Tensor) -> dict[str, float]:
     """Distance of both sets of features (N, D), with an interval by a delete-a-group jackknife over pairs,
     as an image and its reconstruction go together."""
 
@@ -224,12 +217,11 @@ def _remarks(
         )
 
 
-def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Any:
+def _picture(report: ReconstructionReport, pairs: list[tuple[Tensor, Tensor]]) -> Image.Image:
     """The worst images, each beside its reconstruction."""
     originals, reconstructed = (torch.cat(parts) for parts in zip(*pairs, strict=True))
     tiles = torch.stack([originals, reconstructed], dim=1).flatten(0, 1)
     captions = []
     for row in report.worst:
         captions += [row["id"], f"{row['psnr']:.1f} dB\nSSIM {row['ssim']:.2f}"]
-    scale = max(1, CELL_PIXELS // tiles.shape[-1])
-    return image_grid(tiles, 2 * PAIRS_A_ROW, captions, padding=4, scale=scale)
+    return captioned(tiles, 2 * PAIRS_A_ROW, captions)

@@ -3,19 +3,18 @@ believed too much, real images judged like generated ones. Cached by what they d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from facegen.evaluation.code_fingerprint import modules_of
-from facegen.evaluation.feature_cache import cached_tensors, collect_features
+from facegen.evaluation.feature_cache import Viewer, cached_tensors
 from facegen.evaluation.image_sources import batches, chosen_indices
 from facegen.formats.dataset import Dataset
 from facegen.metrics import FeatureStatistics, ReferenceFeatures
 from facegen.models.feature_networks import FeatureExtractor
-from facegen.protocols import Progress
 
 MAX_CACHED_FEATURES = 30_000  # 0.25 GB at 2048 features
 MIN_SAMPLES = 16  # below this nothing is said of covariances and neighbours
@@ -47,9 +46,7 @@ class RealImages:
         }
 
 
-def real_features(
-    real: RealImages, extractor: FeatureExtractor, batch_size: int, progress: Progress
-) -> Tensor:
+def real_features(real: RealImages, viewer: Viewer) -> Tensor:
     """Features (N, D) float32 of real images, from the cache where they are.
 
     Those of a large set (over `MAX_CACHED_FEATURES` images) are not kept: its statistics are.
@@ -57,19 +54,17 @@ def real_features(
 
     def compute() -> dict[str, Tensor]:
         indices = real.indices
-        parts = batches(real.dataset.split(real.split), indices, batch_size)
-        title = f"Features of real images ({real.split})"
-        return {"features": collect_features(parts, len(indices), extractor, title, progress)}
+        parts = batches(real.dataset.split(real.split), indices, viewer.batch_size)
+        return {"features": viewer.features(parts, len(indices), f"Features of real images ({real.split})")}
 
     if len(real.indices) > MAX_CACHED_FEATURES:
         return compute()["features"]
-    seen = modules_of(extractor, real.dataset, batches)
-    return cached_tensors({"what": "features", **real.key(extractor)}, seen, compute, progress)["features"]
+    key = {"what": "features", **real.key(viewer.extractor)}
+    seen = modules_of(viewer.extractor, real.dataset, batches)
+    return cached_tensors(key, seen, compute, viewer.progress)["features"]
 
 
-def real_reference(
-    real: RealImages, extractor: FeatureExtractor, batch_size: int, progress: Progress
-) -> ReferenceFeatures:
+def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
     """The Gaussian of real images' features and the features themselves, from the cache where they are.
 
     Of a large set (over `MAX_CACHED_FEATURES` images) all count for the Gaussian, and that many drawn
@@ -78,7 +73,7 @@ def real_reference(
     large = len(real.indices) > MAX_CACHED_FEATURES
 
     def compute() -> dict[str, Tensor]:
-        features = real_features(real, extractor, batch_size, progress)
+        features = real_features(real, viewer)
         statistics = FeatureStatistics.of(features)
         count = torch.tensor(statistics.num_samples)
         kept = {"mean": statistics.mean, "root": statistics.root, "num_samples": count}
@@ -86,20 +81,12 @@ def real_reference(
             kept["features"] = features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)]
         return kept
 
-    what = "reference" if large else "statistics"
-    seen = modules_of(extractor, real.dataset, batches, FeatureStatistics)
-    kept = cached_tensors({"what": what, **real.key(extractor)}, seen, compute, progress)
+    key = {"what": "reference" if large else "statistics", **real.key(viewer.extractor)}
+    seen = modules_of(viewer.extractor, real.dataset, batches, FeatureStatistics)
+    kept = cached_tensors(key, seen, compute, viewer.progress)
     statistics = FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
-    features = kept["features"] if large else real_features(real, extractor, batch_size, progress)
+    features = kept["features"] if large else real_features(real, viewer)
     return ReferenceFeatures(statistics, features)
-
-
-class FloorFacts(TypedDict):
-    """How the real images of a floor were chosen, and how many they are compared with."""
-
-    num_samples: int
-    num_reference: int
-    method: str
 
 
 @dataclass(frozen=True)
@@ -116,34 +103,24 @@ class RealFloor:
     method: Literal["held-out", "halves"]
 
     @property
-    def facts(self) -> FloorFacts:
-        """What a report says of it."""
+    def facts(self) -> dict[str, Any]:
+        """What a report says of it: how the images were chosen, and how many are compared with how many."""
         num_reference = self.reference.statistics.num_samples
         return {"num_samples": len(self.features), "num_reference": num_reference, "method": self.method}
 
 
-def real_floor(
-    dataset: Dataset,
-    split: str,
-    reference: ReferenceFeatures,
-    extractor: FeatureExtractor,
-    *,
-    num_samples: int,
-    seed: int,
-    batch_size: int,
-    progress: Progress,
-) -> RealFloor | None:
-    """`num_samples` real images to be judged in the sample's place, None if there are not enough of them."""
-    counts = dataset.manifest.counts
-    others = [name for name in dataset.splits if name != split]
+def real_floor(sample: RealImages, reference: ReferenceFeatures, viewer: Viewer) -> RealFloor | None:
+    """Real images to be judged in the sample's place, which is `count` images against the `split`; None if
+    there are not enough of them."""
+    num_samples, counts = sample.count or 0, sample.dataset.manifest.counts
+    others = [name for name in sample.dataset.splits if name != sample.split]
     held_out = next((name for name in others if counts[name] >= num_samples), None)
     if held_out is not None:
-        chosen = RealImages(dataset, held_out, num_samples, seed)
-        return RealFloor(real_features(chosen, extractor, batch_size, progress), reference, "held-out")
+        return RealFloor(real_features(replace(sample, split=held_out), viewer), reference, "held-out")
     features = reference.features
     taken = min(num_samples, len(features) // 2)
     if taken < MIN_SAMPLES:
         return None
-    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(sample.seed))
     rest = ReferenceFeatures.of(features[order[taken:]])
     return RealFloor(features[order[:taken]], rest, "halves")

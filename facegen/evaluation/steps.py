@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +15,9 @@ from torch import Tensor
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions, ControlOptions, MetricOptions
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, write_json
-from facegen.formats.images import pil_to_png
+from facegen.formats.images import image_grid, pil_to_png
 from facegen.formats.reports import Report
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
@@ -54,27 +55,10 @@ def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
         MissingModelError: it has no checkpoint.
     """
     judge = load_classifier(classifier, generator.device)
-    check_takes(f"The classifier '{classifier}'", judge.image_size, generator.image_size, "this run draws")
+    check_image_size(
+        f"The classifier '{classifier}'", judge.image_size, generator.image_size, "this run draws"
+    )
     return judge
-
-
-def check_takes(
-    network: str,
-    takes: int | None,
-    size: int,
-    given: str = "these images have",
-    *,
-    hint: str = "Train a classifier on a data set prepared with --size {size}.",
-) -> None:
-    """Refuse images of `size` pixels that a network which `takes` one size only was not made for.
-
-    Raises:
-        UsageError: another size.
-    """
-    if takes not in (None, size):
-        raise UsageError(
-            f"{network} was trained on {takes} pixels, and {given} {size}.", hint=hint.format(size=size)
-        )
 
 
 def check_not_empty(records: LabelledRecords) -> None:
@@ -138,6 +122,11 @@ def saved(report: SomeReport, path: Path) -> SomeReport:
     """
     write_json(path, report.to_json())
     return replace(report, saved_to=path)
+
+
+def captioned(images: Tensor, columns: int, captions: Sequence[str], pixels: int = 96) -> Image.Image:
+    """uint8 images (N, 3, H, W) in a grid, about `pixels` a side, with a caption each."""
+    return image_grid(images, columns, captions, scale=max(1, pixels // images.shape[-1]))
 
 
 def save_picture(run: Path, name: str, picture: Image.Image | bytes) -> Path:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.reference_statistics import RealImages, real_features
-from facegen.evaluation.steps import check_takes, finished, passing
-from facegen.formats.classifier_run import CLASSIFIER_PREFIX
+from facegen.evaluation.steps import finished, passing
+from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
 from facegen.formats.reports import Report
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
@@ -82,11 +83,11 @@ def evaluate_subgroups(
     judged = open_judged(Path(subject), options.selection, device, progress)
     judged.check_size(dataset, spoils="change the scores")
     for takes in (judge.image_size, extractor.image_size):
-        check_takes("The classifier", takes, dataset.manifest.image_size)
+        check_image_size("The classifier", takes, dataset.manifest.image_size)
     groups = _groups(judged, dataset)
     apart_from = _named(groups, options.apart_from)
     batch_size = options.batch_size or extractor.default_batch_size
-    real = real_features(RealImages(dataset, options.split), extractor, batch_size, progress)
+    real = real_features(RealImages(dataset, options.split), Viewer(extractor, batch_size, progress))
     metric = SubgroupScores(
         Config(small_below=options.small_below, seed=options.selection.seed),
         features=extractor,
@@ -113,8 +114,7 @@ def evaluate_subgroups(
         features_fingerprint=extractor.fingerprint,
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
-        subject=str(subject),
-        subject_kind=judged.kind,
+        **judged.facts,
         reference=str(dataset.folder),
         reference_fingerprint=dataset.manifest.fingerprint,
         split=options.split,

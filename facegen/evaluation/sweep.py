@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,8 +12,7 @@ from facegen.errors import UsageError
 from facegen.evaluation.distribution import DistributionOptions, DistributionReport, evaluate_distribution
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.steps import evaluation_path, save_picture, saved
-from facegen.evaluation.trade_off import Point, not_beaten, trade_off_png
-from facegen.formats.reports import Report
+from facegen.formats.reports import Report, ScoreRow
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
@@ -102,14 +102,14 @@ def sweep_distribution(
     across = VARIETY if first != VARIETY and first != "precision" else "precision"
     down = "recall" if first == "precision" else first
     points = [
-        _point(value, report, across, down) for value, report in zip(sweep.values, reports, strict=True)
+        Point(value, report.scores[across], report.scores[down])
+        for value, report in zip(sweep.values, reports, strict=True)
     ]
     title = f"{run.name}: {down} against {across} by {sweep.setting}"
-    best = not_beaten(points)
     report = SweepReport(
         setting=sweep.setting,
         values=sweep.values,
-        pareto=tuple(value for value, point in zip(sweep.values, points, strict=True) if point in best),
+        pareto=tuple(point.setting for point in not_beaten(points)),
         axes=(across, down),
         reports=tuple(reports),
         plot=save_picture(run, "sweep", trade_off_png(points, across, down, title)),
@@ -117,14 +117,52 @@ def sweep_distribution(
     return saved(report, evaluation_path(run, "sweep", "json"))
 
 
-def _point(value: float, report: DistributionReport, across: str, down: str) -> Point:
-    x, y = report.scores[across], report.scores[down]
-    return Point(
-        label=f"{value:g}",
-        x=x.value,
-        y=y.value,
-        x_interval=x.interval,
-        y_interval=y.interval,
-        x_better=x.better,
-        y_better=y.better,
+@dataclass(frozen=True)
+class Point:
+    """A value of the setting with the two scores that are traded."""
+
+    setting: float
+    x: ScoreRow
+    y: ScoreRow
+
+    @property
+    def goods(self) -> tuple[float, float]:
+        """Both scores, higher being better."""
+        x, y = (row.value if row.better == "higher" else -row.value for row in (self.x, self.y))
+        return x, y
+
+
+def not_beaten(points: Sequence[Point]) -> list[Point]:
+    """The Pareto front: points that no other is at least as good as in both scores and better in one."""
+
+    def beaten(mine: tuple[float, float]) -> bool:
+        return any(x >= mine[0] and y >= mine[1] and (x, y) != mine for x, y in (p.goods for p in points))
+
+    return [point for point in points if not beaten(point.goods)]
+
+
+def trade_off_png(points: Sequence[Point], x_label: str, y_label: str, title: str) -> bytes:
+    """A PNG of the points, labelled by their setting, with intervals and the Pareto front as a line."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.8), dpi=130, layout="constrained")
+    axes = figure.subplots()
+    front = sorted(not_beaten(points), key=lambda point: point.x.value)
+    axes.plot(
+        [point.x.value for point in front], [point.y.value for point in front], color="#2a6f97", alpha=0.5
     )
+    for point in points:
+        x, y, colour = point.x, point.y, "#2a6f97" if point in front else "#8d99ae"
+        if x.interval is not None:
+            axes.hlines(y.value, *x.interval, color=colour, alpha=0.35)
+        if y.interval is not None and y.interval[0] <= y.value <= y.interval[1]:
+            axes.vlines(x.value, *y.interval, color=colour, alpha=0.35)
+        axes.plot(x.value, y.value, "o", color=colour)
+        axes.annotate(f"{point.setting:g}", (x.value, y.value), xytext=(6, 6), textcoords="offset points")
+    axes.set_xlabel(f"{x_label.replace('_', ' ')} ({points[0].x.better} is better)")
+    axes.set_ylabel(f"{y_label.replace('_', ' ')} ({points[0].y.better} is better)")
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.2)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()

@@ -163,23 +163,33 @@ def askable(generator: FaceGenerator, judge: FaceClassifier, run: Path) -> Askab
                 f"The classifier tells '{judge.class_column}', and this run is asked for attributes.",
                 hint="Train one of attributes: facegen train --preset attribute-classifier --data DATASET",
             )
-        return _checked(Askable(names, judge.attributes, lambda images: judge.logits(images) > 0))
-    column = getattr(generator.conditioner, "column", None)
-    if column is None:
+        found = _attributes(names, judge)
+    elif column := getattr(generator.conditioner, "column", None):
+        found = _classes(generator, judge, column)
+    else:
         kind = generator.recipe.section("conditioner").kind
         raise UsageError(
             f"'{run}' is conditioned on '{kind}', and only attributes or classes can be toggled one by one.",
             hint="Give a run with conditioner.kind=attributes or class_label, such as one of --preset "
             "celeba-attributes.",
         )
-    return _checked(_classes(generator, judge, column))
+    if not set(found.names) & set(found.known):
+        raise DataError(
+            "The classifier knows nothing that this run can be asked for.",
+            hint=f"The run: {', '.join(found.names)}. The classifier: {', '.join(found.known) or 'none'}.",
+        )
+    return found
+
+
+def _attributes(names: tuple[str, ...], judge: FaceClassifier) -> Askable:
+    return Askable(names, judge.attributes, lambda images: judge.logits(images) > 0)
 
 
 def _classes(generator: FaceGenerator, judge: FaceClassifier, column: str) -> Askable:
     """The classes of `column`, judged by a classifier of them; those of an attribute are toggled as such."""
     conditioner: Any = generator.conditioner
     if conditioner.is_attribute and column in judge.attributes:
-        return Askable((column,), judge.attributes, lambda images: judge.logits(images) > 0)
+        return _attributes((column,), judge)
     if judge.class_column == column:
 
         def likeliest(images: Tensor) -> Tensor:
@@ -193,12 +203,3 @@ def _classes(generator: FaceGenerator, judge: FaceClassifier, column: str) -> As
         hint="Train one that tells it: facegen train --preset attribute-classifier --set "
         f"task.class_column={column} --data DATASET --run CLASSIFIER",
     )
-
-
-def _checked(found: Askable) -> Askable:
-    if not set(found.names) & set(found.known):
-        raise DataError(
-            "The classifier knows nothing that this run can be asked for.",
-            hint=f"The run: {', '.join(found.names)}. The classifier: {', '.join(found.known) or 'none'}.",
-        )
-    return found

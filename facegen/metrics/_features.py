@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.metrics._gaussian import FeatureStatistics
 
-if TYPE_CHECKING:
-    pass
-
 FeatureFunction = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """What was collected of all batches.
+
+    Raises:
+        DataError: there were none.
+    """
+    if not parts:
+        raise DataError("There are no images to judge.")
+    return torch.cat(list(parts))
 
 
 @dataclass(frozen=True)

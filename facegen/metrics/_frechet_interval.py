@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._gaussian import FeatureStatistics, linalg
 from facegen.metrics._intervals import Z95
 
 SAMPLES_PER_FEATURE = 4  # below, terms of third order count
@@ -100,13 +100,17 @@ def _expand(
     spread = a.root.square().sum() + b.root.square().sum()
     value = max(0.0, float(shift.square().sum() + spread - 2 * roots.sum()))
     kept = roots.square() > roots.max() ** 2 * max(a.num_features, 8) * torch.finfo(roots.dtype).eps
-    first = _one_side(features_a, a, shift, b.root.T @ right[:, kept], roots[kept], curves=curves)
-    second = _one_side(features_b, b, -shift, a.root.T @ left[:, kept], roots[kept], curves=curves)
-    variance = first.influence + second.influence
-    if first.curved is None or second.curved is None:
+    influence_a, curved_a = _one_side(
+        features_a, a, shift, b.root.T @ right[:, kept], roots[kept], curves=curves
+    )
+    influence_b, curved_b = _one_side(
+        features_b, b, -shift, a.root.T @ left[:, kept], roots[kept], curves=curves
+    )
+    variance = influence_a + influence_b
+    if curved_a is None or curved_b is None:
         return _Expansion(value, None, variance, 0.0)
     scatter = a.root.T @ a.root / a.num_samples + b.root.T @ b.root / b.num_samples
-    curved = first.curved + second.curved  # (R, R): the second-order bias, entry by entry
+    curved = curved_a + curved_b
     floor = 2 * scatter.square().sum() + 4 * curved.square().sum() - 2 * curved.diagonal().square().sum()
     return _Expansion(value, float(scatter.trace() + curved.sum()), variance, float(floor))
 
@@ -117,9 +121,9 @@ def _coupled(product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     At full rank by way of the eigenvectors of product' product, several times faster on a CPU.
     """
     if product.shape[0] != product.shape[1]:
-        left, values, right = torch.linalg.svd(product, full_matrices=False)
+        left, values, right = linalg.svd(product, full_matrices=False)
         return left, values, right.T
-    squares, right = torch.linalg.eigh(product.T @ product)
+    squares, right = linalg.eigh(product.T @ product)
     values = squares.clamp(min=0).sqrt()
     return product @ right / values.clamp(min=torch.finfo(values.dtype).tiny), values, right
 
@@ -136,12 +140,6 @@ def _interval(estimate: float, variance: float, floor: float) -> tuple[float, fl
     return max(0.0, middle - width), max(0.0, middle + width)
 
 
-@dataclass(frozen=True)
-class _Side:
-    influence: float  # variance of the mean influence
-    curved: Tensor | None  # (R, R)
-
-
 def _one_side(
     features: Tensor,
     statistics: FeatureStatistics,
@@ -150,11 +148,12 @@ def _one_side(
     roots: Tensor,
     *,
     curves: bool,
-) -> _Side:
-    """Influences and, with `curves`, products of one set; `projection` (D, R) gives z of a feature."""
-    influences = []
+) -> tuple[float, Tensor | None]:
+    """Variance of the mean influence of one set and, with `curves`, its second-order bias (R, R) by entries;
+    `projection` (D, R) gives z of a feature."""
+    influences: list[Tensor] = []
     fourth = torch.zeros(len(roots), len(roots), dtype=torch.float64)
-    for part in features.split(CHUNK):
+    for part in torch.split(features, CHUNK):
         centred = part.double() - statistics.mean
         squares = (centred @ projection).square_()
         if curves:
@@ -163,7 +162,7 @@ def _one_side(
         influences.append(2 * centred @ shift + centred.square().sum(1) - squares @ (1 / roots))
     influence = float(torch.cat(influences).var()) / statistics.num_samples
     if not curves:
-        return _Side(influence, None)
+        return influence, None
     variances = fourth / len(features) - torch.diag(roots.square().square())
     weights = 1 / (torch.outer(roots, roots) * (roots[:, None] + roots[None, :]))
-    return _Side(influence, 0.5 * variances * weights / statistics.num_samples)
+    return influence, 0.5 * variances * weights / statistics.num_samples

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 CHUNK_SAMPLES = 8192
+linalg: Any = torch.linalg  # torch has no types for it
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class FeatureStatistics:
         total = torch.zeros(width, dtype=torch.float64)
         products = torch.zeros(width, width, dtype=torch.float64)
         for size in sizes:
-            for part in features[done:size].split(CHUNK_SAMPLES):
+            for part in torch.split(features[done:size], CHUNK_SAMPLES):
                 centred = part - origin
                 total += centred.sum(0)
                 products += centred.T @ centred
@@ -55,7 +57,7 @@ class FeatureStatistics:
         mean = features.mean(0, dtype=torch.float64)
         if num_samples > num_features:
             covariance = torch.zeros(num_features, num_features, dtype=torch.float64)
-            for part in features.split(CHUNK_SAMPLES):  # a float64 copy of all features would be large
+            for part in torch.split(features, CHUNK_SAMPLES):  # a float64 copy of all features would be large
                 centred = part - mean
                 covariance += centred.T @ centred
             root = square_root(covariance / (num_samples - 1))
@@ -70,10 +72,10 @@ class FeatureStatistics:
 
 def square_root(covariance: Tensor) -> Tensor:
     """A matrix (R, D) with `root.T @ root == covariance` (D, D): Cholesky, or eigenvectors if singular."""
-    lower, failed = torch.linalg.cholesky_ex(covariance)
+    lower, failed = linalg.cholesky_ex(covariance)
     if not int(failed):
         return lower.T
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * torch.finfo(values.dtype).eps
     return (vectors[:, kept] * values[kept].sqrt()).T
 

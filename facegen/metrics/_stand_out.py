@@ -42,10 +42,6 @@ class Members:
             real &= ~other.real
         return Members(ours, real)
 
-    def complement(self) -> Members:
-        """All images that are not in it."""
-        return Members(~self.ours, ~self.real)
-
     def overlaps(self, other: Members) -> bool:
         return bool((self.ours & other.ours).any() or (self.real & other.real).any())
 
@@ -65,7 +61,8 @@ def standing_out(groups: Sequence[Members], gap: Gap, *, fewest: int) -> list[in
 
     def clearness(number: int, others: Sequence[int]) -> float:
         aside = [groups[other] for other in others]
-        inside, outside = groups[number].without(aside), groups[number].complement().without(aside)
+        group = groups[number]
+        inside, outside = group.without(aside), Members(~group.ours, ~group.real).without(aside)
         if min(inside.fewest, outside.fewest) < fewest:
             return float("-inf")
         return gap(inside, outside)

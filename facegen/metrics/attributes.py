@@ -43,7 +43,7 @@ class Agreement(TypedDict):
     attributes: dict[str, dict[Literal["asked_yes", "asked_no"], Rate]]
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["attributes"] = "attributes"
 
 
@@ -138,7 +138,7 @@ def kept_attributes(
         labels: (N, A) 1 yes, 0 no, NaN unknown.
         seen: (N, A) bool, the classifier's answers.
     """
-    report = {}
+    report: dict[str, dict[str, float]] = {}
     for column, name in enumerate(names):
         known = ~np.isnan(labels[:, column])
         if known.any():

@@ -17,7 +17,7 @@ from facegen.nn.calibration import calibration_error
 from facegen.nn.multilabel_scores import area_under_roc, label_scores
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["classification"] = "classification"
 
 

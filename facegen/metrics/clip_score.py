@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
+from facegen.metrics._features import joined
 from facegen.metrics._intervals import ratio_interval
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ TextFunction = Callable[[Sequence[str]], Tensor]
 """B captions -> text embeddings (B, D) of the same space."""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["clip_score"] = "clip_score"
 
 
@@ -54,8 +55,8 @@ class ClipScore:
         self._captions: list[str] = []
         self._images: list[Tensor] = []  # unit embeddings (B, D)
 
-    def update(self, images: Tensor, records: pd.DataFrame) -> np.ndarray:
-        """Add uint8 images (B, 3, H, W) with the column `caption`; returns their scores (B,).
+    def update(self, images: Tensor, records: pd.DataFrame) -> None:
+        """Add uint8 images (B, 3, H, W) with the column `caption`.
 
         Raises:
             DataError: an image without a caption.
@@ -66,11 +67,8 @@ class ClipScore:
         unseen = [caption for caption in dict.fromkeys(captions) if caption not in self._embedded]
         if unseen:
             self._embedded |= dict(zip(unseen, _unit(self._text_features(unseen)), strict=True))
-        text = torch.stack([self._embedded[caption] for caption in captions])
-        embedded = _unit(self._image_features(images))
         self._captions += captions
-        self._images.append(embedded)
-        return _scores(embedded, text)
+        self._images.append(_unit(self._image_features(images)))
 
     def compute(self) -> ClipScores:
         """The mean with its 95 % bootstrap interval over images, what the images score with each other's
@@ -79,9 +77,7 @@ class ClipScore:
         Raises:
             DataError: there were no images.
         """
-        if not self._images:
-            raise DataError("There are no images to judge.")
-        images = torch.cat(self._images)
+        images = joined(self._images)
         scores = _scores(images, torch.stack([self._embedded[caption] for caption in self._captions]))
         low, high = ratio_interval(scores, np.ones(len(scores)))
         rows_of: dict[str, list[int]] = {}

@@ -17,7 +17,7 @@ CUSTOMARY_SAMPLES = 10_000
 WIDE_FEATURES = 512  # above, a point of the fit takes seconds
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["fid"] = "fid"
 
 
@@ -46,7 +46,7 @@ class FrechetDistance(FeatureMetric):
         return scores
 
     def remarks(self, num_samples: int, num_features: int) -> list[str]:
-        remarks = []
+        remarks: list[str] = []
         if num_samples <= num_features:
             remarks.append(
                 f"{num_samples:,} samples for {num_features:,} features: the covariance is rank-deficient, "

@@ -16,7 +16,7 @@ CUSTOMARY_SAMPLES = 5_000
 SEED = 2020  # torch-fidelity's
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Images are shuffled and cut into `splits`; the default is torch-fidelity's."""
 
     kind: Literal["inception_score"] = "inception_score"
@@ -71,9 +71,9 @@ class InceptionScore(FeatureMetric):
         """The score of each split (splits,), as torch-fidelity computes it."""
         count, splits = len(features), self._config.splits
         order = np.random.RandomState(SEED).permutation(count)
-        logits = (features[torch.from_numpy(order)] @ self._class_weights.T).double()
+        logits = (features[torch.as_tensor(order)] @ self._class_weights.T).double()
         logs = logits.log_softmax(1)
-        scores = []
+        scores: list[float] = []
         for index in range(splits):
             part = logs[index * count // splits : (index + 1) * count // splits]
             shares = part.exp()

@@ -20,7 +20,7 @@ SEED = 2020  # torch-fidelity's
 OFFSET = 1  # of the published kernel (x.y / D + 1)^3
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`subsets` of `subset_size` images (fewer where there are not as many) are drawn; the defaults are
     torch-fidelity's."""
 
@@ -127,8 +127,8 @@ def _part(features: Tensor) -> Tensor:
 def _sums(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Sums of the kernel over y (N,) and over x (M,), float64."""
     columns, over_x = y.numpy(), np.zeros(len(y))
-    over_y = []
-    for part in x.split(CHUNK):
+    over_y: list[np.ndarray] = []
+    for part in torch.split(x, CHUNK):
         kernel = _kernel(part.numpy(), columns)
         over_y.append(kernel.sum(1, dtype=np.float64))
         over_x += kernel.sum(0, dtype=np.float64)

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
-from facegen.metrics._features import FeatureFunction
+from facegen.metrics._features import FeatureFunction, joined
+from facegen.metrics._gaussian import linalg
 from facegen.metrics._intervals import Share, share_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ QUERY_BLOCK, TRAIN_BLOCK = 512, 8192  # 16 MB of distances at a time
 NUM_NEIGHBOURS = 10  # beside the nearest
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`nominal_rate` is the share of unseen real faces that may be flagged."""
 
     kind: Literal["memorization"] = "memorization"
@@ -82,7 +83,7 @@ class NearestTraining:
         alone says depends on how crowded the face's part of the space is. An image and its mirror image
         count once.
         """
-        return Neighbours.cat([self._block(part.float()) for part in features.split(QUERY_BLOCK)])
+        return Neighbours.cat([self._block(part.float()) for part in torch.split(features, QUERY_BLOCK)])
 
     def _block(self, queries: Tensor) -> Neighbours:
         squared = torch.cat(
@@ -90,7 +91,7 @@ class NearestTraining:
         )  # (B, N)
         _, order = squared.topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
         # products lose the digits of small distances, so those of the few found are computed anew
-        both = torch.stack([(queries[:, None] - way[order]).norm(dim=2) for way in self._ways])
+        both = torch.stack([linalg.vector_norm(queries[:, None] - way[order], dim=2) for way in self._ways])
         distances = both.amin(0)  # (B, 1 + K)
         distances, again = distances.sort(dim=1)
         first = again[:, :1]
@@ -134,29 +135,32 @@ class CopyDetector:
     def __init__(
         self, config: Config, *, features: FeatureFunction, train: Tensor, mirrored: Tensor, held_out: Tensor
     ) -> None:
-        rank, needed = _rank(len(held_out) // 2, config.nominal_rate), _needed(config.nominal_rate)
+        rate = config.nominal_rate
+        # the score of this rank, ascending, is the threshold: a new one is below it with `rate` or less
+        rank = math.floor(rate * (len(held_out) // 2 + 1) + 1e-9)
         if rank < 1:
+            needed = 2 * (math.ceil(1 / rate - 1e-9) - 1)
             raise DataError(
                 f"{len(held_out):,} held-out faces are too few for a threshold that "
-                f"{config.nominal_rate:.2%} of unseen faces pass: {needed:,} are needed, half to set it and "
+                f"{rate:.2%} of unseen faces pass: {needed:,} are needed, half to set it and "
                 "half to check it.",
                 hint="Prepare the data set with larger validation and test splits, or allow a higher "
                 "--nominal-rate.",
             )
         self._features = features
-        self._nominal_rate = config.nominal_rate
+        self._nominal_rate = rate
         self._search = NearestTraining(train, mirrored)
         order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(config.seed))
         scores = self._search.search(held_out[order]).score
         calibration, self._checked = scores[: len(scores) // 2], scores[len(scores) // 2 :]
         self._num_calibration = len(calibration)
         self.threshold = float(calibration.sort().values[rank - 1])
-        self._found: list[Neighbours] = []
+        self._scores: list[Tensor] = []
 
     def update(self, images: Tensor, records: pd.DataFrame | None = None) -> Neighbours:
         """Add uint8 images (B, 3, H, W); returns their nearest training images."""
         found = self._search.search(self._features(images))
-        self._found.append(found)
+        self._scores.append(found.score)
         return found
 
     def flagged(self, scores: Tensor) -> Tensor:
@@ -172,10 +176,8 @@ class CopyDetector:
         Raises:
             DataError: there were no images.
         """
-        if not self._found:
-            raise DataError("There are no images to judge.")
         return {
-            **self._share(Neighbours.cat(self._found).score),
+            **self._share(joined(self._scores)),
             "threshold": self.threshold,
             "nominal_rate": self._nominal_rate,
             "held_out": {**self._share(self._checked), "num_calibration": self._num_calibration},
@@ -187,12 +189,3 @@ class CopyDetector:
 
 
 build = CopyDetector
-
-
-def _rank(count: int, rate: float) -> int:
-    """Which of `count` ascending scores is the threshold: a new one is below it with `rate` or less."""
-    return math.floor(rate * (count + 1) + 1e-9)
-
-
-def _needed(rate: float) -> int:
-    return 2 * (math.ceil(1 / rate - 1e-9) - 1)

@@ -16,7 +16,7 @@ CHUNK = 10_000  # torch-fidelity's
 NEIGHBOURS, COVERAGE_NEIGHBOURS = 3, 5  # span the balls of precision and recall, and of the other two
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["precision_recall"] = "precision_recall"
 
 
@@ -71,15 +71,16 @@ class PrecisionRecall(FeatureMetric):
             self._radii = radii(real, (NEIGHBOURS, COVERAGE_NEIGHBOURS))
         real_balls, wide_balls = self._radii.unbind(1)
         [own_balls] = radii(features, (NEIGHBOURS,)).unbind(1)
-        precision, density = [], []
+        precision: list[Tensor] = []
+        density: list[Tensor] = []
         covered = torch.zeros(len(real), dtype=torch.bool)
-        for part in features.split(CHUNK):
+        for part in torch.split(features, CHUNK):
             distances = _distances(part, real)
             precision.append((distances <= real_balls).any(1))
             within = distances <= wide_balls
             density.append(within.sum(1) / COVERAGE_NEIGHBOURS)
             covered |= within.any(0)
-        recall = [(_distances(part, features) <= own_balls).any(1) for part in real.split(CHUNK)]
+        recall = [(_distances(part, features) <= own_balls).any(1) for part in torch.split(real, CHUNK)]
         return {
             "precision": torch.cat(precision),
             "recall": torch.cat(recall),
@@ -100,8 +101,8 @@ _ABOUT = {
 
 def radii(features: Tensor, neighbours: tuple[int, ...]) -> Tensor:
     """Distances (N, len(neighbours)) of each feature to its k-th neighbours, itself not counted."""
-    rows = []
-    for part in features.split(CHUNK):
+    rows: list[Tensor] = []
+    for part in torch.split(features, CHUNK):
         nearest = _distances(part, features).topk(max(neighbours) + 1, largest=False).values
         rows.append(nearest[:, list(neighbours)])
     return torch.cat(rows)
@@ -115,4 +116,4 @@ def share_score(hits: Tensor, about: str) -> Score:
 
 
 def _distances(x: Tensor, y: Tensor) -> Tensor:
-    return torch.cat([torch.cdist(x, part) for part in y.split(CHUNK)], 1)
+    return torch.cat([torch.cdist(x, part) for part in torch.split(y, CHUNK)], 1)

@@ -23,7 +23,7 @@ DistanceFunction = Callable[[Tensor, Tensor], Tensor]
 """Two batches uint8 (B, 3, H, W) -> distances (B,)."""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["reconstruction"] = "reconstruction"
 
 
@@ -124,4 +124,4 @@ def _blurred(images: Tensor) -> Tensor:
     kernel = (kernel / kernel.sum()).to(images.device)
     flat = images.flatten(0, 1)[:, None]  # (B * 3, 1, H, W)
     flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
-    return flat[:, 0].unflatten(0, images.shape[:2])
+    return flat.reshape(*images.shape[:2], *flat.shape[-2:])

@@ -12,8 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.errors import DataError
-from facegen.metrics._features import FeatureFunction, ReferenceFeatures
+from facegen.metrics._features import FeatureFunction, ReferenceFeatures, joined
 from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
 from facegen.metrics._gaussian import FeatureStatistics
 from facegen.metrics._intervals import Z95, ratio_interval
@@ -28,12 +27,10 @@ if TYPE_CHECKING:
 
 EVERYONE = "everyone"
 SCORES = ("kid", "frechet", "precision", "recall", "accuracy", "real_accuracy")
-
-
 MIN_SCORED = 16  # images on either side; groups of fewer get no scores
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Groups of fewer than `small_below` images are called small.
 
     Of either side at most `max_images` a group are compared, drawn with `seed`: pairs of all are looked at.
@@ -129,13 +126,12 @@ class SubgroupScores:
         Raises:
             DataError: there were no images.
         """
-        if not self._records:
-            raise DataError("There are no images to judge.")
         import pandas as pd
 
+        features = joined(self._collected)
         frame = pd.concat(self._records, ignore_index=True)
         judged = _Judged(
-            torch.cat(self._collected),
+            features,
             self._agreement(frame, self._seen),
             self._agreement(frame, self._seen_in_real) if self._seen_in_real else None,
         )
@@ -149,7 +145,7 @@ class SubgroupScores:
             fewest=self._config.small_below,
         )
         aside = worse + [n for n, group in enumerate(self._groups) if group in self._apart_from]
-        rows = []
+        rows: list[dict[str, Any]] = []
         for number, members in enumerate([everyone, *groups], start=-1):
             others = [groups[other] for other in dict.fromkeys(aside) if other != number]
             group = None if number < 0 else self._groups[number]
@@ -159,15 +155,14 @@ class SubgroupScores:
                     "value": group.value if group else "",
                     "worse_off": worse.index(number) + 1 if number in worse else None,
                     **self._scores(members, judged),
-                    "apart": self._apart(members, others, judged),
+                    "apart": (
+                        self._scores(members.without(others), judged)
+                        if any(map(members.overlaps, others))
+                        else None
+                    ),
                 }
             )
         return rows
-
-    def _apart(self, members: Members, others: Sequence[Members], judged: _Judged) -> dict[str, Any] | None:
-        if not any(members.overlaps(other) for other in others):
-            return None
-        return self._scores(members.without(others), judged)
 
     def _scores(self, members: Members, judged: _Judged) -> dict[str, Any]:
         config, fewest = self._config, members.fewest
@@ -183,13 +178,14 @@ class SubgroupScores:
             if answers is not None and ours >= MIN_SCORED and answers.asked[members.ours].sum() > 0:
                 hits, asked = answers.hits[members.ours], answers.asked[members.ours]
                 low, high = ratio_interval(hits, asked, seed=config.seed)
-                row[name] = {"value": float(hits.sum() / asked.sum()), "low": low, "high": high}
+                row[name] = _interval(float(hits.sum() / asked.sum()), low, high)
         if fewest < MIN_SCORED:
             row["left_out"] = {
                 "kid, precision, recall": f"{fewest} images on one side; {MIN_SCORED} are needed"
             }
             return row
-        row["kid"] = _interval(*self._kernel_distance(members, judged))
+        distance, error = self._kernel_distance(members, judged)
+        row["kid"] = _interval(distance, distance - Z95 * error, distance + Z95 * error)
         row |= self._precision_and_recall(members, judged)
         enough = SAMPLES_PER_FEATURE * judged.features.shape[1]
         if fewest >= enough:
@@ -200,16 +196,14 @@ class SubgroupScores:
 
     def _gap(self, inside: Members, outside: Members, judged: _Judged) -> float:
         """How much farther from real faces, or less obedient than theirs, in standard errors."""
-        (distance, error), (other, other_error) = (
-            self._kernel_distance(members, judged) for members in (inside, outside)
+        pairs = [[self._kernel_distance(members, judged) for members in (inside, outside)]]
+        if judged.real_answers is not None:
+            lack, real = judged.answers.lack, judged.real_answers
+            pairs.append([lack(real, members.ours) for members in (inside, outside)])
+        return max(
+            (value - other) / max((error**2 + other_error**2) ** 0.5, 1e-12)
+            for (value, error), (other, other_error) in pairs
         )
-        clear = (distance - other) / max((error**2 + other_error**2) ** 0.5, 1e-12)
-        real = judged.real_answers
-        if real is None:
-            return clear
-        lack, error = judged.answers.lack(real, inside.ours)
-        other, other_error = judged.answers.lack(real, outside.ours)
-        return max(clear, (lack - other) / max((error**2 + other_error**2) ** 0.5, 1e-12))
 
     def _kernel_distance(self, members: Members, judged: _Judged) -> tuple[float, float]:
         """The unbiased kernel distance, which compares between groups of different sizes, and its error."""
@@ -220,27 +214,24 @@ class SubgroupScores:
             judged.distances[key] = kernel_estimate(x, self._reference[self._drawn(members.real, most)])
         return judged.distances[key]
 
-    def _frechet_distance(self, members: Members, judged: _Judged) -> dict[str, float]:
-        x, y = judged.features[_rows(members.ours)], self._reference[_rows(members.real)]
+    def _frechet_distance(self, members: Members, judged: _Judged) -> dict[str, float | None]:
+        x, y = judged.features[torch.as_tensor(members.ours)], self._reference[torch.as_tensor(members.real)]
         found = frechet_estimate(FeatureStatistics.of(x), x, FeatureStatistics.of(y), y)
-        return {"value": found.estimate, "low": found.low, "high": found.high}
+        return _interval(found.estimate, found.low, found.high)
 
     def _precision_and_recall(self, members: Members, judged: _Judged) -> dict[str, dict[str, float | None]]:
         """At equal counts, as neighbourhoods of a larger set are tighter."""
         count = min(members.fewest, self._config.max_images)
         x = judged.features[self._drawn(members.ours, count)]
         y = self._reference[self._drawn(members.real, count)]
-        metric = PrecisionRecall(PrecisionConfig(), reference=ReferenceFeatures.of(y))
-        scores = metric.judge(x)
-        return {
-            name: {"value": scores[name].value, "low": scores[name].low, "high": scores[name].high}
-            for name in ("precision", "recall")
-        }
+        scores = PrecisionRecall(PrecisionConfig(), reference=ReferenceFeatures.of(y)).judge(x)
+        found = {name: scores[name] for name in ("precision", "recall")}
+        return {name: _interval(score.value, score.low, score.high) for name, score in found.items()}
 
     def _drawn(self, members: np.ndarray, count: int) -> Tensor:
         """Up to `count` of the members: of any two groups, as many of the same ones as can be."""
         order = np.random.default_rng(self._config.seed).permutation(len(members))
-        return torch.from_numpy(np.sort(order[members[order]][:count]))
+        return torch.as_tensor(np.sort(order[members[order]][:count]))
 
     def _agreement(self, frame: pd.DataFrame, parts: list[Tensor]) -> _Answers:
         seen, wanted = torch.cat(parts).cpu().numpy(), labels_of(frame, self._attributes)
@@ -277,12 +268,10 @@ class _Judged:
     features: Tensor
     answers: _Answers
     real_answers: _Answers | None
-    distances: dict[tuple[bytes, bytes], tuple[float, float]] = field(default_factory=dict)
+    distances: dict[tuple[bytes, bytes], tuple[float, float]] = field(
+        default_factory=dict[tuple[bytes, bytes], tuple[float, float]]
+    )
 
 
-def _interval(value: float, error: float) -> dict[str, float]:
-    return {"value": value, "low": value - Z95 * error, "high": value + Z95 * error}
-
-
-def _rows(mask: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))
+def _interval(value: float, low: float | None, high: float | None) -> dict[str, float | None]:
+    return {"value": value, "low": low, "high": high}

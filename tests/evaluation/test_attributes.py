@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from support.evaluation_parts import ATTRIBUTES, drawer, train_judge, write_shapes
 from support.generator_parts import save_run
+from support.known import known
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.evaluation.attributes import AttributeOptions, _caption, evaluate_attributes
@@ -46,8 +47,8 @@ def test_a_generator_that_draws_what_is_asked_gets_everything(place, monkeypatch
     assert report.reconstructed == report.real, "the identity autoencoder changes nothing"
     row = report.attributes["Smiling"]
     assert row["asked_yes"]["num_asked"] + row["asked_no"]["num_asked"] == 100
-    assert row["accuracy_on_real"] > 0.95
-    assert row["classifier_accuracy"] > 0.95
+    assert known(row["accuracy_on_real"]) > 0.95
+    assert known(row["classifier_accuracy"]) > 0.95
     assert report.classifier_accuracy is not None
     assert report.classifier_accuracy > 0.95
 
@@ -56,9 +57,9 @@ def test_an_attribute_always_drawn_wrong_is_counted_and_named(place, monkeypatch
     monkeypatch.setattr(FaceGenerator, "generate", drawer(flip=("Eyeglasses",)))
     report = evaluate_attributes(place.run, place.judge, options(place))
     assert report.share_all == pytest.approx(2 / 3, abs=0.03)
-    assert report.attributes["Eyeglasses"]["asked_yes"]["hit_rate"] < 0.05
-    assert report.attributes["Eyeglasses"]["asked_no"]["hit_rate"] < 0.05
-    assert report.attributes["Male"]["asked_yes"]["hit_rate"] > 0.95
+    assert known(report.attributes["Eyeglasses"]["asked_yes"]["hit_rate"]) < 0.05
+    assert known(report.attributes["Eyeglasses"]["asked_no"]["hit_rate"]) < 0.05
+    assert known(report.attributes["Male"]["asked_yes"]["hit_rate"]) > 0.95
     assert report.weakest[0] == "Eyeglasses"
 
 
@@ -74,11 +75,11 @@ def test_precision_and_recall_take_the_request_for_the_truth(place, monkeypatch:
     report = evaluate_attributes(place.run, place.judge, options(place))
     smiling, male = report.attributes["Smiling"], report.attributes["Male"]
     share = smiling["asked_yes"]["num_asked"] / 100
-    assert smiling["recall"] > 0.95
+    assert known(smiling["recall"]) > 0.95
     assert smiling["precision"] == pytest.approx(share, abs=0.05), "all smile, and so many were asked to"
     assert smiling["accuracy"] == pytest.approx(share, abs=0.05)
-    assert min(male["recall"], male["precision"], male["accuracy"]) > 0.95
-    assert min(smiling["recall_on_real"], smiling["precision_on_real"]) > 0.95, (
+    assert min(known(male[key]) for key in ("recall", "precision", "accuracy")) > 0.95
+    assert min(known(smiling[key]) for key in ("recall_on_real", "precision_on_real")) > 0.95, (
         "the classifier is not to blame"
     )
 

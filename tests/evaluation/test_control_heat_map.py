@@ -7,7 +7,7 @@ import io
 import pytest
 from PIL import Image
 
-from facegen.evaluation.control_heat_map import control_heat_map_png
+from facegen.evaluation.control import control_heat_map_png
 
 
 def row(name: str, others: dict[str, float | None]) -> dict:

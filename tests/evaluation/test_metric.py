@@ -31,6 +31,7 @@ class Brightness:
         pass
 
     seen: SimpleNamespace
+    rows: list[tuple[float, Any]]
 
     @staticmethod
     def build(config: Any, *, labels: Any, reference: Any) -> Brightness:

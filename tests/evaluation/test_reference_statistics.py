@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from facegen.evaluation.feature_cache import cache_folder
+from facegen.evaluation.feature_cache import Viewer, cache_folder
 from facegen.evaluation.reference_statistics import RealImages, real_features, real_floor, real_reference
 from facegen.formats.dataset import Dataset
 from facegen.metrics.fid import frechet_distance
@@ -21,24 +21,16 @@ Make = Callable[..., Dataset]
 
 
 def floor_of(dataset: Dataset, extractor: FeatureExtractor, num_samples: int) -> Any:
-    reference = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress())
-    return real_floor(
-        dataset,
-        "train",
-        reference,
-        extractor,
-        num_samples=num_samples,
-        seed=0,
-        batch_size=16,
-        progress=SilentProgress(),
-    )
+    viewer = Viewer(extractor, 16, SilentProgress())
+    reference = real_reference(RealImages(dataset, "train"), viewer)
+    return real_floor(RealImages(dataset, "train", num_samples), reference, viewer)
 
 
 def test_reference_features_are_computed_once(make_dataset: Make, extractor: FeatureExtractor, counter: Any):
     real = RealImages(make_dataset({"train": 40}), "train")
-    first = real_reference(real, extractor, 16, SilentProgress()).statistics
+    first = real_reference(real, Viewer(extractor, 16, SilentProgress())).statistics
     assert counter.seen == 40
-    second = real_reference(real, extractor, 7, SilentProgress()).statistics
+    second = real_reference(real, Viewer(extractor, 7, SilentProgress())).statistics
     assert counter.seen == 40
     assert frechet_distance(first, second) == pytest.approx(0, abs=1e-12)
 
@@ -48,7 +40,7 @@ def test_everything_features_depend_on_is_part_of_the_key(
     make_dataset: Make, extractor: FeatureExtractor, counter: Any, change: str
 ):
     real = RealImages(make_dataset({"train": 40, "test": 40}), "train", count=20)
-    real_features(real, extractor, 16, SilentProgress())
+    real_features(real, Viewer(extractor, 16, SilentProgress()))
     seen = counter.seen
     if change == "extractor":
         extractor = replace(extractor, fingerprint="colour:2")
@@ -58,7 +50,7 @@ def test_everything_features_depend_on_is_part_of_the_key(
         real = replace(real, dataset=make_dataset({"train": 40, "test": 40}, seed=1))
     else:
         real = replace(real, **{change: 21})
-    real_features(real, extractor, 16, SilentProgress())
+    real_features(real, Viewer(extractor, 16, SilentProgress()))
     assert counter.seen > seen
 
 
@@ -66,11 +58,11 @@ def test_a_damaged_cache_file_is_computed_anew_and_told(
     make_dataset: Make, extractor: FeatureExtractor, counter: Any, cache: Path
 ):
     real = RealImages(make_dataset({"train": 40}), "train")
-    whole = real_features(real, extractor, 16, SilentProgress())
+    whole = real_features(real, Viewer(extractor, 16, SilentProgress()))
     [file] = (cache / "features").iterdir()
     file.write_bytes(file.read_bytes()[:50])
     progress = SilentProgress()
-    torch.testing.assert_close(real_features(real, extractor, 16, progress), whole)
+    torch.testing.assert_close(real_features(real, Viewer(extractor, 16, progress)), whole)
     assert counter.seen == 80
     assert "damaged" in progress.warned[0]
 
@@ -80,7 +72,9 @@ def test_a_cache_that_cannot_be_written_costs_only_a_warning(
 ):
     cache.write_text("a file where the folder should be")
     progress = SilentProgress()
-    features = real_features(RealImages(make_dataset({"train": 40}), "train"), extractor, 16, progress)
+    features = real_features(
+        RealImages(make_dataset({"train": 40}), "train"), Viewer(extractor, 16, progress)
+    )
     assert len(features) == 40
     assert "not kept" in progress.warned[0]
 
@@ -119,11 +113,11 @@ def test_a_large_reference_keeps_all_in_its_gaussian_and_some_features(
     make_dataset: Make, extractor: FeatureExtractor, counter: Any, monkeypatch: pytest.MonkeyPatch
 ):
     dataset = make_dataset({"train": 60})
-    whole = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress()).statistics
+    whole = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress())).statistics
     seen = counter.seen
     monkeypatch.setattr("facegen.evaluation.reference_statistics.MAX_CACHED_FEATURES", 25)
     for _ in range(2):
-        reference = real_reference(RealImages(dataset, "train"), extractor, 16, SilentProgress())
+        reference = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress()))
         assert len(reference.features) == 25
         assert reference.statistics.num_samples == 60
         assert frechet_distance(reference.statistics, whole) == pytest.approx(0, abs=1e-9)
@@ -134,7 +128,7 @@ def test_a_cache_of_another_version_is_not_read(
     make_dataset: Make, extractor: FeatureExtractor, counter: Any, monkeypatch: pytest.MonkeyPatch
 ):
     real = RealImages(make_dataset({"train": 40}), "train")
-    real_features(real, extractor, 16, SilentProgress())
+    real_features(real, Viewer(extractor, 16, SilentProgress()))
     monkeypatch.setattr("facegen.evaluation.feature_cache.CACHE_FORMAT_VERSION", 0)
-    real_features(real, extractor, 16, SilentProgress())
+    real_features(real, Viewer(extractor, 16, SilentProgress()))
     assert counter.seen == 80

@@ -23,7 +23,7 @@ UNET = {
 }
 
 
-def tiny_recipe(conditioner="attributes", denoiser=None, **sections):
+def tiny_recipe(conditioner: str | dict = "attributes", denoiser=None, **sections):
     if isinstance(conditioner, str):
         condition = {"kind": conditioner} | ({} if conditioner == "none" else {"dim": 32})
     else:
