@@ -73,6 +73,7 @@ class DatasetAdapter(Protocol):
     labels: LabelSchema  # valid once `records` has been started
     notes: list[str]
     rejects: list[DatasetReject]
+    config: Any
 
     def __init__(self, config: Any) -> None:
         self.config = config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -104,8 +104,18 @@ class FaceGenerator:
             )
         recipe = parse_recipe(info.recipe)
         sample_spec = SampleSpec(info.sample_shape)
-        module = _build_module(recipe, sample_spec, info.labels)
-        _load_weights(module, checkpoint, weights)
+        condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+        conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
+        denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+        module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+        # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+        stored = checkpoint.weights(weights).items()
+        try:
+            module.load_state_dict({n: value for n, value in stored if not n.startswith("augmentation.")})
+        except RuntimeError as error:
+            raise StorageError(
+                f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
+            ) from error
         which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
         return FaceGenerator(
             module=module.to(device).eval(),
@@ -250,12 +260,9 @@ class FaceGenerator:
         )
         if settings.clip_x0 is not None:
             denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
-        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
-
-        def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order
-            return torch.stack([source() for source in sources]).to(self.device)
-
-        sampler = _sampler_of(settings)
+        draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
+        config = kind_config("samplers", settings.sampler)
+        sampler: Sampler = load_kind("samplers", config.kind).build(config)
         return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
 
     def walks(
@@ -301,8 +308,12 @@ class FaceGenerator:
 
     def noise(self, seeds: Sequence[Seed]) -> Tensor:
         """The noise (B, *S) that `trajectory` starts from."""
+        return self._noises(seeds)()
+
+    def _noises(self, seeds: Sequence[Seed]) -> Callable[..., Tensor]:
+        """Every call, whatever its step, gives the next noise (B, *S)."""
         sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
-        return torch.stack([source() for source in sources]).to(self.device)
+        return lambda *_: torch.stack([source() for source in sources]).to(self.device)
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
@@ -337,30 +348,6 @@ def check_blend_weights(weights: Mapping[str, float]) -> None:
             raise UsageError(f"The weight of '{term}' in a blend is {weight:g}; it must be 0 or more.")
     if not sum(weights.values()) > 0:
         raise UsageError("A blend needs at least one weight above 0.", hint='Example: "Asian:0.5,White:0.5"')
-
-
-def _sampler_of(settings: SamplingConfig) -> Sampler:
-    config = kind_config("samplers", settings.sampler)
-    return load_kind("samplers", config.kind).build(config)
-
-
-def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) -> nn.Module:
-    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner = load_kind("conditioners", condition.kind).build(condition, labels, sample_spec)
-    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
-    return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
-
-
-def _load_weights(module: nn.Module, checkpoint: Checkpoint, weights: Weights) -> None:
-    stored = checkpoint.weights(weights)
-    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
-    state = {name: value for name, value in stored.items() if not name.startswith("augmentation.")}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise StorageError(
-            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
-        ) from error
 
 
 def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:

@@ -74,7 +74,7 @@ class _Studio:
 
     def wire(self, page: gr.Blocks) -> None:
         """Tie the components to what they do."""
-        panel, status, shelf = self.panel, self.status, {self.history, self.past}
+        panel, status, shelf = self.panel, self.status, [self.history, self.past]
         submits = [field.submit for field in (panel.prompt, panel.negative, panel.seed, panel.count)]
         if isinstance(panel.changed, gr.Textbox):
             submits.append(panel.changed.submit)
@@ -93,7 +93,7 @@ class _Studio:
         panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
         photo = [panel.photo, panel.crop]
         gr.on([panel.photo.change, panel.crop.change], self.show_photo, photo, panel.photo_shown, **PRIVATE)
-        self.history.select(self.again, None, {status, *panel.components}, **QUICK)
+        self.history.select(self.again, None, [status, *panel.components], **QUICK)
         page.load(self.shelf, None, shelf, **QUICK)
 
     def begin(self, request: gr.Request) -> Any:
