@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,48 +41,40 @@ from facegen.types import (
     SampleSpec,
 )
 
+CPU = torch.device("cpu")
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
 NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FaceGenerator:
     """Denoiser, conditioner and autoencoder with everything between them: labels in, faces out.
 
     The noise of an image depends on its own seed alone and every network call has the same number of
     rows, so that the same seed and request give the same image in any batch.
+
+    `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
+    pieces are on `device`. `source` is the run or checkpoint it was loaded from, as it was named.
     """
 
-    def __init__(
-        self,
-        *,
-        module: nn.Module,
-        process: Process,
-        autoencoder: Autoencoder,
-        scaling: LatentScaling,
-        sample_spec: SampleSpec,
-        image_size: int,
-        recipe: Recipe,
-        labels: LabelSchema,
-        device: str | torch.device = "cpu",
-        weights_sha256: str | None = None,
-        step: int | None = None,
-        source: Path | None = None,
-    ) -> None:
-        """Put a generator together from pieces already on `device`.
+    module: nn.Module
+    process: Process
+    autoencoder: Autoencoder
+    scaling: LatentScaling
+    sample_spec: SampleSpec
+    image_size: int  # height and width of the images in pixels
+    recipe: Recipe
+    labels: LabelSchema
+    device: torch.device = CPU
+    weights_sha256: str | None = None
+    step: int | None = None
+    source: Path | None = None
 
-        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it;
-        `source` is the run or checkpoint it was loaded from, as it was named.
-        """
-        parts: Any = module
-        self.module = module
+    def __post_init__(self) -> None:
+        parts: Any = self.module
         self.denoiser: Denoiser = parts["denoiser"]
         self.conditioner: Conditioner = parts["conditioner"]
-        self.process, self.autoencoder, self.scaling = process, autoencoder, scaling
-        self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
-        self.image_size = image_size  # height and width of the images in pixels
-        self.device = torch.device(device)
-        self.weights_sha256, self.step, self.source = weights_sha256, step, source
-        self._rows = rows_for(sample_spec.shape, self.device)
+        self._rows = rows_for(self.sample_spec.shape, self.device)
 
     @staticmethod
     def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:

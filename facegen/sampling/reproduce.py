@@ -23,7 +23,7 @@ from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
 from facegen.sampling.drawing import grid_picture, shown_images, strip_picture
 from facegen.sampling.options import ReproduceOptions, SampleOptions
-from facegen.sampling.plan import Plan, plan_of, plan_of_blend, plan_of_reading
+from facegen.sampling.plan import plan_of, plan_of_blend, plan_of_reading
 from facegen.sampling.png_settings import (
     ImageSettings,
     PhotoReference,
@@ -78,7 +78,8 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
     """
     settings = read_image_settings(image)
     _check_out(image, options.out)
-    original = _pixels(image)
+    with Image.open(image, formats=("PNG",)) as picture:
+        original = np.asarray(picture.convert("RGB"))
     checkpoint = find_checkpoint(settings, image, options.run)
     device = options.device or _device_like(settings.device)
     generator = FaceGenerator.load(checkpoint, device, settings.weights)
@@ -141,7 +142,9 @@ def _draw(
     asked = ask(generator, options, progress, settings.sampling, plan)
     if settings.shows == "strip" and plan.strip is not None:
         return strip_picture(asked.artist, plan.strip, progress), text_entry(asked.described, "strip")
-    numbers = sorted(shown_images(plan)) if settings.shows == "grid" else [_place(settings, plan)]
+    numbers = [round((settings.position or 0) * (len(plan.faces) - 1))]  # of a plan of one image or one walk
+    if settings.shows == "grid":
+        numbers = sorted(shown_images(plan))
     rows, seeds = plan.inputs[torch.tensor(numbers)], [plan.faces[number].seed for number in numbers]
     images = dict(zip(numbers, asked.artist.draw_all(rows, seeds, "Sampling", progress), strict=True))
     if settings.shows == "grid":
@@ -178,11 +181,6 @@ def _frames(settings: ImageSettings) -> int | None:
         if settings.count % frames == 0 and round(place / (frames - 1), 6) == settings.position:
             return frames
     raise DataError(f"The settings are damaged: no frame of a walk is at {settings.position}.")
-
-
-def _place(settings: ImageSettings, plan: Plan) -> int:
-    """Number of the image in a plan of one image or one walk."""
-    return 0 if settings.position is None else round(settings.position * (len(plan.faces) - 1))
 
 
 def _photo_path(image: Path, reference: PhotoReference, given: Sequence[Path]) -> Path:
@@ -240,11 +238,6 @@ def _check_size(original: np.ndarray, settings: ImageSettings, generator: FaceGe
     if settings.shows is None:
         what = "it may be a grid, which facegen did not tell apart then; give one of its images"
     raise DataError(f"'{image}' has {width} x {height} pixels, but its model makes {size} x {size}: {what}.")
-
-
-def _pixels(image: Path) -> np.ndarray:
-    with Image.open(image, formats=("PNG",)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def _device_like(device: str) -> str:

@@ -121,7 +121,7 @@ class _Studio:
             wish = self.panel.wish(values)
             drawing = None
             for drawing in self._model.draw(wish, lambda: window in self._stopped):
-                grid = {self.pictures: shown.picture_grid(drawing, drawing.columns)}
+                grid = {self.pictures: shown.picture_grid(drawing)}
                 if isinstance(drawing, Drawn):
                     self._history.add(wish, drawing.pictures[0])
                     told = f"Done in {drawing.seconds:.1f} seconds: {wish.title}."
