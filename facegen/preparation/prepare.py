@@ -104,7 +104,8 @@ def prepare(
 
 def _make(plan: _Plan, work: WorkFolder, out: Path, progress: Progress) -> DatasetManifest:
     options, records = plan.options, plan.records
-    if work.begin({"settings": plan.settings, "records": _digest_of(records)}):
+    digest = sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
+    if work.begin({"settings": plan.settings, "records": digest}):
         progress.say("Taking up the work that an interrupted run left.")
     job = ImageJob(plan.box, options.size, options.min_side)
     workers = options.workers or len(os.sched_getaffinity(0))
@@ -206,10 +207,6 @@ def _records(
     if not records:
         raise DataError(f"No images were found in '{source}'.")
     return records
-
-
-def _digest_of(records: Sequence[DatasetRecord]) -> str:
-    return sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
 
 
 def _extras(records: Sequence[DatasetRecord]) -> dict[str, str]:
