@@ -65,11 +65,7 @@ class DatasetAdapter(Protocol):
     """
 
     crops: Mapping[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
-    default_splits: tuple[float, float, float] = (
-        0.8,
-        0.1,
-        0.1,
-    )  # train, validation, test where none is said
+    default_splits: tuple[float, float, float] = (0.8, 0.1, 0.1)  # train, validation, test
     required_splits: tuple[str, ...] = ()  # if one of them is empty, the source's own partition is set aside
     loads_on_cpu: bool = False  # `record.load` computes (and pickles), so processes serve it, not threads
     medium: str = "photo"  # or "cartoon", for captions
@@ -77,6 +73,11 @@ class DatasetAdapter(Protocol):
     labels: LabelSchema  # valid once `records` has been started
     notes: list[str]
     rejects: list[DatasetReject]
+    config: Any
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+        self.labels, self.notes, self.rejects = LabelSchema(), [], []
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
 

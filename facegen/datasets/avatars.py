@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,16 +12,16 @@ from facegen.config.kinds import KindConfig
 from facegen.datasets._avatar_style import ATTRIBUTES, LICENCE, RenderAvatar, draw
 from facegen.errors import UsageError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import CropBox, DatasetRecord, LabelSchema
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`count` avatars of `size` pixels; avatar i depends on (seed, i) alone."""
 
     kind: Literal["avatars"] = "avatars"
-    count: int = Field(10_000, ge=1)
-    seed: int = Field(0, ge=0)
-    size: int = Field(64, ge=8)
+    count: int = Field(default=10_000, ge=1)
+    seed: int = Field(default=0, ge=0)
+    size: int = Field(default=64, ge=8)
 
 
 class Avatars(DatasetAdapter):
@@ -31,13 +31,8 @@ class Avatars(DatasetAdapter):
     loads_on_cpu = True
     medium = "cartoon"
     licence = LICENCE
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.crops = {"none": None}
-        self.labels = LabelSchema(attributes=ATTRIBUTES)
-        self.notes = [f"The drawings are {LICENCE}."]
-        self.rejects: list[DatasetReject] = []
+    crops: Mapping[str, CropBox | None] = {"none": None}
+    config: Config
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Describe every avatar; `load` draws it.
@@ -50,6 +45,8 @@ class Avatars(DatasetAdapter):
                 f"Avatars are drawn, not read: leave '{source}' out.",
                 hint="Example: facegen prepare avatars --out data/avatars --count 10000",
             )
+        self.labels = LabelSchema(attributes=ATTRIBUTES)
+        self.notes.append(f"The drawings are {LICENCE}.")
         for index in range(self.config.count):
             yield DatasetRecord(
                 id=f"avatar-{index:06d}",
@@ -59,5 +56,4 @@ class Avatars(DatasetAdapter):
             )
 
 
-def build(config: Config) -> Avatars:
-    return Avatars(config)
+build = Avatars

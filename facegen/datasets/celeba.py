@@ -8,7 +8,7 @@ identity_CelebA.txt                identities
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -23,14 +23,14 @@ from facegen.datasets._celeba_tables import (
 from facegen.datasets._sources import Load, Place, SourceTree, check_match, open_source, read_first, tell
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import CropBox, DatasetRecord, LabelSchema
 
 ATTRIBUTE_FILES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 IMAGES = "img_align_celeba"
 LICENCE = "CelebA, for non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)"
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`strict` makes an error of rows without images, and of images without rows."""
 
     kind: Literal["celeba"] = "celeba"
@@ -42,14 +42,9 @@ class CelebA(DatasetAdapter):
 
     required_splits = ("train", "validation", "test")
     licence = LICENCE
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        # "face": 160 of 178 pixels, a little below the middle; hair, hats and chins stay in view
-        self.crops = {"face": (0.9, 0.5, 0.52), "center": (1.0, 0.5, 0.5)}
-        self.labels = LabelSchema()
-        self.notes: list[str] = []
-        self.rejects: list[DatasetReject] = []
+    # "face": 160 of 178 pixels, a little below the middle; hair, hats and chins stay in view
+    crops: Mapping[str, CropBox | None] = {"face": (0.9, 0.5, 0.52), "center": (1.0, 0.5, 0.5)}
+    config: Config
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Match rows and images; rows without images and images without rows are told.
@@ -87,10 +82,7 @@ class CelebA(DatasetAdapter):
                 )
 
 
-def build(config: Config) -> CelebA:
-    return CelebA(config)
-
-
+build = CelebA
 Images = dict[str, tuple[str, Load]]  # stem -> location and how to read it
 
 

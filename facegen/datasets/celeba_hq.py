@@ -9,8 +9,7 @@ identity_CelebA.txt                   CelebA's identities            } source or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -18,7 +17,6 @@ from facegen.config.kinds import KindConfig
 from facegen.datasets._celeba_tables import (
     IDENTITY_FILES,
     PARTITION_FILES,
-    AttributeTable,
     parse_attributes,
     parse_identities,
     parse_mapping,
@@ -35,7 +33,7 @@ from facegen.datasets._sources import (
 )
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
@@ -48,22 +46,11 @@ LICENCE = (
 )
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`strict` makes an error of rows without images, and of images without rows."""
 
     kind: Literal["celeba-hq"] = "celeba-hq"
     strict: bool = False
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """What the text files say; empty where they are not there."""
-
-    attributes: AttributeTable | None = None
-    values: dict[str, tuple[bool, ...]] = field(default_factory=dict)  # by image key
-    mapping: dict[int, str] = field(default_factory=dict)
-    partition: dict[str, str] = field(default_factory=dict)
-    identities: dict[str, str] = field(default_factory=dict)
 
 
 class CelebAHq(DatasetAdapter):
@@ -71,13 +58,8 @@ class CelebAHq(DatasetAdapter):
 
     required_splits = ("train", "validation", "test")
     licence = LICENCE
-
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.crops = {"none": None, "center": (1.0, 0.5, 0.5)}
-        self.labels = LabelSchema()
-        self.notes: list[str] = []
-        self.rejects: list[DatasetReject] = []
+    crops: Mapping[str, CropBox | None] = {"none": None, "center": (1.0, 0.5, 0.5)}
+    config: Config
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Match images with attributes, and with CelebA's identities and partition where those are known.
@@ -87,14 +69,45 @@ class CelebAHq(DatasetAdapter):
         """
         tree = open_source(source, "celeba-hq")
         images = self._images_in(tree)
-        tables = self._read(tree, progress)
-        if tables.attributes is not None:
-            self.labels = LabelSchema(attributes=tables.attributes.names)
-            gaps = check_match(tables.values, images, tree.root.name, strict=self.config.strict)
+        wanted = (ATTRIBUTE_FILE, MAPPING_FILE, *PARTITION_FILES, *IDENTITY_FILES)
+        texts = tree.find(wanted)
+        if any(name not in texts for name in wanted if name != PARTITION_FILES[1]):
+            texts = {**tree.beside().find(wanted), **texts}
+        table = read_first(texts, [ATTRIBUTE_FILE], parse_attributes)
+        mapping = read_first(texts, [MAPPING_FILE], parse_mapping) or {}
+        known = texts if mapping else {}  # by the mapping alone are CelebA's own files of use
+        partition = read_first(known, PARTITION_FILES, parse_partition) or {}
+        identities = read_first(known, IDENTITY_FILES, parse_identities) or {}
+        notes = (
+            list(table.notes)
+            if table
+            else [f"No {ATTRIBUTE_FILE}: images without labels, captioned '{UNLABELLED_CAPTION}'."]
+        )
+        if mapping:
+            notes.append(_told("Identities", IDENTITY_FILES, texts, identities))
+            notes.append(_told("The partition", PARTITION_FILES, texts, partition))
+        else:
+            notes.append(f"No {MAPPING_FILE}: identities and CelebA's partition are unknown.")
+        tell(notes, self.notes, progress)
+        values = {_key(name): row for name, row in table.rows.items()} if table else {}
+        if table is not None:
+            self.labels = LabelSchema(attributes=table.names)
+            gaps = check_match(values, images, tree.root.name, strict=self.config.strict)
             tell(gaps, self.notes, progress)
         for key, name in images.items():
-            if tables.attributes is None or key in tables.values:
-                yield self._record(tree, key, name, tables)
+            if table is not None and key not in values:
+                continue
+            original = mapping.get(int(key)) if key.isdigit() else None
+            yield DatasetRecord(
+                id=PurePosixPath(name).stem,
+                load=tree.files[name],
+                location=tree.location(name),
+                attributes=dict(zip(table.names, values[key], strict=True)) if table else {},
+                caption=None if table else UNLABELLED_CAPTION,
+                split=partition.get(original or ""),
+                identity=identities.get(original or ""),
+                extra={CELEBA_FILE_COLUMN: original} if mapping else {},
+            )
 
     def _images_in(self, tree: SourceTree) -> dict[str, str]:
         """Key -> name of the images, by number; a second file of one number is left out and listed."""
@@ -115,39 +128,8 @@ class CelebAHq(DatasetAdapter):
                 images[key] = name
         return dict(sorted(images.items(), key=lambda item: (not item[0].isdigit(), len(item[0]), item[0])))
 
-    def _read(self, tree: SourceTree, progress: Progress) -> _Tables:
-        wanted = (ATTRIBUTE_FILE, MAPPING_FILE, *PARTITION_FILES, *IDENTITY_FILES)
-        texts = tree.find(wanted)
-        if any(name not in texts for name in wanted if name != PARTITION_FILES[1]):
-            texts = {**tree.beside().find(wanted), **texts}
-        table = read_first(texts, [ATTRIBUTE_FILE], parse_attributes)
-        values = {_key(name): row for name, row in table.rows.items()} if table else {}
-        tables = _Tables(table, values, read_first(texts, [MAPPING_FILE], parse_mapping) or {})
-        if tables.mapping:
-            partition = read_first(texts, PARTITION_FILES, parse_partition) or {}
-            identities = read_first(texts, IDENTITY_FILES, parse_identities) or {}
-            tables = replace(tables, partition=partition, identities=identities)
-        tell(_notes_on(tables, texts), self.notes, progress)
-        return tables
 
-    def _record(self, tree: SourceTree, key: str, name: str, tables: _Tables) -> DatasetRecord:
-        table = tables.attributes
-        original = tables.mapping.get(int(key)) if key.isdigit() else None
-        known = original is not None
-        return DatasetRecord(
-            id=PurePosixPath(name).stem,
-            load=tree.files[name],
-            location=tree.location(name),
-            attributes=dict(zip(table.names, tables.values[key], strict=True)) if table else {},
-            caption=None if table else UNLABELLED_CAPTION,
-            split=tables.partition.get(original) if known else None,
-            identity=tables.identities.get(original) if known else None,
-            extra={CELEBA_FILE_COLUMN: original} if tables.mapping else {},
-        )
-
-
-def build(config: Config) -> CelebAHq:
-    return CelebAHq(config)
+build = CelebAHq
 
 
 def _key(name: str) -> str:
@@ -156,21 +138,9 @@ def _key(name: str) -> str:
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
-def _notes_on(tables: _Tables, texts: dict[str, Place]) -> list[str]:
-    """Which files were not there and what follows, and where CelebA's own were found."""
-    notes = list(tables.attributes.notes) if tables.attributes else []
-    if tables.attributes is None:
-        notes.append(f"No {ATTRIBUTE_FILE}: images without labels, captioned '{UNLABELLED_CAPTION}'.")
-    if not tables.mapping:
-        notes.append(f"No {MAPPING_FILE}: identities and CelebA's partition are unknown.")
-        return notes
-    for what, names, found in (
-        ("Identities", IDENTITY_FILES, tables.identities),
-        ("The partition", PARTITION_FILES, tables.partition),
-    ):
-        place = next((texts[name] for name in names if name in texts), None)
-        if found and place is not None:
-            notes.append(f"{what} of CelebA read from '{place[0].location(place[1])}'.")
-        else:
-            notes.append(f"No {names[0]} of CelebA in the source or beside it: {what.lower()} unknown.")
-    return notes
+def _told(what: str, names: Sequence[str], texts: Mapping[str, Place], found: Mapping[str, str]) -> str:
+    """Where one of CelebA's own files was found, or what follows from its absence."""
+    place = next((texts[name] for name in names if name in texts), None)
+    if found and place is not None:
+        return f"{what} of CelebA read from '{place[0].location(place[1])}'."
+    return f"No {names[0]} of CelebA in the source or beside it: {what.lower()} unknown."

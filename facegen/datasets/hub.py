@@ -28,10 +28,10 @@ from facegen.datasets._hub_files import (
 from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema
 from facegen.errors import DataError, UsageError
 from facegen.protocols import DatasetAdapter, Progress, ProgressTask
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import DatasetRecord, LabelSchema
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`columns` is column -> what it becomes: a label's name ("class:race" for a class), "image", "caption",
     "identity", "split", "id" or "none". `limit` is how many images will be used at most, so that no more
     files are fetched than hold as many."""
@@ -46,11 +46,7 @@ class Config(KindConfig):
 class Hub(DatasetAdapter):
     """Parquet files with pictures in them."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.labels = LabelSchema()
-        self.notes: list[str] = []
-        self.rejects: list[DatasetReject] = []
+    config: Config
 
     def is_remote(self, source: Path) -> bool:
         """Whether `source` means ORG/NAME on the hub: it looks like that, and nothing local has that name."""
@@ -128,8 +124,7 @@ class Hub(DatasetAdapter):
             self.notes.append(f"{len(paths)} of {len(parts)} files were read: enough for --limit {limit}.")
 
 
-def build(config: Config) -> Hub:
-    return Hub(config)
+build = Hub
 
 
 def _show(plan: ColumnPlan, title: str, progress: Progress) -> None:

@@ -25,7 +25,7 @@ from facegen.datasets._metadata import (
 from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, check_match, open_source, tell
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import DatasetRecord, LabelSchema
 
 METADATA_FILES = ("metadata.csv", "metadata.jsonl")
 SPLIT_FOLDERS = {
@@ -41,7 +41,7 @@ SPLIT_FOLDERS = {
 CLASS_COLUMN = "class"
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`strict` makes an error of metadata rows without images, and of images without rows."""
 
     kind: Literal["image-folder"] = "image-folder"
@@ -51,11 +51,7 @@ class Config(KindConfig):
 class ImageFolder(DatasetAdapter):
     """Plain image folders."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
-        self.labels = LabelSchema()
-        self.notes: list[str] = []
-        self.rejects: list[DatasetReject] = []
+    config: Config
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Find out which layout it is, say so, and read it.
@@ -141,8 +137,7 @@ class ImageFolder(DatasetAdapter):
         )
 
 
-def build(config: Config) -> ImageFolder:
-    return ImageFolder(config)
+build = ImageFolder
 
 
 def _split_folders(images: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)(\.jpg)?(\.chip)?\.(jpg|jpeg|
 _PATTERN = "[age]_[gender 0-1]_[race 0-4]_[date].jpg.chip.jpg"
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["utkface"] = "utkface"
 
 
@@ -31,19 +31,14 @@ class UtkFace(DatasetAdapter):
 
     licence = LICENCE
 
-    def __init__(self) -> None:
-        self.labels = LabelSchema(
-            attributes=("Male",), classes={"gender": GENDERS, "race": RACES, "age_group": tuple(AGE_GROUPS)}
-        )
-        self.notes: list[str] = []
-        self.rejects: list[DatasetReject] = []
-
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]:
         """Read every image's labels from its name.
 
         Raises:
             DataError: no image there is named as UTKFace names them.
         """
+        classes = {"gender": GENDERS, "race": RACES, "age_group": tuple(AGE_GROUPS)}
+        self.labels = LabelSchema(attributes=("Male",), classes=classes)
         tree = open_source(source, "utkface")
         names = tree.images()
         if not any(_NAME.fullmatch(PurePosixPath(name).name) for name in names):
@@ -77,5 +72,4 @@ def age_group(age: int) -> str:
     return next(name for name, oldest in AGE_GROUPS.items() if age <= oldest)
 
 
-def build(config: Config) -> UtkFace:
-    return UtkFace()
+build = UtkFace

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,48 +41,40 @@ from facegen.types import (
     SampleSpec,
 )
 
+CPU = torch.device("cpu")
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
 NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FaceGenerator:
     """Denoiser, conditioner and autoencoder with everything between them: labels in, faces out.
 
     The noise of an image depends on its own seed alone and every network call has the same number of
     rows, so that the same seed and request give the same image in any batch.
+
+    `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
+    pieces are on `device`. `source` is the run or checkpoint it was loaded from, as it was named.
     """
 
-    def __init__(
-        self,
-        *,
-        module: nn.Module,
-        process: Process,
-        autoencoder: Autoencoder,
-        scaling: LatentScaling,
-        sample_spec: SampleSpec,
-        image_size: int,
-        recipe: Recipe,
-        labels: LabelSchema,
-        device: str | torch.device = "cpu",
-        weights_sha256: str | None = None,
-        step: int | None = None,
-        source: Path | None = None,
-    ) -> None:
-        """Put a generator together from pieces already on `device`.
+    module: nn.Module
+    process: Process
+    autoencoder: Autoencoder
+    scaling: LatentScaling
+    sample_spec: SampleSpec
+    image_size: int  # height and width of the images in pixels
+    recipe: Recipe
+    labels: LabelSchema
+    device: torch.device = CPU
+    weights_sha256: str | None = None
+    step: int | None = None
+    source: Path | None = None
 
-        `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it;
-        `source` is the run or checkpoint it was loaded from, as it was named.
-        """
-        parts: Any = module
-        self.module = module
+    def __post_init__(self) -> None:
+        parts: Any = self.module
         self.denoiser: Denoiser = parts["denoiser"]
         self.conditioner: Conditioner = parts["conditioner"]
-        self.process, self.autoencoder, self.scaling = process, autoencoder, scaling
-        self.sample_spec, self.recipe, self.labels = sample_spec, recipe, labels
-        self.image_size = image_size  # height and width of the images in pixels
-        self.device = torch.device(device)
-        self.weights_sha256, self.step, self.source = weights_sha256, step, source
-        self._rows = rows_for(sample_spec.shape, self.device)
+        self._rows = rows_for(self.sample_spec.shape, self.device)
 
     @staticmethod
     def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
@@ -104,8 +97,18 @@ class FaceGenerator:
             )
         recipe = parse_recipe(info.recipe)
         sample_spec = SampleSpec(info.sample_shape)
-        module = _build_module(recipe, sample_spec, info.labels)
-        _load_weights(module, checkpoint, weights)
+        condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+        conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
+        denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+        module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+        # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+        stored = checkpoint.weights(weights).items()
+        try:
+            module.load_state_dict({n: value for n, value in stored if not n.startswith("augmentation.")})
+        except RuntimeError as error:
+            raise StorageError(
+                f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
+            ) from error
         which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
         return FaceGenerator(
             module=module.to(device).eval(),
@@ -250,12 +253,9 @@ class FaceGenerator:
         )
         if settings.clip_x0 is not None:
             denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
-        sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
-
-        def draw(index: int = -1) -> Tensor:  # a sampler asks for each step's noise once, in order
-            return torch.stack([source() for source in sources]).to(self.device)
-
-        sampler = _sampler_of(settings)
+        draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
+        config = kind_config("samplers", settings.sampler)
+        sampler: Sampler = load_kind("samplers", config.kind).build(config)
         return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
 
     def walks(
@@ -301,8 +301,12 @@ class FaceGenerator:
 
     def noise(self, seeds: Sequence[Seed]) -> Tensor:
         """The noise (B, *S) that `trajectory` starts from."""
+        return self._noises(seeds)()
+
+    def _noises(self, seeds: Sequence[Seed]) -> Callable[..., Tensor]:
+        """Every call, whatever its step, gives the next noise (B, *S)."""
         sources = [noise_source(seed, self.sample_spec.shape) for seed in seeds]
-        return torch.stack([source() for source in sources]).to(self.device)
+        return lambda *_: torch.stack([source() for source in sources]).to(self.device)
 
     def decode(self, x0: Tensor) -> Tensor:
         """Images uint8 (B, 3, H, W) on the CPU of scaled samples (B, *S)."""
@@ -337,30 +341,6 @@ def check_blend_weights(weights: Mapping[str, float]) -> None:
             raise UsageError(f"The weight of '{term}' in a blend is {weight:g}; it must be 0 or more.")
     if not sum(weights.values()) > 0:
         raise UsageError("A blend needs at least one weight above 0.", hint='Example: "Asian:0.5,White:0.5"')
-
-
-def _sampler_of(settings: SamplingConfig) -> Sampler:
-    config = kind_config("samplers", settings.sampler)
-    return load_kind("samplers", config.kind).build(config)
-
-
-def _build_module(recipe: Recipe, sample_spec: SampleSpec, labels: LabelSchema) -> nn.Module:
-    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner = load_kind("conditioners", condition.kind).build(condition, labels, sample_spec)
-    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
-    return nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
-
-
-def _load_weights(module: nn.Module, checkpoint: Checkpoint, weights: Weights) -> None:
-    stored = checkpoint.weights(weights)
-    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
-    state = {name: value for name, value in stored.items() if not name.startswith("augmentation.")}
-    try:
-        module.load_state_dict(state)
-    except RuntimeError as error:
-        raise StorageError(
-            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
-        ) from error
 
 
 def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:

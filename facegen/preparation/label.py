@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.dataset import Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
+from facegen.formats.plain import plain
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.preparation.options import LabelOptions
@@ -64,7 +65,7 @@ class LabelSummary:
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "out": str(self.out), "notes": list(self.notes)}
+        return plain(self)
 
 
 @dataclass(frozen=True)
@@ -202,8 +203,20 @@ class _Labelling:
 
     def write(self, folder: Path, answers: dict[str, _Answers], progress: Progress) -> DatasetManifest:
         """Write the rows that are kept, with the new labels."""
-        manifest = self.source.manifest
-        provenance = self._provenance()
+        manifest, judge = self.source.manifest, self.judge
+        provenance = {
+            "classifier": Path(self.classifier).name,
+            "weights_sha256": judge.fingerprint,
+            "labels": list(self.names),
+            "min_confidence": self.min_confidence,
+            "held_out_accuracy": judge.accuracy,
+        }
+        told = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} attributes"
+        right = f", right on {judge.accuracy:.1%} of held-out images" if judge.accuracy else ""
+        note = (
+            f"Labels of {told} are a model's opinion, not facts: given by the classifier with weights "
+            f"{judge.fingerprint[:12]}{right}, where its confidence is {self.min_confidence:g} or more."
+        )
         labels, extras = self.schema()
         writer = DatasetWriter(folder, labels, extras, {**manifest.transform, "labelled_by": provenance})
         files = list((self.source.folder / "data").glob("*.parquet"))
@@ -215,49 +228,27 @@ class _Labelling:
             kind=manifest.kind,
             image_size=manifest.image_size,
             source={**manifest.source, "labelled_by": provenance},
-            notes=(*manifest.notes, self._note()),
+            notes=(*manifest.notes, note),
             versions=manifest.versions,
-        )
-
-    def _provenance(self) -> dict[str, Any]:
-        return {
-            "classifier": Path(self.classifier).name,
-            "weights_sha256": self.judge.fingerprint,
-            "labels": list(self.names),
-            "min_confidence": self.min_confidence,
-            "held_out_accuracy": self.judge.accuracy,
-        }
-
-    def _note(self) -> str:
-        told = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} attributes"
-        right = f", right on {self.judge.accuracy:.1%} of held-out images" if self.judge.accuracy else ""
-        return (
-            f"Labels of {told} are a model's opinion, not facts: given by the classifier with weights "
-            f"{self.judge.fingerprint[:12]}{right}, where its confidence is {self.min_confidence:g} "
-            "or more."
         )
 
     def _rows(
         self, answers: dict[str, _Answers], labels: LabelSchema, split: str
     ) -> Iterator[dict[str, Any]]:
         told, medium = answers[split], _medium(self.source.manifest.kind)
-        old = self.source.manifest.labels.attributes
+        old, by_number = self.source.manifest.labels.attributes, self.judge.classes
         for index, row in enumerate(self.source.split(split).rows()):
             if not told.kept[index]:
                 continue
             row.update({name: None if row[name] is None else bool(row[name]) for name in old})
             for column, name in enumerate(self.names):
-                row[name] = self._value(int(told.value[index, column]))
+                value = int(told.value[index, column])
+                row[name] = by_number[value] if by_number else None if value < 0 else bool(value)
                 row[f"{name}_confidence"] = round(float(told.confidence[index, column]), 4)
             attributes = {name: row[name] for name in labels.attributes}
             classes = {name: row[name] for name in labels.classes}
             captions = captions_for(attributes, classes, row["id"], medium=medium)
             yield {**row, "image": row["image"]["bytes"], "caption": captions[0], "captions": captions}
-
-    def _value(self, value: int) -> str | bool | None:
-        if self.judge.class_column is not None:
-            return self.judge.classes[value]
-        return None if value < 0 else bool(value)
 
     def _rejects(self, answers: dict[str, _Answers]) -> Iterator[tuple[str, str, str]]:
         for split, told in answers.items():

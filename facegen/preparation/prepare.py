@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.files import sha256_of
+from facegen.formats.plain import plain
 from facegen.preparation.images import ImageJob, PreparedImage
 from facegen.preparation.options import PrepareOptions
 from facegen.preparation.parts import WorkFolder, open_work, write_splits
@@ -50,10 +50,10 @@ class PrepareSummary:
     already_done: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "out": str(self.out), "notes": list(self.notes)}
+        return plain(self)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Plan:
     """Everything that is fixed before the first image is decoded."""
 
@@ -63,7 +63,6 @@ class _Plan:
     settings: dict[str, Any]
     box: CropBox | None
     options: PrepareOptions
-    notes: list[str] = field(default_factory=list)
 
 
 def prepare(
@@ -105,7 +104,8 @@ def prepare(
 
 def _make(plan: _Plan, work: WorkFolder, out: Path, progress: Progress) -> DatasetManifest:
     options, records = plan.options, plan.records
-    if work.begin({"settings": plan.settings, "records": _digest_of(records)}):
+    digest = sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
+    if work.begin({"settings": plan.settings, "records": digest}):
         progress.say("Taking up the work that an interrupted run left.")
     job = ImageJob(plan.box, options.size, options.min_side)
     workers = options.workers or len(os.sched_getaffinity(0))
@@ -114,9 +114,6 @@ def _make(plan: _Plan, work: WorkFolder, out: Path, progress: Progress) -> Datas
     outcomes = work.outcomes(len(records))
     kept, rejects = _sort_out(records, outcomes, plan.adapter)
     _check_rejects(kept, rejects, options)
-    enlarged = sum(outcomes[index].side < options.size for index in kept)
-    if enlarged:
-        plan.notes.append(f"{enlarged} of {len(kept)} images were smaller than {options.size} and enlarged.")
     manifest = _write(plan, work, kept, rejects, outcomes, progress)
     work.publish(out)
     return manifest
@@ -212,10 +209,6 @@ def _records(
     return records
 
 
-def _digest_of(records: Sequence[DatasetRecord]) -> str:
-    return sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
-
-
 def _extras(records: Sequence[DatasetRecord]) -> dict[str, str]:
     kinds: dict[str, set[str]] = {}
     for record in records:
@@ -267,54 +260,49 @@ def _write(
     outcomes: Sequence[PreparedImage],
     progress: Progress,
 ) -> DatasetManifest:
-    options, adapter = plan.options, plan.adapter
-    splits, split_notes = assign_splits(
-        [plan.records[index] for index in kept], adapter, options.splits, options.seed
-    )
-    extras = _extras(plan.records)
-    writer = DatasetWriter(work.dataset, adapter.labels, extras, plan.settings)
-    bytes_each = work.total_png_bytes(len(plan.records)) / len(kept)
+    options, adapter, records, labels = plan.options, plan.adapter, plan.records, plan.adapter.labels
+    kept_records = [records[index] for index in kept]
+    splits, notes = assign_splits(kept_records, adapter, options.splits, options.seed)
+    enlarged = sum(outcomes[index].side < options.size for index in kept)
+    if enlarged:
+        notes.append(f"{enlarged} of {len(kept)} images were smaller than {options.size} and enlarged.")
+    extras = _extras(records)
     chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
     for index, split in zip(kept, splits, strict=True):
         chosen[split].append(index)
+
+    def rows_of(split: str) -> Iterator[dict[str, Any]]:
+        for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
+            record = records[index]
+            captions = [record.caption] if record.caption else None
+            captions = captions or captions_for(
+                record.attributes, record.classes, record.id, medium=adapter.medium
+            )
+            yield {
+                "image": png,
+                "id": record.id,
+                "split": split,
+                "caption": captions[0],
+                "captions": captions,
+                "identity": record.identity,
+                "sha256": outcomes[index].sha256,
+                **{name: record.attributes.get(name) for name in labels.attributes},
+                **{name: record.classes.get(name) for name in labels.classes},
+                **{name: record.extra.get(name) for name in extras},
+            }
+
+    writer = DatasetWriter(work.dataset, labels, extras, plan.settings)
     counts = {split: len(indices) for split, indices in chosen.items()}
-    rows = partial(_rows, plan, work, chosen, outcomes, list(extras))
-    write_splits(writer, counts, rows, bytes_each, progress)
+    bytes_each = work.total_png_bytes(len(records)) / len(kept)
+    write_splits(writer, counts, rows_of, bytes_each, progress)
     return writer.finish(
-        rejects=[(reject.id, reject.location, reject.reason) for reject in rejects],
+        rejects=list(map(astuple, rejects)),
         kind=plan.kind,
         image_size=options.size,
         source={"name": plan.settings["source"], "licence": adapter.licence},
-        notes=(*adapter.notes, *split_notes, *plan.notes),
+        notes=(*adapter.notes, *notes),
         versions={"facegen": __version__, "pillow": PIL.__version__, "pyarrow": pyarrow.__version__},
     )
-
-
-def _rows(
-    plan: _Plan,
-    work: WorkFolder,
-    chosen: Mapping[str, Sequence[int]],
-    outcomes: Sequence[PreparedImage],
-    extras: Sequence[str],
-    split: str,
-) -> Iterator[dict[str, Any]]:
-    labels, medium = plan.adapter.labels, plan.adapter.medium
-    for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
-        record = plan.records[index]
-        captions = [record.caption] if record.caption else None
-        captions = captions or captions_for(record.attributes, record.classes, record.id, medium=medium)
-        yield {
-            "image": png,
-            "id": record.id,
-            "split": split,
-            "caption": captions[0],
-            "captions": captions,
-            "identity": record.identity,
-            "sha256": outcomes[index].sha256,
-            **{name: record.attributes.get(name) for name in labels.attributes},
-            **{name: record.classes.get(name) for name in labels.classes},
-            **{name: record.extra.get(name) for name in extras},
-        }
 
 
 def _summary(

@@ -65,17 +65,10 @@ class SampleRequest:
         Raises:
             UsageError: says what excludes what.
         """
-        words = [
-            name
-            for name, value in (
-                ("--prompt", self.prompt),
-                ("--attributes", self.attributes),
-                ("--class", self.class_name),
-            )
-            if value is not None
-        ]
-        others = [("--blend", self.blend), ("--like", self.like), ("--between", self.between)]
-        ways = [name for name, value in others if value]
+        given = {"--prompt": self.prompt, "--attributes": self.attributes, "--class": self.class_name}
+        words = [name for name, value in given.items() if value is not None]
+        others = {"--blend": self.blend, "--like": self.like, "--between": self.between}
+        ways = [name for name, value in others.items() if value]
         if len(ways) > 1 or (ways and words):
             raise UsageError(f"{' and '.join([*ways, *words])} exclude each other; ask in one way.")
         if self.frames is not None and self.between is None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facegen.config.kinds import kind_config, load_kind
+from facegen.datasets.celeba import CelebA
 from facegen.errors import DataError, UsageError
 from facegen.formats.files import sha256_of
 from facegen.formats.images import crop_square, decode_image, resize_square
@@ -63,8 +63,7 @@ def crop_box(crop: str) -> CropBox | None:
     Raises:
         UsageError: neither.
     """
-    adapter = load_kind("datasets", "celeba").build(kind_config("datasets", {"kind": "celeba"}))
-    named: dict[str, CropBox | None] = {**adapter.crops, "none": None}
+    named: dict[str, CropBox | None] = {**CelebA.crops, "none": None}
     if crop in named:
         return named[crop]
     try:

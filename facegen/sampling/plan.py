@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -82,12 +81,14 @@ def plan_of(generator: FaceGenerator, request: SampleRequest, progress: Progress
     """
     if request.blend is not None:
         return plan_of_blend(generator, parse_blend(request.blend, progress), request, progress)
+    paths = request.like or request.between or ()
+    if paths:
+        check_takes(generator, "like" if request.like else "between")
+    photos = [read_photo(path, request.crop, generator.image_size) for path in paths]
     if request.like:
-        check_takes(generator, "like")
-        return plan_of_variations(generator, _photos(generator, request.like, request), request)
+        return plan_of_variations(generator, photos, request)
     if request.between is not None:
-        check_takes(generator, "between")
-        return plan_of_walks(generator, _photos(generator, request.between, request), request)
+        return plan_of_walks(generator, photos, request)
     reading = read_request(
         generator,
         progress,
@@ -96,10 +97,6 @@ def plan_of(generator: FaceGenerator, request: SampleRequest, progress: Progress
         class_name=request.class_name,
     )
     return plan_of_reading(generator, reading, request)
-
-
-def _photos(generator: FaceGenerator, paths: Sequence[Path], request: SampleRequest) -> list[Photo]:
-    return [read_photo(path, request.crop, generator.image_size) for path in paths]
 
 
 def plan_of_reading(generator: FaceGenerator, reading: PromptReading, request: SampleRequest) -> Plan:

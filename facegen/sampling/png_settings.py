@@ -36,8 +36,7 @@ def image_settings(
 ) -> dict[str, Any]:
     """All that the images of `plan` have in common, as JSON: model, request, way of sampling, versions.
 
-    `weights` are those the generator was loaded with. `image_entry` and `grid_entry` turn it into what a PNG
-    carries.
+    `weights` are those the generator was loaded with. `text_entry` turns it into what a PNG carries.
     """
     return {
         "format_version": SETTINGS_FORMAT_VERSION,
@@ -60,18 +59,10 @@ def image_settings(
     }
 
 
-def image_entry(described: dict[str, Any], face: Face) -> dict[str, str]:
-    """The PNG text entry of one image of a plan: what all have in common, its own facts and its seed."""
-    return _entry({**described, **face.facts, "seed": face.seed, "shows": "image"})
-
-
-def grid_entry(described: dict[str, Any], shows: Literal["grid", "strip"] = "grid") -> dict[str, str]:
-    """The PNG text entry of a picture made of many images."""
-    return _entry({**described, "shows": shows})
-
-
-def _entry(data: dict[str, Any]) -> dict[str, str]:
-    return {SETTINGS_KEY: json.dumps(data, ensure_ascii=False)}
+def text_entry(described: dict[str, Any], shows: Shows, face: Face | None = None) -> dict[str, str]:
+    """The PNG text entry of one image, with its face's own facts and seed, or of a picture made of many."""
+    own = {} if face is None else {**face.facts, "seed": face.seed}
+    return {SETTINGS_KEY: json.dumps({**described, **own, "shows": shows}, ensure_ascii=False)}
 
 
 class PhotoReference(BaseModel):

@@ -17,29 +17,20 @@ import facegen
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.formats.images import pil_to_png, to_pil
+from facegen.formats.plain import plain
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
-from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
-from facegen.sampling.options import ReproduceOptions, SampleRequest
-from facegen.sampling.photos import Photo, read_photo
-from facegen.sampling.plan import (
-    Plan,
-    plan_of_blend,
-    plan_of_reading,
-    plan_of_variations,
-    plan_of_walks,
-)
+from facegen.sampling.drawing import grid_picture, shown_images, strip_picture
+from facegen.sampling.options import ReproduceOptions, SampleOptions
+from facegen.sampling.plan import plan_of, plan_of_blend, plan_of_reading
 from facegen.sampling.png_settings import (
     ImageSettings,
     PhotoReference,
-    grid_entry,
-    image_entry,
-    image_settings,
     read_image_settings,
+    text_entry,
 )
-from facegen.sampling.request import check_takes
-from facegen.sampling.sample import negative_row
+from facegen.sampling.sample import ask
 from facegen.sampling.weights_search import find_checkpoint
 from facegen.types import PromptReading
 
@@ -71,19 +62,8 @@ class ReproduceSummary:
     out: Path | None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "image": str(self.image),
-            "shows": self.shows,
-            "checkpoint": str(self.checkpoint),
-            "model_sha256": self.model_sha256,
-            "same_weights": self.same_weights,
-            "identical": self.closeness.identical,
-            "max_difference": self.closeness.max_difference,
-            "mean_difference": self.closeness.mean_difference,
-            "psnr": self.closeness.psnr,
-            "reasons": list(self.reasons),
-            "out": None if self.out is None else str(self.out),
-        }
+        data = plain(self)
+        return {**data, "identical": self.closeness.identical, **data.pop("closeness")}
 
 
 def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> ReproduceSummary:
@@ -98,7 +78,8 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
     """
     settings = read_image_settings(image)
     _check_out(image, options.out)
-    original = _pixels(image)
+    with Image.open(image, formats=("PNG",)) as picture:
+        original = np.asarray(picture.convert("RGB"))
     checkpoint = find_checkpoint(settings, image, options.run)
     device = options.device or _device_like(settings.device)
     generator = FaceGenerator.load(checkpoint, device, settings.weights)
@@ -107,9 +88,9 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
         progress.warn(f"'{checkpoint}' has {_other_weights(generator, settings)}.")
     _check_sampler(settings, generator, image)
     _check_size(original, settings, generator, image)
-    photos = _photos(image, settings, options.photos, generator.image_size)
+    photos = [_photo_path(image, reference, options.photos) for reference in settings.photos]
     for path in options.photos:
-        if path not in [photo.path for photo in photos]:
+        if path not in photos:
             progress.warn(f"--photo '{path}' is not used: '{image}' was not made from it.")
     picture, entry = _draw(generator, settings, photos, progress)
     closeness = compare_pixels(original, np.asarray(picture), image)
@@ -145,58 +126,50 @@ def compare_pixels(a: np.ndarray, b: np.ndarray, image: Path) -> Closeness:
 
 
 def _draw(
-    generator: FaceGenerator, settings: ImageSettings, photos: Sequence[Photo], progress: Progress
+    generator: FaceGenerator, settings: ImageSettings, photos: Sequence[Path], progress: Progress
 ) -> tuple[Image.Image, dict[str, str]]:
-    """The picture, and the text entry it carries."""
-    sampling, words = settings.sampling, settings.negative
-    negative = None if words is None else negative_row(generator, sampling, words, progress)
-    request = _request(settings, _frames(settings))
-    plan = _plan(generator, settings, request, photos, progress)
-    described = image_settings(generator, sampling, request, plan, negative=words, weights=settings.weights)
-    artist = Artist(generator, sampling, negative)
+    """The picture, and the text entry it carries.
+
+    Labels are taken as they were understood then, whatever their words mean today.
+    """
+    options = _options(settings, photos)
+    if settings.blend is not None:
+        plan = plan_of_blend(generator, settings.blend, options, progress)
+    elif photos:
+        plan = plan_of(generator, options, progress)
+    else:
+        plan = plan_of_reading(generator, PromptReading(settings.labels), options)
+    asked = ask(generator, options, progress, settings.sampling, plan)
     if settings.shows == "strip" and plan.strip is not None:
-        return strip_picture(artist, plan.strip, progress), grid_entry(described, "strip")
-    numbers = sorted(shown_images(plan)) if settings.shows == "grid" else [_place(settings, plan)]
-    rows, seeds = plan.inputs[torch.tensor(numbers)], [plan.faces[number].seed for number in numbers]
-    images = dict(zip(numbers, artist.draw_all(rows, seeds, "Sampling", progress), strict=True))
+        return strip_picture(asked.artist, plan.strip, progress), text_entry(asked.described, "strip")
+    numbers = [round((settings.position or 0) * (len(plan.faces) - 1))]  # of a plan of one image or one walk
     if settings.shows == "grid":
-        return grid_picture(plan, images), grid_entry(described)
-    return to_pil(images[numbers[0]]), image_entry(described, plan.faces[numbers[0]])
+        numbers = sorted(shown_images(plan))
+    rows, seeds = plan.inputs[torch.tensor(numbers)], [plan.faces[number].seed for number in numbers]
+    images = dict(zip(numbers, asked.artist.draw_all(rows, seeds, "Sampling", progress), strict=True))
+    if settings.shows == "grid":
+        return grid_picture(plan, images), text_entry(asked.described, "grid")
+    return to_pil(images[numbers[0]]), asked.picture_text(plan.faces[numbers[0]])
 
 
-def _request(settings: ImageSettings, frames: int | None) -> SampleRequest:
-    """The request of a whole grid, or one that draws the image and as little else as possible."""
-    count = 1
+def _options(settings: ImageSettings, photos: Sequence[Path]) -> SampleOptions:
+    """What asks for a whole grid, or for the image and as little else as possible."""
+    count, frames = 1, _frames(settings)
     if settings.shows in ("grid", "strip"):
         count = settings.count // (len(settings.like) or frames or 1)
-    return SampleRequest(
+    return SampleOptions(
         prompt=settings.prompt,
         attributes=settings.attributes,
         class_name=settings.class_name,
+        like=tuple(photos) if settings.like else (),
+        between=None if settings.between is None else (photos[-2], photos[-1]),
         frames=frames,
         crop=settings.crop,
         seed=settings.seed,
         count=count,
+        negative=settings.negative,
+        weights=settings.weights,
     )
-
-
-def _plan(
-    generator: FaceGenerator,
-    settings: ImageSettings,
-    request: SampleRequest,
-    photos: Sequence[Photo],
-    progress: Progress,
-) -> Plan:
-    """What was drawn. Labels are taken as they were understood then, whatever their words mean today."""
-    if settings.blend is not None:
-        return plan_of_blend(generator, settings.blend, request, progress)
-    if settings.like:
-        check_takes(generator, "like")
-        return plan_of_variations(generator, photos, request)
-    if settings.between is not None:
-        check_takes(generator, "between")
-        return plan_of_walks(generator, photos, request)
-    return plan_of_reading(generator, PromptReading(settings.labels), request)
 
 
 def _frames(settings: ImageSettings) -> int | None:
@@ -208,17 +181,6 @@ def _frames(settings: ImageSettings) -> int | None:
         if settings.count % frames == 0 and round(place / (frames - 1), 6) == settings.position:
             return frames
     raise DataError(f"The settings are damaged: no frame of a walk is at {settings.position}.")
-
-
-def _place(settings: ImageSettings, plan: Plan) -> int:
-    """Number of the image in a plan of one image or one walk."""
-    return 0 if settings.position is None else round(settings.position * (len(plan.faces) - 1))
-
-
-def _photos(image: Path, settings: ImageSettings, given: Sequence[Path], size: int) -> list[Photo]:
-    """Read every photo the image was asked with, cut as it was."""
-    paths = [_photo_path(image, reference, given) for reference in settings.photos]
-    return [read_photo(path, settings.crop, size) for path in paths]
 
 
 def _photo_path(image: Path, reference: PhotoReference, given: Sequence[Path]) -> Path:
@@ -276,11 +238,6 @@ def _check_size(original: np.ndarray, settings: ImageSettings, generator: FaceGe
     if settings.shows is None:
         what = "it may be a grid, which facegen did not tell apart then; give one of its images"
     raise DataError(f"'{image}' has {width} x {height} pixels, but its model makes {size} x {size}: {what}.")
-
-
-def _pixels(image: Path) -> np.ndarray:
-    with Image.open(image, formats=("PNG",)) as picture:
-        return np.asarray(picture.convert("RGB"))
 
 
 def _device_like(device: str) -> str:

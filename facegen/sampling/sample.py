@@ -13,12 +13,13 @@ from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
 from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.images import encode_png, pil_to_png
+from facegen.formats.plain import plain
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
 from facegen.sampling.options import SampleOptions
 from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
-from facegen.sampling.png_settings import grid_entry, image_entry, image_settings
+from facegen.sampling.png_settings import image_settings, text_entry
 from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
 from facegen.types import PromptReading
@@ -38,14 +39,9 @@ class SampleSummary:
     strip: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "paths": [str(path) for path in self.paths],
-            "grid": str(self.grid),
-            "strip": None if self.strip is None else str(self.strip),
-            "understood": [list(pair) for pair in self.reading.understood],
-            "not_understood": list(self.reading.not_understood),
-            "settings": self.settings,
-        }
+        data = plain(self)
+        reading = data.pop("reading")
+        return data | {name: reading[name] for name in ("understood", "not_understood")}
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class AskedSample:
 
     def picture_text(self, face: Face) -> dict[str, str]:
         """The text entries of that picture's PNG: with the model they are enough to draw it again."""
-        return image_entry(self.described, face)
+        return text_entry(self.described, "image", face)
 
 
 def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
@@ -85,7 +81,7 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
         _write_images(folder, asked, progress)
         if plan.strip is not None:
             strip = strip_picture(asked.artist, plan.strip, progress)
-            (folder / STRIP_NAME).write_bytes(pil_to_png(strip, grid_entry(described, "strip")))
+            (folder / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
         out / GRID_NAME,
@@ -110,40 +106,35 @@ def check_sampling(options: SampleOptions) -> None:
     options.check()
 
 
-def ask(generator: FaceGenerator, options: SampleOptions, progress: Progress) -> AskedSample:
-    """What `options` ask of `generator`.
+def ask(
+    generator: FaceGenerator,
+    options: SampleOptions,
+    progress: Progress,
+    settings: SamplingConfig | None = None,
+    plan: Plan | None = None,
+) -> AskedSample:
+    """What `options` ask of `generator`; `settings` and `plan` are those of the options where none are given.
 
     Raises:
         UsageError: an option out of range, or a request this model cannot be asked.
         DataError: a photo that cannot be read.
     """
-    settings = sampling_settings(
+    settings = settings or sampling_settings(
         generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
     )
-    plan = plan_of(generator, options, progress)
+    plan = plan or plan_of(generator, options, progress)
     negative = None
     if options.negative is not None:
-        negative = negative_row(generator, settings, options.negative, progress)
+        reading = read_negative(generator, options.negative, progress)
+        if settings.guidance_scale == 1:
+            raise UsageError(
+                "--negative acts through guidance, which is off at scale 1.", hint="Add --guidance 2, say."
+            )
+        negative = generator.inputs_for(reading)
     described = image_settings(
         generator, settings, options, plan, negative=options.negative, weights=options.weights
     )
     return AskedSample(Artist(generator, settings, negative, options.batch_size), plan, described)
-
-
-def negative_row(
-    generator: FaceGenerator, settings: SamplingConfig, negative: str, progress: Progress
-) -> Tensor:
-    """The row (1, ...) of condition inputs that guidance leads away from.
-
-    Raises:
-        UsageError: nothing understood, or guidance is off.
-    """
-    reading = read_negative(generator, negative, progress)
-    if settings.guidance_scale == 1:
-        raise UsageError(
-            "--negative acts through guidance, which is off at scale 1.", hint="Add --guidance 2, say."
-        )
-    return generator.inputs_for(reading)
 
 
 def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
@@ -159,7 +150,7 @@ def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
             if number in wanted:
                 shown[number] = image
     grid = grid_picture(plan, shown)
-    (folder / GRID_NAME).write_bytes(pil_to_png(grid, grid_entry(asked.described)))
+    (folder / GRID_NAME).write_bytes(pil_to_png(grid, text_entry(asked.described, "grid")))
 
 
 def _free_folder(out: Path | None) -> Path:

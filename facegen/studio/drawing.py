@@ -102,10 +102,11 @@ class Easel:
             path = wish.photo
             raise DataError(str(error).replace(str(path), path.name if path else "")) from error
         rows = _rows(columns, samples)
+        captions = tuple(row.caption for row in rows)
+        beside = len(samples) if len(samples) > 1 else 0
         images: list[Tensor | None] = [None] * len(rows)
         for step, num_steps in self._sampled(samples, [row.face.seed for row in rows], images, stopped):
-            captions = tuple(row.caption for row in rows)
-            yield Preview(step, num_steps, tuple(images), captions, _columns(samples))
+            yield Preview(step, num_steps, tuple(images), captions, beside)
         if stopped():
             return
         pictures = tuple(
@@ -113,7 +114,7 @@ class Easel:
             for row, image in zip(rows, images, strict=True)
             if image is not None
         )
-        yield Drawn(pictures, _columns(samples), samples[0].plan.reading, time.monotonic() - started)
+        yield Drawn(pictures, beside, samples[0].plan.reading, time.monotonic() - started)
 
     def _sampled(
         self,
@@ -146,10 +147,6 @@ def _settings(row: _Row, photo: Path | None) -> dict[str, str]:
     told = json.loads(text[SETTINGS_KEY])
     told["like"]["path"] = photo.name
     return {**text, SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
-
-
-def _columns(samples: list[AskedSample]) -> int:
-    return len(samples) if len(samples) > 1 else 0
 
 
 def _rows(columns: tuple[Asked, ...], samples: list[AskedSample]) -> list[_Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 
 from facegen.studio.drawing import Picture
@@ -21,26 +20,13 @@ class Entry:
 
 
 class History:
-    """Entries of one studio; safe to use from several threads."""
+    """`entries` of one studio; one thread adds to them, any may read."""
 
     def __init__(self) -> None:
-        self._entries: list[Entry] = []
-        self._count = 0
-        self._lock = threading.Lock()
+        self.entries: tuple[Entry, ...] = ()
 
     def add(self, wish: Wish, picture: Picture) -> None:
         """Put a wish on top, where it moves to if it is there already; the oldest beyond 60 is forgotten."""
-        with self._lock:
-            self._count += 1
-            others = [entry for entry in self._entries if entry.wish != wish]
-            self._entries = [Entry(self._count, wish, picture), *others][:MAX_ENTRIES]
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """Newest first."""
-        with self._lock:
-            return tuple(self._entries)
-
-    def wish(self, number: int) -> Wish | None:
-        """What was asked for in entry `number`, if it is still remembered."""
-        return next((entry.wish for entry in self.entries if entry.number == number), None)
+        number = self.entries[0].number + 1 if self.entries else 1
+        others = (entry for entry in self.entries if entry.wish != wish)
+        self.entries = (Entry(number, wish, picture), *others)[:MAX_ENTRIES]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -40,72 +40,61 @@ def theme() -> Base:
 
 def build_page(model: ModelProcess, name: str, folder: Path) -> gr.Blocks:
     """The page for one model; pictures of the history are kept in `folder`."""
-    studio = _Studio(model, folder)
     with gr.Blocks(title=f"facegen studio: {name}", analytics_enabled=False) as page:
-        gr.HTML(_heading(model.about, name), elem_id="heading")
-        with gr.Row(elem_id="desk"):
-            with gr.Column(scale=5, min_width=300, elem_id="controls"):
-                panel = Panel(model.about.controls)
-                with gr.Row(elem_id="actions"):
-                    draw = gr.Button("Draw", variant="primary", elem_id="draw")
-                    stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=90)
-            with gr.Column(scale=7, min_width=300, elem_id="results"):
-                status = gr.HTML(elem_id="status")
-                pictures = gr.HTML(shown.nothing_yet(), elem_id="pictures")
-                with gr.Column(visible=False, elem_id="past") as past:
-                    gr.HTML("<h2>History</h2><p>Choose one to get its settings back.</p>")
-                    history = gr.Gallery(
-                        show_label=False, label="History", columns=6, allow_preview=False, buttons=[],
-                        object_fit="contain", elem_id="history", interactive=False,
-                    )  # fmt: skip
-        _wire(page, studio, panel, draw, stop, (status, pictures, history, past))
+        _Studio(model, name, folder).wire(page)
     return page
 
 
-def _wire(
-    page: gr.Blocks, studio: _Studio, panel: Panel, draw: Any, stop: Any, shown_in: tuple[Any, ...]
-) -> None:
-    """Tie the components to what they do."""
-    status, pictures, history, past = shown_in
-    studio.panel = panel
-    submits = [field.submit for field in (panel.prompt, panel.negative, panel.seed, panel.count)]
-    if isinstance(panel.changed, gr.Textbox):
-        submits.append(panel.changed.submit)
-    gr.on([draw.click, *submits], studio.begin, None, status, **QUICK)
-    gr.on(
-        [draw.click, *submits],
-        studio.draw,
-        panel.components,
-        [status, pictures, history, past],
-        trigger_mode="once",
-        **ONE_AT_A_TIME,
-        **PRIVATE,
-    )
-    stop.click(studio.stop, None, None, **QUICK)
-    panel.way.change(panel.visible_groups, panel.way, panel.groups, **QUICK)
-    panel.prompt.change(studio.read, panel.prompt, panel.reading, trigger_mode="always_last", **QUICK)
-    panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
-    gr.on(
-        [panel.photo.change, panel.crop.change],
-        studio.show_photo,
-        [panel.photo, panel.crop],
-        panel.photo_shown,
-        **PRIVATE,
-    )
-    history.select(studio.again, None, [status, *panel.components], **QUICK)
-    page.load(studio.shelf, None, [history, past], **QUICK)
-
-
 class _Studio:
-    """What the page's events call; answers are values of components."""
+    """The page's components, and what its events call, which answers with component -> value."""
 
-    def __init__(self, model: ModelProcess, folder: Path) -> None:
-        self.panel: Any = None
+    def __init__(self, model: ModelProcess, name: str, folder: Path) -> None:
+        """Build the components into the Blocks that is open."""
         self._model, self._folder = model, folder
         self._history = History()
         self._drawing = False
         self._asking: set[str | None] = set()  # sessions, that is windows, with a drawing that runs or waits
         self._stopped: set[str | None] = set()
+        gr.HTML(_heading(model.about, name), elem_id="heading")
+        with gr.Row(elem_id="desk"):
+            with gr.Column(scale=5, min_width=300, elem_id="controls"):
+                self.panel = Panel(model.about.controls)
+                with gr.Row(elem_id="actions"):
+                    self.draw_button = gr.Button("Draw", variant="primary", elem_id="draw")
+                    self.stop_button = gr.Button("Stop", elem_id="stop", scale=0, min_width=90)
+            with gr.Column(scale=7, min_width=300, elem_id="results"):
+                self.status = gr.HTML(elem_id="status")
+                self.pictures = gr.HTML(shown.nothing_yet(), elem_id="pictures")
+                with gr.Column(visible=False, elem_id="past") as self.past:
+                    gr.HTML("<h2>History</h2><p>Choose one to get its settings back.</p>")
+                    self.history = gr.Gallery(
+                        show_label=False, label="History", columns=6, allow_preview=False, buttons=[],
+                        object_fit="contain", elem_id="history", interactive=False,
+                    )  # fmt: skip
+
+    def wire(self, page: gr.Blocks) -> None:
+        """Tie the components to what they do."""
+        panel, status, shelf = self.panel, self.status, [self.history, self.past]
+        submits = [field.submit for field in (panel.prompt, panel.negative, panel.seed, panel.count)]
+        if isinstance(panel.changed, gr.Textbox):
+            submits.append(panel.changed.submit)
+        drawing: dict[str, Any] = {"trigger_mode": "once", **ONE_AT_A_TIME, **PRIVATE}
+        gr.on([self.draw_button.click, *submits], self.begin, None, status, **QUICK)
+        gr.on(
+            [self.draw_button.click, *submits],
+            self.draw,
+            panel.components,
+            {status, self.pictures, *shelf},
+            **drawing,
+        )
+        self.stop_button.click(self.stop, None, None, **QUICK)
+        panel.way.change(panel.visible_groups, panel.way, panel.groups, **QUICK)
+        panel.prompt.change(self.read, panel.prompt, panel.reading, trigger_mode="always_last", **QUICK)
+        panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
+        photo = [panel.photo, panel.crop]
+        gr.on([panel.photo.change, panel.crop.change], self.show_photo, photo, panel.photo_shown, **PRIVATE)
+        self.history.select(self.again, None, [status, *panel.components], **QUICK)
+        page.load(self.shelf, None, shelf, **QUICK)
 
     def begin(self, request: gr.Request) -> Any:
         """The status of a drawing that waits for another one, such as one in a second window."""
@@ -122,38 +111,32 @@ class _Studio:
         if request.session_hash in self._asking:
             self._stopped.add(request.session_hash)
 
-    def draw(self, request: gr.Request, *values: Any) -> Iterator[tuple[Any, ...]]:
+    def draw(self, values: dict[Any, Any], request: gr.Request) -> Iterator[dict[Any, Any]]:
         """Status, pictures, history and whether it is shown, again and again while sampling runs."""
         self._drawing = True
         window = request.session_hash
         self._asking.add(window)
         try:
-            done = yield from self._draw(values, lambda: window in self._stopped)
-            if not done:
-                yield shown.status("Stopped."), gr.skip(), gr.skip(), gr.skip()
+            yield {self.status: shown.status("Starting ...")}
+            wish = self.panel.wish(values)
+            drawing = None
+            for drawing in self._model.draw(wish, lambda: window in self._stopped):
+                grid = {self.pictures: shown.picture_grid(drawing)}
+                if isinstance(drawing, Drawn):
+                    self._history.add(wish, drawing.pictures[0])
+                    told = f"Done in {drawing.seconds:.1f} seconds: {wish.title}."
+                    yield {self.status: shown.status(told), **grid, **self.shelf()}
+                else:
+                    told = f"Step {drawing.step} of {drawing.num_steps}"
+                    yield {self.status: shown.status(told, drawing.step / drawing.num_steps), **grid}
+            if not isinstance(drawing, Drawn):
+                yield {self.status: shown.status("Stopped.")}
         except FacegenError as error:
-            yield shown.mistake(str(error)), gr.skip(), gr.skip(), gr.skip()
+            yield {self.status: shown.mistake(str(error))}
         finally:
             self._drawing = False
             self._asking.discard(window)
             self._stopped.discard(window)
-
-    def _draw(
-        self, values: tuple[Any, ...], stopped: Callable[[], bool]
-    ) -> Generator[tuple[Any, ...], None, bool]:
-        """The same; returns whether it came to its end."""
-        wish = self.panel.wish(values)
-        yield shown.status("Starting ..."), gr.skip(), gr.skip(), gr.skip()
-        for drawing in self._model.draw(wish, stopped):
-            grid = shown.picture_grid(drawing, drawing.columns)
-            if isinstance(drawing, Drawn):
-                self._history.add(wish, drawing.pictures[0])
-                told = f"Done in {drawing.seconds:.1f} seconds: {wish.title}."
-                yield shown.status(told), grid, *self.shelf()
-                return True
-            told = f"Step {drawing.step} of {drawing.num_steps}"
-            yield shown.status(told, drawing.step / drawing.num_steps), grid, gr.skip(), gr.skip()
-        return False
 
     def read(self, prompt: str) -> str:
         """What the model makes of the words, while they are typed."""
@@ -169,26 +152,28 @@ class _Studio:
             return shown.mistake(str(error))
         return shown.photo_figure(photo.image, photo.name)
 
-    def shelf(self) -> tuple[Any, Any]:
+    def shelf(self) -> dict[Any, Any]:
         """The history's pictures, and whether there are any."""
-        entries = self._history.entries
         items = []
-        for entry in entries:
+        for entry in self._history.entries:
             path = self._folder / f"history-{entry.number:05d}.png"
             if not path.exists():
                 path.write_bytes(entry.picture.png)
             items.append((str(path), entry.wish.title))
-        return gr.update(value=items, selected_index=None), gr.update(visible=bool(items))
+        return {
+            self.history: gr.update(value=items, selected_index=None),
+            self.past: gr.update(visible=bool(items)),
+        }
 
-    def again(self, event: gr.SelectData) -> list[Any]:
+    def again(self, event: gr.SelectData) -> dict[Any, Any]:
         """The settings of a chosen picture, back in the controls."""
         index = event.index if isinstance(event.index, int) else 0
         entries = self._history.entries
         if index >= len(entries):
-            return [gr.skip()] * (1 + len(self.panel.components))
+            return {self.status: gr.skip()}
         wish = entries[index].wish
         told = shown.status(f"Settings are back: {wish.title}. Draw makes the same pictures again.")
-        return [told, *self.panel.values(wish)]
+        return {self.status: told, **self.panel.values(wish)}
 
 
 def _heading(about: About, name: str) -> str:

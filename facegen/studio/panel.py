@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import gradio as gr
 
 from facegen.config.kinds import kinds_of
-from facegen.studio.state import CROPS, Controls, Stand, Way, Wish, shown
+from facegen.studio.state import CROPS, Controls, Wish, shown
 
 WAYS = {"faces": "Faces", "compare": "Compare", "blend": "Blend", "photo": "Photo"}
 STANDS: list[tuple[str, str | int | float]] = [("any", "open"), ("yes", "yes"), ("no", "no")]
 CROP_NAMES = {"center": "middle", "face": "aligned CelebA photo", "none": "square already"}
 BLEND_ROWS = 3  # where the parts are words; classes get one row each, up to
 MAX_CLASS_ROWS = 12
+READ: dict[str, Callable[[Any], Any]] = {"photo": Path, "count": int, "seed": int, "steps": int}
 TELLING = ("Smiling", "Eyeglasses")  # show best what a blend is
 
 
 class Panel:
-    """Every control of the page, in the order of `components`; those that do not fit the model are hidden."""
+    """Every control of the page; those that do not fit the model are hidden."""
 
     def __init__(self, controls: Controls) -> None:
         """Build the controls into the Blocks that is open."""
@@ -44,49 +45,43 @@ class Panel:
             self.seed = gr.Number(0, label="Seed", precision=0, min_width=90)
             self.new_seed = gr.Button("New seed", size="sm", min_width=80, elem_classes="new-seed")
         self._build_sampling()
+        self._fields: dict[str, Any] = {  # of a `Wish` -> what says it
+            "way": self.way, "prompt": self.prompt, "class_name": self.class_name, "changed": self.changed,
+            "photo": self.photo, "crop": self.crop, "negative": self.negative, "count": self.count,
+            "seed": self.seed, "guidance": self.guidance, "steps": self.steps, "sampler": self.sampler,
+        }  # fmt: skip
 
     @property
-    def components(self) -> list[Any]:
-        """All whose values make a wish, in the order `wish` takes them."""
-        fixed = [
-            self.way, self.prompt, self.class_name, self.changed, self.photo, self.crop, self.negative,
-            self.count, self.seed, self.guidance, self.steps, self.sampler,
-        ]  # fmt: skip
-        return [*fixed, *self.switches, *self.terms, *self.weights]
+    def components(self) -> set[Any]:
+        """All whose values make a wish."""
+        return {*self._fields.values(), *self.switches, *self.terms, *self.weights}
 
-    def wish(self, values: Sequence[Any]) -> Wish:
+    def wish(self, values: Mapping[Any, Any]) -> Wish:
         """The wish that these values of `components` make."""
-        way, prompt, class_name, changed, photo, crop, negative = values[:7]
-        count, seed, guidance, steps, sampler = values[7:12]
-        names, rows = self.controls.attributes, len(self.terms)
-        stands = values[12 : 12 + len(names)]
-        terms, weights = values[12 + len(names) :][:rows], values[12 + len(names) + rows :]
+        told = {name: values[component] for name, component in self._fields.items()}
+        said = {name: value for name, value in told.items() if value not in (None, "")}
         return Wish(
-            way=cast(Way, way),
-            prompt=prompt or "",
-            attributes=dict(zip(names, cast(Sequence[Stand], stands), strict=True)),
-            class_name=class_name or None,
-            changed=changed or "",
-            parts=tuple((term or "", float(w or 0)) for term, w in zip(terms, weights, strict=True)),
-            photo=Path(photo) if photo else None,
-            crop=crop or CROPS[0],
-            negative=negative or "",
-            count=4 if count is None else int(count),
-            seed=0 if seed is None else int(seed),
-            guidance=guidance,
-            steps=None if steps is None else int(steps),
-            sampler=sampler or None,
+            **{name: READ[name](value) if name in READ else value for name, value in said.items()},
+            attributes=dict(
+                zip(self.controls.attributes, (values[switch] for switch in self.switches), strict=True)
+            ),
+            parts=tuple(
+                (values[term] or "", float(values[weight] or 0))
+                for term, weight in zip(self.terms, self.weights, strict=True)
+            ),
         )
 
-    def values(self, wish: Wish) -> list[Any]:
+    def values(self, wish: Wish) -> dict[Any, Any]:
         """What to set `components` to so that they say `wish`."""
-        photo = str(wish.photo) if wish.photo else None
-        fixed = [
-            wish.way, wish.prompt, wish.class_name, wish.changed or None, photo, wish.crop, wish.negative,
-            wish.count, wish.seed, wish.guidance, wish.steps, wish.sampler,
-        ]  # fmt: skip
-        stands = [wish.attributes.get(name, "open") for name in self.controls.attributes]
-        return [*fixed, *stands, *(term for term, _ in wish.parts), *(weight for _, weight in wish.parts)]
+        names = zip(self.controls.attributes, self.switches, strict=True)
+        return {
+            **{component: getattr(wish, name) for name, component in self._fields.items()},
+            self.changed: wish.changed or None,
+            self.photo: str(wish.photo) if wish.photo else None,
+            **{switch: wish.attributes.get(name, "open") for name, switch in names},
+            **dict(zip(self.terms, (term for term, _ in wish.parts), strict=False)),
+            **dict(zip(self.weights, (weight for _, weight in wish.parts), strict=False)),
+        }
 
     @property
     def groups(self) -> list[Any]:

@@ -15,7 +15,7 @@ from facegen.types import PromptReading
 SMALL_PIXELS = 128  # up to here previews are PNG: tiny, and JPEG's blocks would show
 
 
-def picture_grid(drawing: Preview | Drawn, columns: int) -> str:
+def picture_grid(drawing: Preview | Drawn) -> str:
     """The pictures; finished ones with a link that downloads exactly the PNG with its settings."""
     if isinstance(drawing, Drawn):
         cells = [
@@ -27,7 +27,7 @@ def picture_grid(drawing: Preview | Drawn, columns: int) -> str:
             _figure(_preview_url(image), caption, "")
             for image, caption in zip(drawing.images, drawing.captions, strict=True)
         ]
-    kind = "pairs" if columns or len(cells) == 4 else ("few" if len(cells) < 4 else "many")
+    kind = "pairs" if drawing.columns or len(cells) == 4 else ("few" if len(cells) < 4 else "many")
     return f'<div class="pictures {kind}">{"".join(cells)}</div>'
 
 

@@ -210,23 +210,25 @@ def _compared(wish: Wish, controls: Controls, common: dict[str, Any]) -> tuple[A
     if controls.attributes:
         if wish.changed not in controls.attributes:
             raise UsageError("Choose the attribute to switch.")
-        pair: list[Asked] = []
-        stands: tuple[tuple[Stand, str], ...] = (("no", "without"), ("yes", "with"))
-        for stand, caption in stands:
-            switched = Wish(prompt=wish.prompt, attributes={**wish.attributes, wish.changed: stand})
-            name = f"{caption} {shown(wish.changed)}"
-            pair.append(Asked(name, SampleOptions(**_words_of(switched), **common)))
-        return tuple(pair)
-    if controls.classes:
+        stands: tuple[Stand, ...] = ("no", "yes")
+        wishes = [
+            Wish(prompt=wish.prompt, attributes={**wish.attributes, wish.changed: stand}) for stand in stands
+        ]
+        captions = [f"{word} {shown(wish.changed)}" for word in ("without", "with")]
+        pair = [_words_of(switched) for switched in wishes]
+    elif controls.classes:
         if not wish.class_name or not wish.changed or wish.class_name == wish.changed:
             raise UsageError("Choose two different classes to compare.")
-        words["prompt"] = None
-        other = {**words, "class_name": wish.changed}
-        return tuple(Asked(each["class_name"], SampleOptions(**each, **common)) for each in (words, other))
-    if not wish.changed.strip() or not words["prompt"]:
-        raise UsageError("Say in words what both sides shall show.")
-    other = {**words, "prompt": wish.changed.strip()}
-    return tuple(Asked(each["prompt"], SampleOptions(**each, **common)) for each in (words, other))
+        captions = [wish.class_name, wish.changed]
+        pair = [{**words, "prompt": None, "class_name": name} for name in captions]
+    else:
+        if not wish.changed.strip() or not words["prompt"]:
+            raise UsageError("Say in words what both sides shall show.")
+        captions = [words["prompt"], wish.changed.strip()]
+        pair = [{**words, "prompt": prompt} for prompt in captions]
+    return tuple(
+        Asked(caption, SampleOptions(**each, **common)) for caption, each in zip(captions, pair, strict=True)
+    )
 
 
 def _blend_of(parts: tuple[tuple[str, float], ...]) -> str:

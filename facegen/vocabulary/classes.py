@@ -50,17 +50,13 @@ def class_numbers(frame: pd.DataFrame, column: str, classes: tuple[str, ...]) ->
     """
     if column not in frame.columns:
         raise DataError(f"The data has no class column '{column}'.")
-    values = frame[column]
-    numbers = {name: number for number, name in enumerate(classes)}
-    if classes == attribute_classes(column):
-        numbers = {0: 0, 1: 1}
-    present = [None if missing else value for value, missing in zip(values, values.isna(), strict=True)]
-    unknown = sorted({str(value) for value in present if value is not None and value not in numbers})
+    values = frame[column].astype(object)
+    named = {name: number for number, name in enumerate(classes)}
+    numbers = values.map({0: 0, 1: 1} if classes == attribute_classes(column) else named)
+    unknown = sorted(set(values[values.notna() & numbers.isna()].map(str)))
     if unknown:
         raise DataError(
             f"Column '{column}' has classes the model does not know: {', '.join(unknown)}.",
             hint=f"It knows: {', '.join(classes)}.",
         )
-    return torch.tensor(
-        [len(classes) if value is None else numbers[value] for value in present], dtype=torch.int64
-    )
+    return torch.from_numpy(numbers.astype("float64").fillna(len(classes)).to_numpy("int64"))

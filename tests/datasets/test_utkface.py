@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.datasets.utkface import UtkFace, age_group
+from facegen.datasets.utkface import Config, UtkFace, age_group
 from facegen.errors import DataError
 from facegen.progress import SilentProgress
 
@@ -30,7 +30,7 @@ def write_folder(root: Path) -> Path:
 
 
 def read(source: Path) -> tuple[UtkFace, list]:
-    adapter = UtkFace()
+    adapter = UtkFace(Config())
     return adapter, list(adapter.records(source, SilentProgress()))
 
 

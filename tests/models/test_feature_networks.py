@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +36,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     class Untrained(FeatureExtractorInceptionV3):
-        def load_state_dict(self, state_dict, *args, **kwargs):  # keep the random initialisation
+        def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:  # keep the random initialisation
             return None
 
     folder = tmp_path_factory.mktemp("inception")
@@ -85,6 +86,7 @@ def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_w
     closeness = fid.build(fid.Config(), reference=reference).judge(ours)["fid"]
     kernel = kid.build(kid.Config(subsets=5, subset_size=10), reference=reference).judge(ours)["kid"]
     shares = precision_recall.build(precision_recall.Config(), reference=reference).judge(ours)
+    assert extractor.class_weights is not None
     classes = inception_score.build(
         inception_score.Config(splits=2), class_weights=extractor.class_weights
     ).judge(ours)["inception_score"]

@@ -62,6 +62,7 @@ def test_none_is_none_and_the_random_network_needs_no_file(hub: Path) -> None:
     assert isinstance(again, PerceptualDistance)
     a, b = first.state_dict(), again.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
+    assert isinstance(first.features, Vgg16Features)
     assert max(first.features.taken) == 8  # relu2_2: nothing deeper is built
 
 

@@ -80,6 +80,7 @@ def place(tmp_path_factory):
 
 def test_features_stand_beside_the_latents_row_by_row(place):
     table = LatentStore.open(place.latents, verify=True).image_features
+    assert table is not None
     assert table.encoder == place.encoder
     assert table.ids[:2] == ["train-0000", "train-0001"]
     assert table.ids[256] == "validation-0000"
@@ -98,9 +99,11 @@ def test_features_are_added_to_finished_latents_and_made_once(place, tmp_path):
     assert encoded(place, tmp_path / "out", image_encoder=place.encoder).images_encoded == 0
     after = LatentStore.open(tmp_path / "out", verify=True)
     assert after.index.fingerprint == before.index.fingerprint
-    written = (tmp_path / "out" / after.index.image_features.name).stat().st_mtime_ns
+    assert after.index.image_features is not None
+    features = tmp_path / "out" / after.index.image_features.name
+    written = features.stat().st_mtime_ns
     encoded(place, tmp_path / "out", image_encoder=place.encoder)
-    assert (tmp_path / "out" / after.index.image_features.name).stat().st_mtime_ns == written
+    assert features.stat().st_mtime_ns == written
     encoded(place, tmp_path / "out")
     assert LatentStore.open(tmp_path / "out").image_features is not None
 
@@ -135,6 +138,8 @@ def test_variations_keep_attributes_more_often_than_chance(place, kind, source):
     data = place.data.folder if source == "data set" else None
     options = AttributeOptions(num_samples=96, data=data, device="cpu", split="validation")
     report = evaluate_attributes(getattr(place, f"{kind}_run"), place.judge, options)
+    assert report.kept is not None
+    assert report.saved_to is not None
     assert set(report.kept) == set(ATTRIBUTES)
     for name, row in report.kept.items():
         assert row["num_images"] == 96
@@ -153,6 +158,7 @@ def test_a_run_asked_with_unrelated_pictures_keeps_nothing(place, monkeypatch):
     monkeypatch.setattr(FaceGenerator, "generate", shuffled)
     options = AttributeOptions(num_samples=96, data=place.data.folder, device="cpu")
     report = evaluate_attributes(place.semantic_run, place.judge, options)
+    assert report.kept is not None
     assert all(row["margin_low"] <= 0.02 for row in report.kept.values())
 
 

@@ -58,7 +58,7 @@ class Server:
                 whole = outer.asked > outer.cuts
                 self.wfile.write(outer.content if whole else outer.content[: len(outer.content) // 2])
 
-            def log_message(self, *parts: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

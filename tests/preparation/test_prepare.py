@@ -8,7 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -108,14 +111,9 @@ class Interrupting(SilentProgress):
         if self.left <= 0:
             raise KeyboardInterrupt
 
-    def stage(self, title: str, total: int | None = None):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
+    @contextmanager
+    def stage(self, title: str, total: int | None = None) -> Iterator[Any]:
+        yield self
 
 
 @pytest.fixture
@@ -242,6 +240,7 @@ def test_a_missing_source_is_told(tmp_path: Path, kind: str) -> None:
 RUN = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from facegen.errors import FacegenError
 from facegen.preparation import parts as _prepare_parts
 from facegen.preparation.prepare import PrepareOptions, prepare
@@ -312,4 +311,4 @@ def test_real_faces_are_split_by_identity(real_faces: Path, tmp_path: Path) -> N
     assert sum(summary.counts.values()) == 300
     frame = pd.read_parquet(tmp_path / "out" / "data")
     assert frame.groupby("identity")["split"].nunique().max() == 1
-    assert 0.3 < summary.attribute_rates["Male"] < 0.55
+    assert 0.3 < (summary.attribute_rates["Male"] or 0) < 0.55

@@ -36,6 +36,9 @@ def test_mixing_is_the_weighted_sum_and_a_token_counts_where_any_part_has_it():
     a = Conditioning(torch.ones(2, 3), torch.ones(2, 2, 3), torch.tensor([[True, False]] * 2))
     b = Conditioning(3 * torch.ones(2, 3), torch.zeros(2, 2, 3), torch.tensor([[False, False]] * 2))
     mixed = Conditioning.mix([a, b], torch.tensor([[0.75, 0.25], [0.0, 1.0]]))
+    assert mixed.vector is not None
+    assert mixed.tokens is not None
+    assert mixed.token_mask is not None
     assert mixed.vector[:, 0].tolist() == [1.5, 3.0]
     assert mixed.tokens[:, 0, 0].tolist() == [0.75, 0.0]
     assert mixed.token_mask.tolist() == [[True, False]] * 2
@@ -59,7 +62,8 @@ def test_a_blend_interpolates_the_conditioning_and_not_the_labels(conditioner):
     generator = tiny_generator(tiny_recipe(conditioner))
     terms = CLASSES if conditioner == "class_label" else ("Smiling", "Male")
     seen = []
-    generator.denoiser.register_forward_pre_hook(lambda module, given: seen.append(given[2].vector[0]))
+    denoiser = generator.module.get_submodule("denoiser")
+    denoiser.register_forward_pre_hook(lambda module, given: seen.append(given[2].vector[0]))
     settings = generator.recipe.sampling.model_copy(update={"guidance_scale": 1.0, "steps": 1})
     for weights in ({terms[0]: 1}, {terms[1]: 1}, {terms[0]: 1, terms[1]: 3}):
         generator.generate(generator.blend(weights), [0], settings)
@@ -98,6 +102,7 @@ def test_a_blend_writes_images_a_grid_and_a_strip_and_its_settings(run, tmp_path
     settings = json.loads(read_png_text(summary.paths[0])["facegen"])
     assert settings["blend"] == {"young": 0.25, "Old": 0.75}
     json.dumps(summary.to_json())
+    assert summary.strip is not None
     with Image.open(summary.strip) as strip:
         assert strip.width == 5 * 130 + 2, "from all young over the mix to all old"
         tiles = [
@@ -113,6 +118,7 @@ def test_three_attributes_blend_into_a_strip_of_seven(attribute_run, tmp_path):
     options = SampleOptions(blend="smiling:1,a man:1,Eyeglasses:2", count=1, out=tmp_path / "out")
     summary = sample(attribute_run, options, SilentProgress())
     assert summary.reading.understood[2] == ("Eyeglasses", "Eyeglasses")
+    assert summary.strip is not None
     with Image.open(summary.strip) as strip:
         assert strip.width == 7 * 130 + 2
     assert strip_weights([0.25, 0.25, 0.5])[3:].tolist() == [

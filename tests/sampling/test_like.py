@@ -84,6 +84,7 @@ def test_a_walk_interpolates_the_condition_linearly(photos):
     request = SampleRequest(between=photos, frames=5, count=2)
     plan = plan_of(generator, request, SilentProgress())
     walk = conditioning_of(generator.conditioner, plan.inputs, 8, generator.device).vector
+    assert walk is not None
     first, last = walk[0], walk[4]
     assert not torch.allclose(first, last)
     assert first.norm() == pytest.approx(32**0.5, rel=1e-3), "all vectors have one length"

@@ -101,6 +101,7 @@ def test_a_class_is_asked_for_again(tmp_path, here):
 def test_what_is_written_is_the_picture_and_can_be_made_again(run, here):
     summary = drawn(run, here, count=2, negative="glasses", guidance=2.0)
     result = again(summary.paths[1], out=here / "copies" / "again.png")
+    assert result.out is not None
     assert again(result.out).closeness.identical
     assert read_image_settings(result.out).negative == "glasses"
     json.dumps(result.to_json())
@@ -209,6 +210,7 @@ def test_other_weights_are_compared_and_told(tmp_path, here):
     result = reproduce(summary.paths[0], ReproduceOptions(run=other), progress)
     assert not result.same_weights
     assert not result.closeness.identical
+    assert result.closeness.psnr is not None
     assert result.closeness.psnr > 0
     assert "other weights" in result.reasons[0]
     assert "other weights" in progress.warned[0]

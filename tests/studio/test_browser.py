@@ -72,7 +72,7 @@ def test_a_switched_attribute_makes_two_pictures_of_one_noise_that_can_be_reprod
     pictures = drawn(page)
     assert pictures.count() == 2
     images = [downloaded(page, number, tmp_path / f"{number}.png") for number in (0, 1)]
-    assert not np.array_equal(*images)
+    assert not np.array_equal(images[0], images[1])
     settings = [read_image_settings(tmp_path / f"{number}.png") for number in (0, 1)]
     assert [each.labels["Eyeglasses"] for each in settings] == [-1.0, 1.0]
     assert settings[0].seed == settings[1].seed

@@ -19,7 +19,7 @@ from support.generator_parts import save_run
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.studio import server
-from facegen.studio.server import POLICY, files_named, without_other_hosts
+from facegen.studio.guard import POLICY, files_named, without_other_hosts
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops
 FILE_ROUTES = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -9,7 +11,7 @@ class Drawn:
     """Stands between a workflow and `save_plot`, and keeps the plot that goes through."""
 
     def __init__(self, module, monkeypatch):
-        self.plot = None
+        self.plot: Any = None
         save = module.save_plot
 
         def keep(plot, *args, **kwargs):

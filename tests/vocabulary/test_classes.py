@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -32,8 +34,8 @@ def test_an_attributes_unknown_values_are_one_past_the_last_class() -> None:
     assert class_numbers(frame, "Smiling", attribute_classes("Smiling")).tolist() == [1, 0, 2, 1]
 
 
-@pytest.mark.parametrize("dtype", ["string", "object", "category"])
-def test_class_names_become_numbers(dtype: str) -> None:
+@pytest.mark.parametrize("dtype", [pd.StringDtype(), object, pd.CategoricalDtype()])
+def test_class_names_become_numbers(dtype: Any) -> None:
     frame = pd.DataFrame({"race": pd.Series(["Black", None, "Asian"]).astype(dtype)})
     assert class_numbers(frame, "race", ("Asian", "Black")).tolist() == [1, 2, 0]
 
