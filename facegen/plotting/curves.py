@@ -172,14 +172,10 @@ def smoothed(steps: np.ndarray, values: np.ndarray, time_constant: float) -> np.
     A value `d` steps back weighs exp(-d / time_constant), so that uneven steps count as they are; NaN and
     infinities weigh nothing.
     """
-    result, total, weight, last = np.full(len(values), np.nan), 0.0, 0.0, None
-    for index, (step, value) in enumerate(zip(steps, values, strict=True)):
-        kept = 0.0 if last is None else math.exp(-(step - last) / time_constant)
-        total, weight, last = total * kept, weight * kept, step
-        if math.isfinite(value):
-            total, weight = total + value, weight + 1.0
-        result[index] = total / weight if weight > 0 else np.nan
-    return result
+    times = pd.to_datetime(steps, unit="s")
+    halflife = pd.Timedelta(max(1, round(1e9 * math.log(2) * time_constant)), "ns")
+    finite = pd.Series(np.where(np.isfinite(values), values, np.nan))
+    return finite.ewm(halflife=halflife, times=times).mean().to_numpy()  # type: ignore[arg-type]
 
 
 def phases_of(run: RunDirectory, number: int) -> list[Phase]:
@@ -329,14 +325,12 @@ def _table(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> 
                 average = _smoothed_series(found, metric, smooth) if group == "train" else None
                 if average is not None:
                     parts.append(_rows(one.label, f"{group}/{metric} smoothed", average))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)[["run", "series", "step", "value"]]
 
 
 def _rows(label: str, series: str, found: pd.DataFrame) -> pd.DataFrame:
-    levels = found["level"].map(lambda level: "" if math.isnan(level) else f" at noise level {level:g}")
-    return pd.DataFrame(
-        {"run": label, "series": series + levels.astype(str), "step": found["step"], "value": found["value"]}
-    )
+    levels = ["" if np.isnan(level) else f" at noise level {level:g}" for level in found["level"].tolist()]
+    return found[["step", "value"]].assign(run=label, series=[series + level for level in levels])
 
 
 def _told(one: LoggedRun) -> str:

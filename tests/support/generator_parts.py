@@ -1,5 +1,7 @@
 """A small untrained generator, its weights shaken so that every path of the network counts."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -23,7 +25,7 @@ UNET = {
 }
 
 
-def tiny_recipe(conditioner="attributes", denoiser=None, **sections):
+def tiny_recipe(conditioner: Any = "attributes", denoiser=None, **sections):
     if isinstance(conditioner, str):
         condition = {"kind": conditioner} | ({} if conditioner == "none" else {"dim": 32})
     else:
