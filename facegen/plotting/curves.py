@@ -14,7 +14,7 @@ import pandas as pd
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.run import RunDirectory
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
+from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure, title_of
 from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _panels(logged: Sequence[LoggedRun], metric: str, smooth: float) -> list[Pan
 
 def _title(metric: str) -> str:
     *of, name = metric.split(".")
-    title = TITLES.get(name) or readable(name)[:1].upper() + readable(name)[1:]
+    title = TITLES.get(name) or title_of(name)
     return f"{readable(of[-1])}: {title}" if of else title
 
 

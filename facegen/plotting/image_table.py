@@ -6,14 +6,13 @@ Letters: R rows, C columns, H/W height and width of a picture in pixels.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facegen.plotting.style import FIGURE_DPI, FONT_FAMILY, in_style, new_figure
+from facegen.plotting.style import FIGURE_DPI, in_style, new_figure, text_inches, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +123,7 @@ def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Wo
     beside = max(overhang + corner, *map(_text_pixels, ("", *words.rows)))
     left = beside + 20 if corner or words.rows else beside + 16
     pictures_width = max(columns * pitch, round(FIGURE_DPI * NARROWEST_TITLE_INCHES) if words.title else 0)
-    title = _wrapped(words.title, pictures_width)
+    title = "\n".join(wrapped(words.title, pictures_width / FIGURE_DPI, TITLE_SIZE))
     title_height = TITLE_LINE_INCHES * _lines(title) + (0.05 if title else 0)
     head_lines = max(map(_lines, (*words.columns, words.corner)))
     top = round(FIGURE_DPI * (LINE_INCHES * head_lines + title_height + 0.06))
@@ -134,25 +133,9 @@ def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Wo
     return _Page(width, height, left, top, cell_width, cell_height, pitch, overhang, below, title)
 
 
-def _wrapped(title: str, pixels: int) -> str:
-    """The title in lines of at most so many pixels, as far as its words can be parted."""
-    letters = max(1, len(title))
-    while letters > 1:
-        lines = [line for part in title.splitlines() for line in textwrap.wrap(part, letters)]
-        if _text_pixels("\n".join(lines), TITLE_SIZE) <= pixels:
-            return "\n".join(lines)
-        letters -= 1
-    return title
-
-
-def _text_pixels(text: str, size: float = FONT_SIZE) -> int:
+def _text_pixels(text: str) -> int:
     """Width of the longest line in pixels of the PNG."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(family=FONT_FAMILY, size=size)
-    widths = (text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.splitlines())
-    return math.ceil(FIGURE_DPI / 72 * max(widths, default=0.0))
+    return math.ceil(FIGURE_DPI * text_inches(text, FONT_SIZE))
 
 
 def _place(figure: Figure, page: _Page, row: int, column: int, image: np.ndarray, caption: str) -> None:
