@@ -265,7 +265,8 @@ def recorded_walk(
                 if not recorded and isinstance(layers, int):
                     names = [maps[number].layer for number in _spread(len(maps), layers)]
                 recorded.append({each.layer: each for each in maps})
-                levels.append(float(maps[0].timestep) / generator.process.num_timesteps)
+                assert maps[0].timestep is not None
+                levels.append(float(maps[0].timestep[0]) / generator.process.num_timesteps)
                 faces.append(pictures(generator.decode(x0))[0])
             bar.advance()
     cells = {name: _cells(recorded[0][name], generator, inputs) for name in names}

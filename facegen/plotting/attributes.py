@@ -194,7 +194,7 @@ def _told(row: Any) -> str:
 
 
 def _strongest(phi: pd.DataFrame) -> str | None:
-    pairs = phi.where(np.triu(np.ones(phi.shape, dtype=bool), 1)).stack().dropna()
+    pairs: Any = phi.where(np.triu(np.ones(phi.shape, dtype=bool), 1)).stack().dropna()
     if pairs.empty:
         return None
     one, other = pairs.abs().idxmax()
@@ -282,7 +282,7 @@ def _heat_map(part: SubFigure, axes: Axes, phi: pd.DataFrame) -> None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_anchor("NW")
-    axes.set_title("Which go together: phi (correlation of yes and no)")
+    axes.set_title("Which go together")
     if count <= MAX_WITH_NUMBERS:
         for row, column in zip(*np.nonzero(np.abs(np.nan_to_num(values)) >= SMALLEST_NUMBER), strict=True):
             value = values[row, column]
@@ -290,7 +290,8 @@ def _heat_map(part: SubFigure, axes: Axes, phi: pd.DataFrame) -> None:
             text = f"{value:.2f}".replace("0.", ".").replace("-", "−")
             axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=pale)
     bar = part.colorbar(image, ax=axes, shrink=0.7, aspect=35, pad=0.02)
-    bar.set_label("phi: -1 never together, 0 unrelated, 1 always")
+    words = "phi, correlation of yes and no:\n-1 never together, 0 unrelated, 1 always"
+    bar.set_label(words, fontsize=7)
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 

@@ -228,8 +228,6 @@ def spread_out(points: np.ndarray, count: int, side: float) -> np.ndarray:
     Farthest-point sampling in the maximum norm from the point nearest the centre (Gonzalez 1985): each next
     one is the farthest from those taken, until squares would overlap.
     """
-    if not len(points) or count < 1:
-        return np.zeros(0, dtype=int)
     taken = [int(np.abs(points - np.median(points, axis=0)).max(axis=1).argmin())]
     nearest = np.abs(points - points[taken[0]]).max(axis=1)
     while len(taken) < count and nearest.max() >= side:

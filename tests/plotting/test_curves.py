@@ -45,7 +45,7 @@ def test_smoothing_is_pandas_exponential_moving_average_over_uneven_steps():
     values = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0])
     halflife = pd.Timedelta(round(7e9 * np.log(2)), "ns")
     times = pd.Series(pd.to_datetime(steps, unit="s"))
-    expected = pd.Series(values).ewm(halflife=halflife, times=times).mean()
+    expected = pd.Series(values).ewm(halflife=halflife, times=times).mean()  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(smoothed(steps, values, 7.0), expected, rtol=1e-6)
 
 
