@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,11 +55,15 @@ def image_table(
     figure = new_figure(page.width / FIGURE_DPI, page.height / FIGURE_DPI)
     figure.set_layout_engine("none")
     with in_style():
-        for row in range(rows):
-            for column in range(columns):
-                caption = captions[row][column] if captions else ""
-                if caption or images[row, column].any():
-                    _place(figure, page, row, column, images[row, column], caption)
+        for row, column in product(range(rows), range(columns)):
+            image, caption = images[row, column], captions[row][column] if captions else ""
+            if caption or image.any():
+                x, bottom = page.left_of(column), page.top_of(row) + page.cell_height
+                size = (page.cell_width / page.width, page.cell_height / page.height)
+                axes = figure.add_axes((x / page.width, 1 - bottom / page.height, *size))
+                axes.imshow(image, interpolation="nearest")
+                axes.set_axis_off()
+                page.write(figure, x, bottom + 4, caption, va="top")
         _write(figure, page, words)
     return figure
 
@@ -97,7 +102,8 @@ class _Page:
 
     def write(self, figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
         style = {"fontsize": FONT_SIZE, "parse_math": False, **style}  # a prompt may have dollars
-        figure.text(x / self.width, 1 - y / self.height, text, **style)
+        if text:
+            figure.text(x / self.width, 1 - y / self.height, text, **style)
 
 
 def _write(figure: Figure, page: _Page, words: _Words) -> None:
@@ -107,11 +113,8 @@ def _write(figure: Figure, page: _Page, words: _Words) -> None:
     for column, label in enumerate(words.columns):
         x = page.left_of(column) + page.cell_width / 2
         page.write(figure, x, page.top - 6, label, ha="center", va="bottom")
-    if words.corner:
-        x = page.left - 10 - page.overhang
-        page.write(figure, x, page.top - 6, words.corner, ha="right", va="bottom")
-    if words.title:
-        page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
+    page.write(figure, page.left - 10 - page.overhang, page.top - 6, words.corner, ha="right", va="bottom")
+    page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
 
 
 def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Words) -> _Page:
@@ -136,17 +139,6 @@ def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Wo
 def _text_pixels(text: str) -> int:
     """Width of the longest line in pixels of the PNG."""
     return math.ceil(FIGURE_DPI * text_inches(text, FONT_SIZE))
-
-
-def _place(figure: Figure, page: _Page, row: int, column: int, image: np.ndarray, caption: str) -> None:
-    x, bottom = page.left_of(column), page.top_of(row) + page.cell_height
-    left_bottom = (x / page.width, 1 - bottom / page.height)
-    size = (page.cell_width / page.width, page.cell_height / page.height)
-    axes = figure.add_axes((*left_bottom, *size))
-    axes.imshow(image, interpolation="nearest")
-    axes.set_axis_off()
-    if caption:
-        page.write(figure, x, bottom + 4, caption, va="top")
 
 
 def _lines(text: str) -> int:
