@@ -5,6 +5,7 @@ Letters: F frames, S steps, K terms of a walk.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import MissingModelError, UsageError
+from facegen.formats.images import image_grid
 from facegen.plotting.animation_files import apng_bytes, gif_bytes, mp4_bytes, webp_bytes
 from facegen.plotting.options import Easing, Motion
 from facegen.plotting.requested import Requested, check_frames, run_of, words_of
@@ -31,6 +33,7 @@ FPS_LIMITS = (0.1, 60.0)
 MOST_SECONDS = 60.0  # on the last frame: PNG's delays end at 65.5 s
 EVERY_CLASS = "all"
 MOST_FRAMES = 1000
+GAP = 2  # pixels between the faces of a grid
 WALK_FRAMES = 24
 COLOURS_TOLD = {".gif": "256 a frame", ".mp4": "H.264, lossy"}
 
@@ -219,14 +222,9 @@ def animation_bytes(frames: np.ndarray, suffix: str, fps: float, hold: float = 0
     return write(frames, frame_durations(len(frames), fps, hold))
 
 
-def mosaic(images: Sequence[np.ndarray] | np.ndarray, scale: int = 1, gap: int = 2) -> np.ndarray:
+def mosaic(images: np.ndarray, scale: int = 1) -> np.ndarray:
     """One picture (H, W, 3) of uint8 images (N, h, w, 3): one as it is, several in a square grid."""
-    images = np.repeat(np.repeat(np.asarray(images), scale, axis=1), scale, axis=2)
-    count, height, width = images.shape[:3]
-    columns = int(np.ceil(count**0.5))
-    rows = -(-count // columns)
-    page = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
-    for number, image in enumerate(images):
-        top, left = (number // columns) * (height + gap), (number % columns) * (width + gap)
-        page[top : top + height, left : left + width] = image
-    return page
+    grid = image_grid(
+        torch.from_numpy(images).movedim(-1, 1), math.ceil(len(images) ** 0.5), padding=GAP, scale=scale
+    )
+    return np.asarray(grid)[GAP:-GAP, GAP:-GAP]

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import torch
+from PIL import Image, ImageDraw
 from torch import nn
 
 from facegen.errors import UsageError, did_you_mean
@@ -32,6 +33,7 @@ from facegen.plotting.style import COLOUR_MAP, Plot, in_style
 from facegen.protocols import Progress, TokenConditioner
 from facegen.sampling.plan import Plan
 from facegen.sampling.sample import SampleOptions
+from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,8 +44,6 @@ NAME_LETTERS = 24
 LOOKS = "seen from the\nframed cell"
 FACE_PIXELS = 192  # a face is shown at least as large
 OPACITY = 0.55  # of the heat over the face, which stays visible in grey
-LINE_PIXELS = 1
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 SCALE = f"0{' ' * 18}most"  # the bar is drawn in the gap
 MOST_INCHES, BAR_LIFT_INCHES = 0.38, 0.05  # from the pictures, as far as "most" and its foot reach
 BAR_INCHES = (0.53, 0.09)
@@ -108,7 +108,12 @@ def plot_attention(
     """
     wanted = attention or AttentionOptions()
     check_frames(wanted.frames)
-    _check_places(wanted.at)
+    for x, y in wanted.at:
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise UsageError(
+                f"--at {x:g},{y:g} is outside the picture.",
+                hint="X and Y are shares of its width and height from the upper left, such as 0.5,0.75.",
+            )
     path = figure_path(out, run_of(run), "attention")
     requested = Requested.open(run, replace(options or SampleOptions(), count=1), progress)
     kind = _kind(requested, wanted)
@@ -165,15 +170,6 @@ def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
     raise UsageError(f"Denoiser '{network}' of this run has no self-attention.", hint="Use --kind cross.")
 
 
-def _check_places(places: Sequence[tuple[float, float]]) -> None:
-    for x, y in places:
-        if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise UsageError(
-                f"--at {x:g},{y:g} is outside the picture.",
-                hint="X and Y are shares of its width and height from the upper left, such as 0.5,0.75.",
-            )
-
-
 def _words(generator: FaceGenerator, plan: Plan, followed: Sequence[str]) -> list[NamedTokens]:
     """The words of the request with their tokens, or those `followed`: all that are spelt so, together."""
     conditioner = generator.conditioner
@@ -184,7 +180,8 @@ def _words(generator: FaceGenerator, plan: Plan, followed: Sequence[str]) -> lis
         words = [(f"token {i}", (i,)) for i in range(0 if tokens is None else tokens.shape[1])]
     chosen = []
     for wish in followed:
-        found = [word for word in words if _plain(word[0]) == _plain(wish)]
+        plain = readable(wish).strip().casefold()
+        found = [word for word in words if readable(word[0]).strip().casefold() == plain]
         if not found:
             known = list(dict.fromkeys(text for text, _ in words))
             raise UsageError(
@@ -201,12 +198,8 @@ def _names(generator: FaceGenerator, plan: Plan) -> dict[str, str]:
     for name in getattr(generator.conditioner, "attributes", ()):
         value = plan.reading.labels.get(name, 0)
         answer = "yes" if value > 0 else "no" if value < 0 else "left open"
-        names[name] = f"{name.replace('_', ' ')}\n{answer}"
+        names[name] = f"{readable(name)}\n{answer}"
     return names
-
-
-def _plain(word: str) -> str:
-    return word.replace("_", " ").strip().casefold()
 
 
 def kinds_of(denoiser: Any) -> tuple[Kind, ...]:
@@ -258,7 +251,7 @@ def recorded_walk(
     names = layers if isinstance(layers, list) else layers_of(generator.denoiser, kind)
     trajectory = generator.trajectory(inputs, [seed], requested.settings)
     choose = row_told(generator.conditioning(inputs))
-    x0, faces, recorded = torch.empty(0), [], []
+    x0, faces, recorded, levels = torch.empty(0), [], [], []
     with requested.progress.stage("Recording attention", total=total) as bar:
         for index in range(total):
             if index not in steps:
@@ -272,12 +265,14 @@ def recorded_walk(
                 if not recorded and isinstance(layers, int):
                     names = [maps[number].layer for number in _spread(len(maps), layers)]
                 recorded.append({each.layer: each for each in maps})
+                assert maps[0].timestep is not None
+                levels.append(float(maps[0].timestep[0]) / generator.process.num_timesteps)
                 faces.append(pictures(generator.decode(x0))[0])
             bar.advance()
     cells = {name: _cells(recorded[0][name], generator, inputs) for name in names}
     return Walk(
         steps,
-        [_noise_level(maps[names[0]], generator) for maps in recorded],
+        levels,
         np.stack(faces),
         {name: np.stack([_shares(maps[name], kind, cells[name]) for maps in recorded]) for name in names},
         cells,
@@ -288,11 +283,6 @@ def recorded_walk(
 def _spread(total: int, wanted: int) -> list[int]:
     """`wanted` numbers below `total`, or all of them if there are fewer."""
     return [total // 2] if wanted == 1 else list(dict.fromkeys(evenly(0, total - 1, wanted)))
-
-
-def _noise_level(each: AttentionMap, generator: FaceGenerator) -> float:
-    assert each.timestep is not None
-    return float(each.timestep[0]) / generator.process.num_timesteps
 
 
 def _shares(each: AttentionMap, kind: Kind, cells: tuple[int, int]) -> np.ndarray:
@@ -413,7 +403,7 @@ def _heat_table(
     left, (bar_width, bar_height) = right - BAR_INCHES[0], BAR_INCHES
     with in_style():
         bar = figure.add_axes((left / width, bottom / height, bar_width / width, bar_height / height))
-        bar.imshow(overlay(np.full((1, 256, 3), 128), np.linspace(0, 1, 256)[None]), aspect="auto")
+        bar.imshow(overlay(np.full((1, 256, 3), 128, np.uint8), np.linspace(0, 1, 256)[None]), aspect="auto")
         bar.set_axis_off()
     return figure
 
@@ -430,50 +420,32 @@ def _percent(share: float) -> str:
 
 
 def heat(face: np.ndarray, values: np.ndarray, mark: tuple[int, int] | None) -> np.ndarray:
-    """`values` (h, w) over the `face` (H, W, 3), magnified; `mark` is a cell (row, column) to be framed."""
-    image = overlay(_magnified(face), values)
+    """`values` (h, w) over the `face` (H, W, 3), magnified; the cell `mark` (row, column) is framed."""
+    image = Image.fromarray(overlay(_magnified(face), values))
     if mark is not None:
-        _frame(image, mark, values.shape)
-    return image
+        (top, bottom), (left, right) = (
+            (round(at * size / count), round((at + 1) * size / count) - 1)
+            for at, count, size in zip(mark, values.shape, image.size[::-1], strict=True)
+        )
+        draw, inside = ImageDraw.Draw(image), (max(left + 1, right - 1), max(top + 1, bottom - 1))
+        draw.rectangle((left + 1, top + 1, *inside), outline="white")
+        draw.rectangle((left, top, right, bottom), outline="black")
+    return np.asarray(image)
 
 
 def overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """`values` (h, w) from 0 up as colours over the grey `face` (H, W, 3): uint8 (H, W, 3).
+    """`values` (h, w) from 0 up as colours over the uint8 `face` (H, W, 3) in grey: uint8 (H, W, 3).
 
     The largest value has the last colour. Between the middles of cells values are interpolated.
     """
     from matplotlib import colormaps
 
-    colours: Any = colormaps[COLOUR_MAP]
-    heat = colours(_enlarged(values / max(values.max(), 1e-12), face.shape[:2]))[..., :3]
-    return (OPACITY * 255 * heat + (1 - OPACITY) * _grey(face)).round().astype(np.uint8)
-
-
-def _grey(face: np.ndarray) -> np.ndarray:
-    """Luma (H, W, 1) in [0, 255]."""
-    return (face @ np.array(LUMA))[..., None]
-
-
-def _enlarged(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
-
-    image = Image.fromarray(values.astype(np.float32))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    shares = Image.fromarray((values / max(values.max(), 1e-12)).astype(np.float32))
+    shares = shares.resize(face.shape[1::-1], Image.Resampling.BILINEAR)
+    heat = Image.fromarray(colormaps[COLOUR_MAP](np.asarray(shares), bytes=True)[..., :3])
+    return np.asarray(Image.blend(Image.fromarray(face).convert("L").convert("RGB"), heat, OPACITY))
 
 
 def _magnified(image: np.ndarray) -> np.ndarray:
     scale = math.ceil(FACE_PIXELS / image.shape[0])
     return image.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _frame(image: np.ndarray, cell: tuple[int, int], cells: tuple[int, ...]) -> None:
-    """Draw the outline of `cell` (row, column) of a grid of `cells` (h, w): white within black."""
-    (top, bottom), (left, right) = (
-        (round(at * size / count), round((at + 1) * size / count))
-        for at, count, size in zip(cell, cells, image.shape, strict=False)
-    )
-    framed = image[top:bottom, left:right]
-    inside = framed[2 * LINE_PIXELS : -2 * LINE_PIXELS, 2 * LINE_PIXELS : -2 * LINE_PIXELS].copy()
-    framed[:] = 0
-    framed[LINE_PIXELS:-LINE_PIXELS, LINE_PIXELS:-LINE_PIXELS] = 255
-    framed[2 * LINE_PIXELS : -2 * LINE_PIXELS, 2 * LINE_PIXELS : -2 * LINE_PIXELS] = inside

@@ -17,7 +17,7 @@ import pandas as pd
 from facegen.errors import DataError
 from facegen.formats.dataset import RECORD_COLUMNS
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.style import COLOURS, MUTED, Plot, in_style, new_figure
+from facegen.plotting.style import COLOURS, MUTED, Plot, in_style, new_figure, title_of
 from facegen.sampling.records import open_records
 from facegen.types import LabelSchema
 
@@ -177,21 +177,15 @@ def _histogram(column: Any) -> Histogram | None:
     values = values[np.isfinite(values)]
     if not values.size:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     low, high = float(values.min()), float(values.max())
     if (values == np.round(values)).all():
-        width = _round_width((high - low + 1) / MAX_BINS)
-        start = low - low % width
-        edges = np.arange(start, high + width + 0.5, width)
+        edges = MaxNLocator(MAX_BINS, steps=[1, 2, 5, 10], integer=True).tick_values(low, high + 1)
     else:
         edges = np.linspace(low, high, MAX_BINS + 1) if high > low else np.array([low - 0.5, low + 0.5])
     counts, edges = np.histogram(values, bins=edges)
     return Histogram(edges.tolist(), counts.tolist(), len(column) - len(values))
-
-
-def _round_width(least: float) -> int:
-    """The smallest of 1, 2, 5, 10, 20, ... that is not below `least`."""
-    power = 10 ** max(0, math.floor(math.log10(max(1.0, least))))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
 
 
 def _told(row: Any) -> str:
@@ -200,12 +194,11 @@ def _told(row: Any) -> str:
 
 
 def _strongest(phi: pd.DataFrame) -> str | None:
-    values = phi.to_numpy(dtype=float).copy()
-    values[np.tril_indices(len(values))] = np.nan
-    if not np.isfinite(values).any():
+    pairs: Any = phi.where(np.triu(np.ones(phi.shape, dtype=bool), 1)).stack().dropna()
+    if pairs.empty:
         return None
-    i, j = np.unravel_index(np.nanargmax(np.abs(values)), values.shape)
-    return f"{phi.columns[i]} and {phi.columns[j]}: phi {values[i, j]:.2f}"
+    one, other = pairs.abs().idxmax()
+    return f"{one} and {other}: phi {pairs[one, other]:.2f}"
 
 
 def _figure(numbers: LabelNumbers, title: str) -> Figure:
@@ -259,7 +252,7 @@ def _balance(axes: Axes, balance: pd.DataFrame) -> None:
         unknown = f" ({row[2]:,.0f} unknown)" if row[2] else ""
         axes.text(101.5, place, f"{row[0]:,.0f}{unknown}", va="center", fontsize=6.5)
     axes.axvline(50, color="black", lw=0.6, ls=":")
-    axes.set_yticks(places, [_readable(name) for name in balance["attribute"]], fontsize=7)
+    axes.set_yticks(places, [title_of(name) for name in balance["attribute"]], fontsize=7)
     axes.set_ylim(len(balance) - 0.5, -0.5)
     axes.set_xlim(0, 100)
     axes.set_xlabel("share of images, % (right: how many have it)")
@@ -281,7 +274,7 @@ def _heat_map(part: SubFigure, axes: Axes, phi: pd.DataFrame) -> None:
     image = axes.imshow(
         np.ma.masked_invalid(values), cmap=colours, vmin=-limit, vmax=limit, interpolation="nearest"
     )
-    names, count = [_readable(name) for name in phi.columns], len(phi)
+    names, count = [title_of(name) for name in phi.columns], len(phi)
     size = 6 if count > MAX_WITH_NUMBERS else 7
     axes.set_xticks(range(count), names, rotation=90, fontsize=size)
     axes.set_yticks(range(count), names, fontsize=size)
@@ -289,7 +282,7 @@ def _heat_map(part: SubFigure, axes: Axes, phi: pd.DataFrame) -> None:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_anchor("NW")
-    axes.set_title("Which go together: phi (correlation of yes and no)")
+    axes.set_title("Which go together")
     if count <= MAX_WITH_NUMBERS:
         for row, column in zip(*np.nonzero(np.abs(np.nan_to_num(values)) >= SMALLEST_NUMBER), strict=True):
             value = values[row, column]
@@ -297,7 +290,8 @@ def _heat_map(part: SubFigure, axes: Axes, phi: pd.DataFrame) -> None:
             text = f"{value:.2f}".replace("0.", ".").replace("-", "−")
             axes.text(column, row, text, ha="center", va="center", fontsize=5.5, color=pale)
     bar = part.colorbar(image, ax=axes, shrink=0.7, aspect=35, pad=0.02)
-    bar.set_label("phi: -1 never together, 0 unrelated, 1 always")
+    words = "phi, correlation of yes and no:\n-1 never together, 0 unrelated, 1 always"
+    bar.set_label(words, fontsize=7)
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
@@ -319,21 +313,13 @@ def _class_bars(axes: Axes, name: str, counts: Mapping[str, int]) -> None:
     total = max(1, sum(counts.values()))
     places = np.arange(len(shown))
     colours = [MUTED if label == "unknown" else COLOURS[0] for label in shown]
-    axes.barh(places, [100 * count / total for count in shown.values()], color=colours, height=0.72)
-    for place, count in zip(places, shown.values(), strict=True):
-        axes.annotate(
-            f"{count:,}",
-            (100 * count / total, place),
-            (3, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=7,
-        )
-    axes.set_yticks(places, [_readable(label) for label in shown], fontsize=8)
+    bars = axes.barh(places, [100 * count / total for count in shown.values()], color=colours, height=0.72)
+    axes.bar_label(bars, [f"{count:,}" for count in shown.values()], padding=3, fontsize=7)
+    axes.set_yticks(places, [title_of(label) for label in shown], fontsize=8)
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.margins(x=0.16)
     axes.set_xlabel("share of images, %")
-    axes.set_title(_readable(name) + (f" (the first {MAX_BARS} of {len(counts)})" if left_out else ""))
+    axes.set_title(title_of(name) + (f" (the first {MAX_BARS} of {len(counts)})" if left_out else ""))
     axes.grid(axis="y", visible=False)
 
 
@@ -341,11 +327,6 @@ def _histogram_bars(axes: Axes, name: str, histogram: Histogram) -> None:
     axes.stairs(histogram.counts, histogram.edges, fill=True, color=COLOURS[0])
     axes.set_ylim(bottom=0)
     axes.set_xlim(histogram.edges[0], histogram.edges[-1])
-    axes.set_xlabel("age, years" if name == "age" else _readable(name))
+    axes.set_xlabel("age, years" if name == "age" else title_of(name))
     axes.set_ylabel("images")
-    axes.set_title(_readable(name) + (f" ({histogram.unknown:,} unknown)" if histogram.unknown else ""))
-
-
-def _readable(name: Any) -> str:
-    words = str(name).replace("_", " ")
-    return words[:1].upper() + words[1:]
+    axes.set_title(title_of(name) + (f" ({histogram.unknown:,} unknown)" if histogram.unknown else ""))

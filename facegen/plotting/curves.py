@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ import pandas as pd
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.run import RunDirectory
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
-from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
+from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure, title_of
 from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
@@ -172,14 +173,10 @@ def smoothed(steps: np.ndarray, values: np.ndarray, time_constant: float) -> np.
     A value `d` steps back weighs exp(-d / time_constant), so that uneven steps count as they are; NaN and
     infinities weigh nothing.
     """
-    result, total, weight, last = np.full(len(values), np.nan), 0.0, 0.0, None
-    for index, (step, value) in enumerate(zip(steps, values, strict=True)):
-        kept = 0.0 if last is None else math.exp(-(step - last) / time_constant)
-        total, weight, last = total * kept, weight * kept, step
-        if math.isfinite(value):
-            total, weight = total + value, weight + 1.0
-        result[index] = total / weight if weight > 0 else np.nan
-    return result
+    times = pd.to_datetime(steps, unit="s")
+    halflife = pd.Timedelta(max(1, round(1e9 * math.log(2) * time_constant)), "ns")
+    finite = pd.Series(np.where(np.isfinite(values), values, np.nan))
+    return finite.ewm(halflife=halflife, times=times).mean().to_numpy()  # pyright: ignore[reportArgumentType]
 
 
 def phases_of(run: RunDirectory, number: int) -> list[Phase]:
@@ -198,11 +195,8 @@ def phases_of(run: RunDirectory, number: int) -> list[Phase]:
 
 def _labels(folders: Sequence[Path]) -> list[str]:
     """The last parts of the paths, as many as it takes for all to differ."""
-    for parts in range(1, max(len(folder.parts) for folder in folders) + 1):
-        labels = ["/".join(folder.parts[-parts:]) for folder in folders]
-        if len(set(labels)) == len(labels):
-            return labels
-    return [str(folder) for folder in folders]
+    by_length = (["/".join(folder.parts[-parts:]) for folder in folders] for parts in count(1))
+    return next(labels for labels in by_length if len(set(labels)) == len(labels))
 
 
 def _numbers(records: Sequence[Any]) -> Iterator[tuple[str, str, float, int, float]]:
@@ -248,16 +242,23 @@ def _panels(logged: Sequence[LoggedRun], metric: str, smooth: float) -> list[Pan
         return _level_panels(logged)
     lines: list[Line] = []
     for index, one in enumerate(logged):
-        lines += _training_lines(index, one, metric, smooth)
-        held_out, floor = (one.series("validation", name) for name in (metric, FLOOR_OF.get(metric, "")))
-        lines += [_line(index, "held-out", held_out)] if len(held_out) else []
-        lines += [_line(index, "floor", floor)] if len(floor) else []
+        training = one.series("train", metric)
+        average = _smoothed_series(training, metric, smooth)
+        drawn: dict[Role, pd.DataFrame | None] = {
+            "training" if average is None else "raw": training,
+            "smoothed": average,
+            "held-out": one.series("validation", metric),
+            "floor": one.series("validation", FLOOR_OF.get(metric, "")),
+        }
+        lines += [
+            _line(index, role, found) for role, found in drawn.items() if found is not None and len(found)
+        ]
     return [Panel(_title(metric), _y_label(metric), lines, log_y=metric not in LINEAR)]
 
 
 def _title(metric: str) -> str:
     *of, name = metric.split(".")
-    title = TITLES.get(name) or readable(name)[:1].upper() + readable(name)[1:]
+    title = TITLES.get(name) or title_of(name)
     return f"{readable(of[-1])}: {title}" if of else title
 
 
@@ -266,16 +267,6 @@ def _y_label(metric: str) -> str:
     if name in SHARES or name.endswith("accuracy"):
         return "share"
     return Y_LABELS.get(name, readable(name) if "." in metric else "loss")
-
-
-def _training_lines(index: int, one: LoggedRun, metric: str, smooth: float) -> list[Line]:
-    found = one.series("train", metric)
-    if found.empty:
-        return []
-    average = _smoothed_series(found, metric, smooth)
-    if average is None:
-        return [_line(index, "training", found)]
-    return [_line(index, "raw", found), _line(index, "smoothed", average)]
 
 
 def _smoothed_series(found: pd.DataFrame, metric: str, smooth: float) -> pd.DataFrame | None:
@@ -294,16 +285,13 @@ def _line(index: int, role: Role, found: pd.DataFrame, level: float | None = Non
 def _level_panels(logged: Sequence[LoggedRun]) -> list[Panel]:
     """The newest validation by noise level; of a single run also how each level came down."""
     newest: list[Line] = []
-    sources: tuple[tuple[Role, tuple[str, ...]], ...] = (
-        ("held-out", (PER_LEVEL,)),
-        ("floor", PREDICTORS_PER_LEVEL),
-    )
+    sources: dict[Role, tuple[str, ...]] = {"held-out": (PER_LEVEL,), "floor": PREDICTORS_PER_LEVEL}
     for index, one in enumerate(logged):
         found = one.series("validation", PER_LEVEL)
         if found.empty:
             continue
         step = found["step"].max()
-        for role, names in sources:
+        for role, names in sources.items():
             rows = pd.concat([one.series("validation", name) for name in names])
             best: Any = rows[rows["step"] == step].groupby("level")["value"].min()
             if len(best):
@@ -329,14 +317,12 @@ def _table(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> 
                 average = _smoothed_series(found, metric, smooth) if group == "train" else None
                 if average is not None:
                     parts.append(_rows(one.label, f"{group}/{metric} smoothed", average))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)[["run", "series", "step", "value"]]
 
 
 def _rows(label: str, series: str, found: pd.DataFrame) -> pd.DataFrame:
-    levels = found["level"].map(lambda level: "" if math.isnan(level) else f" at noise level {level:g}")
-    return pd.DataFrame(
-        {"run": label, "series": series + levels.astype(str), "step": found["step"], "value": found["value"]}
-    )
+    levels = ["" if np.isnan(level) else f" at noise level {level:g}" for level in found["level"].tolist()]
+    return found[["step", "value"]].assign(run=label, series=[series + level for level in levels])
 
 
 def _told(one: LoggedRun) -> str:

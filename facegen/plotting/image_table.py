@@ -6,14 +6,14 @@ Letters: R rows, C columns, H/W height and width of a picture in pixels.
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facegen.plotting.style import FIGURE_DPI, FONT_FAMILY, in_style, new_figure
+from facegen.plotting.style import FIGURE_DPI, in_style, new_figure, text_inches, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,11 +55,15 @@ def image_table(
     figure = new_figure(page.width / FIGURE_DPI, page.height / FIGURE_DPI)
     figure.set_layout_engine("none")
     with in_style():
-        for row in range(rows):
-            for column in range(columns):
-                caption = captions[row][column] if captions else ""
-                if caption or images[row, column].any():
-                    _place(figure, page, row, column, images[row, column], caption)
+        for row, column in product(range(rows), range(columns)):
+            image, caption = images[row, column], captions[row][column] if captions else ""
+            if caption or image.any():
+                x, bottom = page.left_of(column), page.top_of(row) + page.cell_height
+                size = (page.cell_width / page.width, page.cell_height / page.height)
+                axes = figure.add_axes((x / page.width, 1 - bottom / page.height, *size))
+                axes.imshow(image, interpolation="nearest")
+                axes.set_axis_off()
+                page.write(figure, x, bottom + 4, caption, va="top")
         _write(figure, page, words)
     return figure
 
@@ -98,7 +102,8 @@ class _Page:
 
     def write(self, figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
         style = {"fontsize": FONT_SIZE, "parse_math": False, **style}  # a prompt may have dollars
-        figure.text(x / self.width, 1 - y / self.height, text, **style)
+        if text:
+            figure.text(x / self.width, 1 - y / self.height, text, **style)
 
 
 def _write(figure: Figure, page: _Page, words: _Words) -> None:
@@ -108,11 +113,8 @@ def _write(figure: Figure, page: _Page, words: _Words) -> None:
     for column, label in enumerate(words.columns):
         x = page.left_of(column) + page.cell_width / 2
         page.write(figure, x, page.top - 6, label, ha="center", va="bottom")
-    if words.corner:
-        x = page.left - 10 - page.overhang
-        page.write(figure, x, page.top - 6, words.corner, ha="right", va="bottom")
-    if words.title:
-        page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
+    page.write(figure, page.left - 10 - page.overhang, page.top - 6, words.corner, ha="right", va="bottom")
+    page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
 
 
 def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Words) -> _Page:
@@ -124,7 +126,7 @@ def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Wo
     beside = max(overhang + corner, *map(_text_pixels, ("", *words.rows)))
     left = beside + 20 if corner or words.rows else beside + 16
     pictures_width = max(columns * pitch, round(FIGURE_DPI * NARROWEST_TITLE_INCHES) if words.title else 0)
-    title = _wrapped(words.title, pictures_width)
+    title = "\n".join(wrapped(words.title, pictures_width / FIGURE_DPI, TITLE_SIZE))
     title_height = TITLE_LINE_INCHES * _lines(title) + (0.05 if title else 0)
     head_lines = max(map(_lines, (*words.columns, words.corner)))
     top = round(FIGURE_DPI * (LINE_INCHES * head_lines + title_height + 0.06))
@@ -134,36 +136,9 @@ def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Wo
     return _Page(width, height, left, top, cell_width, cell_height, pitch, overhang, below, title)
 
 
-def _wrapped(title: str, pixels: int) -> str:
-    """The title in lines of at most so many pixels, as far as its words can be parted."""
-    letters = max(1, len(title))
-    while letters > 1:
-        lines = [line for part in title.splitlines() for line in textwrap.wrap(part, letters)]
-        if _text_pixels("\n".join(lines), TITLE_SIZE) <= pixels:
-            return "\n".join(lines)
-        letters -= 1
-    return title
-
-
-def _text_pixels(text: str, size: float = FONT_SIZE) -> int:
+def _text_pixels(text: str) -> int:
     """Width of the longest line in pixels of the PNG."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(family=FONT_FAMILY, size=size)
-    widths = (text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.splitlines())
-    return math.ceil(FIGURE_DPI / 72 * max(widths, default=0.0))
-
-
-def _place(figure: Figure, page: _Page, row: int, column: int, image: np.ndarray, caption: str) -> None:
-    x, bottom = page.left_of(column), page.top_of(row) + page.cell_height
-    left_bottom = (x / page.width, 1 - bottom / page.height)
-    size = (page.cell_width / page.width, page.cell_height / page.height)
-    axes = figure.add_axes((*left_bottom, *size))
-    axes.imshow(image, interpolation="nearest")
-    axes.set_axis_off()
-    if caption:
-        page.write(figure, x, bottom + 4, caption, va="top")
+    return math.ceil(FIGURE_DPI * text_inches(text, FONT_SIZE))
 
 
 def _lines(text: str) -> int:

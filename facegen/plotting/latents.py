@@ -5,7 +5,6 @@ Letters: N points, K pictures, H/W their height and width.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure
 from facegen.protocols import Progress
 from facegen.types import LabelSchema
+from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +40,8 @@ FEWEST = 3
 TITLES: dict[Method, str] = {"pca": "PCA", "tsne": "t-SNE", "umap": "UMAP"}
 MAP_INCHES = 6.4  # the longer side of the map
 FRAME_INCHES = (0.9, 0.75)  # labels and title around it
-LEGEND_INCHES, BAR_INCHES = 0.3, 0.84  # above the map, for classes; right of it, for numbers
+LEGEND_INCHES, BAR_INCHES = 0.3, 0.84  # below the map, for classes; right of it, for numbers
 LEGEND_COLUMNS = 4  # a line of them is about as wide as the map
-LEGEND_LINE_POINTS = 14
 FLATTEST = 0.4  # the shorter side of the map as a share of the longer
 MAX_CLASSES = len(COLOURS)
 THUMBNAIL_SHARE = 0.05  # of the longer side of what the points span
@@ -83,7 +82,7 @@ def plot_latents(
     points, axis_labels, facts = project(scaled, options, progress)
     thumbnails = _thumbnails(store, points, means, options, progress)
     title = f"{Path(source).resolve().name}: {TITLES[options.method]} of {len(points):,} latents"
-    title += f" ({split.name})" + (f", by {colours.name.replace('_', ' ')}" if colours else "")
+    title += f" ({split.name})" + (f", by {readable(colours.name)}" if colours else "")
     figure = _figure(points, colours, thumbnails, title, axis_labels, ticks=options.method == "pca")
     table = pd.DataFrame({"id": frame["id"], "x": points[:, 0], "y": points[:, 1]})
     if colours is not None:
@@ -229,8 +228,6 @@ def spread_out(points: np.ndarray, count: int, side: float) -> np.ndarray:
     Farthest-point sampling in the maximum norm from the point nearest the centre (Gonzalez 1985): each next
     one is the farthest from those taken, until squares would overlap.
     """
-    if not len(points) or count < 1:
-        return np.zeros(0, dtype=int)
     taken = [int(np.abs(points - np.median(points, axis=0)).max(axis=1).argmin())]
     nearest = np.abs(points - points[taken[0]]).max(axis=1)
     while len(taken) < count and nearest.max() >= side:
@@ -286,8 +283,9 @@ def _figure(
         axes.set(xlim=(left, right), ylim=(bottom, top), xlabel=axis_labels[0], ylabel=axis_labels[1])
         if not ticks:
             axes.set(xticks=[], yticks=[])
-        entries = _legend(axes, colours) if colours is not None and colours.classes else 0
-        axes.set_title(title, fontsize=10, pad=6 + LEGEND_LINE_POINTS * entries)
+        axes.set_title(title, fontsize=10)
+        if colours is not None and colours.classes:
+            _legend(figure, colours)
     return figure
 
 
@@ -302,34 +300,25 @@ def _scatter(figure: Figure, axes: Axes, points: np.ndarray, colours: PointColou
         axes.scatter(*points[~known].T, color=MUTED, **style)
         drawn = axes.scatter(*points[known].T, c=colours.codes[known], cmap=COLOUR_MAP, **style)
         bar = figure.colorbar(drawn, ax=axes, shrink=0.6, aspect=35, pad=0.02)
-        bar.set_label(colours.name.replace("_", " "))
+        bar.set_label(readable(colours.name))
         bar.solids.set_alpha(1)  # type: ignore[union-attr]
         return
     axes.scatter(*points.T, color=[_colour(code) for code in colours.codes.tolist()], **style)
 
 
-def _legend(axes: Axes, colours: PointColours) -> int:
-    """What the colours mean, between the title and the map; the lines it takes."""
+def _legend(figure: Figure, colours: PointColours) -> None:
+    """What the colours mean, below the map."""
     from matplotlib.lines import Line2D
 
     handles = []
     for code in [*range(len(colours.classes)), -1]:
         number = int((colours.codes == code).sum())
         if number or code >= 0:
-            label = "unknown" if code < 0 else colours.classes[code].replace("_", " ")
+            label = "unknown" if code < 0 else readable(colours.classes[code])
             style: dict[str, Any] = {"marker": "o", "ls": "", "ms": 6, "color": _colour(code)}
             handles.append(Line2D([], [], **style, label=f"{label} ({number:,})"))
     columns = min(LEGEND_COLUMNS, len(handles))
-    axes.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=columns,
-        handletextpad=0.1,
-        borderaxespad=0,
-        borderpad=0.2,
-    )
-    return math.ceil(len(handles) / columns)
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, handletextpad=0.1)
 
 
 def _colour(code: float) -> str:

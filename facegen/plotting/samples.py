@@ -188,7 +188,8 @@ def _rows_of_folder(folder: Path, count: int) -> list[_Row]:
         DataError: a PNG without settings, no images but grids, or images of several sizes.
     """
     groups: dict[str, list[tuple[np.ndarray, str]]] = {}
-    for path in _image_files(folder)[:count]:
+    files = sorted(path for path in folder.glob("*.png") if path.name not in (GRID_NAME, STRIP_NAME))
+    for path in files[:count]:
         settings = read_image_settings(path)
         image = np.asarray(decode_image(path.read_bytes()))
         groups.setdefault(_words(settings), []).append((image, _caption(settings)))
@@ -202,10 +203,6 @@ def _rows_of_folder(folder: Path, count: int) -> list[_Row]:
         _Row(words, np.stack([image for image, _ in group]), tuple(text for _, text in group))
         for words, group in groups.items()
     ]
-
-
-def _image_files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*.png") if path.name not in (GRID_NAME, STRIP_NAME))
 
 
 def _words(settings: ImageSettings) -> str:

@@ -7,8 +7,11 @@ Design", what is continuous in cividis (Nuñez et al. 2018, doi:10.1371/journal.
 from __future__ import annotations
 
 import io
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from facegen.vocabulary.words import readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,6 +67,31 @@ def in_style() -> Any:
 
     settings: Any = {**_RC, "axes.prop_cycle": cycler(color=COLOURS)}
     return matplotlib.rc_context(settings)
+
+
+def title_of(name: str) -> str:
+    """A label's or number's name as words that begin with a capital."""
+    words = readable(name)
+    return words[:1].upper() + words[1:]
+
+
+def text_inches(text: str, points: float, *, bold: bool = False) -> float:
+    """Width of the longest line."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(family=[FONT_FAMILY], size=points, weight="bold" if bold else "normal")
+    widths = (text_to_path.get_text_width_height_descent(line, font, False)[0] for line in text.splitlines())
+    return max(widths, default=0.0) / 72
+
+
+def wrapped(text: str, inches: float, points: float) -> list[str]:
+    """Lines of at most `inches`, as far as words can be parted."""
+    for letters in range(len(text), 1, -1):
+        lines = [line for part in text.splitlines() for line in textwrap.wrap(part, letters)]
+        if text_inches("\n".join(lines), points) <= inches:
+            return lines
+    return text.splitlines()
 
 
 def figure_bytes(figure: Figure, suffix: str, dpi: int = FIGURE_DPI) -> bytes:

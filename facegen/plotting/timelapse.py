@@ -149,14 +149,12 @@ def _cells(file: Path, size: int) -> np.ndarray:
     if any((length - GRID_GAP) % step for length in page.shape[:2]):
         raise DataError(f"'{file}' is not a grid of pictures of {size} pixels.")
     rows, columns = ((length - GRID_GAP) // step for length in page.shape[:2])
-    cells = [
-        page[GRID_GAP + row * step :, GRID_GAP + column * step :][:size, :size]
-        for row in range(rows)
-        for column in range(columns)
-    ]
-    while len(cells) > 1 and cells[-1].min() == 255:
-        cells.pop()
-    return np.stack(cells)
+    cells = (
+        page[GRID_GAP:, GRID_GAP:].reshape(rows, step, columns, step, 3).swapaxes(1, 2)[:, :, :size, :size]
+    )
+    faces = cells.reshape(-1, size, size, 3)
+    shown = np.flatnonzero((faces < 255).any(axis=(1, 2, 3)))
+    return faces[: max(1, shown.max(initial=0) + 1)]
 
 
 def _of_checkpoints(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from support.figure_parts import frames_of, numbers_of
 from support.generator_parts import LABELS, save_run, tiny_recipe
 
 from facegen.errors import UsageError
@@ -27,15 +27,6 @@ def attribute_run(tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("attributes"))
 
 
-def frames_of(path):
-    with Image.open(path) as image:
-        frames = []
-        for number in range(image.n_frames):
-            image.seek(number)
-            frames.append(np.asarray(image.convert("RGB")))
-        return np.stack(frames)
-
-
 def sampled(run, folder, **request):
     summary = sample(run, SampleOptions(out=folder, **request), SilentProgress())
     return [np.asarray(Image.open(path)) for path in summary.paths]
@@ -51,7 +42,7 @@ def test_the_last_frame_is_the_sampled_png_pixel_for_pixel(run, tmp_path, suffix
     summary = plot_animation(
         run, tmp_path / f"a{suffix}", options=SampleOptions(**request, count=1), motion=motion
     )
-    frames = frames_of(summary.path)
+    frames = frames_of(summary.path)[0]
     assert len(frames) == 6
     assert (frames[-1] == face).all()
     assert not (frames[0] == face).all()
@@ -61,7 +52,7 @@ def test_several_faces_end_in_a_grid_of_their_pngs(attribute_run, tmp_path):
     request = {"attributes": "Smiling=1", "seed": 2}
     faces = sampled(attribute_run, tmp_path / "faces", count=3, **request)
     options = SampleOptions(count=3, **request)
-    last = frames_of(plot_animation(attribute_run, tmp_path / "a.png", options=options).path)[-1]
+    last = frames_of(plot_animation(attribute_run, tmp_path / "a.png", options=options).path)[0][-1]
     for number, face in enumerate(faces):
         top, left = 18 * (number // 2), 18 * (number % 2)
         assert (last[top : top + 16, left : left + 16] == face).all()
@@ -69,8 +60,8 @@ def test_several_faces_end_in_a_grid_of_their_pngs(attribute_run, tmp_path):
 
 def test_without_a_number_there_is_a_frame_for_noise_and_each_step(run, tmp_path):
     summary = plot_animation(run, tmp_path / "a.gif", options=OLD, csv=True)
-    table = pd.read_csv(summary.csv)
-    assert len(frames_of(summary.path)) == 5  # the recipe has 4 steps
+    table = numbers_of(summary)
+    assert len(frames_of(summary.path)[0]) == 5  # the recipe has 4 steps
     assert table["step"].tolist() == [0, 1, 2, 3, 4]
     assert table["noise_level"].iloc[[0, -1]].tolist() == [1, 0]
     assert table["noise_level"].is_monotonic_decreasing
@@ -83,7 +74,7 @@ def test_x0_is_what_the_network_predicts_from_the_noise_shown(run, tmp_path):
     first = {}
     for what in ("x_t", "x0"):
         path = tmp_path / f"{what}.png"
-        first[what] = frames_of(plot_animation(run, path, options=OLD, motion=Motion(what=what)).path)
+        first[what] = frames_of(plot_animation(run, path, options=OLD, motion=Motion(what=what)).path)[0]
     noise = torch.randn((3, 16, 16), generator=torch.Generator().manual_seed(5)) / 2  # the run's scaling
     expected = ((noise + 1) * 127.5).round().clamp(0, 255).byte().movedim(0, -1).numpy()
     assert (first["x_t"][0] == expected).all()
@@ -96,11 +87,11 @@ def test_a_walk_passes_through_each_class_and_ends_on_the_last(run, tmp_path):
     motion = Motion(walk=("all",), frames=5, easing="ease-in-out")
     options = SampleOptions(seed=5, count=1)
     summary = plot_animation(run, tmp_path / "walk.webp", options=options, motion=motion, csv=True)
-    frames = frames_of(summary.path)
+    frames = frames_of(summary.path)[0]
     assert (frames[0] == faces[0]).all()
     assert (frames[-1] == faces[1]).all()
     assert not (frames[2] == faces[1]).all()
-    assert list(pd.read_csv(summary.csv).columns) == ["frame", *classes, "begins_at_second"]
+    assert list(numbers_of(summary).columns) == ["frame", *classes, "begins_at_second"]
 
 
 @pytest.mark.parametrize("easing", ["linear", "ease-in-out"])

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from PIL import Image
+from support.figure_parts import frames_of
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.plotting import animation
@@ -32,21 +33,10 @@ def pictures(frames=7, height=19, width=17):
     return noise
 
 
-def read(data):
-    """Frames (F, H, W, 3) and milliseconds of an animation, as Pillow reads it."""
-    with Image.open(io.BytesIO(data)) as image:
-        frames, durations = [], []
-        for number in range(image.n_frames):
-            image.seek(number)
-            frames.append(np.asarray(image.convert("RGB")))
-            durations.append(image.info["duration"])
-        return np.stack(frames), durations
-
-
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
 @pytest.mark.parametrize("fps", [7, 12, 30])
 def test_frames_and_duration_are_as_asked_also_where_frames_look_alike(suffix, fps):
-    frames, durations = read(animation_bytes(pictures(), suffix, fps, hold=0.5))
+    frames, durations = frames_of(io.BytesIO(animation_bytes(pictures(), suffix, fps, hold=0.5)))
     unit = 10 if suffix == ".gif" else 1
     assert len(frames) == 7
     assert sum(durations) == pytest.approx(1000 * (7 / fps + 0.5), abs=unit / 2)
@@ -56,12 +46,12 @@ def test_frames_and_duration_are_as_asked_also_where_frames_look_alike(suffix, f
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
 def test_lossless_formats_keep_every_pixel(suffix):
-    assert (read(animation_bytes(pictures(), suffix, 10))[0] == pictures()).all()
+    assert (frames_of(io.BytesIO(animation_bytes(pictures(), suffix, 10)))[0] == pictures()).all()
 
 
 def test_a_gif_keeps_every_pixel_of_frames_of_256_colours_and_is_near_otherwise():
     few = pictures() // 64 * 64
-    assert (read(animation_bytes(few, ".gif", 10))[0] == few).all()
+    assert (frames_of(io.BytesIO(animation_bytes(few, ".gif", 10)))[0] == few).all()
     ramp = np.mgrid[0:64, 0:64].transpose(1, 2, 0)[..., [0, 1, 0]].astype(np.uint8) * 4
     assert np.abs(np.asarray(quantised(ramp).convert("RGB")).astype(int) - ramp).mean() < 6
 

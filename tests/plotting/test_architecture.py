@@ -8,11 +8,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from pydantic import Field
+from support.figure_parts import numbers_of
 from support.generator_parts import save_run, tiny_module, tiny_recipe
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor
@@ -340,8 +340,7 @@ def test_the_png_has_600_dots_an_inch_and_the_table_a_row_a_box(tmp_path: Path):
     summary = plot_architecture("avatars-classifier", tmp_path / "net.png", csv=True)
     with Image.open(summary.path) as image:
         assert image.info["dpi"] == pytest.approx((600, 600), abs=0.1)
-    assert summary.csv is not None
-    table = pd.read_csv(summary.csv)
+    table = numbers_of(summary)
     assert list(table) == ["name", "kind", "output_shape", "parameters"]
     assert len(table) == summary.facts["boxes"]
     assert table["parameters"].sum() == summary.facts["parameters"]
@@ -413,6 +412,7 @@ def test_a_long_subtitle_is_wrapped_but_never_within_a_size():
 def test_a_network_narrower_than_its_page_stands_in_the_middle():
     diagram, _ = drawn("attribute-classifier")
     (axes,) = architecture_plot(diagram, "A title").figure.axes
-    boxes = [patch.get_bbox() for patch in axes.patches if str(patch.get_label()).startswith("box ")]
+    patches: list[Any] = [patch for patch in axes.patches if str(patch.get_label()).startswith("box ")]
+    boxes = [patch.get_bbox() for patch in patches]
     left, right = min(box.x0 for box in boxes), max(box.x1 for box in boxes)
     assert left - axes.get_xlim()[0] == pytest.approx(axes.get_xlim()[1] - right, abs=0.1)

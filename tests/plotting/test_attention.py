@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from support.figure_parts import Drawn
+from support.figure_parts import Drawn, numbers_of
 from support.generator_parts import DIT, UNET, save_run, tiny_recipe
 from support.tiny_text_encoder import tiny_text_encoder  # noqa: F401
 
@@ -64,7 +63,7 @@ def text_run(tmp_path_factory: pytest.TempPathFactory, tiny_text_encoder: Path):
 def draw(run: Path, out: Path, options: SampleOptions, **attention: Any) -> tuple[Any, Any]:
     wanted = AttentionOptions(**{"frames": 2, **attention})
     summary = plot_attention(run, out, options=options, attention=wanted, csv=True)
-    return summary, pd.read_csv(str(summary.csv))
+    return summary, numbers_of(summary)
 
 
 @pytest.mark.parametrize("name", ["run", "unet"])

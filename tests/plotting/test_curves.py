@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from support.figure_parts import numbers_of
 
 from facegen.config.composition import compose
 from facegen.errors import DataError, UsageError
@@ -40,16 +40,12 @@ def write_run(folder: Path, recipe=None, *, offset: float = 0.0, steps: int = 6)
     return folder
 
 
-def table_of(summary) -> Any:
-    return pd.read_csv(summary.csv)
-
-
 def test_smoothing_is_pandas_exponential_moving_average_over_uneven_steps():
     steps = np.array([1, 2, 5, 9, 30, 31])
     values = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0])
-    halflife = f"{round(7e9 * np.log(2))}ns"
+    halflife = pd.Timedelta(round(7e9 * np.log(2)), "ns")
     times = pd.Series(pd.to_datetime(steps, unit="s"))
-    expected = pd.Series(values).ewm(halflife=halflife, times=times).mean()
+    expected = pd.Series(values).ewm(halflife=halflife, times=times).mean()  # pyright: ignore[reportArgumentType]
     np.testing.assert_allclose(smoothed(steps, values, 7.0), expected, rtol=1e-6)
 
 
@@ -60,7 +56,7 @@ def test_smoothing_passes_over_what_is_not_a_number():
 
 def test_the_csv_holds_the_numbers_that_were_logged(tmp_path: Path):
     run = write_run(tmp_path / "run")
-    table = table_of(plot_curves([run], tmp_path / "out.png", csv=True))
+    table = numbers_of(plot_curves([run], tmp_path / "out.png", csv=True))
     assert list(table.columns) == ["run", "series", "step", "value"]
     logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     for group in ("train", "validation"):
@@ -79,20 +75,20 @@ def test_the_csv_holds_the_numbers_that_were_logged(tmp_path: Path):
 @pytest.mark.parametrize(("smooth", "time_constant"), [(30.0, 30.0), (0.5, 30.0)])
 def test_smooth_is_steps_or_below_one_a_share_of_the_run(tmp_path: Path, smooth: float, time_constant: float):
     run = write_run(tmp_path / "run")
-    table = table_of(plot_curves([run], tmp_path / "out.png", metrics=["loss"], smooth=smooth, csv=True))
+    table = numbers_of(plot_curves([run], tmp_path / "out.png", metrics=["loss"], smooth=smooth, csv=True))
     average = table[table["series"] == "train/loss smoothed"]["value"]
     expected = smoothed(np.arange(10, 70, 10), 1 / np.arange(1, 7), time_constant)
     np.testing.assert_allclose(average, expected)
 
 
 def test_without_smoothing_there_is_no_smoothed_line(tmp_path: Path):
-    table = table_of(plot_curves([write_run(tmp_path / "run")], tmp_path / "o.png", smooth=0, csv=True))
+    table = numbers_of(plot_curves([write_run(tmp_path / "run")], tmp_path / "o.png", smooth=0, csv=True))
     assert not any("smoothed" in name for name in table["series"])
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
     runs = [write_run(tmp_path / where / "run", offset=offset) for where, offset in (("a", 0.0), ("b", 1.0))]
-    table = table_of(plot_curves(runs, tmp_path / "out.svg", metrics=["loss"], csv=True))
+    table = numbers_of(plot_curves(runs, tmp_path / "out.svg", metrics=["loss"], csv=True))
     losses = table[table["series"] == "train/loss"].pivot(index="step", columns="run", values="value")
     assert (losses["b/run"] - losses["a/run"]).tolist() == pytest.approx([1.0] * 6)
     drawn = (tmp_path / "out.svg").read_text()
@@ -113,7 +109,7 @@ def test_a_run_that_diverged_can_still_be_drawn(tmp_path: Path):
     with (run / "metrics.jsonl").open("a") as stream:
         stream.write('{"step": 70, "group": "train", "loss": NaN, "grad_norm": Infinity}\n')
         stream.write('{"step": 70, "group": "validation", "loss": NaN}\n')
-    table = table_of(plot_curves([run], tmp_path / "out.png", csv=True))
+    table = numbers_of(plot_curves([run], tmp_path / "out.png", csv=True))
     rows = table[(table["series"] == "train/loss") & (table["step"] == 70)]
     assert np.isnan(rows["value"].tolist()).all()
 
@@ -137,7 +133,7 @@ def test_a_run_without_phases_has_none(tmp_path: Path):
 
 def test_nested_scores_are_drawn_on_request(tmp_path: Path):
     run = write_run(tmp_path / "run")
-    table = table_of(plot_curves([run], tmp_path / "o.png", metrics=["attributes.Smiling.auc"], csv=True))
+    table = numbers_of(plot_curves([run], tmp_path / "o.png", metrics=["attributes.Smiling.auc"], csv=True))
     assert table["value"].tolist() == [0.9, 0.9]
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
-from support.figure_parts import Drawn
+from support.figure_parts import Drawn, numbers_of
 from support.generator_parts import save_run
 
 from facegen.errors import UsageError
@@ -35,7 +34,7 @@ def test_the_last_column_is_the_sampled_face_in_both_rows(run, tmp_path, monkeyp
         face = np.asarray(Image.open(path))
         assert (row[:, -1] == face).all()
         assert not (row[0, 0] == row[1, 0]).all()
-    table = pd.read_csv(summary.csv)
+    table = numbers_of(summary)
     assert table["step"].tolist() == [0, 2, 4]
     assert table["noise_level"].iloc[0] == 1
     assert 0.3 < table["noise_level"].iloc[1] < 0.7

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from support.figure_parts import numbers_of
 from support.tiny_dataset import write_autoencoder, write_dataset
 from threadpoolctl import threadpool_limits
 
@@ -41,7 +42,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def draw(source: Path, out: Path, progress: SilentProgress | None = None, **options: Any) -> Any:
     summary = plot_latents(source, out, LatentMapOptions(**options), progress or SilentProgress(), csv=True)
-    return summary, pd.read_csv(str(summary.csv))
+    return summary, numbers_of(summary)
 
 
 def scaled(latents: Path) -> torch.Tensor:
@@ -166,9 +167,8 @@ def test_without_the_autoencoder_there_are_no_faces_and_it_is_said(latents: Path
 def test_colours_are_by_default_those_of_the_most_balanced_attribute():
     frame = pd.DataFrame({"id": list("abcdef"), "Rare": [0, 0, 0, 0, 0, 1], "Even": [0, 1, 0, 1, None, 1]})
     frame["Unknown"] = [None] * 5 + [1]
-    frame = frame.astype(dict.fromkeys(("Rare", "Even", "Unknown"), "Int8")).assign(
-        age=[1.0, 2, 3, 4, None, 6]
-    )
+    frame = frame.astype(dict.fromkeys(("Rare", "Even", "Unknown"), "Int8"))
+    frame["age"] = [1.0, 2, 3, 4, None, 6]
     labels = LabelSchema(("Rare", "Even", "Unknown"))
     colours = point_colours(frame, labels, None)
     assert colours is not None

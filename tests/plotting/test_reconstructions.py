@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
-from support.figure_parts import Drawn
+from support.figure_parts import Drawn, numbers_of
 from support.generator_parts import compact_autoencoder
 
 from facegen.autoencoders import save_autoencoder
@@ -25,7 +24,7 @@ def test_rows_are_originals_reconstructions_and_amplified_differences(avatars_da
     known = held_out.images(range(len(held_out))).movedim(1, -1).numpy()
     assert all((known == image).all((1, 2, 3)).any() for image in before)
     assert (difference == np.minimum(2 * np.abs(before - after), 255)).all()
-    table = pd.read_csv(summary.csv)
+    table = numbers_of(summary)
     psnr = 10 * np.log10(255**2 / ((before - after) ** 2).mean((1, 2, 3)))
     np.testing.assert_allclose(table["psnr_db"], psnr, rtol=1e-4)
     assert {"difference\n× 2", f"{psnr[0]:.1f} dB"} <= set(drawn.texts)

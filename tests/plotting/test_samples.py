@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
-from support.figure_parts import Drawn
+from support.figure_parts import Drawn, numbers_of
 from support.generator_parts import LABELS, save_run, tiny_recipe
 from support.picture_parts import photo, picture_run
 
@@ -43,7 +43,8 @@ def test_every_request_is_a_row_of_the_same_seeds(run, tmp_path, drawn):
     second = sampled(run, tmp_path / "second", attributes="Eyeglasses=1,Smiling=0", **common)
     assert (drawn.faces == np.concatenate([first, second])).all()
     assert {"smiling", "Eyeglasses=1, Smiling=0", "seed 6", "seed 7"} <= set(drawn.texts)
-    assert summary.csv.read_text().splitlines()[:2] == ["row,request,caption", "0,smiling,seed 6"]
+    assert list(numbers_of(summary)) == ["row", "request", "caption"]
+    assert numbers_of(summary).iloc[0].tolist() == [0, "smiling", "seed 6"]
 
 
 def test_without_requests_a_class_model_shows_a_row_a_class(tmp_path, drawn):

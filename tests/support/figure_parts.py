@@ -1,17 +1,24 @@
-"""What a plotting workflow put into its figure."""
+"""What a plotting workflow put into its figure, its table and its animation."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
+import pandas as pd
+from PIL import Image, ImageSequence
+
+from facegen.plotting.saving import PlotSummary
+from facegen.plotting.style import Plot
 
 
 class Drawn:
     """Stands between a workflow and `save_plot`, and keeps the plot that goes through."""
 
+    plot: Plot
+
     def __init__(self, module, monkeypatch):
-        self.plot: Any = None
         save = module.save_plot
 
         def keep(plot, *args, **kwargs):
@@ -28,3 +35,19 @@ class Drawn:
     @property
     def texts(self):
         return [text.get_text() for text in self.plot.figure.texts]
+
+
+def numbers_of(summary: PlotSummary) -> Any:
+    """The CSV beside a figure, as a data frame."""
+    assert summary.csv is not None
+    return pd.read_csv(summary.csv)
+
+
+def frames_of(animation: Path | IO[bytes]) -> tuple[np.ndarray, list[int]]:
+    """Frames (F, H, W, 3) and milliseconds of an animation, as Pillow reads it."""
+    with Image.open(animation) as image:
+        frames, durations = [], []
+        for frame in ImageSequence.Iterator(image):
+            frames.append(np.asarray(frame.convert("RGB")))
+            durations.append(frame.info["duration"])
+        return np.stack(frames), durations

@@ -6,16 +6,13 @@ then judges of the output. A letter joins what stands too far apart for a line. 
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.colors import to_rgb
-from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.textpath import TextPath
 from matplotlib.transforms import Bbox
 
 from facegen.plotting.architecture.diagram import (
@@ -29,7 +26,7 @@ from facegen.plotting.architecture.diagram import (
     Group,
     shape_text,
 )
-from facegen.plotting.style import COLOURS, FONT_FAMILY, MUTED, Plot, in_style, new_figure
+from facegen.plotting.style import COLOURS, MUTED, Plot, in_style, new_figure, text_inches, wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +51,8 @@ def architecture_plot(diagram: Diagram, title: str, subtitle: str = "") -> Plot:
     right, bottom = (max(getattr(place, side) for place in places.values()) for side in ("x1", "y1"))
     width = max(right + PANEL + BADGE, _text_width(title, HEADING), SMALLEST_PAGE)
     left = (right + PANEL - width) / 2  # a narrow network stands in the middle
-    lines = _wrapped(subtitle, width, TITLE)
+    unparted = subtitle.replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}")  # a size stays in one line
+    lines = wrapped(unparted, width, TITLE)
     top = -0.4 - (LINE + 0.02) * len(lines)
     figure = new_figure(1, 1)
     figure.set_layout_engine("none")
@@ -158,17 +156,7 @@ def _width(box: Box) -> float:
 @lru_cache(maxsize=4096)
 def _text_width(text: str, points: float) -> float:
     """Width of a line of text, with a little to spare; all but small text is bold."""
-    if not text.strip():
-        return 0.0
-    font = FontProperties(family=[FONT_FAMILY], weight="normal" if points == SMALL else "bold")
-    return TextPath((0, 0), text, size=points, prop=font).get_extents().width / 72 * 1.04 + 0.02
-
-
-def _wrapped(text: str, width: float, points: float) -> list[str]:
-    """Lines of about `width` at most; a size such as 64 × 64 stays in one."""
-    return textwrap.wrap(
-        text.replace(" × ", "\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}"), int(120 * width / points)
-    )
+    return text_inches(text, points, bold=points != SMALL) * 1.02 + 0.02 if text.strip() else 0.0
 
 
 def _draw_groups(axes: Axes, diagram: Diagram, places: dict[str, Bbox]) -> dict[str, Bbox]:
@@ -257,7 +245,7 @@ def _draw_legend(axes: Axes, diagram: Diagram, left: float, right: float, y: flo
             _badge(axes, x + 0.12, y + 0.05, look)
         _write(axes, x + 0.26, y + 0.005, words, SMALL)
         x += needed
-    for line in _wrapped(NOTE, right - left, SMALL):
+    for line in wrapped(NOTE, right - left, SMALL):
         y += LINE
         _write(axes, left, y + 0.08, line, SMALL, color="#666666")
     return y + LINE + 0.08
