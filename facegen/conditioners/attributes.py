@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 class Config(KindConfig):
     kind: Literal["attributes"] = "attributes"
     attributes: list[str] | None = None  # default: all the data set has
-    dim: int = Field(256, ge=1)
+    dim: int = Field(default=256, ge=1)
     tokens: bool = True  # a token each, for cross-attention and in-context conditioning
     vector: bool = True  # one vector of them all, for adaptive norms; without it, tokens alone
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
-    partial_dropout: float = Field(0.0, ge=0, le=1)  # probability that it sees a random subset
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
+    partial_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees a random subset
 
     @model_validator(mode="after")
     def _gives_something(self) -> Config:

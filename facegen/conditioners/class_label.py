@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Config(KindConfig):
     kind: Literal["class_label"] = "class_label"
     column: str | None = None  # or an attribute X: Not_X, X; default: the only class column the data has
-    dim: int = Field(256, ge=1)
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its class
+    dim: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its class
 
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ClassLabelConditioner:

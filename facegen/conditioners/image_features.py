@@ -33,11 +33,9 @@ FINGERPRINT_BYTES = 32  # of a sha256
 class Config(KindConfig):
     kind: Literal["image_features"] = "image_features"
     encoder: str  # hub name or folder of a CLIP or DINOv2 model, or classifier:RUN
-    feature_dim: int = Field(
-        512, ge=1
-    )  # what the encoder gives: 512 CLIP ViT-B/32, 768 CLIP ViT-L/14, DINOv2-B
-    dim: int = Field(512, ge=1)
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its features
+    feature_dim: int = Field(default=512, ge=1)  # of `encoder`: 512 CLIP ViT-B/32, 768 ViT-L/14, DINOv2-B
+    dim: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its features
 
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ImageFeatureConditioner:

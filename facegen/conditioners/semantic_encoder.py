@@ -29,11 +29,9 @@ if TYPE_CHECKING:
 
 class Config(KindConfig):
     kind: Literal["semantic_encoder"] = "semantic_encoder"
-    dim: int = Field(512, ge=1)
-    widths: list[int] = Field(
-        default_factory=lambda: [64, 128, 256], min_length=1
-    )  # each halves the last map
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its vector
+    dim: int = Field(default=512, ge=1)
+    widths: list[int] = Field(default=[64, 128, 256], min_length=1)  # each halves the last map
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its vector
 
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> SemanticEncoder:

@@ -34,8 +34,8 @@ NULL_CAPTION = ""
 class Config(KindConfig):
     kind: Literal["text"] = "text"
     encoder: str  # hub name or local folder of a transformers text encoder
-    max_tokens: int = Field(DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees the empty caption
+    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees the empty caption
 
 
 def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> TextConditioner:

@@ -25,7 +25,7 @@ class Section(BaseModel):
         return {name: value for name, value in self if name != "kind"}
 
 
-class KindConfig(Section):
+class KindConfig(Section, frozen=True):
     """Base of every kind's `Config`."""
 
     kind: str

@@ -85,18 +85,18 @@ class Config(KindConfig):
     kind: Literal["adversarial_autoencoding"] = "adversarial_autoencoding"
     class_column: str | None = None  # a class column or a yes/no attribute; None: no class losses
     phases: Phases = Phases()
-    ramp: float = Field(0.1, ge=0, le=1)
-    l1_weight: float = Field(1.0, ge=0)
-    mse_weight: float = Field(1.0, ge=0)
-    perceptual_weight: float = Field(0.1, ge=0)
-    kl_weight: float = Field(1e-3, ge=0)
-    classifier_weight: float = Field(0.02, ge=0)
-    centre_weight: float = Field(0.01, ge=0)
-    adversarial_weight: float = Field(0.02, ge=0)
-    r1_weight: float = Field(1.0, ge=0)
+    ramp: float = Field(default=0.1, ge=0, le=1)
+    l1_weight: float = Field(default=1.0, ge=0)
+    mse_weight: float = Field(default=1.0, ge=0)
+    perceptual_weight: float = Field(default=0.1, ge=0)
+    kl_weight: float = Field(default=1e-3, ge=0)
+    classifier_weight: float = Field(default=0.02, ge=0)
+    centre_weight: float = Field(default=0.01, ge=0)
+    adversarial_weight: float = Field(default=0.02, ge=0)
+    r1_weight: float = Field(default=1.0, ge=0)
     perceptual: PerceptualConfig = PerceptualConfig()
-    discriminator_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
-    validation_images: int = Field(256, ge=1)
+    discriminator_widths: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1)
+    validation_images: int = Field(default=256, ge=1)
 
     def weights_at(self, done: float) -> dict[str, float]:
         """Weight of every loss that counts at `done`, the share of the run in [0, 1)."""

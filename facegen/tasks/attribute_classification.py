@@ -41,12 +41,12 @@ class Config(KindConfig):
     kind: Literal["attribute_classification"] = "attribute_classification"
     attributes: tuple[str, ...] | None = None  # None: every attribute of the data set
     class_column: str | None = None  # the classes of this column instead of attributes
-    widths: tuple[int, ...] = Field((24, 48, 96, 192), min_length=1)
-    blocks_per_stage: int = Field(1, ge=1)
+    widths: tuple[int, ...] = Field(default=(24, 48, 96, 192), min_length=1)
+    blocks_per_stage: int = Field(default=1, ge=1)
     balance: Literal["none", "inverse_frequency"] = "none"
-    max_shift_pixels: int = Field(0, ge=0)
-    mixup: float = Field(0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
-    erase_probability: float = Field(0.0, ge=0, le=1)
+    max_shift_pixels: int = Field(default=0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
+    erase_probability: float = Field(default=0.0, ge=0, le=1)
 
 
 def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ HARDLY_BETTER = 0.98  # of the trivial loss
 
 class Config(KindConfig):
     kind: Literal["denoising"] = "denoising"
-    validation_examples: int = Field(256, ge=1)
+    validation_examples: int = Field(default=256, ge=1)
 
 
 @dataclass(frozen=True)
