@@ -90,8 +90,8 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the text encoder was loaded although its embeddings are cached")
 
-    monkeypatch.setattr("facegen.conditioners.text.load_text_encoder", refuse)
-    monkeypatch.setattr(_text_encoder, "load_text_encoder", refuse)
+    monkeypatch.setattr("facegen.conditioners.text.TextEncoder", refuse)
+    monkeypatch.setattr(_text_encoder, "TextEncoder", refuse)
 
 
 def test_the_preset_is_what_the_system_says() -> None:
