@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["attributes"] = "attributes"
     attributes: list[str] | None = None  # default: all the data set has
     dim: int = Field(default=256, ge=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["class_label"] = "class_label"
     column: str | None = None  # or an attribute X: Not_X, X; default: the only class column the data has
     dim: int = Field(default=256, ge=1)

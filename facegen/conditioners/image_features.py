@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FINGERPRINT_BYTES = 32  # of a sha256
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["image_features"] = "image_features"
     encoder: str  # hub name or folder of a CLIP or DINOv2 model, or classifier:RUN
     feature_dim: int = Field(default=512, ge=1)  # of `encoder`: 512 CLIP ViT-B/32, 768 ViT-L/14, DINOv2-B

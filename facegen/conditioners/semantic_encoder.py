@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["semantic_encoder"] = "semantic_encoder"
     dim: int = Field(default=512, ge=1)
     widths: list[int] = Field(default=[64, 128, 256], min_length=1)  # each halves the last map

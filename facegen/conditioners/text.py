@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NULL_CAPTION = ""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["text"] = "text"
     encoder: str  # hub name or local folder of a transformers text encoder
     max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut

@@ -30,7 +30,7 @@ from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 FACTOR = 4  # halved twice on the way down
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Channels double twice from `base_channels`; `time_dim` is the width of the time embedding."""
 
     kind: Literal["attribute_unet"] = "attribute_unet"

@@ -25,7 +25,7 @@ from facegen.nn.embeddings import TimestepEmbedding, grid_positions
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """A conditioner's vector always enters the adaptive norm; `conditioning` says what its tokens do."""
 
     kind: Literal["dit"] = "dit"

@@ -36,7 +36,7 @@ from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 LEVELS = "channel_multipliers"  # the option that says how many levels there are
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Levels in `self_attention_levels` and `cross_attention_levels` count from 0, full resolution.
 
     A conditioner's vector is added to the time embedding, which scales and shifts every block's norm.
@@ -146,7 +146,7 @@ class UNet(nn.Module):
         self.conv_out = zeroed(nn.Conv2d(channels, patch_channels, 3, padding=1))
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        check_levels(*x_t.shape[2:], self.num_levels, LEVELS, self.patch_size)
+        check_levels(x_t.shape[2], x_t.shape[3], self.num_levels, LEVELS, self.patch_size)
         embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
         embedding = self.embedding_activation(embedding)  # (B, E)
         context = mask = None

@@ -23,7 +23,7 @@ from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 Width = Annotated[int, Field(ge=1)]
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers', but for `num_heads`, which diffusers calls `attention_head_dim`.
 
     Tokens alone are read, in `cross_attention_levels` and at the lowest resolution; a vector beside them

@@ -22,7 +22,7 @@ from facegen.nn.embeddings import TimestepEmbedding
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """A conditioner's vector enters the adaptive norm; of tokens alone, their mean does."""
 
     kind: Literal["vector_mlp"] = "vector_mlp"

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import ClassifierOptions
 from facegen.evaluation.steps import finished
-from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.dataset import Dataset
 from facegen.formats.reports import Report
 from facegen.metrics.classification import Config, build
 from facegen.models.classifier import FaceClassifier, load_classifier
@@ -21,7 +20,7 @@ from facegen.models.devices import resolve_device
 from facegen.nn.multilabel_scores import mean_of
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.tasks.attribute_classification import attribute_targets, class_targets
+from facegen.tasks.attribute_classification import label_targets
 
 BATCH_IMAGES = 256
 
@@ -79,7 +78,7 @@ def evaluate_classifier(
     metric = build(Config(), labels=names)
     with progress.stage("Judging real faces", total=count) as bar:
         for split in splits:
-            targets = _targets(judge, split, names)
+            targets = label_targets(split.frame, names, judge.class_column)
             for rows in torch.arange(len(split)).split(BATCH_IMAGES):
                 images = split.images(rows)
                 evidence, probabilities = judge.logits(images), judge.probabilities(images)
@@ -118,12 +117,6 @@ def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, 
             hint=f"It tells: {', '.join(outputs)}.",
         )
     return names, [outputs.index(name) for name in names]
-
-
-def _targets(judge: FaceClassifier, split: DatasetSplit, names: tuple[str, ...]) -> Tensor:
-    if judge.class_column is not None:
-        return class_targets(split.frame[judge.class_column], names)
-    return attribute_targets(split.frame, names)
 
 
 def _remarks(options: ClassifierOptions, judge: FaceClassifier) -> list[str]:

@@ -79,7 +79,7 @@ class PerceptualConfig(Section):
         return self
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Each weight is that of its loss once its phase's ramp is through; `ramp` is a share of the run."""
 
     kind: Literal["adversarial_autoencoding"] = "adversarial_autoencoding"
@@ -208,7 +208,10 @@ class AdversarialAutoencodingTask:
         scores = self._images.scores(self.config.validation_images, module, device, judge)
         loss = scores["reconstruction"] + self.config.perceptual_weight * scores.get("perceptual", 0.0)
         classes = self._class_scores(torch.cat(answers)) if answers else {}
-        verdict = " ".join([scores.pop("verdict"), *_told(classes)])
+        verdict = scores.pop("verdict")
+        if classes:
+            right, majority = classes["class_accuracy"], classes["class_majority"]
+            verdict += f" Class told from the latent in {right:.1%} (always the commonest: {majority:.1%})."
         return {"loss": loss, **scores, **classes, "verdict": verdict}
 
     def _image_losses(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -238,10 +241,3 @@ class AdversarialAutoencodingTask:
 
 
 build = AdversarialAutoencodingTask
-
-
-def _told(scores: dict[str, float]) -> list[str]:
-    if not scores:
-        return []
-    accuracy, majority = scores["class_accuracy"], scores["class_majority"]
-    return [f"Class told from the latent in {accuracy:.1%} (always the commonest: {majority:.1%})."]

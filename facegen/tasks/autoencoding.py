@@ -20,7 +20,7 @@ from facegen.protocols import Batch
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["autoencoding"] = "autoencoding"
     l1_weight: float = Field(default=1.0, ge=0)
     mse_weight: float = Field(default=0.5, ge=0)
