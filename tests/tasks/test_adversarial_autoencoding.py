@@ -21,7 +21,9 @@ from facegen.protocols import Batch, PhasedTask
 from facegen.tasks.adversarial_autoencoding import AdversarialAutoencodingTask, Config, build
 from facegen.types import LatentMoments
 
-TINY = VaeGanConfig(image_size=16, latent_dim=6, widths=(8, 16), decoder_blocks=0, num_heads=2)
+TINY = VaeGanConfig(
+    image_size=16, latent_dim=6, widths=(8, 16), encoder_blocks=0, decoder_blocks=0, num_heads=2
+)
 SETTINGS = {
     "kind": "adversarial_autoencoding",
     "class_column": "Smiling",
