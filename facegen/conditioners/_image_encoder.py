@@ -11,7 +11,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +21,10 @@ from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size, 
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
 from facegen.formats.model_folders import PretrainedFolder
+from facegen.nn.perceptual import IMAGENET_MEAN, IMAGENET_STD
 
 WITHOUT_NETWORK = "Without: copy the model's folder here and give its path, or take classifier:RUN."
-KNOWN = "a CLIP or DINOv2 model (hub name or folder), or classifier:RUN"
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FIXED_ROWS = 8  # images a call, always, so that an image's features do not depend on its neighbours
 
 
@@ -89,13 +87,26 @@ def _classifier(name: str, device: torch.device) -> ImageEncoder:
 
 def _transformer(name: str, device: torch.device) -> ImageEncoder:
     published = PretrainedFolder(name, "image encoder", "config.json and model.safetensors", WITHOUT_NETWORK)
-    from transformers import AutoConfig
+    from transformers import AutoConfig, CLIPVisionModelWithProjection, Dinov2Model
 
-    config = published.load(AutoConfig.from_pretrained)
-    model = published.network(_model_class(name, config).from_pretrained).to(device)
-    is_clip = config.model_type.startswith("clip")
-    side, mean, std = _preparation(published.folder, model.config, is_clip=is_clip)
-    shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (mean, std))
+    clip = dict.fromkeys(("clip", "clip_vision_model"), CLIPVisionModelWithProjection)
+    networks = {**clip, "dinov2": Dinov2Model}
+    kind = published.load(AutoConfig.from_pretrained).model_type
+    if kind not in networks:
+        raise UsageError(
+            f"'{name}' is a '{kind}' model; an image encoder is a CLIP or DINOv2 model (hub name or folder), "
+            f"or {CLASSIFIER_PREFIX}RUN."
+        )
+    model = published.network(networks[kind].from_pretrained).to(device)
+    is_clip = kind in clip
+    # Side in pixels, mean and deviation of the colours: as the preprocessor says, or usual in the family.
+    path = published.folder / "preprocessor_config.json"
+    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    crop = told.get("crop_size")
+    side = (crop.get("height") if isinstance(crop, dict) else crop) or model.config.image_size
+    usual = (CLIP_MEAN, CLIP_STD) if is_clip else (IMAGENET_MEAN, IMAGENET_STD)
+    colours = [tuple(told.get(key, u)) for key, u in zip(("image_mean", "image_std"), usual, strict=True)]
+    shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in colours)
 
     def extract(images: Tensor) -> Tensor:
         x = images.to(device).float() / 255
@@ -104,31 +115,5 @@ def _transformer(name: str, device: torch.device) -> ImageEncoder:
         return (answer.image_embeds if is_clip else answer.pooler_output).float()
 
     dim = model.config.projection_dim if is_clip else model.config.hidden_size
-    fingerprint = sha256_of(json.dumps([published.digests(), side, mean, std]).encode())
+    fingerprint = sha256_of(json.dumps([published.digests(), side, *colours]).encode())
     return ImageEncoder(name, fingerprint, dim, extract)
-
-
-def _model_class(name: str, config: Any) -> Any:
-    from transformers import CLIPVisionModelWithProjection, Dinov2Model
-
-    if config.model_type in ("clip", "clip_vision_model"):
-        return CLIPVisionModelWithProjection
-    if config.model_type == "dinov2":
-        return Dinov2Model
-    raise UsageError(f"'{name}' is a '{config.model_type}' model; an image encoder is {KNOWN}.")
-
-
-def _preparation(
-    folder: Path, config: Any, *, is_clip: bool
-) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Side in pixels, mean and deviation of the colours: as the preprocessor says, or usual in the family."""
-    path = folder / "preprocessor_config.json"
-    told = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    crop = told.get("crop_size")
-    side = crop.get("height") if isinstance(crop, dict) else crop
-    mean, std = (CLIP_MEAN, CLIP_STD) if is_clip else (IMAGENET_MEAN, IMAGENET_STD)
-    return (
-        side or config.image_size,
-        tuple(told.get("image_mean", mean)),
-        tuple(told.get("image_std", std)),
-    )

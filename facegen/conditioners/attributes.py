@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["attributes"] = "attributes"
     attributes: list[str] | None = None  # default: all the data set has
-    dim: int = Field(256, ge=1)
+    dim: int = Field(default=256, ge=1)
     tokens: bool = True  # a token each, for cross-attention and in-context conditioning
     vector: bool = True  # one vector of them all, for adaptive norms; without it, tokens alone
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
-    partial_dropout: float = Field(0.0, ge=0, le=1)  # probability that it sees a random subset
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
+    partial_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees a random subset
 
     @model_validator(mode="after")
     def _gives_something(self) -> Config:
@@ -36,59 +36,29 @@ class Config(KindConfig):
         return self
 
 
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> AttributeConditioner:
-    """A conditioner on `config.attributes`, or on all attributes of `labels`.
-
-    Raises:
-        UsageError: an attribute that the data does not have, one named twice, or none at all.
-    """
-    if not labels.attributes:
-        raise UsageError(
-            "Conditioner 'attributes' needs data with attributes, and this data has none.",
-            hint="--set conditioner.kind=class_label where it has classes, otherwise conditioner.kind=none.",
-        )
-    attributes = tuple(labels.attributes if config.attributes is None else config.attributes)
-    for name in attributes:
-        if name not in labels.attributes:
-            raise UsageError(
-                f"conditioner.attributes: the data has no attribute '{name}'."
-                f"{did_you_mean(name, labels.attributes)}",
-                hint=f"It has: {', '.join(labels.attributes)}.",
-            )
-    if not attributes or len(set(attributes)) < len(attributes):
-        raise UsageError("conditioner.attributes must name at least one attribute, and none twice.")
-    return AttributeConditioner(**{**config.values(), "attributes": attributes})
-
-
 class AttributeConditioner(nn.Module):
     """Inputs (B, A) of +1 yes, -1 no, 0 unknown to a vector (B, D) and tokens (B, A, D), or one of them.
 
     Values between are allowed and blend the learned embeddings of their neighbours.
+
+    Raises:
+        UsageError: an attribute that the data does not have, one named twice, or none at all.
     """
 
-    def __init__(
-        self,
-        *,
-        attributes: tuple[str, ...],
-        dim: int,
-        tokens: bool,
-        vector: bool,
-        dropout: float,
-        partial_dropout: float,
-    ) -> None:
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()
-        self.attributes = attributes
-        self.tokens = tokens
-        self.dropout = dropout
-        self.partial_dropout = partial_dropout
+        self.attributes = _chosen(config, labels)
+        self.tokens = config.tokens
+        self.dropout, self.partial_dropout = config.dropout, config.partial_dropout
+        count, dim = len(self.attributes), config.dim
         self.spec = ConditioningSpec(
-            vector_dim=dim if vector else None,
-            token_dim=dim if tokens else None,
-            num_tokens=len(attributes) if tokens else None,
+            vector_dim=dim if config.vector else None,
+            token_dim=dim if config.tokens else None,
+            num_tokens=count if config.tokens else None,
         )
-        self.embedding = nn.Parameter(torch.randn(len(attributes), 3, dim))  # (A, V, D)
+        self.embedding = nn.Parameter(torch.randn(count, 3, dim))  # (A, V, D)
         self.vector_mlp = None
-        if vector:
+        if config.vector:
             self.vector_mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def inputs(self, frame: pd.DataFrame) -> Tensor:
@@ -162,3 +132,25 @@ class AttributeConditioner(nn.Module):
             total = weights.flatten(1) @ self.embedding.flatten(0, 1)
         vector = None if self.vector_mlp is None else self.vector_mlp(total * count**-0.5)
         return Conditioning(vector=vector, tokens=tokens)
+
+
+def _chosen(config: Config, labels: LabelSchema) -> tuple[str, ...]:
+    if not labels.attributes:
+        raise UsageError(
+            "Conditioner 'attributes' needs data with attributes, and this data has none.",
+            hint="--set conditioner.kind=class_label where it has classes, otherwise conditioner.kind=none.",
+        )
+    attributes = labels.attributes if config.attributes is None else tuple(config.attributes)
+    for name in attributes:
+        if name not in labels.attributes:
+            raise UsageError(
+                f"conditioner.attributes: the data has no attribute '{name}'."
+                f"{did_you_mean(name, labels.attributes)}",
+                hint=f"It has: {', '.join(labels.attributes)}.",
+            )
+    if not attributes or len(set(attributes)) < len(attributes):
+        raise UsageError("conditioner.attributes must name at least one attribute, and none twice.")
+    return attributes
+
+
+build = AttributeConditioner

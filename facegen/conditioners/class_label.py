@@ -18,47 +18,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["class_label"] = "class_label"
     column: str | None = None  # or an attribute X: Not_X, X; default: the only class column the data has
-    dim: int = Field(256, ge=1)
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its class
+    dim: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its class
 
 
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ClassLabelConditioner:
-    """A conditioner on the classes of `config.column`.
+class ClassLabelConditioner(nn.Module):
+    """Class numbers (B,) to a learned vector (B, D); one number past the last class is the null class.
 
     Raises:
         UsageError: the data has no classes, not that column, or several and none is named.
     """
-    if config.column is None and not labels.classes:
-        instead = "--set conditioner.kind=none"
-        if labels.attributes:
-            instead = f"An attribute makes two classes: --set conditioner.column={labels.attributes[0]}"
-        raise UsageError(
-            "Conditioner 'class_label' needs data with classes, and this data has none.", hint=instead
-        )
-    if config.column is None and len(labels.classes) > 1:
-        raise UsageError(
-            f"The data has several class columns: {', '.join(labels.classes)}. Name one.",
-            hint=f"--set conditioner.column={next(iter(labels.classes))}",
-        )
-    column = next(iter(labels.classes)) if config.column is None else config.column
-    classes = classes_of(labels, column, "conditioner.column")
-    return ClassLabelConditioner(classes, **{**config.values(), "column": column})
 
-
-class ClassLabelConditioner(nn.Module):
-    """Class numbers (B,) to a learned vector (B, D); one number past the last class is the null class."""
-
-    def __init__(self, classes: tuple[str, ...], *, column: str, dim: int, dropout: float) -> None:
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()
-        self.column = column
-        self.classes = classes
-        self.is_attribute = classes == attribute_classes(column)
-        self.dropout = dropout
-        self.spec = ConditioningSpec(vector_dim=dim)
-        self.embedding = nn.Embedding(len(classes) + 1, dim)
+        self.column = _only_class_column(labels) if config.column is None else config.column
+        self.classes = classes_of(labels, self.column, "conditioner.column")
+        self.is_attribute = self.classes == attribute_classes(self.column)
+        self.dropout = config.dropout
+        self.spec = ConditioningSpec(vector_dim=config.dim)
+        self.embedding = nn.Embedding(len(self.classes) + 1, config.dim)
 
     def inputs(self, frame: pd.DataFrame) -> Tensor:
         """(N,) int64 class numbers; a missing value is the null class.
@@ -107,3 +88,23 @@ class ClassLabelConditioner(nn.Module):
 
     def forward(self, inputs: Tensor) -> Conditioning:
         return Conditioning(vector=self.embedding(inputs))
+
+
+def _only_class_column(labels: LabelSchema) -> str:
+    if not labels.classes:
+        instead = "--set conditioner.kind=none"
+        if labels.attributes:
+            instead = f"An attribute makes two classes: --set conditioner.column={labels.attributes[0]}"
+        raise UsageError(
+            "Conditioner 'class_label' needs data with classes, and this data has none.", hint=instead
+        )
+    first, *others = labels.classes
+    if others:
+        raise UsageError(
+            f"The data has several class columns: {', '.join(labels.classes)}. Name one.",
+            hint=f"--set conditioner.column={first}",
+        )
+    return first
+
+
+build = ClassLabelConditioner

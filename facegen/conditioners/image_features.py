@@ -30,23 +30,16 @@ if TYPE_CHECKING:
 FINGERPRINT_BYTES = 32  # of a sha256
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["image_features"] = "image_features"
     encoder: str  # hub name or folder of a CLIP or DINOv2 model, or classifier:RUN
-    feature_dim: int = Field(
-        512, ge=1
-    )  # what the encoder gives: 512 CLIP ViT-B/32, 768 CLIP ViT-L/14, DINOv2-B
-    dim: int = Field(512, ge=1)
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its features
-
-
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> ImageFeatureConditioner:
-    """A conditioner on `config.encoder`'s features; labels are ignored. Only photos need the encoder."""
-    return ImageFeatureConditioner(**config.values())
+    feature_dim: int = Field(default=512, ge=1)  # of `encoder`: 512 CLIP ViT-B/32, 768 ViT-L/14, DINOv2-B
+    dim: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its features
 
 
 class ImageFeatureConditioner(PictureConditioner):
-    """Features (B, D) float16 to a vector (B, E); rows of NaN to a learned one.
+    """Features (B, D) float16 to a vector (B, E); rows of NaN to a learned one. Only photos need the encoder.
 
     Features are standardised by what was measured on the training split. That and the encoder's
     fingerprint are part of the state_dict, so that a photo is later seen by the same encoder.
@@ -56,10 +49,10 @@ class ImageFeatureConditioner(PictureConditioner):
     scale: Tensor
     encoder_sha256: Tensor
 
-    def __init__(self, *, encoder: str, feature_dim: int, dim: int, dropout: float) -> None:
-        super().__init__((feature_dim,), torch.float16, dim, dropout)
-        self.encoder_name = encoder
-        self.feature_dim = feature_dim
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
+        feature_dim, dim = config.feature_dim, config.dim
+        super().__init__((feature_dim,), torch.float16, dim, config.dropout)
+        self.encoder_name, self.feature_dim = config.encoder, feature_dim
         self.project = nn.Linear(feature_dim, dim)
         self.null = nn.Parameter(torch.randn(dim))
         self.register_buffer("shift", torch.zeros(feature_dim))
@@ -147,3 +140,6 @@ class ImageFeatureConditioner(PictureConditioner):
 
     def vectors_of(self, rows: Tensor) -> Tensor:
         return self.project((rows.float() - self.shift) * self.scale)
+
+
+build = ImageFeatureConditioner

@@ -15,19 +15,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["none"] = "none"
-
-
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> NoCondition:
-    """The empty condition; labels are ignored."""
-    return NoCondition()
 
 
 class NoCondition(nn.Module):
     """Gives an empty `Conditioning`; its inputs are (N, 0)."""
 
     spec = ConditioningSpec()
+
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
+        super().__init__()
 
     def inputs(self, frame: pd.DataFrame) -> Tensor:
         return torch.zeros(len(frame), 0, dtype=torch.int8)
@@ -57,3 +55,6 @@ class NoCondition(nn.Module):
 
     def forward(self, inputs: Tensor) -> Conditioning:
         return Conditioning()
+
+
+build = NoCondition

@@ -8,7 +8,6 @@ Letters: N or B rows, C channels, H/W rows and columns, D features.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -27,27 +26,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["semantic_encoder"] = "semantic_encoder"
-    dim: int = Field(512, ge=1)
-    widths: list[int] = Field(
-        default_factory=lambda: [64, 128, 256], min_length=1
-    )  # each halves the last map
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample does not see its vector
-
-
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> SemanticEncoder:
-    """An encoder for `sample`; labels are ignored.
-
-    Raises:
-        UsageError: the sample is no map.
-    """
-    if len(sample.shape) != 3:
-        raise UsageError(
-            f"Conditioner 'semantic_encoder' looks at samples (C, H, W), not {sample.shape}.",
-            hint="--set conditioner.kind=none, or a conditioner on labels.",
-        )
-    return SemanticEncoder(sample.shape, **config.values())
+    dim: int = Field(default=512, ge=1)
+    widths: list[int] = Field(default=[64, 128, 256], min_length=1)  # each halves the last map
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its vector
 
 
 class SemanticEncoder(PictureConditioner):
@@ -55,12 +38,21 @@ class SemanticEncoder(PictureConditioner):
 
     The vector leaves through a layer norm without scale or shift: all have one length, so that the space
     between two of them is not empty, and guidance starts from a known scale.
+
+    Raises:
+        UsageError: the sample is no map.
     """
 
-    def __init__(self, shape: tuple[int, ...], *, dim: int, widths: Sequence[int], dropout: float) -> None:
-        super().__init__(shape, torch.float32, dim, dropout)
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
+        if len(sample.shape) != 3:
+            raise UsageError(
+                f"Conditioner 'semantic_encoder' looks at samples (C, H, W), not {sample.shape}.",
+                hint="--set conditioner.kind=none, or a conditioner on labels.",
+            )
+        dim, widths = config.dim, config.widths
+        super().__init__(sample.shape, torch.float32, dim, config.dropout)
         pairs = list(zip([widths[0], *widths[:-1]], widths, strict=True))
-        self.stem = nn.Conv2d(shape[0], widths[0], 3, padding=1)
+        self.stem = nn.Conv2d(sample.shape[0], widths[0], 3, padding=1)
         self.stages = nn.Sequential(
             *(ResidualBlock(before, after, stride=2 if i else 1) for i, (before, after) in enumerate(pairs))
         )
@@ -85,3 +77,6 @@ class SemanticEncoder(PictureConditioner):
         cells = F.adaptive_avg_pool2d(F.silu(self.norm(maps)), POOLED_CELLS)  # (B, width, 4, 4)
         vector = self.to_vector(cells.flatten(1))
         return F.layer_norm(vector.float(), vector.shape[1:])
+
+
+build = SemanticEncoder

@@ -14,13 +14,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from facegen.conditioners._text_encoder import (
-    DEFAULT_MAX_TOKENS,
-    TextEncoder,
-    embed_captions,
-    load_text_encoder,
-    words_of,
-)
+from facegen.conditioners._text_encoder import DEFAULT_MAX_TOKENS, TextEncoder
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
@@ -31,16 +25,11 @@ if TYPE_CHECKING:
 NULL_CAPTION = ""
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["text"] = "text"
     encoder: str  # hub name or local folder of a transformers text encoder
-    max_tokens: int = Field(DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
-    dropout: float = Field(0.1, ge=0, le=1)  # probability that a sample sees the empty caption
-
-
-def build(config: Config, labels: LabelSchema, sample: SampleSpec) -> TextConditioner:
-    """A conditioner on captions; labels are ignored. The encoder is loaded when it is first needed."""
-    return TextConditioner(**config.values())
+    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
+    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees the empty caption
 
 
 class TextConditioner(nn.Module):
@@ -48,14 +37,12 @@ class TextConditioner(nn.Module):
 
     Numbers are rows of a table of unique captions' embeddings. The table is taken from a cache by
     `attach_table`, and grows by whatever else is asked for, which needs the encoder. Neither the table
-    nor the encoder is part of the state_dict: nothing here is trained.
+    nor the encoder, loaded when it is first needed, is part of the state_dict: nothing here is trained.
     """
 
-    def __init__(self, *, encoder: str, max_tokens: int, dropout: float) -> None:
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()
-        self.encoder_name = encoder
-        self.max_tokens = max_tokens
-        self.dropout = dropout
+        self.encoder_name, self.max_tokens, self.dropout = config.encoder, config.max_tokens, config.dropout
         self._rows: dict[str, int] = {}
         # Plain attributes: the table may be memory-mapped and larger than a GPU, so it stays where it is.
         self._tokens = torch.zeros(0, 0, 0, dtype=torch.float16)
@@ -69,7 +56,7 @@ class TextConditioner(nn.Module):
             MissingModelError: not there, and not to be had.
             DataError: there, but not a complete text encoder.
         """
-        return load_text_encoder(self.encoder_name, max_tokens=self.max_tokens)
+        return TextEncoder(self.encoder_name, max_tokens=self.max_tokens)
 
     @property
     def spec(self) -> ConditioningSpec:
@@ -146,7 +133,7 @@ class TextConditioner(nn.Module):
 
     def named_tokens(self, reading: PromptReading) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Each word of the prompt with its tokens, and the marks that the encoder adds, in brackets."""
-        return words_of(_caption_of(reading), self.encoder)
+        return self.encoder.words_of(_caption_of(reading))
 
     def forward(self, inputs: Tensor) -> Conditioning:
         rows = inputs[:, 0].to(self._tokens.device)
@@ -165,21 +152,18 @@ class TextConditioner(nn.Module):
         new = [caption for caption in dict.fromkeys(captions) if caption not in self._rows]
         if not new:
             return
-        tokens, mask = embed_captions(new, self.encoder)
+        tokens, mask = self.encoder.embed(new)
         if self._rows:
             length = max(tokens.shape[1], self._tokens.shape[1])
-            tokens = torch.cat([_lengthened(self._tokens, length), _lengthened(tokens, length)])
-            mask = torch.cat([F.pad(old, (0, length - old.shape[1])) for old in (self._mask, mask)])
+            parts = (self._tokens, tokens), (self._mask, mask)
+            tokens = torch.cat([F.pad(each, (0, 0, 0, length - each.shape[1])) for each in parts[0]])
+            mask = torch.cat([F.pad(each, (0, length - each.shape[1])) for each in parts[1]])
         self._rows.update({caption: len(self._rows) + number for number, caption in enumerate(new)})
         self._tokens, self._mask = tokens, mask
 
 
 def _caption_of(reading: PromptReading) -> str:
     return ", ".join(reading.labels) or NULL_CAPTION
-
-
-def _lengthened(tokens: Tensor, length: int) -> Tensor:
-    return F.pad(tokens, (0, 0, 0, length - tokens.shape[1]))
 
 
 def _phrasings(value: Any) -> list[str]:
@@ -189,3 +173,6 @@ def _phrasings(value: Any) -> list[str]:
     if value is None or not hasattr(value, "__len__"):  # NaN and <NA> included
         return []
     return [caption for caption in value if caption]
+
+
+build = TextConditioner

@@ -21,14 +21,18 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def values(self) -> dict[str, Any]:
-        """The options as arguments for what is built from them: all fields but `kind`."""
-        return {name: value for name, value in self if name != "kind"}
+        """The options as arguments for what is built from them."""
+        return dict(self)
 
 
-class KindConfig(Section):
-    """Base of every kind's `Config`."""
+class KindConfig(BaseModel, frozen=True, extra="forbid"):
+    """Base of every kind's `Config`, as strict as a `Section`."""
 
     kind: str
+
+    def values(self) -> dict[str, Any]:
+        """The options as arguments for what is built from them: all fields but `kind`."""
+        return {name: value for name, value in self if name != "kind"}
 
 
 class Kind(Protocol):

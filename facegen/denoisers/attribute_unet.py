@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import time_and_vector, tokens_of
+from facegen.denoisers._told import map_shape, time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import Downsample, SpatialAttention, Upsample, feature_norm, zeroed
 from facegen.nn.embeddings import TimestepEmbedding
@@ -30,13 +30,13 @@ from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 FACTOR = 4  # halved twice on the way down
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Channels double twice from `base_channels`; `time_dim` is the width of the time embedding."""
 
     kind: Literal["attribute_unet"] = "attribute_unet"
-    base_channels: int = Field(64, ge=2)
-    num_heads: int = Field(4, ge=1)
-    time_dim: int = Field(256, ge=1)
+    base_channels: int = Field(default=64, ge=2)
+    num_heads: int = Field(default=4, ge=1)
+    time_dim: int = Field(default=256, ge=1)
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:
@@ -47,66 +47,39 @@ class Config(KindConfig):
         return self
 
 
-def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> AttributeUNet:
-    """A randomly initialised U-Net for `sample` that attends to the conditioner's tokens.
+class AttributeUNet(nn.Module):
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning with tokens -> (B, C, H, W).
 
-    A conditioner's vector, where it gives one, is added to the time embedding.
+    Zero at initialisation. Any H and W divisible by 4 that leave more than one cell. A conditioner's vector,
+    where it gives one, is added to the time embedding.
 
     Raises:
         UsageError: the sample is no map, cannot be halved twice or has a single cell then, or the
             conditioner gives no tokens.
     """
-    if len(sample.shape) != 3:
-        raise UsageError(f"Denoiser 'attribute_unet' needs samples (C, H, W), not {sample.shape}.")
-    _check_size(sample.shape[1], sample.shape[2])
-    if conditioning.token_dim is None:
-        raise UsageError(
-            "Denoiser 'attribute_unet' attends to condition tokens, and this conditioner gives none.",
-            hint="--set conditioner.kind=attributes with conditioner.tokens=true; without attributes, "
-            "--set denoiser.kind=unet.",
-        )
-    return AttributeUNet(sample.shape[0], conditioning.token_dim, conditioning.vector_dim, **config.values())
 
-
-def _check_size(height: int, width: int) -> None:
-    if height % FACTOR or width % FACTOR:
-        raise UsageError(
-            f"Denoiser 'attribute_unet' halves its samples twice: height and width must be divisible by "
-            f"{FACTOR}, not {height}x{width}.",
-            hint="Use another image size, or --set denoiser.kind=dit.",
-        )
-    if height * width == FACTOR**2:
-        raise UsageError(
-            f"Denoiser 'attribute_unet' would come down to a single cell from {height}x{width}, and instance "
-            "norm leaves nothing of a single cell.",
-            hint="Use larger images, or --set denoiser.kind=unet.",
-        )
-
-
-class AttributeUNet(nn.Module):
-    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning with tokens -> (B, C, H, W).
-
-    Zero at initialisation. Any H and W divisible by 4 that leave more than one cell.
-    """
-
-    def __init__(
-        self,
-        sample_channels: int,
-        token_dim: int,
-        vector_dim: int | None,
-        *,
-        base_channels: int,
-        num_heads: int,
-        time_dim: int,
-    ) -> None:
+    def __init__(self, config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
         super().__init__()
-        base, middle, top = base_channels, 2 * base_channels, 4 * base_channels
+        sample_channels, height, width = map_shape(sample, "attribute_unet")
+        _check_size(height, width)
+        if conditioning.token_dim is None:
+            raise UsageError(
+                "Denoiser 'attribute_unet' attends to condition tokens, and this conditioner gives none.",
+                hint="--set conditioner.kind=attributes with conditioner.tokens=true; without attributes, "
+                "--set denoiser.kind=unet.",
+            )
+        base, time_dim, vector_dim = config.base_channels, config.time_dim, conditioning.vector_dim
+        middle, top = 2 * base, 4 * base
         self.time = TimestepEmbedding(time_dim)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, time_dim)
 
         def attending(entry: nn.Module, in_channels: int, channels: int) -> Stage:
             attention = SpatialAttention(
-                channels, num_heads, norm="instance", self_attention=False, context_dim=token_dim
+                channels,
+                config.num_heads,
+                norm="instance",
+                self_attention=False,
+                context_dim=conditioning.token_dim,
             )
             return Stage(entry, in_channels, channels, time_dim, attention)
 
@@ -120,7 +93,7 @@ class AttributeUNet(nn.Module):
         self.out = zeroed(nn.Conv2d(base, sample_channels, 1))
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        _check_size(x_t.shape[2], x_t.shape[3])
+        _check_size(*x_t.shape[2:])
         tokens, mask = tokens_of(conditioning), conditioning.token_mask
         time = F.relu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, E)
         inc = self.inc(x_t, time, tokens, mask)
@@ -184,3 +157,21 @@ class TimeResidualBlock(nn.Module):
         hidden = self.conv_in(F.relu(self.norm_in(x)))
         hidden = self.norm_out(hidden) + self.time(time)[:, :, None, None]
         return self.skip(x) + self.conv_out(F.relu(hidden))
+
+
+def _check_size(height: int, width: int) -> None:
+    if height % FACTOR or width % FACTOR:
+        raise UsageError(
+            f"Denoiser 'attribute_unet' halves its samples twice: height and width must be divisible by "
+            f"{FACTOR}, not {height}x{width}.",
+            hint="Use another image size, or --set denoiser.kind=dit.",
+        )
+    if height * width == FACTOR**2:
+        raise UsageError(
+            f"Denoiser 'attribute_unet' would come down to a single cell from {height}x{width}, and instance "
+            "norm leaves nothing of a single cell.",
+            hint="Use larger images, or --set denoiser.kind=unet.",
+        )
+
+
+build = AttributeUNet

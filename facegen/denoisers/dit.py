@@ -17,31 +17,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import time_and_vector, tokens_of
+from facegen.denoisers._told import map_shape, time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.attention import CrossAttention, SelfAttention
-from facegen.nn.blocks import GeluMlp, SwiGluMlp, modulate
+from facegen.nn.blocks import GeluMlp, SwiGluMlp, modulate, zeroed
 from facegen.nn.embeddings import TimestepEmbedding, grid_positions
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
-MlpKind = Literal["swiglu", "gelu"]
-ModulationKind = Literal["shared", "per_block"]
-TokenUse = Literal["adaptive_norm", "cross_attention", "in_context"]
 
-
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """A conditioner's vector always enters the adaptive norm; `conditioning` says what its tokens do."""
 
     kind: Literal["dit"] = "dit"
-    patch_size: int = Field(2, ge=1)
-    width: int = Field(256, ge=8)
-    depth: int = Field(6, ge=1)
-    num_heads: int = Field(4, ge=1)
-    mlp: MlpKind = "swiglu"
-    mlp_ratio: float = Field(4.0, gt=0)  # parameters as a plain MLP of this ratio has, swiglu included
+    patch_size: int = Field(default=2, ge=1)
+    width: int = Field(default=256, ge=8)
+    depth: int = Field(default=6, ge=1)
+    num_heads: int = Field(default=4, ge=1)
+    mlp: Literal["swiglu", "gelu"] = "swiglu"
+    mlp_ratio: float = Field(default=4.0, gt=0)  # parameters as a plain MLP of this ratio, swiglu too
     qk_norm: bool = True
-    modulation: ModulationKind = "shared"
-    conditioning: TokenUse = "adaptive_norm"
+    modulation: Literal["shared", "per_block"] = "shared"
+    conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:
@@ -50,92 +46,33 @@ class Config(KindConfig):
         return self
 
 
-def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> DiffusionTransformer:
-    """A randomly initialised transformer for `sample`, told what `conditioning` offers.
+class DiffusionTransformer(nn.Module):
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
 
     Raises:
         UsageError: the sample is no image or not divisible into patches, or the conditioner does not
             give what `config.conditioning` needs.
     """
-    _check(config, sample, conditioning)
-    return DiffusionTransformer(
-        sample.shape, conditioning.vector_dim, conditioning.token_dim, **config.values()
-    )
 
-
-def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
-    if len(sample.shape) != 3:
-        raise UsageError(f"Denoiser 'dit' needs samples (C, H, W), not {sample.shape}.")
-    _, height, width = sample.shape
-    if height % config.patch_size or width % config.patch_size:
-        fitting = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
-        raise UsageError(
-            f"denoiser.patch_size {config.patch_size} does not divide samples of {height}x{width}.",
-            hint=f"Allowed here: {', '.join(map(str, fitting))}.",
-        )
-    unconditional = conditioning.vector_dim is None and conditioning.token_dim is None
-    if unconditional:
-        return
-    if config.conditioning == "adaptive_norm" and conditioning.vector_dim is None:
-        raise UsageError(
-            "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; "
-            "this one gives tokens.",
-            hint="--set denoiser.conditioning=cross_attention",
-        )
-    if config.conditioning != "adaptive_norm" and conditioning.token_dim is None:
-        raise UsageError(
-            f"denoiser.conditioning '{config.conditioning}' needs a conditioner that gives tokens; "
-            "this one gives a vector.",
-            hint="--set denoiser.conditioning=adaptive_norm",
-        )
-
-
-class DiffusionTransformer(nn.Module):
-    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation."""
-
-    def __init__(
-        self,
-        sample_shape: tuple[int, ...],
-        vector_dim: int | None,
-        token_dim: int | None,
-        *,
-        patch_size: int,
-        width: int,
-        depth: int,
-        num_heads: int,
-        mlp: MlpKind,
-        mlp_ratio: float,
-        qk_norm: bool,
-        modulation: ModulationKind,
-        conditioning: TokenUse,
-    ) -> None:
+    def __init__(self, config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
         super().__init__()
-        hidden_dim = int(width * mlp_ratio * (2 / 3 if mlp == "swiglu" else 1))
-        channels, rows, columns = sample_shape
-        self.patch_size = patch_size
-        self.grid = (rows // patch_size, columns // patch_size)
-        patch_dim = channels * patch_size**2
+        _check(config, sample, conditioning)
+        channels, rows, columns = sample.shape
+        vector_dim, token_dim, width = conditioning.vector_dim, conditioning.token_dim, config.width
+        self.patch_size = config.patch_size
+        self.grid = (rows // self.patch_size, columns // self.patch_size)
+        patch_dim = channels * self.patch_size**2
         self.patch_in = nn.Linear(patch_dim, width)
         self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
         self.time = TimestepEmbedding(width)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
-        if token_dim is not None and conditioning != "adaptive_norm":
+        if token_dim is not None and config.conditioning != "adaptive_norm":
             self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
-        self.in_context = self.tokens_in is not None and conditioning == "in_context"
-        self.modulation = nn.Linear(width, 6 * width) if modulation == "shared" else None
-        self.blocks = nn.ModuleList(
-            TransformerBlock(
-                width,
-                num_heads,
-                mlp=mlp,
-                mlp_hidden_dim=max(8, 8 * round(hidden_dim / 8)),
-                qk_norm=qk_norm,
-                modulation=modulation,
-                cross_attention=self.tokens_in is not None and not self.in_context,
-            )
-            for _ in range(depth)
-        )
+        self.in_context = self.tokens_in is not None and config.conditioning == "in_context"
+        self.modulation = nn.Linear(width, 6 * width) if config.modulation == "shared" else None
+        crosses = self.tokens_in is not None and not self.in_context
+        self.blocks = nn.ModuleList(TransformerBlock(config, crosses) for _ in range(config.depth))
         self.modulation_out = nn.Linear(width, 2 * width)
         self.patch_out = nn.Linear(width, patch_dim)
         self._initialise()
@@ -149,14 +86,10 @@ class DiffusionTransformer(nn.Module):
         zero = [self.modulation, self.modulation_out, self.patch_out]
         for block in self.blocks:
             assert isinstance(block, TransformerBlock)
-            zero += [
-                block.modulation,
-                block.cross_attention.out if block.cross_attention is not None else None,
-            ]
+            zero += [block.modulation, None if block.cross_attention is None else block.cross_attention.out]
         for linear in zero:
             if linear is not None:
-                for parameter in linear.parameters():
-                    nn.init.zeros_(parameter)
+                zeroed(linear)
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         condition = F.silu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, D)
@@ -180,19 +113,14 @@ class DiffusionTransformer(nn.Module):
         return self._unpatchify(self.patch_out(modulate(tokens, shift, scale)))
 
     def _patchify(self, x: Tensor) -> Tensor:
-        batch, channels = x.shape[:2]
-        rows, columns = self.grid
-        size = self.patch_size
-        patches = x.reshape(batch, channels, rows, size, columns, size)
-        patches = patches.permute(0, 2, 4, 1, 3, 5)  # (B, h, w, C, p, p)
-        return patches.reshape(batch, rows * columns, channels * size * size)
+        (rows, columns), size = self.grid, self.patch_size
+        patches = x.reshape(len(x), -1, rows, size, columns, size)
+        return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, h w, C p p)
 
     def _unpatchify(self, tokens: Tensor) -> Tensor:
-        batch = len(tokens)
-        rows, columns = self.grid
-        size = self.patch_size
-        patches = tokens.view(batch, rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
-        return patches.reshape(batch, -1, rows * size, columns * size)  # (B, C, H, W)
+        (rows, columns), size = self.grid, self.patch_size
+        patches = tokens.view(len(tokens), rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(len(tokens), -1, rows * size, columns * size)  # (B, C, H, W)
 
 
 class TransformerBlock(nn.Module):
@@ -202,26 +130,19 @@ class TransformerBlock(nn.Module):
     its own projection of the condition. Either starts at zero, so that a new block is the identity.
     """
 
-    def __init__(
-        self,
-        width: int,
-        num_heads: int,
-        *,
-        mlp: MlpKind,
-        mlp_hidden_dim: int,
-        qk_norm: bool,
-        modulation: ModulationKind,
-        cross_attention: bool,
-    ) -> None:
+    def __init__(self, config: Config, cross_attention: bool) -> None:
         super().__init__()
+        width, num_heads, qk_norm = config.width, config.num_heads, config.qk_norm
+        hidden_dim = int(width * config.mlp_ratio * (2 / 3 if config.mlp == "swiglu" else 1))
+        hidden_dim = max(8, 8 * round(hidden_dim / 8))
         self.attention = SelfAttention(width, num_heads, qk_norm=qk_norm)
         self.cross_attention = None
         if cross_attention:
             self.cross_norm = nn.LayerNorm(width)
             self.cross_attention = CrossAttention(width, width, num_heads, qk_norm=qk_norm)
-        self.mlp = (SwiGluMlp if mlp == "swiglu" else GeluMlp)(width, mlp_hidden_dim)
-        self.table = nn.Parameter(torch.zeros(6 * width)) if modulation == "shared" else None
-        self.modulation = nn.Linear(width, 6 * width) if modulation == "per_block" else None
+        self.mlp = (SwiGluMlp if config.mlp == "swiglu" else GeluMlp)(width, hidden_dim)
+        self.table = nn.Parameter(torch.zeros(6 * width)) if config.modulation == "shared" else None
+        self.modulation = nn.Linear(width, 6 * width) if config.modulation == "per_block" else None
 
     def forward(
         self,
@@ -248,3 +169,29 @@ class TransformerBlock(nn.Module):
         assert shared is not None
         assert self.table is not None
         return shared + self.table
+
+
+def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
+    _, height, width = map_shape(sample, "dit")
+    if height % config.patch_size or width % config.patch_size:
+        fitting = [p for p in range(1, min(height, width) + 1) if height % p == 0 and width % p == 0]
+        raise UsageError(
+            f"denoiser.patch_size {config.patch_size} does not divide samples of {height}x{width}.",
+            hint=f"Allowed here: {', '.join(map(str, fitting))}.",
+        )
+    has_vector, has_tokens = conditioning.vector_dim is not None, conditioning.token_dim is not None
+    if config.conditioning == "adaptive_norm" and has_tokens and not has_vector:
+        raise UsageError(
+            "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; "
+            "this one gives tokens.",
+            hint="--set denoiser.conditioning=cross_attention",
+        )
+    if config.conditioning != "adaptive_norm" and has_vector and not has_tokens:
+        raise UsageError(
+            f"denoiser.conditioning '{config.conditioning}' needs a conditioner that gives tokens; "
+            "this one gives a vector.",
+            hint="--set denoiser.conditioning=adaptive_norm",
+        )
+
+
+build = DiffusionTransformer

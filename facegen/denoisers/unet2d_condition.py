@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import tokens_of
+from facegen.denoisers._told import check_levels, map_shape, tokens_of
 from facegen.errors import UsageError
+from facegen.nn.blocks import zeroed
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 Width = Annotated[int, Field(ge=1)]
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers', but for `num_heads`, which diffusers calls `attention_head_dim`.
 
     Tokens alone are read, in `cross_attention_levels` and at the lowest resolution; a vector beside them
@@ -30,11 +31,11 @@ class Config(KindConfig):
     """
 
     kind: Literal["unet2d_condition"] = "unet2d_condition"
-    block_out_channels: tuple[Width, ...] = Field((128, 256, 384, 384), min_length=1)
-    layers_per_block: int = Field(2, ge=1)
+    block_out_channels: tuple[Width, ...] = Field(default=(128, 256, 384, 384), min_length=1)
+    layers_per_block: int = Field(default=2, ge=1)
     cross_attention_levels: tuple[int, ...] = (0, 1, 2)
-    num_heads: int = Field(8, ge=1)
-    norm_num_groups: int = Field(32, ge=1)
+    num_heads: int = Field(default=8, ge=1)
+    norm_num_groups: int = Field(default=32, ge=1)
     gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
 
     @model_validator(mode="after")
@@ -50,50 +51,6 @@ class Config(KindConfig):
             if width % self.num_heads:
                 raise ValueError(f"{width} channels that attend must be divisible by num_heads")
         return self
-
-
-def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> ConditionUNet:
-    """A randomly initialised U-Net for `sample`, zero at initialisation, that reads `conditioning`'s tokens.
-
-    Raises:
-        UsageError: the sample is no image or cannot be halved often enough, or the conditioner gives a
-            vector alone.
-    """
-    _check(config, sample, conditioning)
-    guard_torchvision()
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-    model: Any = UNet2DConditionModel(
-        sample_size=sample.shape[1:],  # type: ignore[arg-type]
-        in_channels=sample.shape[0],
-        out_channels=sample.shape[0],
-        block_out_channels=config.block_out_channels,
-        layers_per_block=config.layers_per_block,
-        norm_num_groups=config.norm_num_groups,
-        **_blocks(config, conditioning.token_dim),
-    )
-    if config.gradient_checkpointing:
-        model.enable_gradient_checkpointing()
-    return ConditionUNet(model, reads_tokens=conditioning.token_dim is not None)
-
-
-def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
-    if len(sample.shape) != 3:
-        raise UsageError(f"Denoiser 'unet2d_condition' needs samples (C, H, W), not {sample.shape}.")
-    factor = 2 ** (len(config.block_out_channels) - 1)
-    _, height, width = sample.shape
-    if height % factor or width % factor:
-        raise UsageError(
-            f"A U-Net of {len(config.block_out_channels)} levels needs height and width divisible by "
-            f"{factor}, not {height}x{width}.",
-            hint="Use fewer denoiser.block_out_channels, or another image size.",
-        )
-    if conditioning.vector_dim is not None and conditioning.token_dim is None:
-        raise UsageError(
-            "Denoiser 'unet2d_condition' reads tokens, and this conditioner gives a vector alone.",
-            hint="Use a conditioner with tokens (--set conditioner.kind=text, or attributes), or --set "
-            "denoiser.kind=unet.",
-        )
 
 
 def _blocks(config: Config, token_dim: int | None) -> dict[str, Any]:
@@ -116,14 +73,39 @@ def _blocks(config: Config, token_dim: int | None) -> dict[str, Any]:
 
 
 class ConditionUNet(nn.Module):
-    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation."""
+    """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
 
-    def __init__(self, model: Any, *, reads_tokens: bool) -> None:
+    Raises:
+        UsageError: the sample is no image or cannot be halved often enough, or the conditioner gives a
+            vector alone.
+    """
+
+    def __init__(self, config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
         super().__init__()
-        self.model = model
-        self.reads_tokens = reads_tokens
-        nn.init.zeros_(model.conv_out.weight)
-        nn.init.zeros_(model.conv_out.bias)
+        channels, height, width = map_shape(sample, "unet2d_condition")
+        check_levels(height, width, len(config.block_out_channels), "block_out_channels")
+        self.reads_tokens = conditioning.token_dim is not None
+        if conditioning.vector_dim is not None and not self.reads_tokens:
+            raise UsageError(
+                "Denoiser 'unet2d_condition' reads tokens, and this conditioner gives a vector alone.",
+                hint="Use a conditioner with tokens (--set conditioner.kind=text, or attributes), or --set "
+                "denoiser.kind=unet.",
+            )
+        guard_torchvision()
+        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+        self.model: Any = UNet2DConditionModel(
+            sample_size=(height, width),  # type: ignore[arg-type]
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=config.block_out_channels,
+            layers_per_block=config.layers_per_block,
+            norm_num_groups=config.norm_num_groups,
+            **_blocks(config, conditioning.token_dim),
+        )
+        if config.gradient_checkpointing:
+            self.model.enable_gradient_checkpointing()
+        zeroed(self.model.conv_out)
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         tokens, mask = self._context(conditioning)
@@ -143,3 +125,6 @@ class ConditionUNet(nn.Module):
             # diffusers hides by a large negative score, which hides nothing where all tokens are hidden
             tokens = tokens * mask[:, :, None]
         return tokens, mask
+
+
+build = ConditionUNet

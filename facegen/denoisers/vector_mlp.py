@@ -22,46 +22,33 @@ from facegen.nn.embeddings import TimestepEmbedding
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """A conditioner's vector enters the adaptive norm; of tokens alone, their mean does."""
 
     kind: Literal["vector_mlp"] = "vector_mlp"
-    width: int = Field(512, ge=8)
-    depth: int = Field(6, ge=1)
-    mlp_ratio: float = Field(2.0, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    width: int = Field(default=512, ge=8)
+    depth: int = Field(default=6, ge=1)
+    mlp_ratio: float = Field(default=2.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> VectorMlp:
-    """A randomly initialised MLP for `sample`, told what `conditioning` offers.
+class VectorMlp(nn.Module):
+    """x_t (B, D), timestep (B,) in [0, 1000], Conditioning -> (B, D). Zero at initialisation.
 
     Raises:
         UsageError: the sample is not a vector.
     """
-    if len(sample.shape) != 1:
-        raise UsageError(
-            f"Denoiser 'vector_mlp' needs samples that are vectors (D,), not {sample.shape}.",
-            hint="Encode with an autoencoder that gives vectors (vae_gan), or use denoiser unet or dit.",
-        )
-    return VectorMlp(sample.shape[0], conditioning.vector_dim, conditioning.token_dim, **config.values())
 
-
-class VectorMlp(nn.Module):
-    """x_t (B, D), timestep (B,) in [0, 1000], Conditioning -> (B, D). Zero at initialisation."""
-
-    def __init__(
-        self,
-        sample_dim: int,
-        vector_dim: int | None,
-        token_dim: int | None,
-        *,
-        width: int,
-        depth: int,
-        mlp_ratio: float,
-        dropout: float,
-    ) -> None:
+    def __init__(self, config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
         super().__init__()
-        hidden_dim = max(8, round(width * mlp_ratio))
+        if len(sample.shape) != 1:
+            raise UsageError(
+                f"Denoiser 'vector_mlp' needs samples that are vectors (D,), not {sample.shape}.",
+                hint="Encode with an autoencoder that gives vectors (vae_gan), or use denoiser unet or dit.",
+            )
+        (sample_dim,), width = sample.shape, config.width
+        vector_dim, token_dim = conditioning.vector_dim, conditioning.token_dim
+        hidden_dim = max(8, round(width * config.mlp_ratio))
         self.time = TimestepEmbedding(width)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
@@ -69,7 +56,7 @@ class VectorMlp(nn.Module):
             # Text encoders differ in scale by orders of magnitude.
             self.tokens_in = nn.Sequential(nn.LayerNorm(token_dim), nn.Linear(token_dim, width))
         self.sample_in = nn.Linear(sample_dim, width)
-        self.blocks = nn.ModuleList(Block(width, hidden_dim, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(Block(width, hidden_dim, config.dropout) for _ in range(config.depth))
         self.norm_out = nn.LayerNorm(width, elementwise_affine=False)
         self.modulation_out = zeroed(nn.Linear(width, 2 * width))
         self.sample_out = zeroed(nn.Linear(width, sample_dim))
@@ -110,3 +97,6 @@ def _mean_token(tokens: Tensor, mask: Tensor | None) -> Tensor:
         return tokens.mean(1)
     visible = mask[:, :, None].to(tokens.dtype)
     return (tokens * visible).sum(1) / visible.sum(1).clamp(min=1)
+
+
+build = VectorMlp

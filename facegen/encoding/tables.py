@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from facegen.conditioners.image_features import load_image_encoder
-from facegen.conditioners.text import embed_captions, load_text_encoder
+from facegen.conditioners.text import TextEncoder
 from facegen.errors import DataError
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import storage_errors
@@ -78,10 +78,10 @@ class EncodedTables:
 
     def _texts(self, name: str, progress: Progress) -> TextEmbeddings:
         """Embeddings of the unique captions, the empty one included."""
-        encoder = load_text_encoder(name).to(self.device)
+        encoder = TextEncoder(name, device=self.device)
         captions = self._unique_captions()
         with progress.stage("Embedding captions", total=len(captions)) as bar:
-            tokens, mask = embed_captions(captions, encoder, advance=bar.advance)
+            tokens, mask = encoder.embed(captions, bar.advance)
         return TextEmbeddings(name, captions, tokens, mask)
 
     def _images(self, name: str, scaling_split: str, progress: Progress) -> ImageFeatures:

@@ -20,7 +20,7 @@ from facegen.models.devices import resolve_device
 from facegen.nn.multilabel_scores import mean_of
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.tasks.attribute_classification import attribute_targets, class_targets
+from facegen.tasks.attribute_classification import label_targets
 
 BATCH_IMAGES = 256
 
@@ -78,10 +78,7 @@ def evaluate_classifier(
     metric = build(Config(), labels=names)
     with progress.stage("Judging real faces", total=count) as bar:
         for split in splits:
-            if judge.class_column is None:
-                targets = attribute_targets(split.frame, names)
-            else:
-                targets = class_targets(split.frame[judge.class_column], names)
+            targets = label_targets(split.frame, names, judge.class_column)
             for rows in torch.arange(len(split)).split(BATCH_IMAGES):
                 images = split.images(rows)
                 evidence, probabilities = judge.logits(images), judge.probabilities(images)

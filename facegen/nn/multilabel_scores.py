@@ -36,20 +36,19 @@ def label_scores(logits: Tensor, targets: Tensor) -> Scores:
     rejections = int((~says_yes & ~positive).sum())
     sensitivity = hits / num_positive if num_positive else None
     specificity = rejections / num_negative if num_negative else None
+    balanced = None
+    if sensitivity is not None and specificity is not None:
+        balanced = (sensitivity + specificity) / 2
     return {
         "accuracy": (hits + rejections) / num_known if num_known else None,
-        "balanced_accuracy": _mean_of_two(sensitivity, specificity),
-        "auc": area_under_roc(scores, positive) if num_positive and num_negative else None,
+        "balanced_accuracy": balanced,
+        "auc": area_under_roc(scores, positive) if balanced is not None else None,
         "majority": max(num_positive, num_negative) / num_known if num_known else None,
         "sensitivity": sensitivity,
         "specificity": specificity,
         "num_known": num_known,
         "num_positive": num_positive,
     }
-
-
-def _mean_of_two(a: float | None, b: float | None) -> float | None:
-    return None if a is None or b is None else (a + b) / 2
 
 
 def area_under_roc(scores: Tensor, positive: Tensor) -> float:

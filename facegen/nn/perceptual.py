@@ -9,7 +9,8 @@ Letters: B batch, C channels, H/W rows and columns of a map.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -85,15 +86,19 @@ def lpips_weights(state: Mapping[str, Tensor]) -> list[Tensor]:
     Raises:
         ValueError: a weight is missing or of another shape; says which.
     """
-    weights = []
-    for index, widths in enumerate(VGG16_BLOCKS):
-        name = f"lin{index}.model.1.weight"
+    channels = enumerate(widths[-1] for widths in VGG16_BLOCKS)
+    shapes = {f"lin{index}.model.1.weight": (1, width, 1, 1) for index, width in channels}
+    return [weight.flatten() for weight in _checked(state, shapes).values()]
+
+
+def _checked(state: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> dict[str, Tensor]:
+    """The tensors of these names, in float32."""
+    for name, shape in shapes.items():
         if name not in state:
             raise ValueError(f"'{name}' is missing")
-        if state[name].numel() != widths[-1]:
-            raise ValueError(f"'{name}' is {tuple(state[name].shape)}, not (1, {widths[-1]}, 1, 1)")
-        weights.append(state[name].flatten())
-    return weights
+        if state[name].shape != torch.Size(shape):
+            raise ValueError(f"'{name}' is {tuple(state[name].shape)}, not {tuple(shape)}")
+    return {name: state[name].float() for name in shapes}
 
 
 def _unit(maps: Tensor) -> Tensor:
@@ -134,13 +139,7 @@ class Vgg16Features(nn.Module):
         self._draw_weights()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = ((images + 1) / 2 - self.mean) / self.std
-        maps = []
-        for index, layer in enumerate(self.features):
-            x = layer(x)
-            if index in self.taken:
-                maps.append(x)
-        return maps
+        return _maps(self.features, ((images + 1) / 2 - self.mean) / self.std, self.taken)
 
     @torch.no_grad()
     def _draw_weights(self) -> None:
@@ -169,13 +168,9 @@ def load_vgg16(features: Vgg16Features, state: Mapping[str, Tensor]) -> None:
     Raises:
         ValueError: a weight is missing or of another shape; says which.
     """
-    wanted = features.state_dict()
-    for name, tensor in wanted.items():
-        if name not in state:
-            raise ValueError(f"'{name}' is missing")
-        if state[name].shape != tensor.shape:
-            raise ValueError(f"'{name}' is {tuple(state[name].shape)}, not {tuple(tensor.shape)}")
-    features.load_state_dict({name: state[name].float() for name in wanted})
+    features.load_state_dict(
+        _checked(state, {name: tensor.shape for name, tensor in features.state_dict().items()})
+    )
 
 
 class ClassifierFeatures(nn.Module):
@@ -195,13 +190,13 @@ class ClassifierFeatures(nn.Module):
             )
         self.stem = network.stem
         self.stages = nn.Sequential(*list(network.stages)[: max(numbers)])
-        self.taken = frozenset(numbers)
+        self.taken = frozenset(number - 1 for number in numbers)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        x = self.stem(images)
-        maps = []
-        for number, stage in enumerate(self.stages, start=1):
-            x = stage(x)
-            if number in self.taken:
-                maps.append(x)
-        return maps
+        return _maps(self.stages, self.stem(images), self.taken)
+
+
+def _maps(layers: nn.Sequential, x: Tensor, taken: Collection[int]) -> list[Tensor]:
+    """What the layers numbered `taken`, from 0, give on the way of `x` through all of them."""
+    outputs = accumulate(layers, lambda before, layer: layer(before), initial=x)
+    return [output for number, output in enumerate(outputs, start=-1) if number in taken]

@@ -15,7 +15,7 @@ from facegen.config.kinds import KindConfig, load_kind
 from facegen.config.recipe import DataConfig
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_uint8, to_unit
-from facegen.nn.image_mixing import mirrored
+from facegen.nn.augmentation import mirrored
 from facegen.types import LatentMoments
 
 VALIDATION_BATCH_IMAGES = 64

@@ -79,24 +79,24 @@ class PerceptualConfig(Section):
         return self
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Each weight is that of its loss once its phase's ramp is through; `ramp` is a share of the run."""
 
     kind: Literal["adversarial_autoencoding"] = "adversarial_autoencoding"
     class_column: str | None = None  # a class column or a yes/no attribute; None: no class losses
     phases: Phases = Phases()
-    ramp: float = Field(0.1, ge=0, le=1)
-    l1_weight: float = Field(1.0, ge=0)
-    mse_weight: float = Field(1.0, ge=0)
-    perceptual_weight: float = Field(0.1, ge=0)
-    kl_weight: float = Field(1e-3, ge=0)
-    classifier_weight: float = Field(0.02, ge=0)
-    centre_weight: float = Field(0.01, ge=0)
-    adversarial_weight: float = Field(0.02, ge=0)
-    r1_weight: float = Field(1.0, ge=0)
+    ramp: float = Field(default=0.1, ge=0, le=1)
+    l1_weight: float = Field(default=1.0, ge=0)
+    mse_weight: float = Field(default=1.0, ge=0)
+    perceptual_weight: float = Field(default=0.1, ge=0)
+    kl_weight: float = Field(default=1e-3, ge=0)
+    classifier_weight: float = Field(default=0.02, ge=0)
+    centre_weight: float = Field(default=0.01, ge=0)
+    adversarial_weight: float = Field(default=0.02, ge=0)
+    r1_weight: float = Field(default=1.0, ge=0)
     perceptual: PerceptualConfig = PerceptualConfig()
-    discriminator_widths: tuple[int, ...] = Field((32, 64, 128, 256), min_length=1)
-    validation_images: int = Field(256, ge=1)
+    discriminator_widths: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1)
+    validation_images: int = Field(default=256, ge=1)
 
     def weights_at(self, done: float) -> dict[str, float]:
         """Weight of every loss that counts at `done`, the share of the run in [0, 1)."""
@@ -208,7 +208,10 @@ class AdversarialAutoencodingTask:
         scores = self._images.scores(self.config.validation_images, module, device, judge)
         loss = scores["reconstruction"] + self.config.perceptual_weight * scores.get("perceptual", 0.0)
         classes = self._class_scores(torch.cat(answers)) if answers else {}
-        verdict = " ".join([scores.pop("verdict"), *_told(classes)])
+        verdict = scores.pop("verdict")
+        if classes:
+            right, majority = classes["class_accuracy"], classes["class_majority"]
+            verdict += f" Class told from the latent in {right:.1%} (always the commonest: {majority:.1%})."
         return {"loss": loss, **scores, **classes, "verdict": verdict}
 
     def _image_losses(self, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -238,10 +241,3 @@ class AdversarialAutoencodingTask:
 
 
 build = AdversarialAutoencodingTask
-
-
-def _told(scores: dict[str, float]) -> list[str]:
-    if not scores:
-        return []
-    accuracy, majority = scores["class_accuracy"], scores["class_majority"]
-    return [f"Class told from the latent in {accuracy:.1%} (always the commonest: {majority:.1%})."]

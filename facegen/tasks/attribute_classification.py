@@ -21,10 +21,9 @@ from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
-from facegen.nn.augmentation import Augmentation
+from facegen.nn.augmentation import Augmentation, erased, mirrored, mixed, shifted
 from facegen.nn.calibration import calibration_error, cross_fitted, fit_calibration
 from facegen.nn.classifier import MultiLabelResNet
-from facegen.nn.image_mixing import erased, mirrored, mixed, shifted
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
 from facegen.types import LabelSchema
@@ -37,16 +36,16 @@ GUESSING = 0.5  # balanced accuracy of any answer that does not look at the imag
 VALIDATION_BATCH_IMAGES = 256
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["attribute_classification"] = "attribute_classification"
     attributes: tuple[str, ...] | None = None  # None: every attribute of the data set
     class_column: str | None = None  # the classes of this column instead of attributes
-    widths: tuple[int, ...] = Field((24, 48, 96, 192), min_length=1)
-    blocks_per_stage: int = Field(1, ge=1)
+    widths: tuple[int, ...] = Field(default=(24, 48, 96, 192), min_length=1)
+    blocks_per_stage: int = Field(default=1, ge=1)
     balance: Literal["none", "inverse_frequency"] = "none"
-    max_shift_pixels: int = Field(0, ge=0)
-    mixup: float = Field(0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
-    erase_probability: float = Field(0.0, ge=0, le=1)
+    max_shift_pixels: int = Field(default=0, ge=0)
+    mixup: float = Field(default=0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
+    erase_probability: float = Field(default=0.0, ge=0, le=1)
 
 
 def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:
@@ -58,57 +57,40 @@ def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:
     """
     column = config.class_column
     if column is None:
-        return classified_attributes(config, labels)
-    if config.attributes is not None:
-        raise UsageError("task.attributes and task.class_column exclude each other: leave one out.")
-    if column not in labels.classes:
-        raise UsageError(
-            f"task.class_column names '{column}', which the data set does not have."
-            f"{did_you_mean(column, labels.classes)}",
-            hint=f"Its class columns: {', '.join(labels.classes) or 'none'}. "
-            "Choose one with --set task.class_column=NAME.",
-        )
-    if len(labels.classes[column]) < 2:
-        raise DataError(f"'{column}' has a single class, so there is nothing to tell apart.")
-    return labels.classes[column]
-
-
-def classified_attributes(config: Config, labels: LabelSchema) -> tuple[str, ...]:
-    """The attributes that the network answers, in the order of its outputs.
-
-    Raises:
-        UsageError: an attribute that `labels` does not have.
-        DataError: there are no attributes.
-    """
-    chosen = labels.attributes if config.attributes is None else config.attributes
+        key, what, known = "attributes", "attributes", labels.attributes
+        chosen = known if config.attributes is None else config.attributes
+    else:
+        key, what, known, chosen = "class_column", "class columns", tuple(labels.classes), (column,)
+        if config.attributes is not None:
+            raise UsageError("task.attributes and task.class_column exclude each other: leave one out.")
     for name in chosen:
-        if name not in labels.attributes:
+        if name not in known:
             raise UsageError(
-                f"task.attributes names '{name}', which the data set does not have."
-                f"{did_you_mean(name, labels.attributes)}",
-                hint=f"Its attributes: {', '.join(labels.attributes) or 'none'}.",
+                f"task.{key} names '{name}', which the data set does not have.{did_you_mean(name, known)}",
+                hint=f"Its {what}: {', '.join(known) or 'none'}. Choose with --set task.{key}=...",
             )
     if not chosen:
         raise DataError(
             "The data set has no yes/no attributes, so there is nothing to classify.",
             hint="Prepare it from a source with attributes (celeba, avatars, image-folder with metadata).",
         )
-    return tuple(chosen)
+    if column is None:
+        return tuple(chosen)
+    if len(labels.classes[column]) < 2:
+        raise DataError(f"'{column}' has a single class, so there is nothing to tell apart.")
+    return labels.classes[column]
 
 
-def build_network(config: Config, num_attributes: int, image_size: int) -> MultiLabelResNet:
+def build_network(config: Config, num_outputs: int, image_size: int) -> MultiLabelResNet:
     """The untrained network for images of `image_size` pixels a side."""
-    return MultiLabelResNet(
-        num_attributes,
-        image_size,
-        widths=config.widths,
-        blocks_per_stage=config.blocks_per_stage,
-    )
+    return MultiLabelResNet(num_outputs, image_size, config.widths, config.blocks_per_stage)
 
 
-def attribute_targets(frame: pd.DataFrame, attributes: tuple[str, ...]) -> Tensor:
-    """Labels (N, A) float32: 1 yes, 0 no, NaN unknown."""
-    columns = [frame[name].astype("Float32").to_numpy(np.float32, na_value=np.nan) for name in attributes]
+def label_targets(frame: pd.DataFrame, outputs: tuple[str, ...], class_column: str | None) -> Tensor:
+    """What is true of each output (N, A) float32, attributes or classes of a column: 1, 0, NaN unknown."""
+    if class_column is not None:
+        return class_targets(frame[class_column], outputs)
+    columns = [frame[name].astype("Float32").to_numpy(np.float32, na_value=np.nan) for name in outputs]
     return torch.from_numpy(np.stack(columns, axis=1))
 
 
@@ -146,8 +128,8 @@ class AttributeClassification:
                     hint="Prepare the data set again with other --splits, or name another split with "
                     "--set data.train_split=... or data.validation_split=...",
                 )
-        self._targets = self._targets_of(train.frame)[:limit]
-        self._held_out = self._targets_of(validation.frame)
+        self._targets = label_targets(train.frame, self.attributes, config.class_column)[:limit]
+        self._held_out = label_targets(validation.frame, self.attributes, config.class_column)
         self.num_examples = len(self._targets)
         known = ~torch.isnan(self._targets)
         self._known_share = float(known.float().mean())
@@ -155,12 +137,6 @@ class AttributeClassification:
             what = "class" if config.class_column else "attribute"
             raise DataError(f"Every {what} is unknown in the training or the validation split.")
         self._rates = _positive_rates(self._targets)
-
-    def _targets_of(self, frame: pd.DataFrame) -> Tensor:
-        """(N, A) float32: 1 yes, 0 no, NaN unknown."""
-        if self.config.class_column is None:
-            return attribute_targets(frame, self.attributes)
-        return class_targets(frame[self.config.class_column], self.attributes)
 
     def build_module(self) -> nn.Module:
         network = build_network(self.config, len(self.attributes), self.image_size)
@@ -213,12 +189,10 @@ class AttributeClassification:
         if self.config.class_column is not None:
             return self._class_result(logits, loss)
         scores = calibrated_scores(logits, self._held_out, self.attributes)
+        keys = ("accuracy", "balanced_accuracy", "auc", "calibration_error")
         return {
             "loss": loss,
-            "accuracy": mean_of(scores, "accuracy"),
-            "balanced_accuracy": mean_of(scores, "balanced_accuracy"),
-            "auc": mean_of(scores, "auc"),
-            "calibration_error": mean_of(scores, "calibration_error"),
+            **{key: mean_of(scores, key) for key in keys},
             "attributes": scores,
             "better_than_trivial": (mean_of(scores, "balanced_accuracy") or 0.0) > GUESSING,
             "verdict": verdict(scores, len(logits)),
@@ -254,11 +228,12 @@ def calibrated_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> 
     entries = fit_calibration(logits, targets).entries(names)
     ranks = multilabel_scores(logits, targets, names)
     for index, name in enumerate(names):
-        scores[name].update(entries[name])
-        scores[name]["auc"] = ranks[name]["auc"]  # of one ranking, not of the folds' five
-        scores[name]["calibration_error"] = calibration_error(probabilities[:, index], targets[:, index])
-        plain = torch.sigmoid(logits[:, index])
-        scores[name]["uncalibrated_error"] = calibration_error(plain, targets[:, index])
+        scores[name] |= {
+            **entries[name],
+            "auc": ranks[name]["auc"],  # of one ranking, not of the folds' five
+            "calibration_error": calibration_error(probabilities[:, index], targets[:, index]),
+            "uncalibrated_error": calibration_error(logits[:, index].sigmoid(), targets[:, index]),
+        }
     return scores
 
 

@@ -20,12 +20,12 @@ from facegen.protocols import Batch
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["autoencoding"] = "autoencoding"
-    l1_weight: float = Field(1.0, ge=0)
-    mse_weight: float = Field(0.5, ge=0)
-    kl_weight: float = Field(1e-4, ge=0)
-    validation_images: int = Field(256, ge=1)
+    l1_weight: float = Field(default=1.0, ge=0)
+    mse_weight: float = Field(default=0.5, ge=0)
+    kl_weight: float = Field(default=1e-4, ge=0)
+    validation_images: int = Field(default=256, ge=1)
 
 
 class AutoencodingTask:

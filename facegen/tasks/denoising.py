@@ -6,8 +6,8 @@ Letters: B batch, N examples, *S sample shape, K numbers that describe an augmen
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -33,64 +33,36 @@ MEAN_EXAMPLES = 4096  # latents averaged for the mean predictor
 HARDLY_BETTER = 0.98  # of the trivial loss
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["denoising"] = "denoising"
-    validation_examples: int = Field(256, ge=1)
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """Clean samples `x0` (B, *S) in the denoiser's scaled space, and what was done to each image (B, K)
-    where the model is to be told."""
-
-    x0: Tensor
-    augmentation: Tensor | None = None
-
-
-class Samples(Protocol):
-    """One split of whatever is diffused. All randomness comes from the generator that is handed in."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """Labels, a row an example."""
-        ...
-
-    def __len__(self) -> int: ...
-
-    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
-        """Examples `indices` (B,) for training, mirrored and augmented as asked."""
-        ...
-
-    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
-        """Examples (B, *S) for scoring: nothing is done to them."""
-        ...
-
-    def means(self, indices: Tensor) -> Tensor:
-        """The examples without the noise of a posterior (B, *S)."""
-        ...
+    validation_examples: int = Field(default=256, ge=1)
 
 
 class LatentSamples:
-    """Scaled latents, drawn from the stored moments."""
+    """One split's latents in the denoiser's scaled space, drawn from the stored moments."""
 
     def __init__(self, split: LatentSplit, scaling: LatentScaling, *, flip: bool = False) -> None:
         self._split, self._scaling, self._flip = split, scaling, flip
 
     @property
     def frame(self) -> pd.DataFrame:
+        """Labels, a row an example."""
         return self._split.frame
 
     def __len__(self) -> int:
         return len(self._split)
 
-    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, None]:
+        """Examples `indices` (B,) for training (B, *S), mirrored where asked; nothing is told of that."""
         flipped = torch.rand(len(indices), generator=generator) < 0.5 if self._flip else None
-        return Drawn(self._sampled(indices, generator, flipped))
+        return self._sampled(indices, generator, flipped), None
 
     def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
+        """Examples (B, *S) for scoring: nothing is done to them."""
         return self._sampled(indices, generator, None)
 
     def means(self, indices: Tensor) -> Tensor:
+        """The examples without the noise of a posterior (B, *S)."""
         return self._scaling.apply(self._split.gather(indices).mean)
 
     def _sampled(self, indices: Tensor, generator: Generator, flipped: Tensor | None) -> Tensor:
@@ -99,40 +71,42 @@ class LatentSamples:
 
 
 class PixelSamples:
-    """Images as [-1, 1] pixels, in colour or grey as `autoencoder` (an identity) gives them.
+    """One split's images as [-1, 1] pixels, in colour or grey as `autoencoder` (an identity) gives them.
 
     `augmentation` is drawn anew each time an image is; held-out images are never augmented.
     """
 
     def __init__(
-        self,
-        split: DatasetSplit,
-        autoencoder: Autoencoder,
-        *,
-        augmentation: Augmentation | None = None,
+        self, split: DatasetSplit, autoencoder: Autoencoder, *, augmentation: Augmentation | None = None
     ) -> None:
         self._split, self._autoencoder, self._augmentation = split, autoencoder, augmentation
 
     @property
     def frame(self) -> pd.DataFrame:
+        """Labels, a row an example."""
         return self._split.frame
 
     def __len__(self) -> int:
         return len(self._split)
 
-    def draw(self, indices: Tensor, generator: Generator) -> Drawn:
-        images, augmentation = to_unit(self._split.images(indices)), self._augmentation
+    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
+        """As `LatentSamples.draw`, and what was done to each image (B, K) where the model is to be told."""
+        augmentation = self._augmentation
         if augmentation is None:
-            return Drawn(self._autoencoder.encode(images).mean)
+            return self.means(indices), None
         parameters = augmentation.draw(len(indices), generator)
-        x0 = self._autoencoder.encode(augmentation.apply(images, parameters)).mean
-        return Drawn(x0, parameters if augmentation.tell_model else None)
+        images = augmentation.apply(to_unit(self._split.images(indices)), parameters)
+        return self._autoencoder.encode(images).mean, parameters if augmentation.tell_model else None
 
     def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
         return self.means(indices)
 
     def means(self, indices: Tensor) -> Tensor:
         return self._autoencoder.encode(to_unit(self._split.images(indices))).mean
+
+
+Samples = LatentSamples | PixelSamples
+"""One split of whatever is diffused. All randomness comes from the generator that is handed in."""
 
 
 def latent_samples(latents: LatentStore, split: str, *, flip: bool = False) -> LatentSamples:
@@ -209,14 +183,13 @@ class DenoisingTask:
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and augmentation done."""
-        drawn = self._train.draw(indices, generator)
-        x0 = drawn.x0
+        x0, augmentation = self._train.draw(indices, generator)
         noise = torch.randn(x0.shape, generator=generator)
         timestep = self._process.sample_timesteps(len(indices), generator)
         inputs = self._inputs_of(x0) if self._inputs is None else self._inputs[indices]
         inputs = self._conditioner.drop(inputs, generator)
         batch = {"x0": x0, "noise": noise, "timestep": timestep, "inputs": inputs}
-        return batch if drawn.augmentation is None else {**batch, "augmentation": drawn.augmentation}
+        return batch if augmentation is None else {**batch, "augmentation": augmentation}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weighted squared error between output and target."""

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pandas as pd
 import pytest
 import torch
@@ -17,7 +19,7 @@ def build(column: str | None = "age_group", **options) -> class_label.ClassLabel
 
 
 @pytest.mark.parametrize("dtype", ["string", "object", "category"])
-def test_classes_become_numbers_and_missing_ones_the_null_class(dtype: str) -> None:
+def test_classes_become_numbers_and_missing_ones_the_null_class(dtype: Any) -> None:
     frame = pd.DataFrame({"age_group": pd.Series(["old age", None, "child"]).astype(dtype)})
     assert build().inputs(frame).tolist() == [2, 3, 0]
 
@@ -64,6 +66,7 @@ def test_two_classes_blend() -> None:
     conditioner = build()
     child, adult = conditioner(torch.tensor([0])), conditioner(torch.tensor([1]))
     blend = Conditioning.mix([child, adult], torch.tensor([[0.75, 0.25]]))
+    assert blend.vector is not None
     assert torch.allclose(blend.vector, 0.75 * child.vector + 0.25 * adult.vector)
 
 

@@ -45,6 +45,7 @@ def test_a_dropped_sample_gets_the_learned_vector_and_a_finite_gradient():
         for parameter in conditioner.parameters()
         if parameter.grad is not None
     )
+    assert conditioner.null.grad is not None
     assert conditioner.null.grad.abs().min() > 0
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facegen.conditioners import text
-from facegen.conditioners._text_encoder import embed_captions, load_text_encoder
+from facegen.conditioners._text_encoder import TextEncoder
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.types import LabelSchema, PromptReading, SampleSpec
 
@@ -25,25 +25,25 @@ def build(encoder: Path | str, **options) -> text.TextConditioner:
 
 
 def test_embeddings_do_not_depend_on_who_else_is_in_the_batch(tiny_text_encoder) -> None:
-    encoder = load_text_encoder(str(tiny_text_encoder))
-    tokens, mask = embed_captions(CAPTIONS, encoder)
+    encoder = TextEncoder(str(tiny_text_encoder))
+    tokens, mask = encoder.embed(CAPTIONS)
     assert tokens.dtype == torch.float16
     assert mask.sum(dim=1).tolist() == [2, 15, 32, 6]  # a token a letter here, with start and end; 32 at most
     assert tokens[~mask].abs().max() == 0
     for row, caption in enumerate(CAPTIONS):
-        alone, _ = embed_captions([caption], encoder)
+        alone, _ = encoder.embed([caption])
         assert torch.allclose(alone[0].float(), tokens[row, : alone.shape[1]].float(), atol=1e-2)
 
 
 def test_captions_are_cut_to_max_tokens(tiny_text_encoder) -> None:
-    encoder = load_text_encoder(str(tiny_text_encoder), max_tokens=9)
-    tokens, mask = embed_captions(CAPTIONS, encoder)
+    encoder = TextEncoder(str(tiny_text_encoder), max_tokens=9)
+    tokens, mask = encoder.embed(CAPTIONS)
     assert tokens.shape == (4, 9, 16)
     assert mask.sum(dim=1).tolist() == [2, 9, 9, 6]
 
 
 def test_a_cached_table_spares_the_encoder(tiny_text_encoder) -> None:
-    tokens, mask = embed_captions(CAPTIONS, load_text_encoder(str(tiny_text_encoder)))
+    tokens, mask = TextEncoder(str(tiny_text_encoder)).embed(CAPTIONS)
     cached = build("no-such/encoder")
     cached.attach_table(CAPTIONS, tokens, mask)
     frame = pd.DataFrame({"caption": ["a man", "a smiling woman"]})
@@ -117,11 +117,11 @@ def test_padding_is_hidden_from_an_encoder_that_looks_both_ways(tmp_path) -> Non
         max_position_embeddings=16,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(tmp_path)
-    encoder = load_text_encoder(str(tmp_path))
-    tokens, mask = embed_captions(["a man", ""], encoder)
+    encoder = TextEncoder(str(tmp_path))
+    tokens, mask = encoder.embed(["a man", ""])
     assert tokens.shape == (2, 4, 12)
     assert mask.sum(dim=1).tolist() == [4, 2]
-    assert torch.allclose(embed_captions([""], encoder)[0][0].float(), tokens[1, :2].float(), atol=2e-3)
+    assert torch.allclose(encoder.embed([""])[0][0].float(), tokens[1, :2].float(), atol=2e-3)
 
 
 def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_path) -> None:
@@ -130,7 +130,7 @@ def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_p
     (pickled / "model.safetensors").unlink()
     torch.save({}, pickled / "pytorch_model.bin")
     with pytest.raises(DataError, match="cannot be loaded as text encoder"):
-        load_text_encoder(str(pickled))
+        TextEncoder(str(pickled))
 
     foreign = tmp_path / "foreign"
     shutil.copytree(tiny_text_encoder, foreign)
@@ -143,7 +143,7 @@ def test_weights_in_pickle_and_foreign_code_are_refused(tiny_text_encoder, tmp_p
     sung = tmp_path / "sung"
     (foreign / "canary.py").write_text(f"open({str(sung)!r}, 'w')", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be loaded as text encoder"):
-        load_text_encoder(str(foreign))
+        TextEncoder(str(foreign))
     assert not sung.exists()
 
 
@@ -158,7 +158,7 @@ def test_damaged_files_are_refused_in_words(damage: str, tiny_text_encoder, tmp_
         weights = folder / "model.safetensors"
         weights.write_bytes(weights.read_bytes()[:-7])
     with pytest.raises(DataError, match="cannot be loaded as text encoder"):
-        load_text_encoder(str(folder))
+        TextEncoder(str(folder))
 
 
 def test_a_checkpoint_that_lacks_weights_is_refused(tiny_text_encoder, tmp_path) -> None:
@@ -170,12 +170,12 @@ def test_a_checkpoint_that_lacks_weights_is_refused(tiny_text_encoder, tmp_path)
     dropped = next(name for name in tensors if "layers.1" in name)
     save_file({k: v for k, v in tensors.items() if k != dropped}, folder / "model.safetensors")
     with pytest.raises(DataError, match="lacks 1 weights"):
-        load_text_encoder(str(folder))
+        TextEncoder(str(folder))
 
 
 def test_a_missing_folder_is_named() -> None:
     with pytest.raises(MissingModelError, match=r"There is no folder './nowhere'"):
-        load_text_encoder("./nowhere")
+        TextEncoder("./nowhere")
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_a_missing_folder_is_named() -> None:
 )
 def test_without_network_the_remedies_come_within_seconds(surroundings, tmp_path) -> None:
     code = """
-from facegen.conditioners._text_encoder import load_text_encoder
+from facegen.conditioners._text_encoder import TextEncoder
 from facegen.errors import MissingModelError
 try:
-    load_text_encoder("openai/clip-vit-large-patch14")
+    TextEncoder("openai/clip-vit-large-patch14")
 except MissingModelError as error:
     print(error.exit_code, error)
 """
@@ -214,5 +214,5 @@ def test_tokens_are_named_by_the_words_they_belong_to(tiny_text_encoder) -> None
 
 
 def test_loading_draws_no_bars_of_its_own(tiny_text_encoder, capfd) -> None:
-    load_text_encoder(str(tiny_text_encoder))
+    TextEncoder(str(tiny_text_encoder))
     assert capfd.readouterr() == ("", "")

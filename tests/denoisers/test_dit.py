@@ -62,6 +62,7 @@ def test_learns_to_tell_conditions_apart_within_a_few_steps() -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
     told = Conditioning(torch.eye(2))
     target = torch.stack([torch.ones(1, 8, 8), -torch.ones(1, 8, 8)])
+    loss = torch.tensor(torch.inf)
     for _ in range(60):
         x_t, timestep = torch.randn(2, 1, 8, 8), torch.rand(2) * 1000
         loss = (network(x_t, timestep, told) - target).square().mean()

@@ -61,6 +61,7 @@ def test_it_learns_the_mean_of_a_shifted_gaussian() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     classes = torch.eye(2)
     target = torch.tensor([[1.0, -1.0, 0.5, 0.0], [-1.0, 1.0, 0.0, 0.5]])
+    loss = torch.tensor(torch.inf)
     for _ in range(100):
         rows = torch.randint(0, 2, (32,))
         answer = model(torch.randn(32, 4), torch.rand(32) * 1000, Conditioning(classes[rows]))

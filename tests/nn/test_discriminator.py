@@ -72,7 +72,8 @@ def test_the_generators_loss_leaves_the_discriminator_alone(images: Tensor) -> N
 
 def test_the_discriminators_loss_leaves_the_generator_alone(images: Tensor) -> None:
     model, fake = Discriminator((8, 8)), images.clone().requires_grad_()
-    sum(discriminator_loss(model, images, fake)).backward()
+    loss, penalty = discriminator_loss(model, images, fake)
+    (loss + penalty).backward()
     assert fake.grad is None
     assert all(parameter.grad is not None for parameter in model.parameters())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facegen.nn.image_mixing import erased, mixed
+from facegen.nn.augmentation import erased, mixed
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -102,7 +102,8 @@ def test_layers_are_where_torchvision_has_them(images: Tensor) -> None:
     with torch.no_grad():
         maps = network(images)
         for layer, found in zip(layers, maps, strict=True):
-            expected = reference.get_submodule("features")[: vgg16_layers()[layer] + 1](x)
+            features = list(reference.get_submodule("features").children())
+            expected = nn.Sequential(*features[: vgg16_layers()[layer] + 1])(x)
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from facegen.autoencoders import load_autoencoder
 from facegen.cli.app import app
+from facegen.conditioners.attributes import AttributeConditioner
 from facegen.config.composition import compose
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
@@ -100,6 +101,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_demonstration_is_told_four_attributes_alone(demonstration: Path) -> None:
     generator = FaceGenerator.load(demonstration, "cpu")
+    assert isinstance(generator.conditioner, AttributeConditioner)
     assert generator.conditioner.attributes == FOUR
     assert generator.conditioner.spec.num_tokens == 4
     words = ["sample", str(demonstration), "--attributes", "Bald=1", "--device", "cpu"]

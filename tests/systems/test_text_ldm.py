@@ -90,8 +90,8 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("the text encoder was loaded although its embeddings are cached")
 
-    monkeypatch.setattr("facegen.conditioners.text.load_text_encoder", refuse)
-    monkeypatch.setattr(_text_encoder, "load_text_encoder", refuse)
+    monkeypatch.setattr("facegen.conditioners.text.TextEncoder", refuse)
+    monkeypatch.setattr(_text_encoder, "TextEncoder", refuse)
 
 
 def test_the_preset_is_what_the_system_says() -> None:
@@ -271,7 +271,7 @@ def test_the_attribute_classifier_has_the_convolutions_of_resnet_18() -> None:
     from transformers import ResNetConfig, ResNetModel
 
     recipe = compose("attribute-classifier", overrides=["task.widths=[64,128,256,512]"])
-    network = build_classifier(recipe.section("task"), num_attributes=40, image_size=64)
+    network = build_classifier(recipe.section("task"), num_outputs=40, image_size=64)
     published = ResNetModel(
         ResNetConfig(
             layer_type="basic", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512], embedding_size=64

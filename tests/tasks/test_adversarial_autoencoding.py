@@ -21,7 +21,9 @@ from facegen.protocols import Batch, PhasedTask
 from facegen.tasks.adversarial_autoencoding import AdversarialAutoencodingTask, Config, build
 from facegen.types import LatentMoments
 
-TINY = VaeGanConfig(image_size=16, latent_dim=6, widths=(8, 16), decoder_blocks=0, num_heads=2)
+TINY = VaeGanConfig(
+    image_size=16, latent_dim=6, widths=(8, 16), encoder_blocks=0, decoder_blocks=0, num_heads=2
+)
 SETTINGS = {
     "kind": "adversarial_autoencoding",
     "class_column": "Smiling",
@@ -179,7 +181,8 @@ def test_the_losses_are_the_stated_ones(dataset: Dataset) -> None:
 
 def test_unknown_classes_count_nothing_and_the_others_keep_their_weight(dataset: Dataset) -> None:
     task = make(dataset)  # every third face's smile is unknown
-    module, batch = module_of(task), batch_of(task, 0.5)
+    module: Any = module_of(task)
+    batch = batch_of(task, 0.5)
     assert batch["classes"].tolist() == [1, 0, 2, 1, 0, 2]
     latents = module["autoencoder"].encode(batch["images"].float() / 127.5 - 1).mean
     entropy, _ = module["class_head"].losses(latents, batch["classes"])
@@ -191,7 +194,7 @@ def test_unknown_classes_count_nothing_and_the_others_keep_their_weight(dataset:
 
 def test_no_class_column_means_no_class_losses_and_no_class_head(dataset: Dataset) -> None:
     task = make(dataset, class_column=None)
-    module = task.build_module()
+    module: Any = task.build_module()
     assert set(module) == {"autoencoder", "discriminator"}
     assert set(task.losses(module, batch_of(task, 0.9))) == IMAGE_LOSSES | {"loss", "kl"} | GAN_LOSSES
     assert "class_accuracy" not in task.validate(module, "cpu")
@@ -200,7 +203,8 @@ def test_no_class_column_means_no_class_losses_and_no_class_head(dataset: Datase
 def test_a_class_column_of_names_will_do(dataset: Dataset) -> None:
     task = make(dataset, class_column="age_group")
     assert task.classes == ("young", "old")
-    assert task.build_module()["class_head"].centres.shape == (2, 6)
+    module: Any = task.build_module()
+    assert module["class_head"].centres.shape == (2, 6)
 
 
 def test_the_generators_losses_and_the_discriminators_share_no_gradient(dataset: Dataset) -> None:

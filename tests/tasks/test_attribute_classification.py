@@ -16,7 +16,7 @@ from facegen.nn.multilabel_scores import area_under_roc, label_scores, multilabe
 from facegen.tasks.attribute_classification import (
     AttributeClassification,
     calibrated_scores,
-    classified_attributes,
+    classified_labels,
     verdict,
 )
 from facegen.types import LabelSchema
@@ -53,12 +53,13 @@ def task_of(
 ) -> AttributeClassification:
     settings = {"kind": "attribute_classification", "widths": [8, 16], **config}
     split: Any = train
+    held_out: Any = validation or train
     return AttributeClassification(
         kind_config("tasks", settings),
         labels=LabelSchema(ATTRIBUTES),
         image_size=32,
         train=split,
-        validation=validation or split,
+        validation=held_out,
         flip=flip,
     )
 
@@ -162,13 +163,15 @@ def test_the_scores_are_of_calibrated_answers_and_hold_the_calibration():
     logits = 3 * (evidence + prior) + 1  # overconfident, and shifted
     scores = calibrated_scores(logits, targets, ATTRIBUTES)
     for index, name in enumerate(ATTRIBUTES):
-        entry = scores[name]
+        entry: dict[str, Any] = scores[name]
         assert entry["scale"] == pytest.approx(1 / 3, rel=0.1)
         assert entry["log_odds"] == pytest.approx(float(prior[index]), abs=0.02)
         assert entry["balanced_accuracy"] == pytest.approx(0.841, abs=0.03)  # Phi(1): what can be had
         assert entry["calibration_error"] < 0.02
         assert entry["uncalibrated_error"] > 2 * entry["calibration_error"]
-    assert scores["Bright_Left"]["sensitivity"] > 0.75  # though one in twenty has it
+    sensitivity = scores["Bright_Left"]["sensitivity"]
+    assert sensitivity is not None
+    assert sensitivity > 0.75  # though one in twenty has it
 
 
 def test_a_constant_answer_is_told_to_be_no_better_than_guessing():
@@ -190,13 +193,13 @@ def test_mixed_and_erased_batches_follow_the_generator_and_keep_the_loss_finite(
 def test_unknown_attribute_names_its_neighbour():
     config = kind_config("tasks", {"kind": "attribute_classification", "attributes": ["Smilling"]})
     with pytest.raises(UsageError, match="Did you mean 'Smiling'"):
-        classified_attributes(config, LabelSchema(attributes=("Smiling", "Bald")))
+        classified_labels(config, LabelSchema(attributes=("Smiling", "Bald")))
 
 
 def test_data_without_attributes_is_refused():
     config = kind_config("tasks", {"kind": "attribute_classification"})
     with pytest.raises(DataError, match="nothing to classify"):
-        classified_attributes(config, LabelSchema())
+        classified_labels(config, LabelSchema())
 
 
 def test_all_labels_unknown_is_refused():

@@ -16,7 +16,7 @@ from facegen.tasks._reconstruction import peak_signal_to_noise
 from facegen.tasks.autoencoding import AutoencodingTask, Config, build
 from facegen.types import LatentMoments
 
-COMPACT = CompactConfig(widths=(8, 16), encoder_blocks=1, decoder_blocks=1)
+COMPACT = CompactConfig(latent_channels=4, widths=(8, 16), encoder_blocks=1, decoder_blocks=1)
 
 
 @pytest.fixture

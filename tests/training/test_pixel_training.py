@@ -103,7 +103,7 @@ def test_validation_is_never_augmented(dataset: Path) -> None:
     colour = load_autoencoder("identity").module
     even_so = PixelSamples(validation, colour, augmentation=Augmentation(**recipe.data.augmentation.values()))
     assert torch.equal(even_so.held_out(indices, torch.Generator()), kept)
-    assert not torch.equal(even_so.draw(indices, torch.Generator()).x0, kept)
+    assert not torch.equal(even_so.draw(indices, torch.Generator())[0], kept)
     for image in task._validation["x0"]:
         assert any(torch.equal(image, other) for other in kept)
     assert task._validation.keys() == {"x0", "noise", "inputs"}
