@@ -190,7 +190,7 @@ class LabelSchema:
     """Which labels a data set carries: binary `attributes`, and per class column its class names."""
 
     attributes: tuple[str, ...] = ()
-    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
     def to_json(self) -> dict[str, Any]:
         return {"attributes": list(self.attributes), "classes": {k: list(v) for k, v in self.classes.items()}}
@@ -223,12 +223,12 @@ class DatasetRecord:
     id: str
     load: Any  # Callable[[], bytes]
     location: str
-    attributes: dict[str, bool | None] = field(default_factory=dict)
-    classes: dict[str, str | None] = field(default_factory=dict)
+    attributes: dict[str, bool | None] = field(default_factory=dict[str, bool | None])
+    classes: dict[str, str | None] = field(default_factory=dict[str, str | None])
     caption: str | None = None
     split: str | None = None
     identity: str | None = None
-    extra: dict[str, int | float | str | None] = field(default_factory=dict)  # e.g. age
+    extra: dict[str, int | float | str | None] = field(default_factory=dict[str, Any])  # e.g. age
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from facegen.nn.blocks import GROUP_CHANNELS
 from facegen.types import LatentMoments
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["compact"] = "compact"
     latent_channels: int = Field(4, ge=1)
     downsampling: Literal[2, 4, 8, 16] = 4  # H / h

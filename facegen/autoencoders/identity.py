@@ -13,7 +13,7 @@ from facegen.types import LatentMoments
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode "L"
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["identity"] = "identity"
     grey: bool = False  # one channel of brightness; decoded to three equal ones
 

@@ -16,7 +16,7 @@ from facegen.config.kinds import KindConfig
 Width = Annotated[int, Field(ge=1)]
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers'; defaults are the architecture of stabilityai/sd-vae-ft-mse."""
 
     kind: Literal["kl"] = "kl"

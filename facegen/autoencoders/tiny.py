@@ -14,7 +14,7 @@ Width = Annotated[int, Field(ge=1)]
 Blocks = Annotated[int, Field(ge=1)]
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers'; defaults are the architecture of madebyollin/taesd."""
 
     kind: Literal["tiny"] = "tiny"

@@ -18,7 +18,7 @@ from facegen.nn.vector_autoencoder import VectorDecoder, VectorEncoder
 from facegen.types import LatentMoments
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     kind: Literal["vae_gan"] = "vae_gan"
     image_size: int = Field(64, ge=4)
     latent_dim: int = Field(256, ge=1)

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 from facegen.errors import MissingModelError, StorageError
@@ -58,8 +58,8 @@ class CheckpointInfo:
     image_size: int | None = None
     autoencoder: dict[str, Any] | None = None
     data_fingerprint: str | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)  # relative name -> sha256
+    metrics: dict[str, Any] = field(default_factory=dict[str, Any])
+    files: dict[str, str] = field(default_factory=dict[str, str])  # relative name -> sha256
 
     @property
     def task(self) -> str:
@@ -264,7 +264,7 @@ def _write_contents(
     training_state: Mapping[str, Any],
     autoencoder: Path | None,
 ) -> dict[str, str]:
-    files = []
+    files: list[str] = []
     for name, state in weights.items():
         save_file(_unshared(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
         files.append(f"{name}.safetensors")
@@ -290,7 +290,7 @@ def _save_state(path: Path, training_state: Mapping[str, Any]) -> None:
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Contiguous CPU tensors, tied weights copied: safetensors refuses shared storage."""
     seen: set[int] = set()
-    result = {}
+    result: dict[str, Tensor] = {}
     for name, tensor in state.items():
         tensor = tensor.detach().cpu().contiguous()
         if tensor.numel() and tensor.data_ptr() in seen:

@@ -48,14 +48,14 @@ class DatasetManifest:
     labels: LabelSchema
     counts: dict[str, int]
     fingerprint: str
-    transform: dict[str, Any] = field(default_factory=dict)
-    extras: dict[str, str] = field(default_factory=dict)
-    source: dict[str, Any] = field(default_factory=dict)
-    attribute_rates: dict[str, float | None] = field(default_factory=dict)
-    class_counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    rejects: dict[str, int] = field(default_factory=dict)
+    transform: dict[str, Any] = field(default_factory=dict[str, Any])
+    extras: dict[str, str] = field(default_factory=dict[str, str])
+    source: dict[str, Any] = field(default_factory=dict[str, Any])
+    attribute_rates: dict[str, float | None] = field(default_factory=dict[str, float | None])
+    class_counts: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    rejects: dict[str, int] = field(default_factory=dict[str, int])
     notes: tuple[str, ...] = ()
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, headed by the format version."""
@@ -163,7 +163,7 @@ class DatasetSplit:
         columns = [*RECORD_COLUMNS, *labels.attributes, *labels.classes, *extras]
         with _reading(f"split '{self.name}'"):
             table = pa.concat_tables([file.read(columns=columns) for file in self._files])
-        frame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
         return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
 
     def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:

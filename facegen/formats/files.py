@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -23,7 +23,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path) -> Generator[None]:
     """Turn "disk full", "read-only" and "may not write" into a `StorageError` that names `path`."""
     try:
         yield
@@ -37,7 +37,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def saving(what: str) -> Iterator[None]:
+def saving(what: str) -> Generator[None]:
     """Turn every OSError while a run writes `what` into a `StorageError` that says how to go on."""
     try:
         yield
@@ -82,7 +82,7 @@ def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) 
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path) -> Generator[Path]:
     """A hidden folder beside `path` that takes its name when the block succeeds, and is removed otherwise.
 
     What killed processes of this host left of the same folder is removed first.
@@ -155,12 +155,13 @@ def read_json(path: Path, format_version: int) -> dict[str, Any]:
         DataError: the file is missing, not JSON, or of another format version.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
+        loaded = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"'{path}' does not exist.") from error
     except (ValueError, OSError) as error:
         raise DataError(f"'{path}' cannot be read as JSON: {error}.") from error
-    found = data.get("format_version") if isinstance(data, dict) else None
+    data: dict[str, Any] = loaded if isinstance(loaded, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+    found = data.get("format_version")
     if found != format_version:
         raise DataError(
             f"'{path}' has format version {found}; this facegen reads version {format_version}.",

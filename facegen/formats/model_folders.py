@@ -6,7 +6,7 @@ Weights are read from safetensors only and no code of a model's folder is ever r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_net
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     def found(files: Sequence[str], **options: Any) -> Path:
-        paths = [hf_hub_download(name, file, **options) for file in files]
+        paths: list[str] = [hf_hub_download(name, file, **options) for file in files]
         return Path(paths[0])
 
     try:
@@ -149,7 +149,7 @@ def _not_to_be_had(what: str, wanted: str, error: Exception, without_network: st
 
 
 @contextmanager
-def _without_bars() -> Iterator[None]:
+def _without_bars() -> Generator[None]:
     """transformers would draw bars of its own on stderr, whoever listens."""
     from transformers.utils import logging
 

@@ -16,7 +16,7 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -107,7 +107,7 @@ class RunDirectory:
         """The records of `metrics.jsonl`; a torn last line is left out."""
         if not self.metrics_file.is_file():
             return []
-        records = []
+        records: list[dict[str, Any]] = []
         for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
             try:
                 records.append(json.loads(line))
@@ -128,7 +128,7 @@ class RunDirectory:
 
 
 @contextmanager
-def locked_run(path: Path) -> Iterator[RunDirectory]:
+def locked_run(path: Path) -> Generator[RunDirectory]:
     """Create the folder if needed and hold its lock. A lock whose holder died is taken over.
 
     The system's lock on the file vanishes with its process; the file's text only names the holder. A holder
@@ -202,7 +202,7 @@ def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:
 
 
 def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
             flat |= _flat(value, f"{prefix}{key}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
@@ -19,7 +20,8 @@ def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         StorageError: missing, truncated or not safetensors.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="pt") as opened:
+            file: Any = opened  # its own stub says nothing of what it holds
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise StorageError(

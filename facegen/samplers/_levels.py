@@ -66,7 +66,7 @@ def leading_timesteps(process: Process, steps: int) -> list[float]:
 def moves(process: Process, timesteps: list[float]) -> list[tuple[Level, Level]]:
     """Return the steps as (from, to) pairs of levels; the last one goes to the clean sample."""
     alphas, sigmas = process.alpha_sigma(torch.tensor(timesteps, dtype=torch.float64))
-    levels = [Level(*values) for values in zip(timesteps, alphas.tolist(), sigmas.tolist(), strict=True)]
+    levels = [Level(t, float(a), float(s)) for t, a, s in zip(timesteps, alphas, sigmas, strict=True)]
     return list(pairwise([*levels, CLEAN]))
 
 

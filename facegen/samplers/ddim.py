@@ -18,7 +18,7 @@ from facegen.samplers._levels import leading_timesteps, moves, posterior_std, tr
 from facegen.types import SamplerStep
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """`eta` is the share of DDPM's noise; `spacing: leading` is the paper's, to repeat published numbers.
 
     50 steps are usual.

@@ -18,7 +18,7 @@ from facegen.samplers._levels import moves, posterior_std, step_variance, traili
 from facegen.types import SamplerStep
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Ancestral sampler, without settings; wants many steps (hundreds)."""
 
     kind: Literal["ddpm"] = "ddpm"

@@ -19,7 +19,7 @@ from facegen.samplers._levels import Level, moves, trailing_timesteps
 from facegen.types import SamplerStep
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """Second-order multistep sampler, without settings; 15 to 20 steps do."""
 
     kind: Literal["dpmpp_2m"] = "dpmpp_2m"

@@ -18,7 +18,7 @@ from facegen.samplers._levels import OdeView, moves, trailing_timesteps
 from facegen.types import SamplerStep
 
 
-class Config(KindConfig):
+class Config(KindConfig, frozen=True):
     """First-order ODE sampler, without settings."""
 
     kind: Literal["euler"] = "euler"
