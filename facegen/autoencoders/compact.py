@@ -20,13 +20,13 @@ from facegen.types import LatentMoments
 
 class Config(KindConfig, frozen=True):
     kind: Literal["compact"] = "compact"
-    latent_channels: int = Field(4, ge=1)
+    latent_channels: int = Field(default=4, ge=1)
     downsampling: Literal[2, 4, 8, 16] = 4  # H / h
     widths: tuple[Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)], ...] = Field(
         (32, 64), min_length=1
     )  # channels per level, fine to coarse; levels are a factor 2 apart
-    encoder_blocks: int = Field(1, ge=0)  # residual blocks per level
-    decoder_blocks: int = Field(2, ge=0)
+    encoder_blocks: int = Field(default=1, ge=0)  # residual blocks per level
+    decoder_blocks: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Config:

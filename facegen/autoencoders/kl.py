@@ -20,10 +20,10 @@ class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers'; defaults are the architecture of stabilityai/sd-vae-ft-mse."""
 
     kind: Literal["kl"] = "kl"
-    latent_channels: int = Field(4, ge=1)
-    block_out_channels: tuple[Width, ...] = Field((128, 256, 512, 512), min_length=1)
-    layers_per_block: int = Field(2, ge=1)
-    norm_num_groups: int = Field(32, ge=1)
+    latent_channels: int = Field(default=4, ge=1)
+    block_out_channels: tuple[Width, ...] = Field(default=(128, 256, 512, 512), min_length=1)
+    layers_per_block: int = Field(default=2, ge=1)
+    norm_num_groups: int = Field(default=32, ge=1)
     mid_block_add_attention: bool = True
 
 

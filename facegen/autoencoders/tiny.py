@@ -18,9 +18,9 @@ class Config(KindConfig, frozen=True):
     """Names and meanings are diffusers'; defaults are the architecture of madebyollin/taesd."""
 
     kind: Literal["tiny"] = "tiny"
-    latent_channels: int = Field(4, ge=1)
-    encoder_block_out_channels: tuple[Width, ...] = Field((64, 64, 64, 64), min_length=1)
-    decoder_block_out_channels: tuple[Width, ...] = Field((64, 64, 64, 64), min_length=1)
+    latent_channels: int = Field(default=4, ge=1)
+    encoder_block_out_channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64), min_length=1)
+    decoder_block_out_channels: tuple[Width, ...] = Field(default=(64, 64, 64, 64), min_length=1)
     num_encoder_blocks: tuple[Blocks, ...] = (1, 3, 3, 3)
     num_decoder_blocks: tuple[Blocks, ...] = (3, 3, 3, 1)
 

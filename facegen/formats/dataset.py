@@ -162,8 +162,8 @@ class DatasetSplit:
         labels, extras = self.manifest.labels, self.manifest.extras
         columns = [*RECORD_COLUMNS, *labels.attributes, *labels.classes, *extras]
         with _reading(f"split '{self.name}'"):
-            table = pa.concat_tables([file.read(columns=columns) for file in self._files])
-        frame: pd.DataFrame = table.to_pandas()
+            table = pa.concat_tables([file.read(columns=columns) for file in self._files])  # pyright: ignore[reportUnknownMemberType]
+        frame: pd.DataFrame = table.to_pandas()  # pyright: ignore[reportUnknownMemberType]
         return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
 
     def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
@@ -180,13 +180,13 @@ class DatasetSplit:
         for group in np.unique(group_of):
             rows = np.flatnonzero(group_of == group)
             out[rows] = self._group(int(group))[wanted[rows] - self._group_starts[group]]
-        return torch.from_numpy(out)
+        return torch.from_numpy(out)  # pyright: ignore[reportUnknownMemberType]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as it is stored, image bytes included, a row group at a time."""
         for file_index, group in self._groups:
             with _reading(f"split '{self.name}'"):
-                table = self._files[file_index].read_row_group(group)
+                table = self._files[file_index].read_row_group(group)  # pyright: ignore[reportUnknownMemberType]
             yield from table.to_pylist()
 
     def _group(self, group: int) -> np.ndarray:
@@ -200,8 +200,10 @@ class DatasetSplit:
 
     def _decode_group(self, file_index: int, group: int) -> np.ndarray:
         with _reading(f"split '{self.name}'"):
-            table = self._files[file_index].read_row_group(group, columns=["image"])
-            images = [np.asarray(decode_image(cell["bytes"])) for cell in table["image"].to_pylist()]
+            file: Any = self._files[file_index]
+            table = file.read_row_group(group, columns=["image"])
+            cells: list[Any] = table["image"].to_pylist()
+            images = [np.asarray(decode_image(cell["bytes"])) for cell in cells]
         return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
 
 

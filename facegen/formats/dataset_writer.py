@@ -25,7 +25,12 @@ from facegen.types import LabelSchema
 
 ROWS_PER_GROUP = 128  # what one random access decodes
 _EXTRA_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
-_FEATURE_OF = {pa.int8(): "int8", pa.int64(): "int64", pa.float64(): "float64", pa.string(): "string"}
+_FEATURE_OF: dict[pa.DataType, str] = {
+    pa.int8(): "int8",
+    pa.int64(): "int64",
+    pa.float64(): "float64",
+    pa.string(): "string",
+}
 
 
 class DatasetWriter:

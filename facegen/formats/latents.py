@@ -247,9 +247,9 @@ class LatentSplit:
         shard_of = self._starts.searchsorted(rows, side="right") - 1
         source = 2 * shard_of if flipped is None else 2 * shard_of + flipped.numpy()
         order = source.argsort(kind="stable")
-        local = torch.from_numpy((rows - self._starts[shard_of])[order])
+        local = torch.as_tensor((rows - self._starts[shard_of])[order])
         bounds = source[order].searchsorted(np.arange(2 * len(self._shards) + 1))
-        back = torch.from_numpy(order.argsort())
+        back = torch.as_tensor(order.argsort())
         return LatentMoments(*(self._rows(name, local, bounds, back) for name in MOMENTS))
 
     def _rows(self, name: str, local: Tensor, bounds: np.ndarray, back: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_net
     Raises:
         MissingModelError: neither cached nor to be had; says how to fetch it, and what to do offline.
     """
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     def found(files: Sequence[str], **options: Any) -> Path:
@@ -73,7 +73,7 @@ def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
             hint=f"Give an existing folder with a {what}, or a hub name such as "
             f"openai/clip-vit-base-patch32.\n{without_network}",
         )
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
 
     try:
         path = snapshot_download(

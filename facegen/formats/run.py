@@ -66,7 +66,9 @@ class RunDirectory:
         with saving(f"the run '{self.path}'"):
             (self.path / "checkpoints").mkdir(exist_ok=True)
             write_json(self.path / "environment.json", {**describe_environment(), **chosen})
-            text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+            text: str = yaml.safe_dump(  # pyright: ignore[reportUnknownMemberType]
+                recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True
+            )
             atomic_write(self.path / RECIPE_FILE, text)
 
     def recipe(self) -> Recipe:
@@ -205,7 +207,7 @@ def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in data.items():
         if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= _flat(dict(value), f"{prefix}{key}.")  # pyright: ignore[reportUnknownArgumentType]
         else:
             flat[prefix + key] = value
     return flat

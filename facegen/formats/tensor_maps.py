@@ -20,8 +20,8 @@ def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         StorageError: missing, truncated or not safetensors.
     """
     try:
-        with safe_open(path, framework="pt") as opened:
-            file: Any = opened  # its own stub says nothing of what it holds
+        opened: Any = safe_open(path, framework="pt")  # its own stub says nothing of what it holds
+        with opened as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise StorageError(

@@ -25,7 +25,7 @@ class Config(KindConfig, frozen=True):
     """
 
     kind: Literal["ddim"] = "ddim"
-    eta: float = Field(0.0, ge=0, le=1)
+    eta: float = Field(default=0.0, ge=0, le=1)
     spacing: Literal["trailing", "leading"] = "trailing"
 
     def trajectory(

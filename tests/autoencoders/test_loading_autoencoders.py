@@ -4,7 +4,7 @@ import json
 import pickle
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -37,7 +37,7 @@ def write_run(folder: Path, task: str = "autoencoding") -> dict[str, Any]:
     }
     recipe = {"task": {"kind": task}, "autoencoder": {"kind": "compact", **TINY}}
     info = CheckpointInfo(step=5, images_seen=40, recipe=recipe)
-    save_checkpoint(folder / "checkpoints" / "step-00000005", info, states, {})
+    save_checkpoint(folder / "checkpoints" / "step-00000005", info, cast(Any, states), {})
     return states
 
 

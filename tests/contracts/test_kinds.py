@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -162,6 +163,7 @@ def test_denoiser_is_deterministic_and_reads_time_and_condition(name: str, batch
     answer = denoiser(x_t, timestep, conditioning)
     assert torch.equal(answer, denoiser(x_t, timestep, conditioning))
     assert not torch.allclose(answer, denoiser(x_t, timestep + 50, conditioning))
+    assert conditioning.vector is not None
     other = Conditioning(-conditioning.vector, conditioning.tokens, conditioning.token_mask)
     assert torch.allclose(answer, denoiser(x_t, timestep, other)) == (name in IGNORES_VECTOR)
 
@@ -249,7 +251,7 @@ def image_features(encoder: str, width: int) -> ImageFeatures:
     return ImageFeatures(encoder, "ab" * 32, list("abc"), features, [0.5] * width, [2.0] * width)
 
 
-def inputs_of(conditioner: nn.Module, frame: pd.DataFrame) -> torch.Tensor:
+def inputs_of(conditioner: Any, frame: pd.DataFrame) -> torch.Tensor:
     """From the labels, or from the samples themselves where the conditioner looks at those."""
     if isinstance(conditioner, SampleConditioner):
         samples = torch.randn(len(frame), *SAMPLE.shape, generator=torch.Generator().manual_seed(4))
@@ -325,7 +327,7 @@ def test_conditioner_reads_nothing_as_its_null(name: str, build_conditioner) -> 
 
 @pytest.mark.parametrize("name", CONDITIONERS)
 def test_gradients_reach_every_parameter_of_a_conditioner(name: str, build_conditioner, frame) -> None:
-    conditioner = perturbed(build_conditioner(name))
+    conditioner: Any = perturbed(build_conditioner(name))
     rows = torch.cat([inputs_of(conditioner, frame), conditioner.null_inputs(2)])
     told = conditioner(rows)
     parts = [(part * torch.randn_like(part)).sum() for part in (told.vector, told.tokens) if part is not None]
@@ -333,7 +335,7 @@ def test_gradients_reach_every_parameter_of_a_conditioner(name: str, build_condi
     if not parameters:
         assert not any(part.requires_grad for part in parts)
         return
-    sum(parts).backward()
+    torch.stack(parts).sum().backward()
     for parameter_name, parameter in parameters.items():
         assert parameter.grad is not None, parameter_name
         assert parameter.grad.abs().sum() > 0, parameter_name
@@ -346,7 +348,10 @@ def test_conditioner_comes_back_from_its_state_dict(name: str, build_conditioner
     copy.load_state_dict(conditioner.state_dict(), strict=True)
     told, again = conditioner(inputs_of(conditioner, frame)), copy(inputs_of(copy, frame))
     for part, other in ((told.vector, again.vector), (told.tokens, again.tokens)):
-        assert (part is None and other is None) or torch.equal(part, other)
+        if part is None or other is None:
+            assert part is other
+        else:
+            assert torch.equal(part, other)
 
 
 @pytest.mark.parametrize("denoiser_name", DENOISERS)

@@ -70,7 +70,9 @@ def test_large_batches_on_a_cpu_take_two_passes_with_the_same_result():
 
 def test_clipping_bounds_x0_and_keeps_the_state_explained():
     process = Process(**DiffusionConfig(parameterisation="x0").values())
-    denoiser = guided_denoiser(lambda x_t, t, _: 3 * x_t, process, Conditioning(), Conditioning(), 1.0)
+    denoiser = guided_denoiser(
+        lambda x_t, timestep, conditioning: 3 * x_t, process, Conditioning(), Conditioning(), 1.0
+    )
     x_t, timestep = torch.linspace(-1, 1, 8).view(4, 2), torch.full((4,), 300.0)
     clipped = clipped_denoiser(denoiser, process, 1.0)(x_t, timestep)
     assert torch.equal(clipped.x0, (3 * x_t).clamp(-1, 1))
@@ -81,7 +83,7 @@ def test_clipping_keeps_squared_cosine_from_blowing_up_where_eps_is_a_little_wro
     """Data N(0, 0.5²); the network is the exact answer times 1.01."""
     process = Process(**DiffusionConfig(schedule="squared_cosine").values())
 
-    def network(x_t, timestep, _):
+    def network(x_t, timestep, conditioning):
         alpha, sigma = (value.view(-1, 1) for value in process.alpha_sigma(timestep))
         return 1.01 * sigma * x_t / (0.25 * alpha**2 + sigma**2)
 

@@ -27,7 +27,7 @@ HERE = __name__
 class Brightness:
     """Mean brightness of the red channel where its attribute was asked for, and where not."""
 
-    class Config(KindConfig):
+    class Config(KindConfig, frozen=True):
         pass
 
     seen: SimpleNamespace

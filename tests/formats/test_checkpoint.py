@@ -8,6 +8,7 @@ import pickle
 import resource
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ INFO = CheckpointInfo(
 def save(run: Path, step: int = 3, loss: float | None = None, size: int = 4) -> Checkpoint:
     info = replace(INFO, step=step, metrics={} if loss is None else {"loss": loss})
     weight = torch.full((size,), float(step))
-    weights = {"model": {"w": weight, "tied": weight}, "ema": {"w": weight / 2, "tied": weight / 2}}
+    weights: Any = {"model": {"w": weight, "tied": weight}, "ema": {"w": weight / 2, "tied": weight / 2}}
     return save_checkpoint(run / "checkpoints" / checkpoint_name(step), info, weights, {"step": step})
 
 
@@ -50,7 +51,7 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     autoencoder.mkdir(parents=True)
     (autoencoder / "config.json").write_text("{}")
     folder = tmp_path / "run" / "checkpoints" / "step-00000003"
-    weights = {"model": {"w": torch.ones(2)}, "ema": {"w": torch.zeros(2)}}
+    weights: Any = {"model": {"w": torch.ones(2)}, "ema": {"w": torch.zeros(2)}}
     save_checkpoint(folder, INFO, weights, {"step": 3, "optimizer": {"state": {}}}, autoencoder)
     loaded = load_checkpoint(tmp_path / "run")
     loaded.verify()

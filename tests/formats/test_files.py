@@ -41,8 +41,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         (folder / "deep" / "file").write_text("content")
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "a" / "deep" / "file").read_text() == "content"
+
+    def fail(folder: Path) -> None:
+        (folder / "file").write_text("half")
+        (folder / "no" / "file").touch()
+
     with pytest.raises(FileNotFoundError), whole_folder(tmp_path / "b") as folder:
-        ((folder / "file").write_text("half"), (folder / "no" / "file").touch())
+        fail(folder)
     assert list(tmp_path.iterdir()) == [tmp_path / "a"]
 
 

@@ -25,6 +25,12 @@ from facegen.formats.images import (
 RED, BLUE = (200, 30, 40), (20, 40, 210)
 
 
+def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
+    colour = image.getpixel((x, y))
+    assert isinstance(colour, tuple)
+    return colour
+
+
 def saved(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
@@ -59,8 +65,8 @@ def test_the_range_changes_once_each_way_without_loss() -> None:
 def test_every_colour_mode_becomes_the_same_rgb(data: bytes, tolerance: int) -> None:
     image = decode_image(data)
     assert image.mode == "RGB"
-    assert np.abs(np.subtract(image.getpixel((0, 0)), RED)).max() <= tolerance
-    assert np.abs(np.subtract(image.getpixel((7, 3)), BLUE)).max() <= tolerance
+    assert np.abs(np.subtract(pixel(image, 0, 0), RED)).max() <= tolerance
+    assert np.abs(np.subtract(pixel(image, 7, 3), BLUE)).max() <= tolerance
 
 
 def test_grey_in_8_16_and_1_bit_is_scaled_to_rgb() -> None:
@@ -74,7 +80,7 @@ def test_what_is_transparent_is_white() -> None:
     clear = Image.new("RGBA", (2, 2), (*RED, 0))
     assert decode_image(saved(clear)).getpixel((0, 0)) == (255, 255, 255)
     half = Image.new("LA", (2, 2), (0, 128))
-    assert abs(decode_image(saved(half)).getpixel((0, 0))[0] - 127) <= 1
+    assert abs(pixel(decode_image(saved(half)), 0, 0)[0] - 127) <= 1
 
 
 def test_exif_rotation_is_applied() -> None:
@@ -82,8 +88,8 @@ def test_exif_rotation_is_applied() -> None:
     exif[0x0112] = 6  # turn 90 degrees clockwise
     image = decode_image(saved(two_colors(), "JPEG", quality=100, subsampling=0, exif=exif))
     assert image.size == (4, 8)
-    assert np.abs(np.subtract(image.getpixel((1, 0)), RED)).max() < 10
-    assert np.abs(np.subtract(image.getpixel((1, 7)), BLUE)).max() < 10
+    assert np.abs(np.subtract(pixel(image, 1, 0), RED)).max() < 10
+    assert np.abs(np.subtract(pixel(image, 1, 7), BLUE)).max() < 10
 
 
 def png_bomb(width: int, height: int) -> bytes:
@@ -146,6 +152,6 @@ def test_grids_hold_every_image_and_its_caption() -> None:
     images = torch.full((5, 3, 8, 8), 100, dtype=torch.uint8)
     plain = image_grid(images, columns=3)
     assert plain.size == (3 * 10 + 2, 2 * 10 + 2)
-    assert sum(count for count, color in plain.getcolors() if color == (100, 100, 100)) == 5 * 64
+    assert sum(count for count, color in plain.getcolors() or () if color == (100, 100, 100)) == 5 * 64
     captioned = image_grid(images, columns=3, captions=["a"] * 5, scale=4)
     assert captioned.height > image_grid(images, columns=3, scale=4).height

@@ -235,9 +235,9 @@ def test_tokens_in_context_are_told_as_such():
 class Tied(nn.Module):
     """Two layers of one weight, a parameter of its own, and a look at a number, which needs real numbers."""
 
-    class Config(KindConfig):
+    class Config(KindConfig, frozen=True):
         kind: str = "own"
-        width: int = Field(3, ge=1)
+        width: int = Field(default=3, ge=1)
 
     def __init__(self) -> None:
         super().__init__()

@@ -83,7 +83,9 @@ def test_the_steps_count_up_to_a_clean_sample(kind, parameterisation):
     found = load_kind("samplers", kind)
     process = Process(**DiffusionConfig(parameterisation=parameterisation).values())
     noise = torch.randn(2, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    walk = found.build(found.Config()).trajectory(oracle(process), noise, 7, process, lambda index: noise)
+    walk = found.build(found.Config(kind=kind)).trajectory(
+        oracle(process), noise, 7, process, lambda index: noise
+    )
     steps = list(walk)
     assert [(step.index, step.num_steps) for step in steps] == [(index, 7) for index in range(7)]
     timesteps = [step.timestep for step in steps]

@@ -53,7 +53,7 @@ class Pieces:
             return out
         source = self.run(autoencoder) if autoencoder else write_autoencoder(self.folder / "autoencoder")
         options = EncodeOptions(flips=True, text_encoder=str(self.text_encoder), device="cpu")
-        encode(self.dataset(64), source, out, options, SilentProgress())
+        encode(self.dataset(64), str(source), out, options, SilentProgress())
         return out
 
     def run(self, preset: str) -> Path:
@@ -142,7 +142,7 @@ def request(preset: str, pieces: Pieces) -> dict[str, Any]:
 def judge_autoencoder(preset: str, run: Path, pieces: Pieces, tmp_path: Path) -> None:
     loaded = load_autoencoder(run)
     latent = loaded.module.latent_shape(64)
-    encode(pieces.dataset(64), run, tmp_path / "latents", EncodeOptions(device="cpu"), SilentProgress())
+    encode(pieces.dataset(64), str(run), tmp_path / "latents", EncodeOptions(device="cpu"), SilentProgress())
     assert loaded.module.decode(torch.zeros(1, *latent)).shape == (1, 3, 64, 64)
     report = evaluate_reconstruction(run, pieces.dataset(64), ReconstructionOptions(device="cpu"))
     assert report.num_samples == COUNTS["validation"]

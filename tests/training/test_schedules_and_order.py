@@ -96,5 +96,6 @@ def test_ema_follows_its_definition_with_warm_up() -> None:
     average: torch.nn.BatchNorm1d = ema.module  # pyright: ignore[reportAssignmentType]
     assert torch.allclose(average.weight, expected, atol=1e-6)
     module(torch.randn(8, 3))
+    assert module.running_mean is not None
     assert torch.equal(ema.state_dict()["running_mean"], module.running_mean)
     assert not average.training

@@ -29,7 +29,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def logged(run: Path) -> list[dict[str, Any]]:
     """What W&B's own file of this run holds, in the order written."""
-    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.proto.wandb_internal_pb2 import Record  # pyright: ignore[reportAttributeAccessIssue]
 
     (path,) = run.glob("wandb/offline-run-*/run-*.wandb")
     deadline = time.monotonic() + 60
@@ -140,9 +140,10 @@ for attempt in (lambda: [board.write(step, {"train/loss": 1.0}) for step in rang
 @pytest.mark.usefixtures("offline")
 def test_a_closed_door_is_told_with_its_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import wandb
+    from wandb.errors import CommError
 
     def refused(**settings: Any) -> None:
-        raise wandb.errors.CommError("no answer")
+        raise CommError("no answer")
 
     monkeypatch.setattr(wandb, "init", refused)
     with pytest.raises(UsageError, match=r"no answer\n.*WANDB_MODE=offline"):
