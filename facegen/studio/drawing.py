@@ -28,7 +28,9 @@ from facegen.studio.state import Asked, Controls, Wish, asked_by
 from facegen.types import Blend, PromptReading
 
 PREVIEW_SHARE = 0.25  # of the time may go into decoding previews
-PREVIEW_SECONDS = 0.1  # at least, between two of them
+PREVIEW_SECONDS = (
+    0.5  # between previews at least: a browser on a busy core shows no more, and would fall behind
+)
 
 
 @dataclass(frozen=True)
