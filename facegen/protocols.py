@@ -186,7 +186,9 @@ class Sampler(Protocol):
 
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]: ...
+    ) -> Iterator[SamplerStep]:
+        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
+        ...
 
 
 Batch = Mapping[str, Tensor]

@@ -192,16 +192,6 @@ class LabelSchema:
     attributes: tuple[str, ...] = ()
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
 
-    def to_json(self) -> dict[str, Any]:
-        return {"attributes": list(self.attributes), "classes": {k: list(v) for k, v in self.classes.items()}}
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> LabelSchema:
-        return LabelSchema(
-            attributes=tuple(data.get("attributes", ())),
-            classes={name: tuple(values) for name, values in data.get("classes", {}).items()},
-        )
-
 
 @dataclass(frozen=True)
 class PromptReading:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from facegen.autoencoders._diffusers import KINDS, WRAPPERS
+from facegen.autoencoders._diffusers import KINDS, DiffusersAutoencoder
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
@@ -133,7 +133,7 @@ def _from_folder(folder: Path) -> Built:
         class_name = _class_name(candidate)
         if class_name == CLASS_NAME:
             return _from_our_folder(candidate)
-        if class_name in WRAPPERS:
+        if class_name in KINDS:
             return _from_diffusers(candidate)
     found = _class_name(folder)
     what = f"it holds a {found}" if found else f"there is no {CONFIG_FILE}, checkpoint or 'vae' folder in it"
@@ -168,9 +168,9 @@ def _from_our_folder(folder: Path) -> Built:
 
 def _from_diffusers(folder: Path) -> Built:
     class_name = _class_name(folder)
-    if class_name not in WRAPPERS:
+    if class_name not in KINDS:
         raise UsageError(
-            f"'{folder}' holds a {class_name}; facegen knows {' and '.join(WRAPPERS)} of diffusers.",
+            f"'{folder}' holds a {class_name}; facegen knows {' and '.join(KINDS)} of diffusers.",
             hint=WAYS,
         )
     if not (folder / DIFFUSERS_WEIGHTS_FILE).is_file():
@@ -185,7 +185,7 @@ def _from_diffusers(folder: Path) -> Built:
     known = inspect.signature(model_class).parameters  # a config also holds what diffusers derived from it
     model: Any = model_class(**{key: value for key, value in _read_config(folder).items() if key in known})
     _fill(model, _read_weights(folder / DIFFUSERS_WEIGHTS_FILE), str(folder))
-    return WRAPPERS[class_name](model), KINDS[class_name], None
+    return DiffusersAutoencoder(model), KINDS[class_name], None
 
 
 def _build(described: dict[str, Any], weights: dict[str, Tensor], where: str) -> Built:

@@ -40,35 +40,22 @@ class Config(KindConfig, frozen=True):
 class CompactAutoencoder(nn.Module):
     """`encode` (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f); `decode` the other way."""
 
-    def __init__(
-        self,
-        *,
-        latent_channels: int,
-        downsampling: int,
-        widths: tuple[int, ...],
-        encoder_blocks: int,
-        decoder_blocks: int,
-    ) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.latent_channels = latent_channels
-        self.downsampling = downsampling
-        patch_size = downsampling // 2 ** (len(widths) - 1)
-        self.encoder = build_encoder(2 * latent_channels, patch_size, widths, encoder_blocks)
-        self.decoder = build_decoder(latent_channels, patch_size, widths, decoder_blocks)
+        self.latent_channels, self.downsampling = config.latent_channels, config.downsampling
+        widths = config.widths
+        patch_size = self.downsampling // 2 ** (len(widths) - 1)
+        self.encoder = build_encoder(2 * self.latent_channels, patch_size, widths, config.encoder_blocks)
+        self.decoder = build_decoder(self.latent_channels, patch_size, widths, config.decoder_blocks)
 
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
-        """(C, H/f, W/f)."""
         return map_shape(self.latent_channels, self.downsampling, image_size)
 
     def encode(self, images: Tensor) -> LatentMoments:
-        """Images (B, 3, H, W) in [-1, 1] -> moments (B, C, H/f, W/f)."""
         return LatentMoments.of_halves(self.encoder(images))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Unscaled latents (B, C, h, w) -> images (B, 3, h * f, w * f), about [-1, 1]."""
         return self.decoder(latents)
 
 
-def build(config: Config) -> CompactAutoencoder:
-    """A compact autoencoder with fresh weights."""
-    return CompactAutoencoder(**config.values())
+build = CompactAutoencoder

@@ -19,44 +19,26 @@ class Config(KindConfig, frozen=True):
 
 
 class IdentityAutoencoder(nn.Module):
-    """`encode` and `decode` hand (B, 3, H, W) through; the variance is a constant next to nothing."""
+    """`encode` hands (B, 3, H, W) through, or gives its brightness (B, 1, H, W); `decode` to three channels.
 
-    def latent_shape(self, image_size: int) -> tuple[int, ...]:
-        """(3, H, W)."""
-        return 3, image_size, image_size
-
-    def encode(self, images: Tensor) -> LatentMoments:
-        """Images (B, 3, H, W) as mean, log-variance -30."""
-        return LatentMoments.exactly(images)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """The latents (B, 3, H, W) themselves."""
-        return latents
-
-
-class GreyAutoencoder(nn.Module):
-    """Images (B, 3, H, W) to their brightness (B, 1, H, W), and that to grey images."""
+    The log-variance is -30, next to nothing.
+    """
 
     luma: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
+        self.grey = config.grey
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
-        """(1, H, W)."""
-        return 1, image_size, image_size
+        return 1 if self.grey else 3, image_size, image_size
 
     def encode(self, images: Tensor) -> LatentMoments:
-        """Brightness (B, 1, H, W) as mean, log-variance -30."""
-        grey = (images * self.luma).sum(1, keepdim=True)
-        return LatentMoments.exactly(grey)
+        return LatentMoments.exactly((images * self.luma).sum(1, keepdim=True) if self.grey else images)
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Grey images (B, 3, H, W)."""
         return latents.expand(-1, 3, -1, -1)
 
 
-def build(config: Config) -> IdentityAutoencoder | GreyAutoencoder:
-    """The identity autoencoder, in colour or grey."""
-    return GreyAutoencoder() if config.grey else IdentityAutoencoder()
+build = IdentityAutoencoder

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from facegen.autoencoders._diffusers import DiffusersKl
+from facegen.autoencoders._diffusers import DiffusersAutoencoder
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
 
@@ -27,7 +27,7 @@ class Config(KindConfig, frozen=True):
     mid_block_add_attention: bool = True
 
 
-def build(config: Config) -> DiffusersKl:
+def build(config: Config) -> DiffusersAutoencoder:
     """A KL autoencoder with fresh weights; H / h is 2^(levels - 1)."""
     guard_torchvision()
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -37,4 +37,4 @@ def build(config: Config) -> DiffusersKl:
         "down_block_types": ("DownEncoderBlock2D",) * levels,
         "up_block_types": ("UpDecoderBlock2D",) * levels,
     }
-    return DiffusersKl(AutoencoderKL(**blocks, **config.values()))
+    return DiffusersAutoencoder(AutoencoderKL(**blocks, **config.values()))

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from facegen.autoencoders._diffusers import DiffusersTiny
+from facegen.autoencoders._diffusers import DiffusersAutoencoder
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
 
@@ -39,9 +39,9 @@ class Config(KindConfig, frozen=True):
         return self
 
 
-def build(config: Config) -> DiffusersTiny:
+def build(config: Config) -> DiffusersAutoencoder:
     """A tiny autoencoder with fresh weights; H / h is 2^(levels - 1)."""
     guard_torchvision()
     from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 
-    return DiffusersTiny(AutoencoderTiny(**config.values()))
+    return DiffusersAutoencoder(AutoencoderTiny(**config.values()))

@@ -44,20 +44,13 @@ class Config(KindConfig, frozen=True):
 class VaeGan(nn.Module):
     """`encode` (B, 3, H, H) in [-1, 1] -> moments (B, D); `decode` the other way."""
 
-    def __init__(
-        self,
-        *,
-        image_size: int,
-        latent_dim: int,
-        widths: tuple[int, ...],
-        encoder_blocks: int,
-        decoder_blocks: int,
-        num_heads: int,
-    ) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.image_size, self.latent_dim = image_size, latent_dim
-        self.encoder = VectorEncoder(image_size, widths, encoder_blocks, num_heads, 2 * latent_dim)
-        self.decoder = VectorDecoder(image_size, widths, decoder_blocks, latent_dim)
+        self.image_size, self.latent_dim = config.image_size, config.latent_dim
+        self.encoder = VectorEncoder(
+            self.image_size, config.widths, config.encoder_blocks, config.num_heads, 2 * self.latent_dim
+        )
+        self.decoder = VectorDecoder(self.image_size, config.widths, config.decoder_blocks, self.latent_dim)
 
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
         """`(D,)`.
@@ -74,14 +67,10 @@ class VaeGan(nn.Module):
         return (self.latent_dim,)
 
     def encode(self, images: Tensor) -> LatentMoments:
-        """Images (B, 3, H, H) in [-1, 1] -> moments (B, D)."""
         return LatentMoments.of_halves(self.encoder(images))
 
     def decode(self, latents: Tensor) -> Tensor:
-        """Unscaled latents (B, D) -> images (B, 3, H, H), about [-1, 1]."""
         return self.decoder(latents)
 
 
-def build(config: Config) -> VaeGan:
-    """A vae_gan autoencoder with fresh weights."""
-    return VaeGan(**config.values())
+build = VaeGan

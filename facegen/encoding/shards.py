@@ -22,6 +22,7 @@ from facegen.formats.dataset import DatasetSplit
 from facegen.formats.files import read_json, write_json
 from facegen.formats.images import to_unit
 from facegen.formats.latents import FLIPPED, MOMENTS, StoredFile, check_file, write_tensors
+from facegen.formats.plain import from_plain, plain
 from facegen.protocols import Autoencoder, ProgressTask
 
 STATE_FILE = "encoding.json"
@@ -79,13 +80,7 @@ class EncodingState:
         Raises:
             StorageError: the disk is full or may not be written.
         """
-        content = {
-            "format_version": STATE_FORMAT_VERSION,
-            "plan": self.plan,
-            "files": {name: vars(file) for name, file in self.files.items()},
-            "sums": {name: vars(sums) for name, sums in self.sums.items()},
-        }
-        write_json(folder / STATE_FILE, content)
+        write_json(folder / STATE_FILE, {"format_version": STATE_FORMAT_VERSION, **plain(self)})
 
     @staticmethod
     def read(folder: Path) -> EncodingState:
@@ -94,9 +89,8 @@ class EncodingState:
         Raises:
             DataError: unreadable, or of another format version.
         """
-        data = read_json(folder / STATE_FILE, STATE_FORMAT_VERSION)
-        files = {name: StoredFile(**file) for name, file in data["files"].items()}
-        return EncodingState(data["plan"], files, {name: Sums(**sums) for name, sums in data["sums"].items()})
+        path = folder / STATE_FILE
+        return from_plain(EncodingState, read_json(path, STATE_FORMAT_VERSION), path)
 
     def drop_damaged(self, folder: Path) -> list[str]:
         """Forget files whose content is no longer what was written; returns their names."""
@@ -119,17 +113,15 @@ def plan_shards(counts: dict[str, int], shard_size: int) -> list[Shard]:
     ]
 
 
+@dataclass(frozen=True)
 class ShardEncoder:
     """Encodes and writes shards on `device`; batches never cross a shard's end, so resuming repeats them."""
 
-    def __init__(
-        self, autoencoder: Autoencoder, device: torch.device, dtype: torch.dtype, batch_size: int, flips: bool
-    ) -> None:
-        self.autoencoder = autoencoder
-        self.device = device
-        self.dtype = dtype
-        self.batch_size = batch_size
-        self.flips = flips
+    autoencoder: Autoencoder
+    device: torch.device
+    dtype: torch.dtype
+    batch_size: int
+    flips: bool
 
     def encode_shard(self, images: DatasetSplit, shard: Shard, bar: ProgressTask) -> dict[str, Tensor]:
         """The shard's tensors, float16 (N, C, h, w) on the CPU.

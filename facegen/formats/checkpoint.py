@@ -19,7 +19,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -29,8 +29,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
-from facegen.errors import MissingModelError, StorageError
+from facegen.errors import DataError, MissingModelError, StorageError
 from facegen.formats.files import saving, sha256_of, whole_folder
+from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
 
 CHECKPOINT_FORMAT_VERSION = 1
@@ -67,39 +68,13 @@ class CheckpointInfo:
         return str(self.recipe["task"]["kind"])
 
     def to_json(self) -> dict[str, Any]:
-        scaling = self.scaling
-        return {
+        """Plain data for JSON: format version, step, images and task before the other fields."""
+        head = {
             "format_version": CHECKPOINT_FORMAT_VERSION,
             "step": self.step,
             "images_seen": self.images_seen,
-            "task": self.task,
-            "recipe": self.recipe,
-            "labels": self.labels.to_json(),
-            "sample_shape": None if self.sample_shape is None else list(self.sample_shape),
-            "scaling": scaling and {"shift": list(scaling.shift), "scale": list(scaling.scale)},
-            "image_size": self.image_size,
-            "autoencoder": self.autoencoder,
-            "data_fingerprint": self.data_fingerprint,
-            "metrics": self.metrics,
-            "files": self.files,
         }
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> CheckpointInfo:
-        shape, scaling = data["sample_shape"], data["scaling"]
-        return CheckpointInfo(
-            step=int(data["step"]),
-            images_seen=int(data["images_seen"]),
-            recipe=data["recipe"],
-            labels=LabelSchema.from_json(data["labels"]),
-            sample_shape=None if shape is None else tuple(shape),
-            scaling=scaling and LatentScaling(tuple(scaling["shift"]), tuple(scaling["scale"])),
-            image_size=data["image_size"],
-            autoencoder=data["autoencoder"],
-            data_fingerprint=data["data_fingerprint"],
-            metrics=data["metrics"],
-            files=data["files"],
-        )
+        return {**head, "task": self.task, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -245,8 +220,8 @@ def _open(folder: Path) -> Checkpoint:
             raise StorageError(
                 f"'{path}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
             )
-        return Checkpoint(folder, CheckpointInfo.from_json(data))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return Checkpoint(folder, from_plain(CheckpointInfo, data, path))
+    except (OSError, ValueError, AttributeError, DataError) as error:
         raise StorageError(f"Checkpoint file '{path}' is corrupt: {error!r}.") from error
 
 

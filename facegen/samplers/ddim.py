@@ -31,7 +31,6 @@ class Config(KindConfig, frozen=True):
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
     ) -> Iterator[SamplerStep]:
-        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
         timesteps = trailing_timesteps if self.spacing == "trailing" else leading_timesteps
         x = noise
         for index, (here, there) in enumerate(moves(process, timesteps(process, steps))):

@@ -27,7 +27,6 @@ class Config(KindConfig, frozen=True):
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
     ) -> Iterator[SamplerStep]:
-        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
         timesteps = trailing_timesteps(process, steps)
         if process.is_flow:  # log-SNR is infinite at pure noise, so the walk starts one timestep below
             timesteps = [t * (1 - 1 / process.num_timesteps) for t in timesteps]

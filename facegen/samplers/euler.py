@@ -26,7 +26,6 @@ class Config(KindConfig, frozen=True):
     def trajectory(
         self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
     ) -> Iterator[SamplerStep]:
-        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
         ode = OdeView(process.is_flow)
         x = noise
         for index, (here, there) in enumerate(moves(process, trailing_timesteps(process, steps))):

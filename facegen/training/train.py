@@ -139,17 +139,17 @@ def _train_locked(
         trainer.restore(checkpoint)
     folder.truncate_metrics(trainer.step)
     _announce(trainer, wired, parameters, progress)
-    result = trainer.fit()
+    seconds = trainer.fit()
     best = load_checkpoint(folder.path, "best")
     return TrainSummary(
         run=str(folder.path),
         task=recipe.task["kind"],
-        steps=result.step,
-        images_seen=result.images_seen,
+        steps=trainer.step,
+        images_seen=trainer.images_seen,
         parameters=parameters,
-        seconds=result.seconds,
-        skipped_steps=result.skipped_steps,
-        validation=result.validation,
+        seconds=seconds,
+        skipped_steps=trainer.skipped_steps,
+        validation=trainer.last_validation,
         best_checkpoint=str(best.folder),
         best_loss=best.info.metrics.get("loss"),
     )

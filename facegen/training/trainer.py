@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -29,18 +28,6 @@ BAR_INTERVAL_SECONDS = 0.5  # the bar reads the loss, which makes the device cat
 
 Preview = Callable[[nn.Module, int], None]
 """Draw samples with the averaged module after a step."""
-
-
-@dataclass
-class TrainingResult:
-    """Where a run stands: steps done, last validation, best checkpoint's loss and time spent here."""
-
-    step: int
-    num_steps: int
-    images_seen: int
-    seconds: float
-    validation: dict[str, Any] = field(default_factory=dict)
-    skipped_steps: int = 0
 
 
 def num_steps_of(recipe: Recipe, num_examples: int) -> int:
@@ -114,8 +101,8 @@ class Trainer:
         self.bad_steps, self.last_validation = state["bad_steps"], state["last_validation"]
         self.validation = checkpoint.info.metrics
 
-    def fit(self) -> TrainingResult:
-        """Train to the end of the run.
+    def fit(self) -> float:
+        """Train to the end of the run; returns the seconds that took.
 
         Raises:
             Terminated: a signal asked to stop; a checkpoint was saved first.
@@ -135,14 +122,7 @@ class Trainer:
                 self._loop(signals, bar)
         finally:
             self.log.close()
-        return TrainingResult(
-            step=self.step,
-            num_steps=self.num_steps,
-            images_seen=self.images_seen,
-            seconds=time.monotonic() - started,
-            validation=self.last_validation,
-            skipped_steps=self.skipped_steps,
-        )
+        return time.monotonic() - started
 
     @property
     def images_seen(self) -> int:

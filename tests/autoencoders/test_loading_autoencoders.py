@@ -11,7 +11,7 @@ import torch
 from support.tiny_dataset import write_autoencoder
 
 from facegen.autoencoders import load_autoencoder
-from facegen.autoencoders._diffusers import DiffusersKl
+from facegen.autoencoders._diffusers import DiffusersAutoencoder
 from facegen.autoencoders.compact import Config as CompactConfig
 from facegen.autoencoders.compact import build as build_compact
 from facegen.autoencoders.kl import Config as KlConfig
@@ -24,7 +24,7 @@ TINY = {"widths": [8, 16], "encoder_blocks": 1, "decoder_blocks": 1}
 
 
 @pytest.fixture
-def kl() -> DiffusersKl:
+def kl() -> DiffusersAutoencoder:
     torch.manual_seed(0)
     return build_kl(KlConfig(block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4)).eval()
 
@@ -57,7 +57,9 @@ def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("subfolder", ["", "vae"])
-def test_a_diffusers_folder_or_pipeline_is_read(kl: DiffusersKl, tmp_path: Path, subfolder: str) -> None:
+def test_a_diffusers_folder_or_pipeline_is_read(
+    kl: DiffusersAutoencoder, tmp_path: Path, subfolder: str
+) -> None:
     kl.model.save_pretrained(tmp_path / "model" / subfolder)
     loaded = load_autoencoder(tmp_path / "model")
     assert loaded.kind == "kl"
@@ -67,7 +69,7 @@ def test_a_diffusers_folder_or_pipeline_is_read(kl: DiffusersKl, tmp_path: Path,
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
     again = AutoencoderKL.from_pretrained(tmp_path / "copy")
-    torch.testing.assert_close(DiffusersKl(again).encode(IMAGES).mean, kl.encode(IMAGES).mean)
+    torch.testing.assert_close(DiffusersAutoencoder(again).encode(IMAGES).mean, kl.encode(IMAGES).mean)
 
 
 def test_one_changed_weight_changes_the_fingerprint(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_one_changed_weight_changes_the_fingerprint(tmp_path: Path) -> None:
     assert load_autoencoder(write_autoencoder(tmp_path / "c", seed=1)).fingerprint != first.fingerprint
 
 
-def test_pickled_weights_are_never_opened(kl: DiffusersKl, tmp_path: Path) -> None:
+def test_pickled_weights_are_never_opened(kl: DiffusersAutoencoder, tmp_path: Path) -> None:
     canary = tmp_path / "executed"
 
     class Hostile:
@@ -92,7 +94,7 @@ def test_pickled_weights_are_never_opened(kl: DiffusersKl, tmp_path: Path) -> No
     assert not canary.exists()
 
 
-def test_code_of_a_model_folder_is_not_run(kl: DiffusersKl, tmp_path: Path) -> None:
+def test_code_of_a_model_folder_is_not_run(kl: DiffusersAutoencoder, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     kl.model.save_pretrained(folder)
     (folder / "evil.py").write_text(f"open({str(tmp_path / 'executed')!r}, 'w')\nclass Evil: pass\n")
@@ -104,7 +106,7 @@ def test_code_of_a_model_folder_is_not_run(kl: DiffusersKl, tmp_path: Path) -> N
     assert not (tmp_path / "executed").exists()
 
 
-def test_weights_that_do_not_fit_are_refused(kl: DiffusersKl, tmp_path: Path) -> None:
+def test_weights_that_do_not_fit_are_refused(kl: DiffusersAutoencoder, tmp_path: Path) -> None:
     kl.model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"latent_channels": 8}))
@@ -158,7 +160,7 @@ def check_missing_model() -> None:
 
 
 def test_what_is_cached_needs_no_network(
-    kl: DiffusersKl, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    kl: DiffusersAutoencoder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from huggingface_hub import constants
 
