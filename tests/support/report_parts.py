@@ -22,7 +22,6 @@ from facegen.formats.dataset import DatasetManifest
 from facegen.formats.files import write_json
 from facegen.formats.reports import ScoreRow
 from facegen.formats.run import RunDirectory
-from facegen.metrics import Share
 from facegen.types import LabelSchema
 
 HOSTILE = "<script>alert(\"x\")</script> <img src=x onerror=y> & 'quoted' `code` | </pre>"
@@ -194,12 +193,12 @@ def _sweep(words: str, settings: dict[str, Any], picture: Path) -> SweepReport:
     )
 
 
-def _share(share: float) -> Share:
-    return Share(share=share, low=share - 0.05, high=share + 0.05)
+def _share(share: float) -> dict[str, float]:
+    return {"share": share, "low": share - 0.05, "high": share + 0.05}
 
 
 def _attributes(words: str, settings: dict[str, Any], picture: Path) -> AttributeReport:
-    row: Any = {  # partial: what a page reads
+    row = {
         "asked_yes": {"num_asked": 40, "hit_rate": 0.8},
         "asked_no": {"num_asked": 60, "hit_rate": 0.9},
         "recall": 0.8,
@@ -209,7 +208,7 @@ def _attributes(words: str, settings: dict[str, Any], picture: Path) -> Attribut
         "accuracy_on_reconstructions": 0.93,
         "classifier_accuracy": 0.94,
     }
-    shares: Any = {
+    shares = {
         "all": _share(0.85),
         "present": _share(0.8),
         "absent": _share(0.9),
@@ -235,7 +234,7 @@ def _attributes(words: str, settings: dict[str, Any], picture: Path) -> Attribut
 
 
 def _control(words: str, settings: dict[str, Any], picture: Path) -> ControlReport:
-    row: Any = {  # partial: what a page reads
+    row = {
         "attribute": words,
         "num_pairs": 64,
         "hit": _share(0.7),
@@ -282,7 +281,7 @@ def _clip_score(words: str, settings: dict[str, Any], picture: Path) -> ClipScor
         num_samples=100,
         chance=20.0,
         real={"score": 26.0, "low": 25.0, "high": 27.0, "num_samples": 100},
-        prompts=[{"prompt": words, "score": 21.0, "num_samples": 3}],
+        prompts=({"prompt": words, "score": 21.0, "num_samples": 3},),
         clip=words,
         clip_fingerprint="c" * 64,
         subject="run",
@@ -294,7 +293,7 @@ def _clip_score(words: str, settings: dict[str, Any], picture: Path) -> ClipScor
 
 
 def _memorization(words: str, settings: dict[str, Any], picture: Path) -> MemorizationReport:
-    pair: Any = {
+    pair = {
         "sample": words,
         "train_id": words,
         "mirrored": True,
