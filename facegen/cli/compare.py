@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
-from facegen.cli.results import cell_text, print_facts, print_table
+from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
+from facegen.report.words import between
 
 if TYPE_CHECKING:
     from facegen.evaluation.compare import Comparison, Difference
@@ -23,12 +24,8 @@ def _print(found: Comparison) -> None:
 
 
 def _row(one: Difference) -> list[object]:
-    def reach(interval: tuple[float, float] | None) -> str | None:
-        return None if interval is None else f"{cell_text(interval[0])} to {cell_text(interval[1])}"
-
-    between = None if one.low is None or one.high is None else (one.low, one.high)
-    cells = [one.score, one.a, reach(one.a_interval), one.b, reach(one.b_interval)]
-    return [*cells, one.difference, reach(between), one.verdict]
+    a, b = (between(*(interval or (None, None))) for interval in (one.a_interval, one.b_interval))
+    return [one.score, one.a, a, one.b, b, one.difference, between(one.low, one.high), one.verdict]
 
 
 @command(_print)

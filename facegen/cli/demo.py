@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from facegen.cli.command import command
 from facegen.cli.console import duration_text
-from facegen.cli.results import percent, print_facts, print_table
+from facegen.cli.results import print_facts, print_table
 from facegen.demo.options import DemoOptions
 from facegen.options import Option
+from facegen.report.words import percent
 
 if TYPE_CHECKING:
     from facegen.demo.demo import DemoSummary

@@ -9,9 +9,10 @@ from typer import Argument
 
 from facegen.cli.command import command
 from facegen.cli.completion import dataset_kinds
-from facegen.cli.results import percent, print_facts, print_table
+from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 from facegen.preparation.options import PrepareOptions
+from facegen.report.words import percent
 
 if TYPE_CHECKING:
     from facegen.preparation.prepare import PrepareSummary

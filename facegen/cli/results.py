@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+
+from facegen.report.words import cell, is_number
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from facegen.report.blocks import Block
+
 MAX_NUMBERS = 16  # listed one by one
-Column = tuple[str, Callable[[Any], Any]]  # its title, and what it says of a row
+MAX_WIDTH = 400  # of lines in a file or pipe
 
 
 class Summary(Protocol):
@@ -29,34 +33,93 @@ def print_json(result: Summary | dict[str, Any] | list[Any]) -> None:
 
 
 def print_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, style: str = ""
+    title: str,
+    columns: Sequence[str],
+    rows: Collection[Sequence[Any]],
+    *,
+    caption: str = "",
+    dimmed: Collection[int] = (),
 ) -> None:
     """Print a table on stdout; numbers are right-aligned, None is a dash. Nothing is printed for no rows.
 
-    `style` is one of rich, such as "dim", for all rows.
+    The row numbers in `dimmed` are greyed out. What is wider than the terminal comes in several tables.
     """
     from rich.box import SIMPLE_HEAD
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows = [list(row) for row in rows]
-    if not rows:
+    cells = [[cell(value) for value in row] for row in rows]
+    if not cells:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        numeric = all(row[index] is None or is_number(row[index]) for row in rows)
-        table.add_column(Text(column), justify="right" if numeric else "left", no_wrap=numeric)
-    for row in rows:
-        table.add_row(*(Text(cell_text(value)) for value in row), style=style)
-    _print_rich(Text(title, style="bold"), table)
+    numeric = [
+        all(row[index] is None or is_number(row[index]) for row in rows) for index in range(len(columns))
+    ]
+    console = Console()
+
+    def parts(shown: Sequence[int]) -> Iterator[Table]:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for index in (0, *shown):
+            if numeric[index]:
+                width = max(len(text) for text in (columns[index], *(row[index] for row in cells)))
+                table.add_column(Text(columns[index]), justify="right", no_wrap=True, min_width=width)
+            else:
+                table.add_column(Text(columns[index]))
+        for number, row in enumerate(cells):
+            style = "dim" if number in dimmed else ""
+            table.add_row(*(Text(row[index]) for index in (0, *shown)), style=style)
+        least = console.measure(table, options=console.options.update(width=MAX_WIDTH)).minimum
+        middle = (len(shown) + 1) // 2
+        while middle < len(shown) and columns[shown[middle]].startswith("95 %"):  # stays beside its score
+            middle += 1
+        if least <= console.width or not sys.stdout.isatty() or middle == len(shown):
+            yield table
+        else:
+            yield from (*parts(shown[:middle]), *parts(shown[middle:]))
+
+    around = (Text(title, "bold"), *parts(range(1, len(columns))), Text(caption, "dim"))
+    _print_rich(*(part for part in around if not isinstance(part, Text) or part))
 
 
-def print_rows(
-    title: str, what: str, columns: Sequence[Column], rows: Iterable[tuple[str, Any]], *, style: str = ""
-) -> None:
-    """`print_table` of rows by name, under `what`, and of what each column says of them."""
-    cells = [(name, *(cell(row) for _, cell in columns)) for name, row in rows]
-    print_table(title, (what, *(column for column, _ in columns)), cells, style=style)
+def print_evaluation(report: Any) -> None:
+    """Print what a report of the run would say of this evaluation, then its pictures and where it is kept."""
+    from rich.text import Text
+
+    from facegen.report.evaluations import KINDS, kind_of, tell
+    from facegen.report.told import Evaluation
+
+    evaluation = Evaluation(report.saved_to, report.metric, report.to_json())
+    kind = KINDS.get(kind_of(evaluation))
+    _print_rich(Text(kind.question if kind else report.metric, "bold"))
+    files: dict[str, Any] = {}
+    _print_blocks(tell(evaluation).blocks, files)
+    print_facts({**files, "Saved to": report.saved_to})
+
+
+def _print_blocks(blocks: Iterable[Block], files: dict[str, Any]) -> None:
+    """Print the blocks, and gather in `files` where their pictures lie.
+
+    Shares are left out: they are bars of what a table says, too.
+    """
+    from rich.text import Text
+
+    from facegen.report.blocks import Facts, Figure, Fold, Table
+
+    for block in blocks:
+        match block:
+            case str():
+                _print_rich(Text(block))
+            case Table(columns, rows, title, caption, dimmed, too_few):
+                told = [caption, f"Greyed out: {too_few}." if dimmed and too_few else ""]
+                print_table(title, columns, rows, caption=" ".join(filter(None, told)), dimmed=dimmed)
+            case Facts(values):
+                print()
+                print_facts(values)
+            case Fold(title, inner):
+                _print_rich(Text(f"\n{title}", "bold"))
+                _print_blocks(inner, files)
+            case Figure(path):
+                files[block.title or block.alt] = path
 
 
 def _print_rich(*renderables: RenderableType) -> None:
@@ -67,13 +130,13 @@ def _print_rich(*renderables: RenderableType) -> None:
         Console(highlight=False).print(*renderables, sep="\n")
         return
     text = io.StringIO()
-    Console(file=text, width=400, highlight=False).print(*renderables, sep="\n")
+    Console(file=text, width=MAX_WIDTH, highlight=False).print(*renderables, sep="\n")
     print("\n".join(line.rstrip() for line in text.getvalue().rstrip("\n").split("\n")))
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Print names and values, one a line and never wrapped, so that paths can be copied; None is left out."""
-    shown = {name: cell_text(value) for name, value in facts.items() if value is not None}
+    shown = {name: cell(value) for name, value in facts.items() if value is not None}
     width = max(map(len, shown), default=0)
     for name, text in shown.items():
         print(f"{name:{width}}  " + text.replace("\n", "\n" + " " * (width + 2)))
@@ -82,35 +145,5 @@ def print_facts(facts: Mapping[str, Any]) -> None:
 def numbers_text(values: Sequence[float]) -> str:
     """Numbers with four significant digits, separated by commas; of many, the smallest and the largest."""
     if len(values) > MAX_NUMBERS:
-        return f"{cell_text(min(values))} to {cell_text(max(values))} ({len(values)} numbers)"
-    return ", ".join(cell_text(value) for value in values)
-
-
-def percent(share: float | None) -> str | None:
-    """A share as "93.1 %"; None stays None."""
-    return None if share is None else f"{100 * share:.1f} %"
-
-
-def interval(low: float | None, high: float | None) -> str | None:
-    """A confidence interval of shares as "92.0–94.1 %"."""
-    return None if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
-
-
-def is_number(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(value) and (value[0].isdigit() or (value[0] in "+-–" and value[1:2].isdigit()))
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def cell_text(value: Any) -> str:
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(cell_text(item) for item in value)
-    return str(value)
+        return f"{cell(min(values))} to {cell(max(values))} ({len(values)} numbers)"
+    return ", ".join(cell(value) for value in values)

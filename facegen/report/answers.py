@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from facegen.report.blocks import Block, Fold, Headline, Shares, Table
 from facegen.report.told import Evaluation, Said, Sentence
-from facegen.report.words import interval, percent, percent_interval, sure
+from facegen.report.words import between, interval, percent, percent_between, percent_interval, sure
 from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
@@ -21,10 +21,17 @@ REQUESTS = {
     "absent": "asked to be away",
     "whole_request": "whole requests: everything right in one face",
 }
-GROUP_COLUMNS = (
-    "group", "drawn", "real", "KID", "95 % interval", "Fréchet distance", "precision", "recall", "as asked",
-    "95 % interval", "real faces", "drawn, apart", "KID, apart", "95 % interval", "precision, apart",
-)  # fmt: skip
+GROUP_SCORES = {
+    "KID": "kid",
+    "Fréchet distance": "frechet",
+    "precision": "precision",
+    "recall": "recall",
+    "as asked": "accuracy",
+    "real faces": "real_accuracy",
+}
+APART_SCORES = {"KID, apart": "kid", "precision, apart": "precision"}
+INTERVAL = "95 % interval"
+UNKNOWN = (None, None)
 RATES = {
     "recall": "recall",
     "precision": "precision",
@@ -48,6 +55,7 @@ def attributes(evaluation: Evaluation) -> Iterator[Said]:
             REQUESTS[key],
             percent(row["share"]),
             percent_interval(row),
+            row.get("num_asked"),
             *(percent((told.get(key) or {}).get("share")) for told in beside.values()),
         )
         for key, row in came_true.items()
@@ -60,15 +68,19 @@ def attributes(evaluation: Evaluation) -> Iterator[Said]:
         "A classifier looks at every face and says what is there. What it gets wrong on real faces no "
         "generator can get right, so read each number beside what it gets right of those."
     )
-    yield Table(("came true", "drawn faces", "95 % interval", *beside), rows, caption=caption)
-    if len(data["attributes"]) > 1:
-        yield from _by_attribute(data)
+    yield Table(("came true", "drawn faces", INTERVAL, "asked", *beside), rows, caption=caption).filled()
+    yield from _by_attribute(data)
     grid = "The first requests, in order: what was asked to be there, and what was missed or not wanted."
     alt = "Grid of drawn faces, each with what was asked of it"
     yield from evaluation.picture("grid", grid, alt, min_width_pixels=GRID_MIN_WIDTH)
     if data.get("kept"):
         yield _kept(data["kept"])
-    yield evaluation.honesty({"right on held-out real faces": percent(data["classifier_accuracy"])})
+    yield evaluation.honesty(
+        {
+            "right on held-out real faces": percent(data["classifier_accuracy"]) or "unknown",
+            "weakest": ", ".join(map(readable, data.get("weakest", ()))) or None,
+        }
+    )
     every = generated["all"]
     asked = "what it was asked for" if request is None else f"faces asked for with “{request}”"
     yield Sentence(f"Of {asked}, {percent(every['share'])} came true ({sure(percent_interval(every))}).")
@@ -129,11 +141,23 @@ def _found_by_the_judge(data: dict[str, Any]) -> tuple[dict[str, float | None], 
 def _kept(kept: dict[str, dict[str, Any]]) -> Table:
     """Models of pictures: which attributes of the picture came back."""
     rows = [
-        (readable(name), percent(row["agreement"]), percent(row["chance"]), row["num_images"])
+        (
+            readable(name),
+            percent(row["agreement"]),
+            percent_between(row["agreement_low"], row["agreement_high"]),
+            percent(row["chance"]),
+            percent(row["margin"]),
+            percent_between(row["margin_low"], row["margin_high"]),
+            row["num_images"],
+        )
         for name, row in sorted(kept.items(), key=lambda item: -item[1]["margin"])
     ]
-    columns = ("attribute of the picture", "kept", "by chance", "images")
-    return Table(columns, rows, "What is kept of the picture it was asked with")
+    columns = (
+        "attribute of the picture", "kept", INTERVAL, "by chance", "above chance by", INTERVAL, "images",
+    )  # fmt: skip
+    above = sum(row["margin_low"] > 0 for row in kept.values())
+    caption = f"{above} of {len(kept)} attributes are kept more often than by chance."
+    return Table(columns, rows, "What is kept of the picture it was asked with", caption)
 
 
 def control(evaluation: Evaluation) -> Iterator[Said]:
@@ -141,7 +165,11 @@ def control(evaluation: Evaluation) -> Iterator[Said]:
     data, hit, leakage = evaluation.data, evaluation.data["hit"], evaluation.data["leakage"]
     limit = percent(data["classifier_hit"]) or "unknown"
     share, leaked = str(percent(hit["share"])), percent(leakage and leakage["share"])
-    beyond = f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them"
+    beyond = (
+        f", and of everything else {leaked} ({percent_interval(leakage)}) changed with them (redrawn at "
+        f"random: {percent(data['leakage_chance']) or 'unknown'}; by the judge’s own errors: "
+        f"{percent(data['classifier_leakage']) or 'unknown'})"
+    )
     yield (
         "Each face is drawn twice from the same noise, and only one wish differs: does that attribute "
         f"change, and does anything else? Of wishes changed alone, {share} came true "
@@ -150,23 +178,34 @@ def control(evaluation: Evaluation) -> Iterator[Said]:
     )
     if ineffective := ", ".join(map(readable, data["no_effect_shown"])):
         yield f"Asking has no effect shown beyond chance for: {ineffective}."
+    else:
+        yield "Asking makes each wish more frequent, beyond chance."
     told, alt = (
         "Rows: the wish that changed. Columns: what the judge saw change.",
         "Control matrix as a heat map",
     )
     yield from evaluation.picture("heat_map", told, alt, min_width_pixels=HEAT_MAP_MIN_WIDTH)
-    columns = ("wish changed", "hit", "95 % interval", "redrawn", "judge’s limit", "leakage", "leaks into")
+    columns = (
+        "wish changed", "hit", INTERVAL, "more often by", "redrawn", "judge’s limit", "leakage", "leaks into",
+    )  # fmt: skip
     rows = [_control_row(row, data["classifier_limits"].get(row["attribute"], {})) for row in data["rows"]]
     caption = (
-        "Redrawn: hits of a generator that draws another face each time. Judge’s limit: what the "
-        "classifier’s own errors would leave of a perfect generator’s hits. Leakage: of all other answers, "
-        "how many changed."
+        "More often by: by how much asking raises the share of faces that have it. Redrawn: hits of a "
+        "generator that draws another face each time. Judge’s limit: what the classifier’s own errors would "
+        "leave of a perfect generator’s hits. Leakage: of all other answers, how many changed."
     )
     yield Table(columns, rows, caption=caption)
     pairs = "Pairs, without and with the wish."
     yield from evaluation.picture("grid", pairs, "Pairs", min_width_pixels=GRID_MIN_WIDTH)
     yield from data["remarks"]
-    yield evaluation.honesty({"drawn faces": None, "pairs for each wish": data["num_samples"]})
+    right = [row["accuracy"] for row in data["classifier_limits"].values() if row["accuracy"] is not None]
+    yield evaluation.honesty(
+        {
+            "drawn faces": None,
+            "pairs for each wish": data["num_samples"],
+            "judge right on held-out real faces": percent(sum(right) / len(right)) if right else "unknown",
+        }
+    )
     too = f", and {leaked} of the rest changed, too." if leakage else "."
     yield Sentence(f"One wish changed alone came true in {share}{too}")
     yield Headline(
@@ -179,16 +218,17 @@ def control(evaluation: Evaluation) -> Iterator[Said]:
 
 
 def _control_row(row: dict[str, Any], limits: dict[str, Any]) -> tuple[str | None, ...]:
-    leaks = {name: cell["share"] for name, cell in row["leakage"].items() if cell is not None}
+    leaks = {name: cell["share"] for name, cell in row["leakage"].items() if cell and cell["share"] > 0}
     worst = sorted(leaks, key=lambda name: -leaks[name])[:LEAKS_SHOWN]
     return (
         readable(row["attribute"]),
         percent(row["hit"]["share"]),
         percent_interval(row["hit"]),
+        percent(row["effect"]["share"]),
         percent(row["chance"]),
         percent(limits.get("hit")),
         percent(row["mean_leakage"]),
-        ", ".join(f"{readable(name)} {percent(leaks[name])}" for name in worst),
+        ", ".join(f"{readable(name)} {percent(leaks[name])}" for name in worst) or None,
     )
 
 
@@ -218,7 +258,10 @@ def subgroups(evaluation: Evaluation) -> Iterator[Said]:
             "share images."
         )
     rows = [_group_row(row, (row.get("apart") or row) if parted else {}) for row in ordered]
-    table = Table(GROUP_COLUMNS, rows, caption=caption).filled()
+    columns = ["group", "drawn", "real"]
+    columns += [column for title in GROUP_SCORES for column in (title, INTERVAL)]
+    columns += ["drawn, apart", *(column for title in APART_SCORES for column in (title, INTERVAL))]
+    table = Table(columns, rows, caption=caption).filled()
     num_large = sum(not row["small"] for row in ordered)
     large, small = table.rows[:num_large], table.rows[num_large:]
     yield replace(table, rows=large)
@@ -231,24 +274,57 @@ def subgroups(evaluation: Evaluation) -> Iterator[Said]:
 
 def _group_row(row: dict[str, Any], apart: dict[str, Any]) -> tuple[object, ...]:
     """A group's scores, and those of `apart`, the same group without images of groups worse off."""
-
-    def value(cell: dict[str, Any] | None) -> float | None:
-        return None if cell is None else cell["value"]
-
     return (
         readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"]),
         row["num_samples"],
         row["num_reference"],
-        value(row["kid"]),
-        interval(row["kid"]),
-        value(row.get("frechet")),
-        percent(value(row["precision"])),
-        percent(value(row["recall"])),
-        percent(value(row["accuracy"])),
-        percent_interval(row["accuracy"]),
-        percent(value(row["real_accuracy"])),
+        *_group_scores(row, GROUP_SCORES.values()),
         apart.get("num_samples"),
-        value(apart.get("kid")),
-        interval(apart.get("kid")),
-        percent(value(apart.get("precision"))),
+        *_group_scores(apart, APART_SCORES.values()),
+    )
+
+
+def _group_scores(row: dict[str, Any], keys: Iterable[str]) -> Iterator[object]:
+    """Each score and its interval."""
+    for key in keys:
+        found, distance = row.get(key), key in ("kid", "frechet")
+        value = None if found is None else found["value"]
+        yield from (value, interval(found)) if distance else (percent(value), percent_interval(found))
+
+
+def classifier(evaluation: Evaluation) -> Iterator[Said]:
+    """What a judge gets right of unseen real faces, label by label; rare labels last and greyed out."""
+    data, means, least = evaluation.data, evaluation.data["means"], evaluation.data["min_positives"]
+    ordered = sorted(
+        data["labels"].items(), key=lambda item: (item[1]["num_positive"] < least, -(item[1]["auc"] or 0.0))
+    )
+    rows = [
+        (
+            readable(name),
+            row["auc"],
+            between(*row["auc_interval"] or UNKNOWN),
+            percent(row["balanced_accuracy"]),
+            percent_between(*row["balanced_accuracy_interval"] or UNKNOWN),
+            percent(row["accuracy"]),
+            percent(row["majority"]),
+            row["num_positive"],
+        )
+        for name, row in ordered
+    ]
+    columns = ("label", "AUC", INTERVAL, "balanced", INTERVAL, "accuracy", "commoner", "has it")
+    caption = (
+        "Balanced: the mean of what it finds and what it leaves alone. Commoner: what always the commoner "
+        "answer would score. Has it: how many faces do."
+    )
+    few = [index for index, (_, row) in enumerate(ordered) if row["num_positive"] < least]
+    yield Table(columns, rows, "", caption, few, f"fewer than {least} faces have it, hardly known")
+    yield from data["remarks"]
+    yield evaluation.honesty(
+        {
+            "splits": " and ".join(data["splits"]),
+            "mean AUC": means["auc"],
+            "labels scored": data["num_scored"],
+            "balanced accuracy": percent(means["balanced_accuracy"]),
+            "calibration error": percent(means["calibration_error"]),
+        }
     )

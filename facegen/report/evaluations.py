@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from facegen.report import answers, scores
 from facegen.report.blocks import Block, Commands, Fold, Headline, Section, Table
@@ -14,7 +15,6 @@ from facegen.vocabulary.words import readable
 
 DISTRIBUTION = "distribution"  # fid, kid, all, ...: whatever has scores and a fingerprint
 BROKEN = (AttributeError, LookupError, TypeError, ValueError)  # by reports of another shape
-MAX_CELLS = 40
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ KINDS = {
     ),
     "subgroups": Kind("Is it good for everyone?", "whether it is as good for every group", answers.subgroups),
     "reconstruction": Kind("What does it lose?", "what it loses of unseen images", scores.reconstruction),
+    "classifier": Kind("What does the judge get right?", "what the judge gets right", answers.classifier),
 }
 PLACEHOLDERS = {
     "DATASET": "DATASET is the folder that 'facegen prepare' wrote and the run was trained on.",
@@ -95,10 +96,22 @@ def _numbers(evaluation: Evaluation) -> Iterator[Said]:
     if not isinstance(generated, dict):
         generated, real = {key: value for key, value in data.items() if key != "settings"}, None
     real = real if isinstance(real, dict) else {}
-    names = [name for name, value in generated.items() if isinstance(value, int | float | str)][:MAX_CELLS]
-    rows = [(readable(name), generated[name], real.get(name)) for name in names]
-    yield Table(("what", "drawn faces", "real faces"), rows)
+    generated, real = _flat(generated), _flat(real)
+    rows = [(readable(name), value, real.get(name)) for name, value in generated.items()]
+    columns = ("what", "drawn faces", "real faces")
+    yield Table(columns, rows) if real else Table(columns[:2], [row[:2] for row in rows])
     yield evaluation.honesty()
+
+
+def _flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
+    """Nested results by their dotted names; lists are left to the report."""
+    flat = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{within}{name}.")
+        elif not isinstance(value, list):
+            flat[within + name] = value
+    return flat
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ def show_evaluations(facts: RunFacts) -> Shown:
         try:
             found.setdefault(kind, {})[variant] = evaluation, tell(evaluation)
         except BROKEN as error:
-            left_out[evaluation.path.name] = (
+            left_out[str(evaluation.name)] = (
                 f"its form is not that of this facegen ({type(error).__name__}: {error}); evaluate anew"
             )
     found = {kind: found[kind] for kind in [*KINDS, *found] if found.get(kind)}
@@ -220,7 +233,7 @@ def missing_section(facts: RunFacts, shown: Shown) -> list[Section]:
 
 def all_evaluations(facts: RunFacts, shown: Shown) -> list[Section]:
     """A folded list of every report, and of those that could not be read with the reason."""
-    rows = [(one.path.name, one.metric, one.data.get("num_samples"), one.step) for one in facts.evaluations]
+    rows = [(one.name, one.metric, one.data.get("num_samples"), one.step) for one in facts.evaluations]
     tables = (
         Table(("report", "what", "images", "checkpoint"), rows),
         Table(("not shown", "why"), list(shown.left_out.items())),

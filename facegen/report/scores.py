@@ -108,15 +108,22 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     rows = [
         (
             f"{value:g}",
-            *(report["scores"].get(name, {}).get("value") for name in names),
+            *(told for name in names for told in _with_interval(report["scores"].get(name))),
             value in data["pareto"],
         )
         for value, report in zip(data["values"], reports, strict=True)
     ]
     caption = "Not beaten: no other value is better in both scores of the plot."
-    yield Table((setting, *map(score_name, names), "not beaten"), rows, caption=caption)
+    columns = [column for name in names for column in (score_name(name), "95 % interval")]
+    yield Table((setting, *columns, "not beaten"), rows, caption=caption).filled()
     drawn = {"drawn faces": None, "drawn faces for each value": reports[0]["num_samples"]}
-    yield replace(evaluation, data=reports[0]).honesty(drawn)
+    sampler = (reports[0].get("settings") or {}).get("sampler") or {}
+    differs = {"guidance": None} if setting == "guidance" else {"sampler": sampler.get("kind")}
+    yield replace(evaluation, data=reports[0]).honesty({**drawn, **differs})
+
+
+def _with_interval(row: dict[str, Any] | None) -> tuple[object, object]:
+    return (None, None) if row is None else (row["value"], interval(row))
 
 
 def clip_score(evaluation: Evaluation) -> Iterator[Said]:

@@ -12,6 +12,7 @@ from facegen.report.blocks import Block, Facts, Figure, Headline
 
 FACTS = {  # of an evaluation's JSON, by what a reader calls them
     "num_samples": "drawn faces",
+    "num_images": "images",
     "num_reference": "real faces they are compared with",
     "num_train": "training images",
     "features": "features",
@@ -38,11 +39,16 @@ FACTS = {  # of an evaluation's JSON, by what a reader calls them
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One report of `RUN/evaluations`, as its JSON says."""
+    """One report, as its JSON says; `path` is where it is kept, None where nowhere."""
 
-    path: Path
+    path: Path | None
     metric: str
     data: dict[str, Any]
+
+    @property
+    def name(self) -> str | None:
+        """Name of the file it is kept in."""
+        return None if self.path is None else self.path.name
 
     @property
     def step(self) -> int | None:
@@ -57,8 +63,9 @@ class Evaluation:
         name = self.data.get(key)
         if not isinstance(name, str):
             return []
-        beside = self.path.with_name(Path(name).name)
-        return [Figure(beside if beside.is_file() else Path(name), caption, alt or caption, **look)]
+        path = Path(name)
+        beside = path if self.path is None else self.path.with_name(path.name)
+        return [Figure(beside if beside.is_file() else path, caption, alt or caption, **look)]
 
     def honesty(self, values: Mapping[str, object] = {}) -> Facts:
         """The card under a score: what was judged by what, `values`, and how the faces were drawn."""
@@ -70,9 +77,9 @@ class Evaluation:
             "sampler": f"{sampler.get('kind')}, {steps} steps" if isinstance(sampler, dict) else None,
             "guidance": settings.get("guidance_scale"),
             "seed": settings.get("seed"),
-            "report": self.path.name,
+            "report": self.name,
         }
-        return Facts({**known, **values, **drawn})
+        return Facts({**known, **drawn, **values})
 
 
 def _fact(value: object) -> object:

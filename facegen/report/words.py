@@ -37,18 +37,24 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.1f} %"
 
 
+def percent_between(low: float | None, high: float | None) -> str | None:
+    """An interval of shares as "92.0–94.1 %"; None where an end is not known."""
+    return None if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
+
+
 def percent_interval(row: Mapping[str, Any] | None) -> str | None:
     """The "low" and "high" of a share as "92.0–94.1 %"."""
-    if row is None or row.get("low") is None or row.get("high") is None:
-        return None
-    return f"{100 * row['low']:.1f}–{100 * row['high']:.1f} %"
+    return None if row is None else percent_between(row.get("low"), row.get("high"))
+
+
+def between(low: float | None, high: float | None) -> str | None:
+    """An interval as "1.2 to 1.4"; None where an end is not known."""
+    return None if low is None or high is None else f"{cell(low)} to {cell(high)}"
 
 
 def interval(row: Mapping[str, Any] | None) -> str | None:
     """The "low" and "high" of a score as "1.2 to 1.4"."""
-    if row is None or row.get("low") is None or row.get("high") is None:
-        return None
-    return f"{cell(row['low'])} to {cell(row['high'])}"
+    return None if row is None else between(row.get("low"), row.get("high"))
 
 
 def sure(interval: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,7 +132,8 @@ def test_the_command_prints_a_table_of_numbers(place: SimpleNamespace) -> None:
         app, [*words, str(place.data), "--num-samples", "4", "--steps", "1", "--device", "cpu"]
     )
     assert result.exit_code == 0, result.stderr
-    assert f"{HERE}:Brightness, 4 images" in result.stdout
+    assert f"{HERE}:Brightness\n" in result.stdout
+    assert re.search(r"drawn faces +4\n", result.stdout)
     assert "red.asked" in result.stdout
     assert "every" not in result.stdout
     assert "Saved to" in result.stdout

@@ -186,4 +186,4 @@ def test_the_command_line_shows_a_table(place: SimpleNamespace):
     ]
     shown = CliRunner().invoke(app, arguments)
     assert shown.exit_code == 0, shown.output
-    assert "PSNR in dB" in shown.stdout
+    assert "PSNR, dB" in shown.stdout

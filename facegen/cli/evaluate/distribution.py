@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import Reference, Subject
-from facegen.cli.results import cell_text, print_facts, print_table
+from facegen.cli.results import print_evaluation
 from facegen.evaluation.options import ComparisonOptions, DistributionOptions
 from facegen.options import Option
 
 if TYPE_CHECKING:
     from facegen.evaluation.distribution import DistributionReport
     from facegen.evaluation.sweep import SweepReport
-    from facegen.formats.reports import ScoreRow
     from facegen.protocols import Progress
 
 Sweep = Annotated[
@@ -26,57 +25,6 @@ Sweep = Annotated[
         metavar="NAME=VALUES",
     ),
 ]
-
-
-def _print(report: DistributionReport | SweepReport) -> None:
-    from facegen.evaluation.sweep import SweepReport
-
-    _print_sweep(report) if isinstance(report, SweepReport) else _print_distribution(report)
-
-
-def _print_distribution(report: DistributionReport) -> None:
-    """A row a score with its interval and what stands beside it, then the counts, settings and remarks."""
-    real = "real faces" if report.floor is None else f"real faces ({report.floor['method']})"
-    columns = ("score", "this one", "estimate", "95 % interval", real, "after the autoencoder", "better")
-    print_table(
-        f"{report.num_samples:,} images against {report.num_reference:,} real faces ({report.split})",
-        columns,
-        [
-            (name, row.value, row.estimate, _reach(row), row.floor, row.ceiling, row.better)
-            for name, row in report.scores.items()
-        ],
-    )
-    mark = report.fingerprint
-    print_facts(
-        {
-            "Network": f"{report.features} ({mark['features']}), {report.num_features:,} features",
-            "Images": f"{mark['image_size']} pixels, {mark['bits']} bit, {mark['compression']}",
-            "Interval of": report.main.interval_of or None,
-            "Remark": "\n".join(report.remarks) or None,
-            "Saved to": report.saved_to,
-        }
-    )
-
-
-def _print_sweep(report: SweepReport) -> None:
-    """A row a setting, a column a score with its interval."""
-    names = list(report.reports[0].scores)
-    rows = []
-    for value, found in zip(report.values, report.reports, strict=True):
-        cells: list[Any] = [float(value)]
-        for name in names:
-            cells += [found.scores[name].value, _reach(found.scores[name])]
-        rows.append([*cells, "yes" if value in report.pareto else ""])
-    columns = [report.setting, *(column for name in names for column in (name, "95 %")), "not beaten in both"]
-    print_table(f"{report.reports[0].num_samples:,} images each", columns, rows)
-    print_facts({"Plot": report.plot, "Saved to": report.saved_to})
-
-
-def _reach(row: ScoreRow) -> str | None:
-    """A score's interval, as "12.1 to 13.4"."""
-    if row.low is None or row.high is None:
-        return None
-    return f"{cell_text(row.low)} to {cell_text(row.high)}"
 
 
 def _score(
@@ -115,10 +63,10 @@ def _scoring(
         return _score(subject, reference, metrics, options, sweep, progress)
 
     score.__name__, score.__doc__ = name, doc
-    return command(_print)(score)
+    return command(print_evaluation)(score)
 
 
-@command(_print)
+@command(print_evaluation)
 def fd_dinov2(
     subject: Subject,
     reference: Reference,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import Subject
-from facegen.cli.results import interval, percent, print_facts, print_table
+from facegen.cli.results import print_evaluation
 from facegen.evaluation.options import MemorizationOptions, Selection
 from facegen.options import Option
 
@@ -17,34 +17,10 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress
 
 
-def _print(report: MemorizationReport) -> None:
-    rows = [
-        (name, percent(row["share"]), interval(row["low"], row["high"]), row["num_samples"])
-        for name, row in (("this one", vars(report)), ("unseen real faces", report.held_out))
-    ]
-    bound = percent(report.nominal_rate)
-    title = f"Nearer to one of {report.num_train:,} training images than {bound} of unseen faces"
-    print_table(title, ("what", "flagged", "95 % interval", "images"), rows)
-    shown = [pair for pair in report.pairs if pair["flagged"]] or report.pairs[:3]
-    print_table(
-        "Nearest pairs (score: distance over that to the next ten)",
-        ("sample", "training image", "mirrored", "distance", "score", "flagged"),
-        [tuple(pair.values()) for pair in shown],
-    )
-    print_facts(
-        {
-            "Verdict": report.verdict,
-            "Features": report.features_fingerprint,
-            "Pairs": report.picture,
-            "Saved to": report.saved_to,
-        }
-    )
-
-
 OF_TRAINING = MemorizationOptions(selection=Selection(split="train"))
 
 
-@command(_print)
+@command(print_evaluation)
 def memorization(
     subject: Subject,
     train: Annotated[Path, Option("Data set the generator was trained on, unseen splits included.")],
