@@ -66,23 +66,9 @@ BACKGROUNDS = ("b6dcf2", "cbbbe6", "c9eac6", "f3ead9")
 FRAME_COLORS = {"Eyeglasses": "1f4fa8", "Sunglasses": "262e33", None: "262e33"}  # seen on every skin
 
 ATTRIBUTES = (
-    "Smiling",
-    "Mouth_Open",
-    "Eyeglasses",
-    "Sunglasses",
-    "Wearing_Hat",
-    "Black_Hair",
-    "Brown_Hair",
-    "Blond_Hair",
-    "Gray_Hair",
-    "Red_Hair",
-    "Long_Hair",
-    "Curly_Hair",
-    "Bald",
-    "Beard",
-    "Mustache",
-    "Pale_Skin",
-    "Dark_Skin",
+    *("Smiling", "Mouth_Open", "Eyeglasses", "Sunglasses", "Wearing_Hat"),
+    *HAIR_COLORS,
+    *("Long_Hair", "Curly_Hair", "Bald", "Beard", "Mustache", "Pale_Skin", "Dark_Skin"),
 )
 
 
@@ -92,18 +78,6 @@ class AvatarDrawing:
 
     options: dict[str, Any]
     attributes: dict[str, bool]
-
-
-@dataclass(frozen=True)
-class RenderAvatar:
-    """Call it for the PNG bytes of avatar `index` of `seed`, `size` pixels wide. Picklable."""
-
-    seed: int
-    index: int
-    size: int
-
-    def __call__(self) -> bytes:
-        return render(draw(self.seed, self.index).options, self.size)
 
 
 def draw(seed: int, index: int) -> AvatarDrawing:
@@ -143,6 +117,11 @@ def draw(seed: int, index: int) -> AvatarDrawing:
     true |= {"beard": {"Beard", "Mustache"}, "mustache": {"Mustache"}}.get(facial_hair, set())
     true |= {name for name, holds in zip(("Smiling", "Mouth_Open"), MOUTHS[mouth], strict=True) if holds}
     return AvatarDrawing(options, {name: name in true for name in ATTRIBUTES})
+
+
+def render_avatar(seed: int, index: int, size: int) -> bytes:
+    """The PNG bytes of avatar `index` of `seed`, `size` pixels wide."""
+    return render(draw(seed, index).options, size)
 
 
 def render(options: dict[str, Any], size: int) -> bytes:

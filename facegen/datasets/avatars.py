@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
 from facegen.config.kinds import KindConfig
-from facegen.datasets._avatar_style import ATTRIBUTES, LICENCE, RenderAvatar, draw
+from facegen.datasets._avatar_style import ATTRIBUTES, LICENCE, draw, render_avatar
 from facegen.errors import UsageError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, LabelSchema
@@ -47,12 +48,13 @@ class Avatars(DatasetAdapter):
             )
         self.labels = LabelSchema(attributes=ATTRIBUTES)
         self.notes.append(f"The drawings are {LICENCE}.")
+        seed, size = self.config.seed, self.config.size
         for index in range(self.config.count):
             yield DatasetRecord(
                 id=f"avatar-{index:06d}",
-                load=RenderAvatar(self.config.seed, index, self.config.size),
-                location=f"avatar {index} of seed {self.config.seed}",
-                attributes=dict(draw(self.config.seed, index).attributes),
+                load=partial(render_avatar, seed, index, size),
+                location=f"avatar {index} of seed {seed}",
+                attributes=dict(draw(seed, index).attributes),
             )
 
 

@@ -6,9 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,12 +42,8 @@ class PreparedImage:
     problem: str = ""
 
 
-def prepare_images(job: ImageJob, loads: Sequence[Load]) -> list[PreparedImage]:
-    """Load, decode, crop, resize and encode each; what fails is told in its `problem`."""
-    return [_prepare_image(job, load) for load in loads]
-
-
-def _prepare_image(job: ImageJob, load: Load) -> PreparedImage:
+def prepare_image(job: ImageJob, load: Load) -> PreparedImage:
+    """Load, decode, crop, resize and encode; what fails is told in the `problem`."""
     try:
         data = load()
     except (OSError, FacegenError) as error:
@@ -88,19 +83,6 @@ def worker_pool(workers: int, *, processes: bool) -> Iterator[Executor]:
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
-
-
-def map_batches(
-    pool: Executor, job: ImageJob, batches: Sequence[Sequence[Load]], lookahead: int
-) -> Iterator[list[PreparedImage]]:
-    """Prepared images of each batch, in order, with at most `lookahead` batches under way."""
-    waiting: deque[Future[list[PreparedImage]]] = deque()
-    for batch in batches:
-        waiting.append(pool.submit(prepare_images, job, batch))
-        if len(waiting) >= lookahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 def _start_worker(parent: int) -> None:

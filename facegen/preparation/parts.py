@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
-from itertools import islice
+from functools import partial
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import SPLITS
 from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter
 from facegen.formats.files import atomic_write, put_in_place, read_json, storage_errors, write_json
-from facegen.preparation.images import ImageJob, PreparedImage, map_batches, worker_pool
+from facegen.preparation.images import ImageJob, PreparedImage, prepare_image
 from facegen.protocols import Progress, ProgressTask
 from facegen.types import DatasetRecord
 
@@ -42,9 +44,12 @@ class WorkFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.dataset = folder / "dataset"
+        self._parts: list[Path] = []
 
-    def begin(self, job: dict[str, Any]) -> bool:
+    def begin(self, job: dict[str, Any], num_records: int) -> bool:
         """Take up the work if it is the same job, else start anew; True if there is something to take up."""
+        numbers = range(-(-num_records // RECORDS_PER_PART))
+        self._parts = [self.folder / "parts" / f"part-{number:05d}.parquet" for number in numbers]
         try:
             same = read_json(self.folder / "job.json", _JOB_VERSION).get("job") == job
         except DataError:
@@ -53,71 +58,50 @@ class WorkFolder:
             shutil.rmtree(self.folder / "parts", ignore_errors=True)
             write_json(self.folder / "job.json", {"format_version": _JOB_VERSION, "job": job})
         shutil.rmtree(self.dataset, ignore_errors=True)
-        return same and any((self.folder / "parts").glob("part-*.parquet"))
+        return same and any(part.is_file() for part in self._parts)
 
     def prepare_missing(
-        self,
-        records: Sequence[DatasetRecord],
-        job: ImageJob,
-        workers: int,
-        processes: bool,
-        task: ProgressTask,
+        self, records: Sequence[DatasetRecord], job: ImageJob, pool: Executor, task: ProgressTask
     ) -> None:
-        """Prepare and store every part that is not there yet."""
-        missing = [part for part in range(num_parts(len(records))) if not self._part(part).is_file()]
-        done = num_parts(len(records)) - len(missing)
-        task.advance(min(done * RECORDS_PER_PART, len(records)))
-        if not missing:
-            return
-        chunks = [records[part * RECORDS_PER_PART : (part + 1) * RECORDS_PER_PART] for part in missing]
-        batches = [
-            [record.load for record in chunk[start : start + _BATCH]]
-            for chunk in chunks
-            for start in range(0, len(chunk), _BATCH)
-        ]
-        with worker_pool(workers, processes=processes) as pool:
-            results = map_batches(pool, job, batches, lookahead=4 * workers)
-            for part, chunk in zip(missing, chunks, strict=True):
-                images: list[PreparedImage] = []
-                for batch in islice(results, -(-len(chunk) // _BATCH)):
-                    images += batch
-                    task.advance(len(batch))
-                self._store(part, images)
+        """Prepare and store every part that is not there yet; the next is begun before one is waited for."""
 
-    def outcomes(self, num_records: int) -> list[PreparedImage]:
+        def begin(number: int) -> tuple[Path, Iterator[PreparedImage]]:
+            chunk = records[number * RECORDS_PER_PART : (number + 1) * RECORDS_PER_PART]
+            loads = [record.load for record in chunk]
+            return self._parts[number], pool.map(partial(prepare_image, job), loads, chunksize=_BATCH)
+
+        missing = [number for number, part in enumerate(self._parts) if not part.is_file()]
+        done = len(self._parts) - len(missing)
+        task.advance(min(done * RECORDS_PER_PART, len(records)))
+        for (part, images), _ in pairwise(chain(map(begin, missing), [(Path(), iter(()))])):
+            rows = []
+            for image in images:
+                rows.append(asdict(image))
+                task.advance(1)
+            table = pa.Table.from_pylist(rows, schema=_SCHEMA)
+            atomic_write(part, partial(pq.write_table, table, compression="none"))
+
+    def outcomes(self) -> list[PreparedImage]:
         """Every record's outcome without its PNG, in order."""
-        rows: list[PreparedImage] = []
-        for part in range(num_parts(num_records)):
-            table = pq.read_table(self._part(part), columns=["sha256", "side", "problem"])
-            rows += [PreparedImage(**row) for row in table.to_pylist()]
-        return rows
+        table = pq.read_table(self._parts, columns=["sha256", "side", "problem"])
+        return [PreparedImage(**row) for row in table.to_pylist()]
 
     def pngs(self, indices: Sequence[int]) -> Iterator[bytes]:
         """PNG bytes of the records at ascending `indices`, one part in memory at a time."""
-        part, column = -1, None
-        for index in indices:
-            if index // RECORDS_PER_PART != part:
-                part = index // RECORDS_PER_PART
-                column = pq.read_table(self._part(part), columns=["png"])["png"]
-            assert column is not None
-            yield column[index % RECORDS_PER_PART].as_py()
+        for number, inside in groupby(indices, key=lambda index: index // RECORDS_PER_PART):
+            column = pq.read_table(self._parts[number], columns=["png"])["png"]
+            for index in inside:
+                yield column[index % RECORDS_PER_PART].as_py()
 
-    def total_png_bytes(self, num_records: int) -> int:
+    def total_png_bytes(self) -> int:
         """Bytes of all stored parts, about those of their PNGs."""
-        return sum(self._part(part).stat().st_size for part in range(num_parts(num_records)))
+        return sum(part.stat().st_size for part in self._parts)
 
     def publish(self, out: Path) -> None:
         """Rename the finished data set to `out` and drop the work folder."""
         with storage_errors(out):
             put_in_place(self.dataset, out)
         shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _part(self, part: int) -> Path:
-        return self.folder / "parts" / f"part-{part:05d}.parquet"
-
-    def _store(self, part: int, images: list[PreparedImage]) -> None:
-        table = pa.Table.from_pylist([asdict(image) for image in images], schema=_SCHEMA)
-        atomic_write(self._part(part), lambda file: pq.write_table(table, file, compression="none"))
 
 
 def write_splits(
@@ -139,10 +123,6 @@ def write_splits(
         for split in SPLITS:
             if counts.get(split):
                 writer.write_split(split, counted(rows_of(split)), counts[split], rows_per_file)
-
-
-def num_parts(num_records: int) -> int:
-    return -(-num_records // RECORDS_PER_PART)
 
 
 @contextmanager

@@ -19,13 +19,13 @@ from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManif
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.files import sha256_of
 from facegen.formats.plain import plain
-from facegen.preparation.images import ImageJob, PreparedImage
+from facegen.preparation.images import ImageJob, PreparedImage, worker_pool
 from facegen.preparation.options import PrepareOptions
 from facegen.preparation.parts import WorkFolder, open_work, write_splits
 from facegen.preparation.splits import assign_splits, check_fractions
 from facegen.progress import SilentProgress
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject
+from facegen.types import DatasetRecord, DatasetReject
 from facegen.vocabulary.captions import captions_for
 
 _SMALLEST_SIZE = 8
@@ -51,18 +51,6 @@ class PrepareSummary:
 
     def to_json(self) -> dict[str, Any]:
         return plain(self)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Everything that is fixed before the first image is decoded."""
-
-    kind: str
-    adapter: DatasetAdapter
-    records: list[DatasetRecord]
-    settings: dict[str, Any]
-    box: CropBox | None
-    options: PrepareOptions
 
 
 def prepare(
@@ -95,28 +83,11 @@ def prepare(
         return _summary(out, finished, started, already_done=True)
     if source is not None and not remote and not source.exists():
         raise DataError(f"'{source}' does not exist.")
-    records = _records(adapter, source, options, progress)
-    plan = _Plan(kind, adapter, records, settings, adapter.crops[crop], options)
+    run = _Preparation(kind, adapter, _records(adapter, source, options, progress), settings, options)
     with open_work(out) as work:
-        manifest = _make(plan, work, out, progress)
+        manifest = run.make(work, progress)
+        work.publish(out)
     return _summary(out, manifest, started)
-
-
-def _make(plan: _Plan, work: WorkFolder, out: Path, progress: Progress) -> DatasetManifest:
-    options, records = plan.options, plan.records
-    digest = sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
-    if work.begin({"settings": plan.settings, "records": digest}):
-        progress.say("Taking up the work that an interrupted run left.")
-    job = ImageJob(plan.box, options.size, options.min_side)
-    workers = options.workers or len(os.sched_getaffinity(0))
-    with progress.stage("preparing images", total=len(records)) as task:
-        work.prepare_missing(records, job, workers, plan.adapter.loads_on_cpu, task)
-    outcomes = work.outcomes(len(records))
-    kept, rejects = _sort_out(records, outcomes, plan.adapter)
-    _check_rejects(kept, rejects, options)
-    manifest = _write(plan, work, kept, rejects, outcomes, progress)
-    work.publish(out)
-    return manifest
 
 
 def _check_options(options: PrepareOptions) -> None:
@@ -218,91 +189,114 @@ def _extras(records: Sequence[DatasetRecord]) -> dict[str, str]:
     return {name: widest.get(frozenset(found), "str") for name, found in kinds.items()}
 
 
-def _sort_out(
-    records: Sequence[DatasetRecord], outcomes: Sequence[PreparedImage], adapter: DatasetAdapter
-) -> tuple[list[int], list[DatasetReject]]:
-    """Indices of the images to keep, and everything left out; of equal files the first is kept."""
-    first: dict[str, str] = {}
-    kept: list[int] = []
-    rejects = list(adapter.rejects)
-    for index, (record, outcome) in enumerate(zip(records, outcomes, strict=True)):
-        problem = outcome.problem
-        if not problem and outcome.sha256 in first:
-            problem = f"duplicate: same bytes as {first[outcome.sha256]}"
-        if problem:
-            rejects.append(DatasetReject(record.id, record.location, problem))
-        else:
-            first[outcome.sha256] = record.id
-            kept.append(index)
-    return kept, rejects
+@dataclass(frozen=True)
+class _Preparation:
+    """Everything that is fixed before the first image is decoded."""
 
+    kind: str
+    adapter: DatasetAdapter
+    records: list[DatasetRecord]
+    settings: dict[str, Any]
+    options: PrepareOptions
 
-def _check_rejects(kept: Sequence[int], rejects: Sequence[DatasetReject], options: PrepareOptions) -> None:
-    bad = [reject for reject in rejects if not reject.reason.startswith("duplicate")]
-    share = len(bad) / max(1, len(bad) + len(kept))
-    if kept and share <= options.max_reject_share:
-        return
-    examples = "\n".join(f"  {reject.location}: {reject.reason}" for reject in bad[:5])
-    raise DataError(
-        f"{len(bad)} of {len(bad) + len(kept)} images cannot be used; at most "
-        f"{options.max_reject_share:.0%} may be left out.\n{examples}",
-        hint="Mend the source, or allow more with --max-reject-share."
-        if kept
-        else "Nothing was left to keep.",
-    )
+    def make(self, work: WorkFolder, progress: Progress) -> DatasetManifest:
+        """Write the data set into `work`, from where an interrupted run left it."""
+        records, options = self.records, self.options
+        digest = sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
+        if work.begin({"settings": self.settings, "records": digest}, len(records)):
+            progress.say("Taking up the work that an interrupted run left.")
+        job = ImageJob(self.adapter.crops[self.settings["crop"]], options.size, options.min_side)
+        workers = options.workers or len(os.sched_getaffinity(0))
+        with (
+            progress.stage("preparing images", total=len(records)) as task,
+            worker_pool(workers, processes=self.adapter.loads_on_cpu) as pool,
+        ):
+            work.prepare_missing(records, job, pool, task)
+        outcomes = work.outcomes()
+        kept, rejects = self._sort_out(outcomes)
+        self._check_rejects(len(kept), rejects)
+        return self._write(work, kept, rejects, outcomes, progress)
 
+    def _sort_out(self, outcomes: Sequence[PreparedImage]) -> tuple[list[int], list[DatasetReject]]:
+        """Indices of the images to keep, and everything left out; of equal files the first is kept."""
+        first: dict[str, str] = {}
+        kept: list[int] = []
+        rejects = list(self.adapter.rejects)
+        for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
+            problem = outcome.problem
+            if not problem and outcome.sha256 in first:
+                problem = f"duplicate: same bytes as {first[outcome.sha256]}"
+            if problem:
+                rejects.append(DatasetReject(record.id, record.location, problem))
+            else:
+                first[outcome.sha256] = record.id
+                kept.append(index)
+        return kept, rejects
 
-def _write(
-    plan: _Plan,
-    work: WorkFolder,
-    kept: Sequence[int],
-    rejects: Sequence[DatasetReject],
-    outcomes: Sequence[PreparedImage],
-    progress: Progress,
-) -> DatasetManifest:
-    options, adapter, records, labels = plan.options, plan.adapter, plan.records, plan.adapter.labels
-    kept_records = [records[index] for index in kept]
-    splits, notes = assign_splits(kept_records, adapter, options.splits, options.seed)
-    enlarged = sum(outcomes[index].side < options.size for index in kept)
-    if enlarged:
-        notes.append(f"{enlarged} of {len(kept)} images were smaller than {options.size} and enlarged.")
-    extras = _extras(records)
-    chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
-    for index, split in zip(kept, splits, strict=True):
-        chosen[split].append(index)
+    def _check_rejects(self, num_kept: int, rejects: Sequence[DatasetReject]) -> None:
+        bad = [reject for reject in rejects if not reject.reason.startswith("duplicate")]
+        total, allowed = len(bad) + num_kept, self.options.max_reject_share
+        if num_kept and len(bad) / total <= allowed:
+            return
+        examples = "\n".join(f"  {reject.location}: {reject.reason}" for reject in bad[:5])
+        raise DataError(
+            f"{len(bad)} of {total} images cannot be used; "
+            f"at most {allowed:.0%} may be left out.\n{examples}",
+            hint="Mend the source, or allow more with --max-reject-share."
+            if num_kept
+            else "Nothing was left to keep.",
+        )
 
-    def rows_of(split: str) -> Iterator[dict[str, Any]]:
-        for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
-            record = records[index]
-            captions = [record.caption] if record.caption else None
-            captions = captions or captions_for(
-                record.attributes, record.classes, record.id, medium=adapter.medium
-            )
-            yield {
-                "image": png,
-                "id": record.id,
-                "split": split,
-                "caption": captions[0],
-                "captions": captions,
-                "identity": record.identity,
-                "sha256": outcomes[index].sha256,
-                **{name: record.attributes.get(name) for name in labels.attributes},
-                **{name: record.classes.get(name) for name in labels.classes},
-                **{name: record.extra.get(name) for name in extras},
-            }
+    def _write(
+        self,
+        work: WorkFolder,
+        kept: Sequence[int],
+        rejects: Sequence[DatasetReject],
+        outcomes: Sequence[PreparedImage],
+        progress: Progress,
+    ) -> DatasetManifest:
+        adapter, records, size = self.adapter, self.records, self.options.size
+        kept_records = [records[index] for index in kept]
+        splits, notes = assign_splits(kept_records, adapter, self.options.splits, self.options.seed)
+        enlarged = sum(outcomes[index].side < size for index in kept)
+        if enlarged:
+            notes.append(f"{enlarged} of {len(kept)} images were smaller than {size} and enlarged.")
+        chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
+        for index, split in zip(kept, splits, strict=True):
+            chosen[split].append(index)
+        labels, extras = adapter.labels, _extras(records)
 
-    writer = DatasetWriter(work.dataset, labels, extras, plan.settings)
-    counts = {split: len(indices) for split, indices in chosen.items()}
-    bytes_each = work.total_png_bytes(len(records)) / len(kept)
-    write_splits(writer, counts, rows_of, bytes_each, progress)
-    return writer.finish(
-        rejects=list(map(astuple, rejects)),
-        kind=plan.kind,
-        image_size=options.size,
-        source={"name": plan.settings["source"], "licence": adapter.licence},
-        notes=(*adapter.notes, *notes),
-        versions={"facegen": __version__, "pillow": PIL.__version__, "pyarrow": pyarrow.__version__},
-    )
+        def rows_of(split: str) -> Iterator[dict[str, Any]]:
+            for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
+                record = records[index]
+                captions = [record.caption] if record.caption else None
+                captions = captions or captions_for(
+                    record.attributes, record.classes, record.id, medium=adapter.medium
+                )
+                yield {
+                    "image": png,
+                    "id": record.id,
+                    "split": split,
+                    "caption": captions[0],
+                    "captions": captions,
+                    "identity": record.identity,
+                    "sha256": outcomes[index].sha256,
+                    **{name: record.attributes.get(name) for name in labels.attributes},
+                    **{name: record.classes.get(name) for name in labels.classes},
+                    **{name: record.extra.get(name) for name in extras},
+                }
+
+        writer = DatasetWriter(work.dataset, labels, extras, self.settings)
+        counts = {split: len(indices) for split, indices in chosen.items()}
+        write_splits(writer, counts, rows_of, work.total_png_bytes() / len(kept), progress)
+        return writer.finish(
+            rejects=list(map(astuple, rejects)),
+            kind=self.kind,
+            image_size=size,
+            source={"name": self.settings["source"], "licence": adapter.licence},
+            notes=(*adapter.notes, *notes),
+            versions={"facegen": __version__, "pillow": PIL.__version__, "pyarrow": pyarrow.__version__},
+        )
 
 
 def _summary(
