@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -32,20 +31,44 @@ AS_CLASS = "class:"  # before a name: a class, whatever the column holds
 _YES_NO_NAMES = ({"0", "1"}, {"no", "yes"}, {"false", "true"}, {"-1", "1"})
 
 
-@dataclass
 class ColumnPlan:
-    """What each column becomes; `attributes`, `classes`, `extras` are name -> column.
+    """What each column of a `schema` becomes; `attributes`, `classes`, `extras` are name -> column.
 
-    `class_names` has the names behind a column's numbers, where there are any.
+    `labels` holds the values of all columns but the pictures, `features` are those of `features_of`, `asked`
+    is column -> name, role or "none". `class_names` has the names behind a column's numbers, where there are
+    any.
+
+    Raises:
+        UsageError: `asked` names a column that is not there, a name twice, or an impossible role.
+        DataError: no column holds pictures.
     """
 
-    roles: dict[str, str] = field(default_factory=dict)  # of NAMES_OF_ROLE -> column
-    attributes: dict[str, str] = field(default_factory=dict)
-    classes: dict[str, str] = field(default_factory=dict)
-    extras: dict[str, str] = field(default_factory=dict)
-    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    class_values: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by label, in order
-    left_out: dict[str, str] = field(default_factory=dict)  # column -> why
+    def __init__(
+        self, schema: pa.Schema, labels: pa.Table, features: Mapping[str, Any], asked: Mapping[str, str]
+    ) -> None:
+        _check_asked(schema, asked)
+        self.roles = _roles(schema, labels, features, asked)  # of NAMES_OF_ROLE -> column
+        self.attributes: dict[str, str] = {}
+        self.classes: dict[str, str] = {}
+        self.extras: dict[str, str] = {}
+        self.class_names: dict[str, tuple[str, ...]] = {}
+        self.class_values: dict[str, tuple[str, ...]] = {}  # by label, in order
+        self.left_out: dict[str, str] = {}  # column -> why
+        for column in schema.names:
+            if column in self.roles.values():
+                continue
+            name = asked.get(column, column).removeprefix(AS_CLASS)
+            if name == LEAVE_OUT:
+                self.left_out[column] = "as asked"
+            elif name in TAKEN:
+                self.left_out[column] = "facegen's own name"
+            elif is_picture(schema.field(column).type):
+                self.left_out[column] = "another picture"
+            elif column not in labels.column_names:
+                self.left_out[column] = f"{schema.field(column).type}"
+            else:
+                as_class = asked.get(column, column) != name
+                self._sort(name, column, labels[column], features.get(column), as_class=as_class)
 
     def lines(self) -> list[str]:
         """A line for each kind of label, for a person to look over."""
@@ -82,37 +105,27 @@ class ColumnPlan:
             return _words(value)
         return None if value is None or value < 0 else names[value]
 
-
-def plan_columns(
-    schema: pa.Schema, labels: pa.Table, features: Mapping[str, Any], asked: Mapping[str, str]
-) -> ColumnPlan:
-    """Decide what every column of `schema` is; `labels` holds the values of all but the pictures.
-
-    `features` are those of `features_of`; `asked` is column -> name, role or "none".
-
-    Raises:
-        UsageError: `asked` names a column that is not there, a name twice, or an impossible role.
-        DataError: no column holds pictures.
-    """
-    _check_asked(schema, asked)
-    plan = ColumnPlan(roles={"image": _image_column(schema, features, asked)})
-    _find_roles(plan, schema, labels, asked)
-    for column in schema.names:
-        if column in plan.roles.values():
-            continue
-        asked_for = asked.get(column, column)
-        name = asked_for.removeprefix(AS_CLASS)
-        if name == LEAVE_OUT:
-            plan.left_out[column] = "as asked"
-        elif name in TAKEN:
-            plan.left_out[column] = "facegen's own name"
-        elif is_picture(schema.field(column).type):
-            plan.left_out[column] = "another picture"
-        elif column not in labels.column_names:
-            plan.left_out[column] = f"{schema.field(column).type}"
+    def _sort(self, name: str, column: str, values: pa.ChunkedArray, feature: Any, *, as_class: bool) -> None:
+        found = _different(values)
+        if not found:
+            self.left_out[column] = "always empty"
+            return
+        if names := feature if isinstance(feature, tuple) else ():
+            outside = [value for value in found if not isinstance(value, int) or not -1 <= value < len(names)]
+            if outside:
+                raise DataError(f"Column '{column}' holds {outside[0]!r}, and its classes are {len(names)}.")
+            self.class_names[column] = names
+            yes_no = {each.casefold() for each in names} in _YES_NO_NAMES
         else:
-            _sort_label(plan, name, column, labels[column], features.get(column), as_class=asked_for != name)
-    return plan
+            yes_no = all(isinstance(value, int) and value in (-1, 0, 1) for value in found)
+        if yes_no and not as_class:
+            self.attributes[name] = column
+        elif as_class or names or _is_class(values, found, column):
+            self.classes[name] = column
+            said = names or [str(one).strip() for one in sorted(found)]
+            self.class_values[name] = tuple(dict.fromkeys(said))
+        else:
+            self.extras[name] = column
 
 
 def is_picture(kind: pa.DataType) -> bool:
@@ -175,10 +188,14 @@ def _check_asked(schema: pa.Schema, asked: Mapping[str, str]) -> None:
         raise UsageError(f"Two columns would be called '{twice}'.", hint="Leave one out: none=COLUMN.")
 
 
-def _image_column(schema: pa.Schema, features: Mapping[str, Any], asked: Mapping[str, str]) -> str:
-    """The column asked for, else one declared to be an image, else one so called, else any of pictures."""
+def _roles(
+    schema: pa.Schema, labels: pa.Table, features: Mapping[str, Any], asked: Mapping[str, str]
+) -> dict[str, str]:
+    """The column of each role. The picture is the one asked for, else one declared to be an image, else one
+    so called, else any of pictures."""
+    column_of = {name: column for column, name in asked.items()}
     pictures = [column.name for column in schema if is_picture(column.type)]
-    wanted = {name: column for column, name in asked.items()}.get("image")
+    wanted = column_of.get("image")
     if wanted is not None and wanted not in pictures:
         raise UsageError(
             f"Column '{wanted}' holds no pictures; its type is {schema.field(wanted).type}.",
@@ -193,11 +210,7 @@ def _image_column(schema: pa.Schema, features: Mapping[str, Any], asked: Mapping
             "No column holds pictures.",
             hint=f"Columns there: {', '.join(f'{column.name} ({column.type})' for column in schema)}.",
         )
-    return found
-
-
-def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Mapping[str, str]) -> None:
-    column_of = {name: column for column, name in asked.items()}
+    roles = {"image": found}
     for role in list(NAMES_OF_ROLE)[1:]:
         wanted = column_of.get(role)
         if wanted is not None and wanted not in labels.column_names:
@@ -205,7 +218,8 @@ def _find_roles(plan: ColumnPlan, schema: pa.Schema, labels: pa.Table, asked: Ma
         usual = (name for name in NAMES_OF_ROLE[role] if name in labels.column_names and name not in asked)
         found = wanted or next((name for name in usual if _suits(role, labels[name])), None)
         if found is not None:
-            plan.roles[role] = found
+            roles[role] = found
+    return roles
 
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:
@@ -220,37 +234,6 @@ def _suits(role: str, values: pa.ChunkedArray) -> bool:
             "id": values.null_count == 0 and len(found) == len(values),
         }[role]
     )
-
-
-def _sort_label(
-    plan: ColumnPlan,
-    name: str,
-    column: str,
-    values: pa.ChunkedArray,
-    feature: tuple[str, ...] | str | None,
-    *,
-    as_class: bool,
-) -> None:
-    found = _different(values)
-    if not found:
-        plan.left_out[column] = "always empty"
-        return
-    names = feature if isinstance(feature, tuple) else None
-    if names is not None:
-        outside = [value for value in found if not isinstance(value, int) or not -1 <= value < len(names)]
-        if outside:
-            raise DataError(f"Column '{column}' holds {outside[0]!r}, and its classes are {len(names)}.")
-        plan.class_names[column] = names
-        yes_no = {each.casefold() for each in names} in _YES_NO_NAMES
-    else:
-        yes_no = all(isinstance(value, int) and value in (-1, 0, 1) for value in found)
-    if yes_no and not as_class:
-        plan.attributes[name] = column
-    elif as_class or names is not None or _is_class(values, found, column):
-        plan.classes[name] = column
-        plan.class_values[name] = tuple(dict.fromkeys(names or [str(one).strip() for one in sorted(found)]))
-    else:
-        plan.extras[name] = column
 
 
 def _is_class(values: pa.ChunkedArray, found: list[Any], column: str) -> bool:

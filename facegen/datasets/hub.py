@@ -15,7 +15,7 @@ from typing import Literal
 import pyarrow as pa
 
 from facegen.config.kinds import KindConfig
-from facegen.datasets._hub_columns import ColumnPlan, features_of, is_plain, plan_columns
+from facegen.datasets._hub_columns import ColumnPlan, features_of, is_plain
 from facegen.datasets._hub_files import (
     HUB_NAME,
     ParquetSet,
@@ -93,12 +93,12 @@ class Hub(DatasetAdapter):
         plain = [column.name for column in schema if is_plain(column.type)]
         features = features_of(parquet.card, self.config.subset, schema)
         asked = self.config.columns or {}
-        plan = plan_columns(schema, read_columns(paths[first], plain), features, asked)
+        plan = ColumnPlan(schema, read_columns(paths[first], plain), features, asked)
         _show(plan, f"Columns of '{parquet.title}'", progress)
         with progress.stage(f"{verb} {parquet.title}", total=len(parts)) as task:
             self._fetch_rest(parquet, parts, paths, task)
         labels = _all_labels(plain, plan.roles["image"], [paths[name] for name in parts if name in paths])
-        final = plan_columns(schema, labels, features, asked)
+        final = ColumnPlan(schema, labels, features, asked)
         if final.lines() != plan.lines():
             _show(final, "Columns, after a look at all files", progress)
         self.labels = LabelSchema(tuple(final.attributes), dict(final.class_values))

@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pytest
 
-from facegen.datasets._hub_columns import features_of, plan_columns
+from facegen.datasets._hub_columns import ColumnPlan, features_of
 from facegen.datasets._hub_files import split_of
 
 LABELS = {"names": ["Asian", "Black", "White"], "_type": "ClassLabel"}
@@ -30,14 +30,14 @@ def test_columns_are_told_apart_by_type_and_values() -> None:
     }
     table = pa.table(columns)
     labels = table.drop_columns(["photo", "vector"])
-    plan = plan_columns(table.schema, labels, {}, {})
+    plan = ColumnPlan(table.schema, labels, {}, {})
     assert plan.roles == {"image": "photo"}
     assert plan.attributes == {"yes": "yes", "sign": "sign"}
     assert plan.class_values == {"race": ("A", "B"), "label": ("3", "5")}
     assert set(plan.extras) == {"score", "count", "url"}
     assert set(plan.left_out) == {"vector", "nothing", "identity"}
-    assert plan_columns(table.schema, labels, {}, {"count": "kind"}).extras["kind"] == "count"
-    forced = plan_columns(table.schema, labels, {}, {"count": "class:kind", "yes": "class:glad"})
+    assert ColumnPlan(table.schema, labels, {}, {"count": "kind"}).extras["kind"] == "count"
+    forced = ColumnPlan(table.schema, labels, {}, {"count": "class:kind", "yes": "class:glad"})
     assert forced.class_values == {**plan.class_values, "kind": ("0", "1", "2"), "glad": ("False", "True")}
 
 
