@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from facegen.datasets._metadata import CAPTION_COLUMNS, MAX_CLASSES
+from facegen.datasets._metadata import CAPTION_COLUMNS, MAX_CLASSES, words
 from facegen.datasets.image_folder import SPLIT_FOLDERS
 from facegen.errors import DataError, UsageError, did_you_mean
 
@@ -87,7 +87,7 @@ class ColumnPlan:
 
     def labels_of(self, row: Mapping[str, Any], split: str | None) -> dict[str, Any]:
         """The labels of a `DatasetRecord`, from a row's values by column and its file's split."""
-        said = {role: _words(row[column]) for role, column in self.roles.items() if role != "image"}
+        said = {role: words(row[column]) for role, column in self.roles.items() if role != "image"}
         return {
             "attributes": {
                 name: _yes_no(self._class_of(row, column)) for name, column in self.attributes.items()
@@ -102,7 +102,7 @@ class ColumnPlan:
     def _class_of(self, row: Mapping[str, Any], column: str) -> str | None:
         value, names = row[column], self.class_names.get(column)
         if names is None:
-            return _words(value)
+            return words(value)
         return None if value is None or value < 0 else names[value]
 
     def _sort(self, name: str, column: str, values: pa.ChunkedArray, feature: Any, *, as_class: bool) -> None:
@@ -223,14 +223,14 @@ def _roles(
 
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:
-    found, words = _different(values), _is_words(values.type)
+    found, in_words = _different(values), _is_words(values.type)
     splits = {str(value).casefold() for value in found}
     return (
         bool(found)
         and {
-            "caption": words,
-            "identity": words or pa.types.is_integer(values.type),
-            "split": words and len(splits) > 1 and splits <= set(SPLIT_FOLDERS),
+            "caption": in_words,
+            "identity": in_words or pa.types.is_integer(values.type),
+            "split": in_words and len(splits) > 1 and splits <= set(SPLIT_FOLDERS),
             "id": values.null_count == 0 and len(found) == len(values),
         }[role]
     )
@@ -248,10 +248,6 @@ def _is_words(kind: pa.DataType) -> bool:
 
 def _yes_no(value: str | None) -> bool | None:
     return None if value is None else value.casefold() in ("1", "yes", "true")
-
-
-def _words(value: Any) -> str | None:
-    return None if value is None else str(value).strip() or None
 
 
 def _different(values: pa.ChunkedArray) -> list[Any]:

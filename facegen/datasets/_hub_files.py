@@ -164,11 +164,9 @@ def in_turns(parts: Parts) -> list[str]:
 def split_of(name: str) -> str | None:
     """The split a file name speaks of: "data/train-00000-of-00002.parquet", "default/test/0000.parquet"."""
     path = PurePosixPath(name)
-    for part in (path.stem, *reversed(path.parts[:-1])):
-        for word in re.split(r"[^a-z]+", part.casefold()):
-            if word in SPLIT_FOLDERS:
-                return SPLIT_FOLDERS[word]
-    return None
+    places = (path.stem, *reversed(path.parts[:-1]))
+    said = (word for place in places for word in re.split(r"[^a-z]+", place.casefold()))
+    return next((SPLIT_FOLDERS[word] for word in said if word in SPLIT_FOLDERS), None)
 
 
 def read_card(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -57,7 +57,7 @@ def read_metadata(text: str, where: str) -> list[MetadataRow]:
         if name in seen:
             raise DataError(f"{at}: '{name}' stands there twice, first at {seen[name]}.")
         seen[name] = at
-        rows.append(MetadataRow(name, at, {key: _text(value) for key, value in values.items()}))
+        rows.append(MetadataRow(name, at, {key: words(value) for key, value in values.items()}))
     return rows
 
 
@@ -98,28 +98,24 @@ def _number_type(values: Iterable[str]) -> Callable[[str], int | float] | None:
     return None
 
 
-def _text(value: Any) -> str | None:
-    if value is None or value == "":
-        return None
-    return str(value).strip() or None
+def words(value: Any) -> str | None:
+    """A cell as words without the blanks around them; None where nothing stands there."""
+    return None if value is None else str(value).strip() or None
 
 
-def _csv_rows(text: str, where: str) -> list[tuple[str, dict[str, Any]]]:
+def _csv_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    rows = []
     try:
         for row in reader:
             at = f"{where}:{reader.line_num}"
             if None in row or None in row.values():
                 raise DataError(f"{at}: {len(reader.fieldnames or ())} values belong in each row.")
-            rows.append((at, row))
+            yield at, row
     except csv.Error as error:
         raise DataError(f"{where}:{reader.line_num}: {error}.") from error
-    return rows
 
 
-def _json_rows(text: str, where: str) -> list[tuple[str, dict[str, Any]]]:
-    rows = []
+def _json_rows(text: str, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
@@ -129,5 +125,4 @@ def _json_rows(text: str, where: str) -> list[tuple[str, dict[str, Any]]]:
             raise DataError(f"{where}:{number}: not JSON: {error}.") from error
         if not isinstance(row, dict):
             raise DataError(f"{where}:{number}: a row is an object with a 'file_name'.")
-        rows.append((f"{where}:{number}", row))
-    return rows
+        yield f"{where}:{number}", row
