@@ -129,19 +129,19 @@ def choose_files(source: ParquetSet, subset: str | None) -> Parts:
     configs = [one for one in configs if isinstance(one, Mapping)] if isinstance(configs, list) else []
     subsets = _described_subsets(source.sizes, configs) or _subsets_by_folder(source.sizes)
     marked = [str(config.get("config_name")) for config in configs if config.get("default")]
-    usual = next((name for name in (*marked, DEFAULT_SUBSET) if name in subsets), None)
-    name = usual if subset is None else subset
-    if name is None and len(subsets) > 1:
+    usual = [name for name in (*marked, DEFAULT_SUBSET, *subsets) if name in subsets]
+    name = usual[0] if subset is None else subset
+    if subset is None and len(usual) == len(subsets) > 1:  # none of them stands out
         raise UsageError(
             f"'{source.title}' has {len(subsets)} subsets: {', '.join(subsets)}.",
-            hint=f"Choose one with --subset, such as --subset {next(iter(subsets))}.",
+            hint=f"Choose one with --subset, such as --subset {name}.",
         )
-    if name is not None and name not in subsets:
+    if name not in subsets:
         raise UsageError(
             f"'{source.title}' has no subset '{name}'.{did_you_mean(name, subsets)}",
             hint=f"Its subsets: {', '.join(subsets)}.",
         )
-    parts = subsets[next(iter(subsets)) if name is None else name]
+    parts = subsets[name]
     return parts if len(set(parts.values())) > 1 else dict.fromkeys(parts)
 
 

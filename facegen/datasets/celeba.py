@@ -20,7 +20,7 @@ from facegen.datasets._celeba_tables import (
     parse_identities,
     parse_partition,
 )
-from facegen.datasets._sources import Load, Place, SourceTree, check_match, open_source, read_first, tell
+from facegen.datasets._sources import Place, SourceTree, check_match, open_source, read_first, tell
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, LabelSchema
@@ -69,13 +69,13 @@ class CelebA(DatasetAdapter):
             tell([told], self.notes, progress)
         row_of = {PurePosixPath(name).stem: name for name in table.rows}
         tell(check_match(row_of, images, place.name, strict=self.config.strict), self.notes, progress)
-        for stem, (location, load) in images.items():
+        for stem, (tree, image) in images.items():
             name = row_of.get(stem)
             if name is not None:
                 yield DatasetRecord(
                     id=stem,
-                    load=load,
-                    location=location,
+                    load=tree.files[image],
+                    location=tree.location(image),
                     attributes=dict(zip(table.names, table.rows[name], strict=True)),
                     split=partition.get(name),
                     identity=identities.get(name),
@@ -83,11 +83,10 @@ class CelebA(DatasetAdapter):
 
 
 build = CelebA
-Images = dict[str, tuple[str, Load]]  # stem -> location and how to read it
 
 
-def _find(source: Path | None) -> tuple[dict[str, Place], Images, Path]:
-    """Find annotation files and images in `source`, and annotations beside it if it holds images only."""
+def _find(source: Path | None) -> tuple[dict[str, Place], dict[str, Place], Path]:
+    """Annotation files in `source`, or beside it if it holds images only; images by stem; what was read."""
     tree = open_source(source, "celeba")
     wanted = (*ATTRIBUTE_FILES, *PARTITION_FILES, *IDENTITY_FILES)
     texts = tree.find(wanted)
@@ -107,9 +106,9 @@ def _find(source: Path | None) -> tuple[dict[str, Place], Images, Path]:
     return texts, images, tree.root
 
 
-def _images_in(tree: SourceTree) -> Images:
+def _images_in(tree: SourceTree) -> dict[str, Place]:
     names = tree.images()
     aligned = [name for name in names if IMAGES in PurePosixPath(name).parts] or [
         name for name in names if tree.root.name.startswith(IMAGES) or "/" not in name
     ]
-    return {PurePosixPath(name).stem: (tree.location(name), tree.files[name]) for name in aligned}
+    return {PurePosixPath(name).stem: (tree, name) for name in aligned}

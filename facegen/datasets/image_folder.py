@@ -16,7 +16,6 @@ from facegen.config.kinds import KindConfig
 from facegen.datasets._metadata import (
     IDENTITY_COLUMN,
     SPLIT_COLUMN,
-    Columns,
     MetadataRow,
     read_metadata,
     sort_columns,
@@ -110,31 +109,27 @@ class ImageFolder(DatasetAdapter):
         if columns.remarks:
             self.notes.append(f"Kept as remarks, not as classes: {', '.join(columns.remarks)}.")
         for name, row in found:
-            if name in known:
-                yield self._record(tree, name, row, columns, bool(split_folders))
-
-    def _record(
-        self, tree: SourceTree, name: str, row: MetadataRow, columns: Columns, in_split_folders: bool
-    ) -> DatasetRecord:
-        values = row.values
-        numbers = {
-            key: None if (text := values.get(key)) is None else read(text)
-            for key, read in columns.numbers.items()
-        }
-        split = values.get(SPLIT_COLUMN) or (name.split("/")[0] if in_split_folders else None)
-        if split is not None and split.casefold() not in SPLIT_FOLDERS:
-            raise DataError(f"{row.where}: split '{split}' is not one of {', '.join(SPLIT_FOLDERS)}.")
-        return DatasetRecord(
-            id=name,
-            load=tree.files[name],
-            location=tree.location(name),
-            attributes={key: yes_no(values.get(key)) for key in columns.attributes},
-            classes={key: values.get(key) for key in columns.classes},
-            caption=values.get(columns.caption) if columns.caption else None,
-            split=SPLIT_FOLDERS[split.casefold()] if split else None,
-            identity=values.get(IDENTITY_COLUMN),
-            extra={**numbers, **{key: values.get(key) for key in columns.remarks}},
-        )
+            if name not in known:
+                continue
+            values = row.values
+            split = values.get(SPLIT_COLUMN) or (name.split("/")[0] if split_folders else None)
+            if split is not None and split.casefold() not in SPLIT_FOLDERS:
+                raise DataError(f"{row.where}: split '{split}' is not one of {', '.join(SPLIT_FOLDERS)}.")
+            numbers = {
+                key: None if (text := values.get(key)) is None else read(text)
+                for key, read in columns.numbers.items()
+            }
+            yield DatasetRecord(
+                id=name,
+                load=tree.files[name],
+                location=tree.location(name),
+                attributes={key: yes_no(values.get(key)) for key in columns.attributes},
+                classes={key: values.get(key) for key in columns.classes},
+                caption=values.get(columns.caption) if columns.caption else None,
+                split=SPLIT_FOLDERS[split.casefold()] if split else None,
+                identity=values.get(IDENTITY_COLUMN),
+                extra={**numbers, **{key: values.get(key) for key in columns.remarks}},
+            )
 
 
 build = ImageFolder

@@ -68,8 +68,7 @@ def prepare(
         StorageError: the disk is full or may not be written; what was done is taken up next time.
     """
     started = time.monotonic()
-    options = options or PrepareOptions()
-    progress = progress or SilentProgress()
+    options, progress = options or PrepareOptions(), progress or SilentProgress()
     out = Path(os.path.abspath(out))
     _check_options(options)
     adapter = _adapter(kind, options)
@@ -115,8 +114,7 @@ def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
             raise UsageError(f"--{name} is for the kind hub; '{kind}' has no use for it.")
     wanted = {name: getattr(options, name) for name in ADAPTER_OPTIONS}
     section = {name: value for name, value in wanted.items() if name in known and value is not None}
-    config = kind_config("datasets", {"kind": kind, **section})
-    return module.build(config)
+    return module.build(kind_config("datasets", {"kind": kind, **section}))
 
 
 def _crop_name(kind: str, adapter: DatasetAdapter, crop: str) -> str:
@@ -148,11 +146,9 @@ def _settings(
 
 
 def _finished(out: Path, settings: dict[str, Any]) -> DatasetManifest | None:
-    if not out.exists():
-        return None
-    if not out.is_dir() or (any(out.iterdir()) and not (out / MANIFEST_NAME).is_file()):
-        raise UsageError(f"'{out}' exists and is not a prepared data set.", hint="Choose another --out.")
-    if not any(out.iterdir()):
+    if not (out / MANIFEST_NAME).is_file():
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise UsageError(f"'{out}' exists and is not a prepared data set.", hint="Choose another --out.")
         return None
     manifest = Dataset.open(out).manifest
     if manifest.transform != settings:
