@@ -17,7 +17,7 @@ _MAX_DIGITS = 9
 PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
 IDENTITY_FILES = ("identity_CelebA.txt",)
 MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
-Line = tuple[int, str, list[str]]  # number, text, fields
+Line = tuple[str, str, list[str]]  # file:number, text, fields
 
 
 @dataclass(frozen=True)
@@ -36,29 +36,27 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
         DataError: with file:line:column; no header, a short or long row, a value that is not 1 or -1, a
             name that leaves its folder, an image twice.
     """
-    lines = _lines(text)
-    number, fields = _first(lines, where)
+    lines = _lines(text, where)
+    at, fields = _first(lines, where)
     stated = int(fields[0]) if len(fields) == 1 and fields[0].isdigit() else None
     if stated is not None:
-        number, fields = _first(lines, where)
+        at, fields = _first(lines, where)
     names = tuple(fields[1:] if fields[0].casefold() in ("image_id", "image", "filename") else fields)
     if _IMAGE_NAME.fullmatch(fields[0]) or any(re.fullmatch(r"[+-]?\d+", name) for name in names):
-        raise DataError(f"{where}:{number}: the line with the attributes' names is missing.")
+        raise DataError(f"{at}: the line with the attributes' names is missing.")
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice or not names:
-        raise DataError(
-            f"{where}:{number}: attribute '{twice}' is named twice." if twice else f"{where}: no names."
-        )
+        raise DataError(f"{at}: attribute '{twice}' is named twice." if twice else f"{where}: no names.")
     rows: dict[str, tuple[bool, ...]] = {}
-    for number, line, fields in lines:
-        _check_row(fields, len(names), rows, f"{where}:{number}")
+    for at, line, fields in lines:
+        _check_row(fields, len(names), rows, at)
         try:
             rows[fields[0]] = tuple([_SIGNS[value] for value in fields[1:]])
         except KeyError as error:
             index = next(index for index, value in enumerate(fields[1:]) if value not in _SIGNS)
             column = [match.start() + 1 for match in _FIELD.finditer(line)][index + 1]
             raise DataError(
-                f"{where}:{number}:{column}: '{fields[index + 1]}' for {names[index]} is not 1 or -1."
+                f"{at}:{column}: '{fields[index + 1]}' for {names[index]} is not 1 or -1."
             ) from error
     notes = ()
     if stated is not None and stated != len(rows):
@@ -85,13 +83,12 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
         DataError: with file:line; no header, a short or long row, an index that is no number or does not
             belong to its file (`000001.jpg` has index 0), a number twice, a name that leaves its folder.
     """
-    lines = _lines(text)
-    number, fields = _first(lines, where)
+    lines = _lines(text, where)
+    at, fields = _first(lines, where)
     if tuple(field.casefold() for field in fields) != MAPPING_COLUMNS:
-        raise DataError(f"{where}:{number}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
+        raise DataError(f"{at}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
     rows: dict[int, str] = {}
-    for number, line, fields in lines:
-        at = f"{where}:{number}"
+    for at, line, fields in lines:
         if len(fields) != len(MAPPING_COLUMNS):
             raise DataError(f"{at}: {len(fields)} values where {len(MAPPING_COLUMNS)} belong.")
         index, original, file = fields
@@ -114,13 +111,13 @@ def _is_number(text: str) -> bool:
 def _parse_pairs(text: str, where: str, read: Callable[[str], str | None], wrong: str) -> dict[str, str]:
     """File name -> what `read` makes of the value beside it; `wrong` says what a None means."""
     rows: dict[str, str] = {}
-    for number, line, fields in _lines(text):
+    for at, line, fields in _lines(text, where):
         if not rows and fields[0].casefold() == "image_id":
             continue
-        _check_row(fields, 1, rows, f"{where}:{number}")
+        _check_row(fields, 1, rows, at)
         value = read(fields[1])
         if value is None:
-            raise DataError(f"{where}:{number}:{line.rindex(fields[1]) + 1}: {wrong.format(fields[1])}.")
+            raise DataError(f"{at}:{line.rindex(fields[1]) + 1}: {wrong.format(fields[1])}.")
         rows[fields[0]] = value
     return rows
 
@@ -139,13 +136,13 @@ def _check_plain(name: str, at: str) -> None:
         raise DataError(f"{at}: '{name}' is not a plain file name.")
 
 
-def _lines(text: str) -> Iterator[Line]:
+def _lines(text: str, where: str) -> Iterator[Line]:
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if line.strip(" \t\r,"):
-            yield number, line.rstrip("\r"), line.replace(",", " ").split()
+            yield f"{where}:{number}", line.rstrip("\r"), line.replace(",", " ").split()
 
 
-def _first(lines: Iterator[Line], where: str) -> tuple[int, list[str]]:
-    for number, _, fields in lines:
-        return number, fields
+def _first(lines: Iterator[Line], where: str) -> tuple[str, list[str]]:
+    for at, _, fields in lines:
+        return at, fields
     raise DataError(f"{where}: the file is empty or ends before its header.")
