@@ -31,14 +31,17 @@ class MicroBatches:
             UsageError: not even a single example fits into memory.
         """
         size_before = self.size
-        while True:
-            losses = self._attempt(batch, backward)
-            if losses is not None:
-                break
+        while (losses := self._attempt(batch, backward)) is None:
             zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._halve()
+            if self.size == 1:
+                raise UsageError(
+                    "Out of memory even with one example at a time.",
+                    hint="Train a smaller network (--set denoiser.width=...), or on a device with more "
+                    "memory.",
+                )
+            self.size = -(-self.size // 2)
         if self.size < size_before:
             self._progress.warn(
                 f"Out of memory with micro-batches of {size_before}: {self.size} from now on; "
@@ -59,21 +62,8 @@ class MicroBatches:
         return total
 
     def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
-        count = _length(batch)
-        if count <= self.size:
-            yield batch, 1.0
-            return
-        for start in range(0, count, self.size):
-            stop = min(start + self.size, count)
-            yield {name: value[start:stop] for name, value in batch.items()}, (stop - start) / count
-
-    def _halve(self) -> None:
-        if self.size == 1:
-            raise UsageError(
-                "Out of memory even with one example at a time.",
-                hint="Train a smaller network (--set denoiser.width=...), or on a device with more memory.",
-            )
-        self.size = -(-self.size // 2)
+        for values in zip(*(value.split(self.size) for value in batch.values()), strict=True):
+            yield dict(zip(batch, values, strict=True)), len(values[0]) / _length(batch)
 
 
 def _length(batch: Batch) -> int:

@@ -56,14 +56,12 @@ def open_trackers(run: RunDirectory, recipe: Recipe) -> list[Tracker]:
     """The trackers that `recipe.training.trackers` names, for the run folder `run`.
 
     Raises:
-        UsageError: a package is not installed, or W&B does not let us in.
+        UsageError: W&B does not let us in.
     """
-    names = recipe.training.trackers
-    check_trackers(names)
-    made: dict[str, Tracker] = {}
-    for name in names:
-        made.setdefault(name, TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe))
-    return list(made.values())
+    return [
+        TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe)
+        for name in dict.fromkeys(recipe.training.trackers)
+    ]
 
 
 class TensorBoard:

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, TrainingDivergedError
 from facegen.formats.checkpoint import Checkpoint, Weights
-from facegen.formats.run import RunDirectory
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
 from facegen.training.capsule import save_capsule
-from facegen.training.checkpointing import CheckpointKeeper, ModelCard
+from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.data_order import batch_indices, generator_for, seed_for, steps_for_epochs
 from facegen.training.ema import Ema
 from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory_text
@@ -56,13 +55,12 @@ class Trainer:
         self,
         task: TrainingTask,
         recipe: Recipe,
-        run: RunDirectory,
-        card: ModelCard,
+        keeper: CheckpointKeeper,
         progress: Progress,
         device: torch.device,
         preview: Preview | None = None,
     ) -> None:
-        self.task, self.recipe, self.run = task, recipe, run
+        self.task, self.recipe, self.keeper = task, recipe, keeper
         self.progress, self.device, self.preview = progress, device, preview
         self.config = recipe.training
         self.num_steps = num_steps_of(recipe, task.num_examples)
@@ -73,8 +71,7 @@ class Trainer:
         self.precision = choose_precision(self.config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
         self.micro = MicroBatches(self.config.batch_size, self.config.accumulation_steps, progress)
-        self.keeper = CheckpointKeeper(run, card, self.config.keep_last)
-        self.log = TrainingLog(run, recipe)
+        self.log = TrainingLog(keeper.run, recipe)
         self.window = LossWindow()
         self.step = 0  # optimizer steps done, skipped ones included
         self.skipped_steps = 0
@@ -233,7 +230,7 @@ class Trainer:
         if self.bad_steps == 1 and not self.scaler.is_enabled():
             self.progress.warn(f"Step {self.step + 1}: loss or gradient is not finite; the step is skipped.")
         if self.bad_steps >= self.config.max_bad_steps:
-            folder = save_capsule(self.run, self.step, self.module, batch, losses, self.recipe)
+            folder = save_capsule(self.keeper.run, self.step, self.module, batch, losses, self.recipe)
             raise TrainingDivergedError(
                 f"Loss or gradient was not finite in {self.bad_steps} steps in a row, up to step "
                 f"{self.step + 1}. The batch and the weights are kept in '{folder}'.",
