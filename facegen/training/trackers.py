@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
@@ -28,16 +28,6 @@ WANDB_FILE = "wandb.json"
 WANDB_FORMAT_VERSION = 1
 
 
-class Tracker(Protocol):
-    """Shows numbers somewhere."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Show `values`, named "group/name", of step `step`."""
-        ...
-
-    def close(self) -> None: ...
-
-
 def check_trackers(names: Sequence[str]) -> None:
     """Refuse a tracker whose package is not installed.
 
@@ -50,18 +40,6 @@ def check_trackers(names: Sequence[str]) -> None:
             hint="Install it: pip install 'facegen[wandb]'; or leave it out: "
             "--set training.trackers=[tensorboard]",
         )
-
-
-def open_trackers(run: RunDirectory, recipe: Recipe) -> list[Tracker]:
-    """The trackers that `recipe.training.trackers` names, for the run folder `run`.
-
-    Raises:
-        UsageError: W&B does not let us in.
-    """
-    return [
-        TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe)
-        for name in dict.fromkeys(recipe.training.trackers)
-    ]
 
 
 class TensorBoard:

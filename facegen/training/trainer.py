@@ -84,7 +84,7 @@ class Trainer:
         state = checkpoint.training_state()
         self.module.load_state_dict(checkpoint.weights("model"))
         if self.ema is not None:
-            self.ema.load_state_dict(checkpoint.weights("ema"))
+            self.ema.module.load_state_dict(checkpoint.weights("ema"))
         self.optimizer.load_state_dict(state["optimizer"])
         if self.config.precision == "auto" and state["precision"] != self.precision.name:
             self.precision = Precision(
@@ -140,7 +140,7 @@ class Trainer:
                     "its checkpoint is saved.",
                     exit_code=exit_code_of(stopping),
                 )
-        speed.finish()
+        speed.show()
 
     def _after_step(self, speed: _Speed, *, stopping: bool) -> None:
         config, last = self.config, self.step == self.num_steps
@@ -298,17 +298,14 @@ class _Speed:
         self._resumed = now
         self._pending += 1
         if now - self._shown >= BAR_INTERVAL_SECONDS:
-            self._show()
+            self.show()
             self._shown = now
 
     def resume(self) -> None:
         """Start the clock again after work that is not training."""
         self._resumed = time.monotonic()
 
-    def finish(self) -> None:
-        self._show()
-
-    def _show(self) -> None:
+    def show(self) -> None:
         trainer = self._trainer
         left = (trainer.num_steps - trainer.step) * trainer.config.batch_size
         fields = {"images/s": f"{self.images_per_second:.0f}", "memory": memory_text(trainer.device)}
