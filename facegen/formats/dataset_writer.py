@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,6 @@ from facegen.types import LabelSchema
 
 ROWS_PER_GROUP = 128  # what one random access decodes
 _EXTRA_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
-_FEATURE_OF: dict[pa.DataType, str] = {
-    pa.int8(): "int8",
-    pa.int64(): "int64",
-    pa.float64(): "float64",
-    pa.string(): "string",
-}
 
 
 class DatasetWriter:
@@ -63,17 +58,15 @@ class DatasetWriter:
     ) -> None:
         """Write `num_rows` rows as `data/<split>-00000-of-000NN.parquet`, `rows_per_file` in each."""
         num_files = max(1, -(-num_rows // rows_per_file))
-        source = iter(rows)
+        stored = map(self._count, islice(rows, num_rows))
         self.counts[split] = num_rows
         for index in range(num_files):
             path = self.folder / "data" / f"{split}-{index:05d}-of-{num_files:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            left = min(rows_per_file, num_rows - index * rows_per_file)
+            of_file = islice(stored, rows_per_file)
             with storage_errors(path), pq.ParquetWriter(path, self._schema, compression="snappy") as file:
-                while left > 0:
-                    group = [self._count(next(source)) for _ in range(min(left, ROWS_PER_GROUP))]
+                while group := list(islice(of_file, ROWS_PER_GROUP)):
                     file.write_table(pa.Table.from_pylist(group, schema=self._schema))
-                    left -= len(group)
 
     def finish(self, *, rejects: Sequence[tuple[str, str, str]], **fields: Any) -> DatasetManifest:
         """Write `rejects.csv` (id, location, reason) and `dataset.json`; `fields` go into the manifest."""
@@ -140,4 +133,4 @@ def _feature(kind: pa.DataType) -> Any:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
         return [{"dtype": "string", "_type": "Value"}]
-    return {"dtype": _FEATURE_OF[kind], "_type": "Value"}
+    return {"dtype": "float64" if kind == pa.float64() else str(kind), "_type": "Value"}

@@ -37,10 +37,10 @@ def num_steps_of(recipe: Recipe, num_examples: int) -> int:
     return steps_for_epochs(training.epochs or 1, training.batch_size, num_examples)
 
 
-def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a module with weights that depend on `seed` alone; the global generator stays untouched."""
+def build_seeded(build: Callable[[], Any], seed: int, purpose: str = "weights") -> Any:
+    """Build what has weights that depend on seed and purpose alone; the global generator stays untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for("weights", seed))
+        torch.manual_seed(seed_for(purpose, seed))
         return build()
 
 

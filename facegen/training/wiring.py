@@ -24,9 +24,8 @@ from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner, TrainingTask
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
-from facegen.training.data_order import seed_for
 from facegen.training.previews import denoising_preview, reconstruction_preview
-from facegen.training.trainer import Preview
+from facegen.training.trainer import Preview, build_seeded
 from facegen.types import LatentScaling, SampleSpec
 
 AUGMENTED = ("denoising", "attribute_classification")
@@ -231,11 +230,11 @@ def _pixels(recipe: Recipe) -> _Diffused:
 def _build_conditioner(recipe: Recipe, diffused: _Diffused) -> Any:
     """The conditioner, with weights from the run's seed, with cached text embeddings if it can use them."""
     config = recipe.section("conditioner")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for("conditioner", recipe.training.seed))
-        conditioner = load_kind("conditioners", config.kind).build(
-            config, diffused.info.labels, diffused.sample
-        )
+    conditioner = build_seeded(
+        lambda: load_kind("conditioners", config.kind).build(config, diffused.info.labels, diffused.sample),
+        recipe.training.seed,
+        "conditioner",
+    )
     table = diffused.texts
     if table is not None and table.encoder == getattr(conditioner, "encoder_name", None):
         conditioner.attach_table(table.captions, table.tokens, table.mask)
@@ -312,12 +311,7 @@ def _open_dataset(recipe: Recipe) -> Dataset:
 
 
 def _data_path(recipe: Recipe, what: str) -> Path:
-    """The folder that `data.path` names.
-
-    Raises:
-        UsageError: it is not set.
-        DataError: it is not there.
-    """
+    """The folder that `data.path` names, which holds `what`."""
     if recipe.data.path is None:
         raise UsageError(
             f"The recipe names no data; its task '{recipe.task['kind']}' needs {what}.",
