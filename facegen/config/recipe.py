@@ -13,7 +13,6 @@ from pydantic import Field, ValidationError, model_validator
 from facegen.config.kinds import Section, explain, kind_config
 from facegen.errors import UsageError
 
-RECIPE_FORMAT_VERSION = 1
 DEFAULT_CHECKPOINT_STEPS = 1000
 
 FAMILY_OF_SECTION = {
