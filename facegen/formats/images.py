@@ -41,7 +41,9 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     if not data:
         raise DataError("the file is empty")
     try:
-        image = _open(data)
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
         if image.width * image.height > max_pixels:
             raise DataError(f"{image.width}x{image.height} is more than {max_pixels:,} pixels")
         image.load()
@@ -50,12 +52,6 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise DataError(f"more than {max_pixels:,} pixels") from error
     except _WRONG_BYTES as error:
         raise DataError(_why(error)) from error
-
-
-def _open(data: bytes) -> Image.Image:
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
 
 
 def _why(error: BaseException) -> str:

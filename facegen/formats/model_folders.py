@@ -35,8 +35,9 @@ def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_net
     Raises:
         MissingModelError: neither cached nor to be had; says how to fetch it, and what to do offline.
     """
-    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import get_session
 
     def found(files: Sequence[str], **options: Any) -> Path:
         paths: list[str] = [hf_hub_download(name, file, **options) for file in files]
@@ -46,7 +47,7 @@ def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_net
         for files in choices:
             with suppress(LocalEntryNotFoundError):
                 return found(files, local_files_only=True)
-        _ask_for_a_sign_of_life()
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT_SECONDS)  # else it retries for long
         for files in choices[:-1]:
             with suppress(EntryNotFoundError):
                 return found(files, etag_timeout=TIMEOUT_SECONDS)
@@ -130,14 +131,6 @@ class PretrainedFolder:
     def digests(self) -> list[str]:
         """sha256 of every file of weights."""
         return [sha256_of(file) for file in sorted(self.folder.glob("*.safetensors"))]
-
-
-def _ask_for_a_sign_of_life() -> None:
-    """Ask the hub once: its client alone would retry for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    get_session().head(constants.ENDPOINT, timeout=TIMEOUT_SECONDS)
 
 
 def _not_to_be_had(what: str, wanted: str, error: Exception, without_network: str) -> MissingModelError:

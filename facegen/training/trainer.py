@@ -184,7 +184,10 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> Batch:
         """Make one optimizer step; return the next batch, loaded while the device was busy."""
-        self._seed_dropout(seed_for("dropout", self.config.seed, self.step))
+        dropout_seed = seed_for("dropout", self.config.seed, self.step)
+        torch.default_generator.manual_seed(dropout_seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(dropout_seed)
         losses = self.micro.run(batch, self._backward, self.optimizer.zero_grad)
         self.scaler.unscale_(self.optimizer)
         clip = self.recipe.optimizer.clip_grad_norm
@@ -200,11 +203,6 @@ class Trainer:
             self._skip_step(batch, losses)
         self.step += 1
         return following
-
-    def _seed_dropout(self, seed: int) -> None:
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
 
     def _backward(self, micro_batch: Batch, share: float) -> dict[str, Tensor]:
         with self.precision.autocast(self.device):
