@@ -93,7 +93,7 @@ def encode(
 
 def _encoded(job: EncodingJob) -> EncodeSummary:
     started = time.perf_counter()
-    state, finished = _taken_up(job, job.plan)
+    state, finished = _taken_up(job)
     if finished is not None and tables_are_in(job, finished):
         job.progress.say(f"'{job.out}' already holds these latents; nothing to do.")
         return _summary(job, finished, 0, started)
@@ -132,10 +132,10 @@ def _estimated(job: EncodingJob) -> EncodeSummary:
     )
 
 
-def _taken_up(job: EncodingJob, plan: dict[str, Any]) -> tuple[EncodingState, LatentIndex | None]:
+def _taken_up(job: EncodingJob) -> tuple[EncodingState, LatentIndex | None]:
     """The state to go on from, and the index of finished latents; refuses a folder of anything else."""
     finished, unfinished = (job.out / INDEX_FILE).is_file(), (job.out / STATE_FILE).is_file()
-    state = EncodingState(plan)
+    state = EncodingState(job.plan)
     if not (finished or unfinished):
         if job.out.exists() and (job.out.is_file() or any(job.out.iterdir())):
             raise UsageError(f"'{job.out}' is not empty and holds no latents.", hint="Choose another --out.")
@@ -143,11 +143,11 @@ def _taken_up(job: EncodingJob, plan: dict[str, Any]) -> tuple[EncodingState, La
         _remove_latents(job.out)
     elif finished:
         index = LatentStore.open(job.out, verify=True).index
-        _refuse_other(job, index.transform["plan"], plan)
+        _refuse_other(job, index.transform["plan"])
         return state, index
     else:
         state = EncodingState.read(job.out)
-        _refuse_other(job, state.plan, plan)
+        _refuse_other(job, state.plan)
         for leftover in job.out.glob(".*.tmp"):
             leftover.unlink()
         for name in state.drop_damaged(job.out):
@@ -157,8 +157,8 @@ def _taken_up(job: EncodingJob, plan: dict[str, Any]) -> tuple[EncodingState, La
     return state, None
 
 
-def _refuse_other(job: EncodingJob, old: dict[str, Any], new: dict[str, Any]) -> None:
-    old = {"scaling": "measured", **old}  # from before there was a choice
+def _refuse_other(job: EncodingJob, plan: dict[str, Any]) -> None:
+    old, new = {"scaling": "measured", **plan}, job.plan  # measured: from before there was a choice
     different = [name for name in new if old.get(name) != new[name]]
     if different:
         told = "; ".join(

@@ -40,20 +40,11 @@ class EncodingState:
     sums: dict[str, Sums] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write `encoding.json`.
-
-        Raises:
-            StorageError: the disk is full or may not be written.
-        """
         write_json(folder / STATE_FILE, {"format_version": STATE_FORMAT_VERSION, **plain(self)})
 
     @staticmethod
     def read(folder: Path) -> EncodingState:
-        """What an interrupted encoding left.
-
-        Raises:
-            DataError: unreadable, or of another format version.
-        """
+        """What an interrupted encoding left; a `DataError` where that is unreadable or of another version."""
         path = folder / STATE_FILE
         return from_plain(EncodingState, read_json(path, STATE_FORMAT_VERSION), path)
 

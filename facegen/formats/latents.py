@@ -8,6 +8,8 @@
     LATENTS/text_embeddings-1a2b3c4d.safetensors   unique captions' `tokens` and `mask`, where asked for
     LATENTS/image_features-1a2b3c4d.safetensors    `features` of every image, split by split, where asked for
 
+Whatever is written here raises a `StorageError` where the disk is full or may not be written.
+
 Letters: N images, B batch, C channels, h/w latent cells.
 """
 
@@ -306,11 +308,7 @@ def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
 def write_tensors(
     folder: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> StoredFile:
-    """Write equally long tensors as one safetensors file, whole or not at all; the same bytes every time.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+    """Write equally long tensors as one safetensors file, whole or not at all; the same bytes every time."""
     content = save(tensors, metadata=metadata)
     if metadata:
         content = _with_sorted_metadata(content)
@@ -329,32 +327,20 @@ def _with_sorted_metadata(content: bytes) -> bytes:
 
 
 def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
-    """Write the labels of a split as `records-<split>.parquet`.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+    """Write the labels of a split as `records-<split>.parquet`."""
     path = folder / f"records-{split}.parquet"
     atomic_write(path, lambda file: frame.to_parquet(file, index=False))
     return StoredFile(path.name, len(frame), path.stat().st_size, sha256_of(path))
 
 
 def write_text_embeddings(folder: Path, table: TextEmbeddings) -> StoredFile:
-    """Write the table as `text_embeddings-*.safetensors`.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+    """Write the table as `text_embeddings-*.safetensors`."""
     told = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
     return _write_table(folder, "text_embeddings", told, tokens=table.tokens.half(), mask=table.mask)
 
 
 def write_image_features(folder: Path, table: ImageFeatures) -> StoredFile:
-    """Write the table as `image_features-*.safetensors`; its rows are those of the record tables in turn.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+    """Write the table as `image_features-*.safetensors`; its rows are those of the record tables in turn."""
     told = {"encoder": table.encoder, "fingerprint": table.fingerprint}
     told |= {"mean": json.dumps(table.mean), "std": json.dumps(table.std)}
     return _write_table(folder, "image_features", told, features=table.features.half())

@@ -144,16 +144,16 @@ class Trainer:
 
     def _after_step(self, speed: _Speed, *, stopping: bool) -> None:
         config, last = self.config, self.step == self.num_steps
+
+        def due(every_steps: int | None) -> bool:
+            return every_steps is not None and (self.step % every_steps == 0 or last)
+
         self.validation = {}
-        if self.step % config.log_every_steps == 0 or last:
+        if due(config.log_every_steps):
             self._log_window(speed)
-        if self.step % config.validate_every_steps == 0 or last:
+        if due(config.validate_every_steps):
             self._validate()
-        if (
-            config.preview_every_steps
-            and self.preview
-            and (self.step % config.preview_every_steps == 0 or last)
-        ):
+        if self.preview and due(config.preview_every_steps):
             self.preview(self._evaluation_module(), self.step)
             self.module.train()
         best = bool(self.validation) and self.keeper.is_best(self.validation)

@@ -277,13 +277,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
 
 
 def _open_latents(recipe: Recipe) -> LatentStore:
-    """The latents a denoising recipe names, every checksum compared.
-
-    Raises:
-        UsageError: `data.path` is not set.
-        DataError: not there, or a data set that has not been encoded yet.
-        StorageError: names the shard that is missing, cut or altered.
-    """
+    """The latents a denoising recipe names, every checksum compared."""
     path = _data_path(recipe, "a latent folder")
     if not (path / INDEX_FILE).is_file() and (path / MANIFEST_NAME).is_file():
         raise DataError(
@@ -295,12 +289,7 @@ def _open_latents(recipe: Recipe) -> LatentStore:
 
 
 def _open_dataset(recipe: Recipe) -> Dataset:
-    """The data set of images that a recipe names.
-
-    Raises:
-        UsageError: `data.path` is not set.
-        DataError: not there, or a folder of latents.
-    """
+    """The data set of images that a recipe names."""
     path = _data_path(recipe, "a data set of images")
     if not (path / MANIFEST_NAME).is_file() and (path / INDEX_FILE).is_file():
         raise DataError(
