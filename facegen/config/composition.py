@@ -103,9 +103,11 @@ def _parse_override(override: str) -> dict[str, Any]:
     if isinstance(value, str):  # YAML 1.1 reads 2e-4 as a word
         with contextlib.suppress(ValueError):
             value = float(value)
-    for key in reversed(path.strip().split(".")):
-        value = {key: value}
-    return value
+    *sections, key = path.strip().split(".")
+    nested: dict[str, Any] = {key: value}
+    for section in reversed(sections):
+        nested = {section: nested}
+    return nested
 
 
 def _load_yaml(text: str, where: str) -> dict[str, Any]:

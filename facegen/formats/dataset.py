@@ -135,7 +135,9 @@ class DatasetSplit:
         self.name = name
         self.manifest = manifest
         self._files = [_open_parquet(path) for path in files]
-        self._groups = [(file, group) for file in self._files for group in range(file.num_row_groups)]
+        self._groups: list[tuple[Any, int]] = [
+            (file, group) for file in self._files for group in range(file.num_row_groups)
+        ]
         rows = [file.metadata.row_group(group).num_rows for file, group in self._groups]
         self._group_starts = np.cumsum([0, *rows])
         if len(self) != manifest.counts[name]:
@@ -177,7 +179,7 @@ class DatasetSplit:
         for group in np.unique(group_of):
             rows = np.flatnonzero(group_of == group)
             with _reading(f"split '{self.name}'"):
-                images = self._decoded(*self._groups[group])
+                images = self._decoded(*self._groups[int(group)])
             out[rows] = images[wanted[rows] - self._group_starts[group]]
         return torch.from_numpy(out)  # pyright: ignore[reportUnknownMemberType]
 
@@ -185,7 +187,7 @@ class DatasetSplit:
         """Every row as it is stored, image bytes included, a row group at a time."""
         for file, group in self._groups:
             with _reading(f"split '{self.name}'"):
-                table = file.read_row_group(group)  # pyright: ignore[reportUnknownMemberType]
+                table = file.read_row_group(group)
             yield from table.to_pylist()
 
 

@@ -49,9 +49,7 @@ class DatasetWriter:
         self.counts: dict[str, int] = {}
         self._schema = parquet_schema(labels, extras)
         self._fingerprint = FingerprintBuilder(labels, transform)
-        self._positive: Counter[str] = Counter()
-        self._known: Counter[str] = Counter()
-        self._classes: dict[str, Counter[str]] = {name: Counter() for name in labels.classes}
+        self._seen: Counter[tuple[str, Any]] = Counter()  # (label, value), over all images
 
     def write_split(
         self, split: str, rows: Iterable[dict[str, Any]], num_rows: int, rows_per_file: int
@@ -73,10 +71,10 @@ class DatasetWriter:
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("id", "location", "reason"), *rejects])
         atomic_write(self.folder / "rejects.csv", table.getvalue())
-        rates = {
-            name: round(self._positive[name] / self._known[name], 6) if self._known[name] else None
-            for name in self.labels.attributes
-        }
+        seen, rates = self._seen, dict[str, float | None]()
+        for name in self.labels.attributes:
+            known = seen[name, True] + seen[name, False]
+            rates[name] = round(seen[name, True] / known, 6) if known else None
         reasons = Counter(reason.split(":")[0] for _, _, reason in rejects)
         manifest = DatasetManifest(
             labels=self.labels,
@@ -86,7 +84,7 @@ class DatasetWriter:
             extras=self.extras,
             attribute_rates=rates,
             class_counts={
-                name: {value: self._classes[name][value] for value in values}
+                name: {value: seen[name, value] for value in values}
                 for name, values in self.labels.classes.items()
             },
             rejects=dict(sorted(reasons.items())),
@@ -100,11 +98,8 @@ class DatasetWriter:
         for name in self.labels.attributes:
             value = row[name]
             stored[name] = None if value is None else int(value)
-            self._known[name] += value is not None
-            self._positive[name] += bool(value)
-        for name in self.labels.classes:
-            if row[name] is not None:
-                self._classes[name][row[name]] += 1
+        for name in (*self.labels.attributes, *self.labels.classes):
+            self._seen[name, row[name]] += 1
         self._fingerprint.add(stored)
         return stored
 
