@@ -126,7 +126,7 @@ class LatentStore:
     def __init__(self, folder: Path, index: LatentIndex) -> None:
         self.folder = folder
         self.index = index
-        self._splits: dict[str, LatentSplit] = {}
+        self._splits = {name: LatentSplit(folder, index, name) for name in index.shards}
 
     @staticmethod
     def open(folder: Path | str, *, verify: bool = False) -> LatentStore:
@@ -168,14 +168,11 @@ class LatentStore:
         Raises:
             DataError: there is no split of that name.
         """
-        if name not in self.index.shards:
-            known = ", ".join(self.index.shards)
-            raise DataError(
-                f"'{self.folder}' has no split '{name}'.{did_you_mean(name, self.index.shards)}",
-                hint=f"Its splits: {known}.",
-            )
         if name not in self._splits:
-            self._splits[name] = LatentSplit(self.folder, self.index, name)
+            raise DataError(
+                f"'{self.folder}' has no split '{name}'.{did_you_mean(name, self._splits)}",
+                hint=f"Its splits: {', '.join(self._splits)}.",
+            )
         return self._splits[name]
 
     @cached_property

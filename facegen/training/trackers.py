@@ -50,9 +50,15 @@ class TensorBoard:
         self._writer: EventsWriter | None = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+
         with saving(f"'{self._folder}'"):
             if self._writer is None:
-                self._writer = self._begun(step)
+                self._folder.mkdir(exist_ok=True)
+                prefix = str(self._folder / "events")
+                self._writer = EventsWriter(prefix, f".{time.time_ns()}")  # files are read in order of names
+                # what an interrupted run had written from this step on is hidden
+                self._writer.write_event(_event(step, session_log={"status": "START"}))
             shown = [{"tag": name, "simple_value": value} for name, value in values.items()]
             self._writer.write_event(_event(step, summary={"value": shown}))
             self._writer.flush()
@@ -62,15 +68,6 @@ class TensorBoard:
             with saving(f"'{self._folder}'"):
                 self._writer.close()
             self._writer = None
-
-    def _begun(self, step: int) -> EventsWriter:
-        """A new file whose first event hides what an interrupted run had written from `step` on."""
-        from tensorboardX.event_file_writer import EventsWriter
-
-        self._folder.mkdir(exist_ok=True)
-        writer = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")  # read in order of names
-        writer.write_event(_event(step, session_log={"status": "START"}))
-        return writer
 
 
 def _event(step: int, **content: Any) -> Any:
