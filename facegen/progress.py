@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 from facegen.protocols import ProgressTask
 
@@ -22,9 +21,8 @@ class SilentProgress:
         self.said: list[str] = []
         self.warned: list[str] = []
 
-    @contextmanager
-    def stage(self, title: str, total: int | None = None) -> Iterator[ProgressTask]:
-        yield SilentTask()
+    def stage(self, title: str, total: int | None = None) -> AbstractContextManager[ProgressTask]:
+        return nullcontext(SilentTask())
 
     def say(self, message: str) -> None:
         self.said.append(message)

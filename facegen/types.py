@@ -48,39 +48,28 @@ class Conditioning:
 
         A token counts where any part has it.
         """
-        return Conditioning(
-            vector=_mixed([part.vector for part in parts], weights),
-            tokens=_mixed([part.tokens for part in parts], weights),
-            token_mask=_any([part.token_mask for part in parts]),
-        )
+        vectors, tokens, masks = _present(parts)
+        token_mask = torch.stack(masks).any(0) if masks else None
+        return Conditioning(_mixed(vectors, weights), _mixed(tokens, weights), token_mask)
 
     @staticmethod
     def cat(parts: list[Conditioning]) -> Conditioning:
         """Stack conditionings of one conditioner along the batch."""
-        return Conditioning(
-            vector=_cat([part.vector for part in parts]),
-            tokens=_cat([part.tokens for part in parts]),
-            token_mask=_cat([part.token_mask for part in parts]),
-        )
+        return Conditioning(*(torch.cat(each) if each else None for each in _present(parts)))
 
 
-def _mixed(parts: list[Tensor | None], weights: Tensor) -> Tensor | None:
-    present = [part for part in parts if part is not None]
-    if not present:
+def _present(parts: list[Conditioning]) -> list[list[Tensor]]:
+    """Vectors, tokens and token masks of the parts that have them."""
+    each = zip(*((part.vector, part.tokens, part.token_mask) for part in parts), strict=True)
+    return [[value for value in values if value is not None] for values in each]
+
+
+def _mixed(parts: list[Tensor], weights: Tensor) -> Tensor | None:
+    if not parts:
         return None
-    shape = (-1, *[1] * (present[0].ndim - 1))
-    terms = [part * weight.view(shape) for part, weight in zip(present, weights.unbind(1), strict=True)]
+    shape = (-1, *[1] * (parts[0].ndim - 1))
+    terms = [part * weight.view(shape) for part, weight in zip(parts, weights.unbind(1), strict=True)]
     return sum(terms[1:], start=terms[0])  # one by one, so that a row comes out the same in any batch
-
-
-def _any(parts: list[Tensor | None]) -> Tensor | None:
-    present = [part for part in parts if part is not None]
-    return torch.stack(present).any(0) if present else None
-
-
-def _cat(parts: list[Tensor | None]) -> Tensor | None:
-    present = [part for part in parts if part is not None]
-    return torch.cat(present) if present else None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import hashlib
 import inspect
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,24 @@ class LoadedAutoencoder:
     """
 
     module: Any
+    config: KindConfig | None
     source: str
-    kind: str
-    fingerprint: str
     is_local: bool
-    config: KindConfig | None = None
+
+    @property
+    def kind(self) -> str:
+        return KINDS[type(self.module.model).__name__] if self.config is None else self.config.kind
+
+    @cached_property
+    def fingerprint(self) -> str:
+        config = self.config
+        described = _public(self.module.model.config) if config is None else config.model_dump(mode="json")
+        head = json.dumps({"kind": self.kind, "config": described}, sort_keys=True, default=list)
+        digest = hashlib.sha256(head.encode())
+        for name, tensor in sorted(self.module.state_dict().items()):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
     def reference(self) -> dict[str, Any]:
         """What latents and checkpoints remember it by, as JSON."""
@@ -98,17 +112,17 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
     source, path = str(name_or_path), Path(name_or_path).expanduser()
     is_local = True
     if source in IDENTITIES:
-        loaded = _build({"kind": "identity", "grey": source == GREY}, {}, source)
+        module, config = _build({"kind": "identity", "grey": source == GREY}, {}, source)
     elif path.is_dir():
-        loaded = _from_folder(path)
+        module, config = _from_folder(path)
     elif is_hub_name(source):
         is_local = False
-        loaded = _from_diffusers(hub_file(source, HUB_FILES, "autoencoder", WITHOUT_NETWORK).parent)
+        folder = hub_file(source, HUB_FILES, "autoencoder", WITHOUT_NETWORK).parent
+        module, config = _from_diffusers(folder), None
     else:
         raise MissingModelError(f"There is no autoencoder '{source}'.", hint=WAYS)
-    module, kind, config = loaded
     module.to(device).eval().requires_grad_(False)
-    return LoadedAutoencoder(module, source, kind, _fingerprint(module, kind, config), is_local, config)
+    return LoadedAutoencoder(module, config, source, is_local)
 
 
 def save_autoencoder(module: nn.Module, config: KindConfig, folder: Path) -> None:
@@ -123,10 +137,7 @@ def save_autoencoder(module: nn.Module, config: KindConfig, folder: Path) -> Non
     write_json(folder / CONFIG_FILE, content)
 
 
-Built = tuple[Any, str, KindConfig | None]  # the module, its kind, and facegen's config if it has one
-
-
-def _from_folder(folder: Path) -> Built:
+def _from_folder(folder: Path) -> tuple[Any, KindConfig | None]:
     if (folder / "checkpoint.json").is_file() or (folder / "checkpoints").is_dir():
         return _from_checkpoint(folder)
     for candidate in (folder, folder / "vae"):
@@ -134,13 +145,13 @@ def _from_folder(folder: Path) -> Built:
         if class_name == CLASS_NAME:
             return _from_our_folder(candidate)
         if class_name in KINDS:
-            return _from_diffusers(candidate)
+            return _from_diffusers(candidate), None
     found = _class_name(folder)
     what = f"it holds a {found}" if found else f"there is no {CONFIG_FILE}, checkpoint or 'vae' folder in it"
     raise UsageError(f"'{folder}' is not an autoencoder: {what}.", hint=WAYS)
 
 
-def _from_checkpoint(path: Path) -> Built:
+def _from_checkpoint(path: Path) -> tuple[Any, KindConfig]:
     checkpoint = load_checkpoint(path)
     prefix = AUTOENCODER_AT.get(checkpoint.info.task)
     if prefix is None:
@@ -156,7 +167,7 @@ def _from_checkpoint(path: Path) -> Built:
     return _build(checkpoint.info.recipe["autoencoder"], weights, str(checkpoint.folder))
 
 
-def _from_our_folder(folder: Path) -> Built:
+def _from_our_folder(folder: Path) -> tuple[Any, KindConfig]:
     content = _read_config(folder)
     if content.get("format_version") != FORMAT_VERSION:
         raise StorageError(
@@ -166,7 +177,7 @@ def _from_our_folder(folder: Path) -> Built:
     return _build(content.get("config", {}), _read_weights(folder / WEIGHTS_FILE), str(folder))
 
 
-def _from_diffusers(folder: Path) -> Built:
+def _from_diffusers(folder: Path) -> DiffusersAutoencoder:
     class_name = _class_name(folder)
     if class_name not in KINDS:
         raise UsageError(
@@ -185,14 +196,14 @@ def _from_diffusers(folder: Path) -> Built:
     known = inspect.signature(model_class).parameters  # a config also holds what diffusers derived from it
     model: Any = model_class(**{key: value for key, value in _read_config(folder).items() if key in known})
     _fill(model, _read_weights(folder / DIFFUSERS_WEIGHTS_FILE), str(folder))
-    return DiffusersAutoencoder(model), KINDS[class_name], None
+    return DiffusersAutoencoder(model)
 
 
-def _build(described: dict[str, Any], weights: dict[str, Tensor], where: str) -> Built:
+def _build(described: dict[str, Any], weights: dict[str, Tensor], where: str) -> tuple[Any, KindConfig]:
     config = kind_config("autoencoders", described)
     module: Any = load_kind("autoencoders", config.kind).build(config)
     _fill(module, weights, where)
-    return module, config.kind, config
+    return module, config
 
 
 def _fill(module: nn.Module, weights: dict[str, Tensor], where: str) -> None:
@@ -230,13 +241,3 @@ def _weights_bytes(module: nn.Module) -> bytes:
 
 def _public(values: Any) -> dict[str, Any]:
     return {key: value for key, value in dict(values).items() if key == "_class_name" or key[0] != "_"}
-
-
-def _fingerprint(module: Any, kind: str, config: KindConfig | None) -> str:
-    described = _public(module.model.config) if config is None else config.model_dump(mode="json")
-    head = json.dumps({"kind": kind, "config": described}, sort_keys=True, default=list)
-    digest = hashlib.sha256(head.encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()

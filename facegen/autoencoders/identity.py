@@ -8,14 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.nn.augmentation import LUMA
 from facegen.types import LatentMoments
-
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as Pillow's mode "L"
 
 
 class Config(KindConfig, frozen=True):
     kind: Literal["identity"] = "identity"
-    grey: bool = False  # one channel of brightness; decoded to three equal ones
+    grey: bool = False  # one channel of brightness, as Pillow's mode "L"; decoded to three equal ones
 
 
 class IdentityAutoencoder(nn.Module):

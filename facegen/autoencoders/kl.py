@@ -5,15 +5,13 @@ Published weights are loaded by `facegen.autoencoders.load_autoencoder`; this bu
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from facegen.autoencoders._diffusers import DiffusersAutoencoder
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
-
-Width = Annotated[int, Field(ge=1)]
 
 
 class Config(KindConfig, frozen=True):
@@ -21,7 +19,7 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["kl"] = "kl"
     latent_channels: int = Field(default=4, ge=1)
-    block_out_channels: tuple[Width, ...] = Field(default=(128, 256, 512, 512), min_length=1)
+    block_out_channels: tuple[PositiveInt, ...] = Field(default=(128, 256, 512, 512), min_length=1)
     layers_per_block: int = Field(default=2, ge=1)
     norm_num_groups: int = Field(default=32, ge=1)
     mid_block_add_attention: bool = True

@@ -13,16 +13,15 @@ import yaml
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 
+PRESETS = files("facegen.config") / "presets"
 ALTERNATIVES = (("max_steps", "epochs"), ("checkpoint_every_steps", "checkpoint_every_epochs"))
 SMOKE_KEY = "smoke"  # the overrides of a preset or file that make it train in seconds on a CPU
 
 
 def preset_names() -> list[str]:
     """Names of the presets that ship with facegen, sorted."""
-    folder = files("facegen.config") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
-    )
+    names = (entry.name for entry in PRESETS.iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
 
 
 def preset_text(name: str) -> str:
@@ -36,7 +35,7 @@ def preset_text(name: str) -> str:
         raise UsageError(
             f"Unknown preset '{name}'.{did_you_mean(name, known)}", hint=f"Presets: {', '.join(known)}"
         )
-    return (files("facegen.config") / "presets" / f"{name}.yaml").read_text(encoding="utf-8")
+    return (PRESETS / f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def compose(

@@ -13,7 +13,6 @@ from pydantic import Field, ValidationError, model_validator
 from facegen.config.kinds import Section, explain, kind_config
 from facegen.errors import UsageError
 
-RECIPE_FORMAT_VERSION = 1
 DEFAULT_CHECKPOINT_STEPS = 1000
 
 FAMILY_OF_SECTION = {
@@ -87,9 +86,7 @@ class OptimizerConfig(Section):
     weight_decay: float = Field(default=0.0, ge=0)
     lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup_steps: int = Field(default=0, ge=0)
-    decay_fraction: float = Field(
-        default=1.0, ge=0, le=1
-    )  # share of the run, at its end, over which lr decays
+    decay_fraction: float = Field(default=1.0, ge=0, le=1)  # of the run, at its end, in which lr decays
     final_lr_ratio: float = Field(default=0.0, ge=0, le=1)
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
 
@@ -117,9 +114,7 @@ class TrainingConfig(Section):
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
-    trackers: list[Literal["tensorboard", "wandb"]] = Field(
-        ["tensorboard"]
-    )  # metrics.jsonl is always written
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])  # beside metrics.jsonl
 
     @model_validator(mode="before")
     @classmethod

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from torch import Tensor
+
 from facegen.autoencoders import LoadedAutoencoder
-from facegen.encoding.shards import Sums
 from facegen.errors import UsageError
 from facegen.types import LatentScaling
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Per channel, over `count` values: sums of the mean, of its square and of the variance, in float64."""
+
+    count: int
+    mean: list[float]
+    mean_square: list[float]
+    variance: list[float]
+
+    @staticmethod
+    def of(tensors: dict[str, Tensor]) -> Sums:
+        """From `mean` and `log_variance` (N, C, h, w) as they are stored."""
+        channels = tensors["mean"].shape[1]
+        sums: list[list[float]] = [[], [], []]
+        for channel in range(channels):  # one at a time: float64 copies of a whole shard would be large
+            mean = tensors["mean"][:, channel].double()
+            variance = tensors["log_variance"][:, channel].double().exp()
+            for total, values in zip(sums, (mean, mean.square(), variance), strict=True):
+                total.append(values.sum().item())
+        return Sums(tensors["mean"].numel() // channels, *sums)
 
 
 def measured_scaling(parts: list[Sums]) -> LatentScaling:

@@ -69,12 +69,8 @@ class CheckpointInfo:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON: format version, step, images and task before the other fields."""
-        head = {
-            "format_version": CHECKPOINT_FORMAT_VERSION,
-            "step": self.step,
-            "images_seen": self.images_seen,
-        }
-        return {**head, "task": self.task, **asdict(self)}
+        head = {"step": self.step, "images_seen": self.images_seen, "task": self.task}
+        return {"format_version": CHECKPOINT_FORMAT_VERSION, **head, **asdict(self)}
 
 
 @dataclass(frozen=True)
@@ -101,11 +97,11 @@ class Checkpoint:
             StorageError: the file is missing, cut or altered.
         """
         name = "ema.safetensors" if which == "ema" and self.has_ema else "model.safetensors"
-        self._verify(name)
+        path = self._verified(name)
         try:
-            return load_file(self.folder / name)
+            return load_file(path)
         except SafetensorError as error:
-            raise StorageError(f"Checkpoint file '{self.folder / name}' is unreadable: {error}.") from error
+            raise StorageError(f"Checkpoint file '{path}' is unreadable: {error}.") from error
 
     def training_state(self) -> dict[str, Any]:
         """Optimizer state and counters, for resuming.
@@ -113,8 +109,7 @@ class Checkpoint:
         Raises:
             StorageError: the file is missing, cut or altered.
         """
-        self._verify(STATE_FILE)
-        path = self.folder / STATE_FILE
+        path = self._verified(STATE_FILE)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (UnpicklingError, RuntimeError, EOFError) as error:
@@ -127,14 +122,15 @@ class Checkpoint:
             StorageError: names the first file that is missing or altered.
         """
         for name in self.info.files:
-            self._verify(name)
+            self._verified(name)
 
-    def _verify(self, name: str) -> None:
+    def _verified(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
             raise StorageError(f"Checkpoint file '{path}' is missing.")
         if sha256_of(path) != self.info.files.get(name):
             raise StorageError(f"Checkpoint file '{path}' is corrupt: its checksum does not match.")
+        return path
 
 
 def checkpoint_name(step: int) -> str:
@@ -154,7 +150,18 @@ def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Ch
         MissingModelError: neither a run with checkpoints nor a checkpoint.
         StorageError: `checkpoint.json` is unreadable or of an unknown format version.
     """
-    return _open(resolve_checkpoint(path, which))
+    folder = resolve_checkpoint(path, which)
+    file = folder / INFO_FILE
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        version = data.get("format_version")
+        if version != CHECKPOINT_FORMAT_VERSION:
+            raise StorageError(
+                f"'{file}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
+            )
+        return Checkpoint(folder, from_plain(CheckpointInfo, data, file))
+    except (OSError, ValueError, AttributeError, DataError) as error:
+        raise StorageError(f"Checkpoint file '{file}' is corrupt: {error!r}.") from error
 
 
 def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Path:
@@ -179,6 +186,14 @@ def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") ->
         if scored:
             return min(scored, key=lambda item: item[0])[1]
     return found[-1]
+
+
+def validation_loss(folder: Path) -> float | None:
+    """The validation loss of a checkpoint; None if it has none, is not finite, or cannot be read."""
+    with suppress(StorageError, MissingModelError):
+        loss = load_checkpoint(folder).info.metrics.get("loss")
+        return None if loss is None or not math.isfinite(loss) else float(loss)
+    return None
 
 
 def save_checkpoint(
@@ -211,44 +226,19 @@ def clean_leftovers(run: Path) -> list[str]:
     return [folder.name for folder in leftovers]
 
 
-def _open(folder: Path) -> Checkpoint:
-    path = folder / INFO_FILE
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        version = data.get("format_version")
-        if version != CHECKPOINT_FORMAT_VERSION:
-            raise StorageError(
-                f"'{path}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
-            )
-        return Checkpoint(folder, from_plain(CheckpointInfo, data, path))
-    except (OSError, ValueError, AttributeError, DataError) as error:
-        raise StorageError(f"Checkpoint file '{path}' is corrupt: {error!r}.") from error
-
-
-def validation_loss(folder: Path) -> float | None:
-    """The validation loss of a checkpoint; None if it has none, is not finite, or cannot be read."""
-    with suppress(StorageError):
-        loss = _open(folder).info.metrics.get("loss")
-        return None if loss is None or not math.isfinite(loss) else float(loss)
-    return None
-
-
 def _write_contents(
     folder: Path,
     weights: Mapping[Weights, Mapping[str, Tensor]],
     training_state: Mapping[str, Any],
     autoencoder: Path | None,
 ) -> dict[str, str]:
-    files: list[str] = []
     for name, state in weights.items():
         save_file(_unshared(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
-        files.append(f"{name}.safetensors")
     _save_state(folder / STATE_FILE, training_state)
-    files.append(STATE_FILE)
+    files = [*(f"{name}.safetensors" for name in weights), STATE_FILE]
     if autoencoder is not None:
-        files += [
-            f"{AUTOENCODER_FOLDER}/{name}" for name in _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
-        ]
+        linked = _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
+        files += [f"{AUTOENCODER_FOLDER}/{name}" for name in linked]
     return {name: sha256_of(folder / name) for name in files}
 
 

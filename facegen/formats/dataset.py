@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ DATASET_FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"
 SPLITS = ("train", "validation", "test")
 RECORD_COLUMNS = ("id", "split", "caption", "captions", "identity", "sha256")
-_CACHE_BYTES = 2 << 30
+_CACHE_BYTES = 2 << 30  # of decoded images that a split keeps
 
 
 @dataclass(frozen=True)
@@ -135,19 +135,18 @@ class DatasetSplit:
         self.name = name
         self.manifest = manifest
         self._files = [_open_parquet(path) for path in files]
-        groups = [
-            (file_index, group, file.metadata.row_group(group).num_rows)
-            for file_index, file in enumerate(self._files)
-            for group in range(file.num_row_groups)
+        self._groups: list[tuple[Any, int]] = [
+            (file, group) for file in self._files for group in range(file.num_row_groups)
         ]
-        self._groups = [(file_index, group) for file_index, group, _ in groups]
-        self._group_starts = np.cumsum([0, *(rows for _, _, rows in groups)])
+        rows = [file.metadata.row_group(group).num_rows for file, group in self._groups]
+        self._group_starts = np.cumsum([0, *rows])
         if len(self) != manifest.counts[name]:
             raise StorageError(
                 f"Split '{name}' holds {len(self)} rows where dataset.json says {manifest.counts[name]}: "
                 "files under data/ are missing or were added."
             )
-        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        group_bytes = 3 * manifest.image_size**2 * max(rows, default=1)
+        self._decoded = lru_cache(max(1, _CACHE_BYTES // group_bytes))(_decoded_group)
 
     def __len__(self) -> int:
         return int(self._group_starts[-1])
@@ -179,32 +178,17 @@ class DatasetSplit:
         group_of = np.searchsorted(self._group_starts, wanted, side="right") - 1
         for group in np.unique(group_of):
             rows = np.flatnonzero(group_of == group)
-            out[rows] = self._group(int(group))[wanted[rows] - self._group_starts[group]]
+            with _reading(f"split '{self.name}'"):
+                images = self._decoded(*self._groups[int(group)])
+            out[rows] = images[wanted[rows] - self._group_starts[group]]
         return torch.from_numpy(out)  # pyright: ignore[reportUnknownMemberType]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as it is stored, image bytes included, a row group at a time."""
-        for file_index, group in self._groups:
+        for file, group in self._groups:
             with _reading(f"split '{self.name}'"):
-                table = self._files[file_index].read_row_group(group)  # pyright: ignore[reportUnknownMemberType]
+                table = file.read_row_group(group)
             yield from table.to_pylist()
-
-    def _group(self, group: int) -> np.ndarray:
-        cached = self._cache.pop(group, None)
-        if cached is None:
-            cached = self._decode_group(*self._groups[group])
-            while self._cache and (len(self._cache) + 1) * cached.nbytes > _CACHE_BYTES:
-                self._cache.popitem(last=False)
-        self._cache[group] = cached
-        return cached
-
-    def _decode_group(self, file_index: int, group: int) -> np.ndarray:
-        with _reading(f"split '{self.name}'"):
-            file: Any = self._files[file_index]
-            table = file.read_row_group(group, columns=["image"])
-            cells: list[Any] = table["image"].to_pylist()
-            images = [np.asarray(decode_image(cell["bytes"])) for cell in cells]
-        return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
 
 
 class FingerprintBuilder:
@@ -230,17 +214,19 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
         return pq.ParquetFile(path)
 
 
-class _reading:
+def _decoded_group(file: Any, group: int) -> np.ndarray:
+    """A row group's images, uint8 (N, 3, H, W)."""
+    cells: list[Any] = file.read_row_group(group, columns=["image"])["image"].to_pylist()
+    images = [np.asarray(decode_image(cell["bytes"])) for cell in cells]
+    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
+
+
+@contextmanager
+def _reading(what: str) -> Generator[None]:
     """Name the file when parquet or a picture inside it is damaged."""
-
-    def __init__(self, what: str) -> None:
-        self.what = what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OSError, pa.ArrowException, DataError, KeyError)):
-            raise StorageError(
-                f"{self.what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
-            ) from error
+    try:
+        yield
+    except (OSError, pa.ArrowException, DataError, KeyError) as error:
+        raise StorageError(
+            f"{what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
+        ) from error

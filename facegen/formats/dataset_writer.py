@@ -7,6 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,6 @@ from facegen.types import LabelSchema
 
 ROWS_PER_GROUP = 128  # what one random access decodes
 _EXTRA_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
-_FEATURE_OF: dict[pa.DataType, str] = {
-    pa.int8(): "int8",
-    pa.int64(): "int64",
-    pa.float64(): "float64",
-    pa.string(): "string",
-}
 
 
 class DatasetWriter:
@@ -54,36 +49,32 @@ class DatasetWriter:
         self.counts: dict[str, int] = {}
         self._schema = parquet_schema(labels, extras)
         self._fingerprint = FingerprintBuilder(labels, transform)
-        self._positive: Counter[str] = Counter()
-        self._known: Counter[str] = Counter()
-        self._classes: dict[str, Counter[str]] = {name: Counter() for name in labels.classes}
+        self._seen: Counter[tuple[str, Any]] = Counter()  # (label, value), over all images
 
     def write_split(
         self, split: str, rows: Iterable[dict[str, Any]], num_rows: int, rows_per_file: int
     ) -> None:
         """Write `num_rows` rows as `data/<split>-00000-of-000NN.parquet`, `rows_per_file` in each."""
         num_files = max(1, -(-num_rows // rows_per_file))
-        source = iter(rows)
+        stored = map(self._count, islice(rows, num_rows))
         self.counts[split] = num_rows
         for index in range(num_files):
             path = self.folder / "data" / f"{split}-{index:05d}-of-{num_files:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
-            left = min(rows_per_file, num_rows - index * rows_per_file)
+            of_file = islice(stored, rows_per_file)
             with storage_errors(path), pq.ParquetWriter(path, self._schema, compression="snappy") as file:
-                while left > 0:
-                    group = [self._count(next(source)) for _ in range(min(left, ROWS_PER_GROUP))]
+                while group := list(islice(of_file, ROWS_PER_GROUP)):
                     file.write_table(pa.Table.from_pylist(group, schema=self._schema))
-                    left -= len(group)
 
     def finish(self, *, rejects: Sequence[tuple[str, str, str]], **fields: Any) -> DatasetManifest:
         """Write `rejects.csv` (id, location, reason) and `dataset.json`; `fields` go into the manifest."""
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("id", "location", "reason"), *rejects])
         atomic_write(self.folder / "rejects.csv", table.getvalue())
-        rates = {
-            name: round(self._positive[name] / self._known[name], 6) if self._known[name] else None
-            for name in self.labels.attributes
-        }
+        seen, rates = self._seen, dict[str, float | None]()
+        for name in self.labels.attributes:
+            known = seen[name, True] + seen[name, False]
+            rates[name] = round(seen[name, True] / known, 6) if known else None
         reasons = Counter(reason.split(":")[0] for _, _, reason in rejects)
         manifest = DatasetManifest(
             labels=self.labels,
@@ -93,7 +84,7 @@ class DatasetWriter:
             extras=self.extras,
             attribute_rates=rates,
             class_counts={
-                name: {value: self._classes[name][value] for value in values}
+                name: {value: seen[name, value] for value in values}
                 for name, values in self.labels.classes.items()
             },
             rejects=dict(sorted(reasons.items())),
@@ -107,11 +98,8 @@ class DatasetWriter:
         for name in self.labels.attributes:
             value = row[name]
             stored[name] = None if value is None else int(value)
-            self._known[name] += value is not None
-            self._positive[name] += bool(value)
-        for name in self.labels.classes:
-            if row[name] is not None:
-                self._classes[name][row[name]] += 1
+        for name in (*self.labels.attributes, *self.labels.classes):
+            self._seen[name, row[name]] += 1
         self._fingerprint.add(stored)
         return stored
 
@@ -140,4 +128,4 @@ def _feature(kind: pa.DataType) -> Any:
         return {"_type": "Image"}
     if pa.types.is_list(kind):
         return [{"dtype": "string", "_type": "Value"}]
-    return {"dtype": _FEATURE_OF[kind], "_type": "Value"}
+    return {"dtype": "float64" if kind == pa.float64() else str(kind), "_type": "Value"}

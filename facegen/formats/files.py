@@ -19,7 +19,6 @@ from facegen.errors import DataError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO}
-_CHUNK_BYTES = 1 << 20
 
 
 @contextmanager
@@ -174,8 +173,5 @@ def sha256_of(source: Path | bytes) -> str:
     """SHA-256 of a file's content, or of the bytes given, as 64 hexadecimal digits."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
-    digest = hashlib.sha256()
     with source.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -29,33 +29,29 @@ _WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.e
 _WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
 
 
-def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode_image(data: bytes) -> Image.Image:
     """Decode an image file's bytes to an upright RGB image.
 
     EXIF rotation is applied; 16-bit is scaled to 8; alpha is laid over white; CMYK, palette and grey
     become RGB. Size is checked before any pixel is decoded.
 
     Raises:
-        DataError: empty, truncated, not an image of `READABLE_FORMATS`, or above `max_pixels`.
+        DataError: empty, truncated, not an image of `READABLE_FORMATS`, or above `MAX_PIXELS`.
     """
     if not data:
         raise DataError("the file is empty")
     try:
-        image = _open(data)
-        if image.width * image.height > max_pixels:
-            raise DataError(f"{image.width}x{image.height} is more than {max_pixels:,} pixels")
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{image.width}x{image.height} is more than {MAX_PIXELS:,} pixels")
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"more than {max_pixels:,} pixels") from error
+        raise DataError(f"more than {MAX_PIXELS:,} pixels") from error
     except _WRONG_BYTES as error:
         raise DataError(_why(error)) from error
-
-
-def _open(data: bytes) -> Image.Image:
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
 
 
 def _why(error: BaseException) -> str:

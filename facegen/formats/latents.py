@@ -8,6 +8,8 @@
     LATENTS/text_embeddings-1a2b3c4d.safetensors   unique captions' `tokens` and `mask`, where asked for
     LATENTS/image_features-1a2b3c4d.safetensors    `features` of every image, split by split, where asked for
 
+Whatever is written here raises a `StorageError` where the disk is full or may not be written.
+
 Letters: N images, B batch, C channels, h/w latent cells.
 """
 
@@ -23,13 +25,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
 from facegen.formats.plain import from_plain, plain
-from facegen.formats.tensor_maps import map_safetensors
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
 
 LATENTS_FORMAT_VERSION = 1
@@ -124,7 +126,7 @@ class LatentStore:
     def __init__(self, folder: Path, index: LatentIndex) -> None:
         self.folder = folder
         self.index = index
-        self._splits: dict[str, LatentSplit] = {}
+        self._splits = {name: LatentSplit(folder, index, name) for name in index.shards}
 
     @staticmethod
     def open(folder: Path | str, *, verify: bool = False) -> LatentStore:
@@ -166,14 +168,11 @@ class LatentStore:
         Raises:
             DataError: there is no split of that name.
         """
-        if name not in self.index.shards:
-            known = ", ".join(self.index.shards)
-            raise DataError(
-                f"'{self.folder}' has no split '{name}'.{did_you_mean(name, self.index.shards)}",
-                hint=f"Its splits: {known}.",
-            )
         if name not in self._splits:
-            self._splits[name] = LatentSplit(self.folder, self.index, name)
+            raise DataError(
+                f"'{self.folder}' has no split '{name}'.{did_you_mean(name, self._splits)}",
+                hint=f"Its splits: {', '.join(self._splits)}.",
+            )
         return self._splits[name]
 
     @cached_property
@@ -266,6 +265,24 @@ class LatentSplit:
         return [map_safetensors(self._folder / shard.name)[0] for shard in self._index.shards[self.name]]
 
 
+def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors of a safetensors file as views of one memory map, and its metadata.
+
+    The map is private, so nothing written to a tensor reaches the file.
+
+    Raises:
+        StorageError: missing, truncated or not safetensors.
+    """
+    try:
+        opened: Any = safe_open(path, framework="pt")  # its own stub says nothing of what it holds
+        with opened as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise StorageError(
+            f"'{path}' is missing or damaged: {error}.", hint="Encode the data set again."
+        ) from error
+
+
 def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
     """Compare a file's size, and with `content` its sha256, with what was recorded.
 
@@ -288,53 +305,48 @@ def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
 def write_tensors(
     folder: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
 ) -> StoredFile:
-    """Write equally long tensors as one safetensors file, whole or not at all.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+    """Write equally long tensors as one safetensors file, whole or not at all; the same bytes every time."""
     content = save(tensors, metadata=metadata)
+    if metadata:
+        content = _with_sorted_metadata(content)
     atomic_write(folder / name, content)
     return StoredFile(name, len(next(iter(tensors.values()))), len(content), sha256_of(content))
 
 
-def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
-    """Write the labels of a split as `records-<split>.parquet`.
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name; safetensors shuffles them anew in every process."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
+
+def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
+    """Write the labels of a split as `records-<split>.parquet`."""
     path = folder / f"records-{split}.parquet"
     atomic_write(path, lambda file: frame.to_parquet(file, index=False))
     return StoredFile(path.name, len(frame), path.stat().st_size, sha256_of(path))
 
 
 def write_text_embeddings(folder: Path, table: TextEmbeddings) -> StoredFile:
-    """Write the table to a file named after its encoder, so that a table of another one stays whole.
-
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
-    name = f"text_embeddings-{sha256_of(table.encoder.encode())[:8]}.safetensors"
-    metadata = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
-    tensors = {"tokens": table.tokens.half().contiguous(), "mask": table.mask.contiguous()}
-    return write_tensors(folder, name, tensors, metadata)
+    """Write the table as `text_embeddings-*.safetensors`."""
+    told = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
+    return _write_table(folder, "text_embeddings", told, tokens=table.tokens.half(), mask=table.mask)
 
 
 def write_image_features(folder: Path, table: ImageFeatures) -> StoredFile:
-    """Write the table to a file named after its encoder; its rows are those of the record tables in turn.
+    """Write the table as `image_features-*.safetensors`; its rows are those of the record tables in turn."""
+    told = {"encoder": table.encoder, "fingerprint": table.fingerprint}
+    told |= {"mean": json.dumps(table.mean), "std": json.dumps(table.std)}
+    return _write_table(folder, "image_features", told, features=table.features.half())
 
-    Raises:
-        StorageError: the disk is full or may not be written.
-    """
-    name = f"image_features-{sha256_of(table.encoder.encode())[:8]}.safetensors"
-    metadata = {
-        "encoder": table.encoder,
-        "fingerprint": table.fingerprint,
-        "mean": json.dumps(table.mean),
-        "std": json.dumps(table.std),
-    }
-    return write_tensors(folder, name, {"features": table.features.half().contiguous()}, metadata)
+
+def _write_table(folder: Path, kind: str, metadata: dict[str, str], **tensors: Tensor) -> StoredFile:
+    """Write to a file named after the encoder, so that a table of another one stays whole."""
+    name = f"{kind}-{sha256_of(metadata['encoder'].encode())[:8]}.safetensors"
+    return write_tensors(folder, name, {key: value.contiguous() for key, value in tensors.items()}, metadata)
 
 
 def write_index(folder: Path, index: LatentIndex) -> None:

@@ -35,27 +35,24 @@ def hub_file(name: str, choices: Sequence[Sequence[str]], what: str, without_net
     Raises:
         MissingModelError: neither cached nor to be had; says how to fetch it, and what to do offline.
     """
-    from huggingface_hub import hf_hub_download  # pyright: ignore[reportUnknownVariableType]
+    from huggingface_hub import constants, hf_hub_download  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.utils import get_session
 
     def found(files: Sequence[str], **options: Any) -> Path:
         paths: list[str] = [hf_hub_download(name, file, **options) for file in files]
         return Path(paths[0])
 
-    try:
+    wanted = [name, *(choices[0] if len(choices) == 1 else ())]
+    with _fetching(what, " ".join(wanted), without_network):
         for files in choices:
             with suppress(LocalEntryNotFoundError):
                 return found(files, local_files_only=True)
-        _ask_for_a_sign_of_life()
+        get_session().head(constants.ENDPOINT, timeout=TIMEOUT_SECONDS)  # else it retries for long
         for files in choices[:-1]:
             with suppress(EntryNotFoundError):
                 return found(files, etag_timeout=TIMEOUT_SECONDS)
         return found(choices[-1], etag_timeout=TIMEOUT_SECONDS)
-    except FacegenError:  # a signal's
-        raise
-    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
-        files = choices[0] if len(choices) == 1 else ()
-        raise _not_to_be_had(what, " ".join([name, *files]), error, without_network) from error
 
 
 def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
@@ -75,17 +72,13 @@ def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
         )
     from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
 
-    try:
+    with _fetching(what, name_or_folder, without_network):
         path = snapshot_download(
             name_or_folder,
             allow_patterns=FILES_NEEDED,
             ignore_patterns=FILES_NOT_NEEDED,
             etag_timeout=TIMEOUT_SECONDS,
         )
-    except FacegenError:  # a signal's
-        raise
-    except Exception as error:  # as in `hub_file`
-        raise _not_to_be_had(what, name_or_folder, error, without_network) from error
     return Path(path)
 
 
@@ -132,20 +125,19 @@ class PretrainedFolder:
         return [sha256_of(file) for file in sorted(self.folder.glob("*.safetensors"))]
 
 
-def _ask_for_a_sign_of_life() -> None:
-    """Ask the hub once: its client alone would retry for half a minute."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import get_session
-
-    get_session().head(constants.ENDPOINT, timeout=TIMEOUT_SECONDS)
-
-
-def _not_to_be_had(what: str, wanted: str, error: Exception, without_network: str) -> MissingModelError:
-    return MissingModelError(
-        f"The {what} '{wanted.split()[0]}' is not on this machine and could not be fetched "
-        f"({type(error).__name__}).",
-        hint=f"With a network: hf download {wanted}\n{without_network}",
-    )
+@contextmanager
+def _fetching(what: str, wanted: str, without_network: str) -> Generator[None]:
+    """Say how a `what` that is not to be had is fetched: `wanted` is its name, and its files."""
+    try:
+        yield
+    except FacegenError:  # a signal's
+        raise
+    except Exception as error:  # the hub client raises its own, the HTTP library's and the system's errors
+        raise MissingModelError(
+            f"The {what} '{wanted.split()[0]}' is not on this machine and could not be fetched "
+            f"({type(error).__name__}).",
+            hint=f"With a network: hf download {wanted}\n{without_network}",
+        ) from error
 
 
 @contextmanager

@@ -171,7 +171,7 @@ def describe_environment() -> dict[str, Any]:
     """Versions and hardware, for `environment.json`."""
     import torch
 
-    cuda = torch.cuda.is_available()
+    cuda_devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
     return {
         "format_version": RUN_FORMAT_VERSION,
         "facegen": facegen.__version__,
@@ -179,9 +179,7 @@ def describe_environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: metadata.version(name) for name in ("torch", "diffusers", "numpy", "safetensors")},
         "cpu_threads": torch.get_num_threads(),
-        "cuda_devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        if cuda
-        else [],
+        "cuda_devices": [torch.cuda.get_device_name(i) for i in range(cuda_devices)],
         "host": socket.gethostname(),
         "command": sys.argv,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,33 +28,22 @@ from facegen.protocols import Progress
 
 
 @dataclass(frozen=True)
-class ModelCard:
-    """What every checkpoint of a run says about itself beside its step: see `CheckpointInfo`.
+class CheckpointKeeper:
+    """Saves checkpoints and keeps the last `keep_last` of them and the best one.
 
-    `autoencoder_folder` is linked into each checkpoint.
+    All of them say `info` of themselves, and `autoencoder_folder` is linked into each.
     """
 
-    info: CheckpointInfo
-    autoencoder_folder: Path | None = None
-
-
-@dataclass
-class CheckpointKeeper:
-    """Saves checkpoints and keeps the last `keep_last` of them and the best one."""
-
     run: RunDirectory
-    card: ModelCard
+    info: CheckpointInfo
     keep_last: int
-    _best_loss: float | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        losses = [validation_loss(folder) for folder in list_checkpoints(self.run.path)]
-        self._best_loss = min((loss for loss in losses if loss is not None), default=None)
+    autoencoder_folder: Path | None = None
 
     def is_best(self, metrics: Mapping[str, Any]) -> bool:
         """Whether this validation is finite and beats every checkpoint that stands."""
         loss = float(metrics["loss"])
-        return math.isfinite(loss) and (self._best_loss is None or loss < self._best_loss)
+        known = [validation_loss(folder) for folder in list_checkpoints(self.run.path)]
+        return math.isfinite(loss) and all(other is None or loss < other for other in known)
 
     def save(
         self,
@@ -63,19 +52,12 @@ class CheckpointKeeper:
         metrics: dict[str, Any],
         weights: Mapping[Weights, Mapping[str, Tensor]],
         training_state: Mapping[str, Any],
-    ) -> Checkpoint:
+    ) -> None:
         """Write the checkpoint of `step`, then remove those no longer wanted."""
-        info = replace(self.card.info, step=step, images_seen=images_seen, metrics=metrics)
+        info = replace(self.info, step=step, images_seen=images_seen, metrics=metrics)
         folder = self.run.checkpoint(checkpoint_name(step))
-        saved = save_checkpoint(folder, info, weights, training_state, self.card.autoencoder_folder)
-        if metrics and self.is_best(metrics):
-            self._best_loss = float(metrics["loss"])
-        self._remove_old()
-        return saved
-
-    def _remove_old(self) -> None:
-        found = list_checkpoints(self.run.path)
-        best = resolve_checkpoint(self.run.path, "best")
+        save_checkpoint(folder, info, weights, training_state, self.autoencoder_folder)
+        found, best = list_checkpoints(self.run.path), resolve_checkpoint(self.run.path, "best")
         for folder in found[: -self.keep_last]:
             if folder != best:
                 hidden = folder.with_name(f".{folder.name}.old")  # so that it never looks like a broken one

@@ -33,14 +33,10 @@ def epoch_order(num_examples: int, seed: int, epoch: int) -> Tensor:
 
 def batch_indices(step: int, batch_size: int, num_examples: int, seed: int) -> Tensor:
     """Examples (batch_size,) int64 of step `step`, counted from 0."""
-    parts = []
-    position, end = step * batch_size, (step + 1) * batch_size
-    while position < end:
-        epoch, offset = divmod(position, num_examples)
-        count = min(end - position, num_examples - offset)
-        parts.append(epoch_order(num_examples, seed, epoch)[offset : offset + count])
-        position += count
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
+    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, offsets = positions // num_examples, positions % num_examples
+    numbers: list[int] = epochs.unique().tolist()
+    return torch.cat([epoch_order(num_examples, seed, n)[offsets[epochs == n]] for n in numbers])
 
 
 def steps_for_epochs(epochs: int, batch_size: int, num_examples: int) -> int:

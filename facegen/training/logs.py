@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
-from facegen.training.trackers import open_trackers
+from facegen.training.trackers import TensorBoard, WeightsAndBiases
 
 
 class LossWindow:
@@ -45,11 +45,18 @@ class LossWindow:
 
 
 class TrainingLog:
-    """Writes each record to metrics.jsonl, which is the truth, and hands its numbers to the trackers."""
+    """Writes each record to metrics.jsonl, which is the truth, and hands its numbers to the trackers.
+
+    Raises:
+        UsageError: W&B does not let us in.
+    """
 
     def __init__(self, run: RunDirectory, recipe: Recipe) -> None:
         self._run = run
-        self._trackers = open_trackers(run, recipe)
+        self._trackers = [
+            TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe)
+            for name in dict.fromkeys(recipe.training.trackers)
+        ]
 
     def write(self, step: int, group: str, values: Mapping[str, Any]) -> None:
         """Log `values` of `group` ("train" or "validation") after step `step`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ class MicroBatches:
 
     def __init__(self, batch_size: int, accumulation_steps: int, progress: Progress) -> None:
         self.size = -(-batch_size // accumulation_steps)
-        self._progress = progress
+        self._batch_size, self._progress = batch_size, progress
 
     def run(self, batch: Batch, backward: Backward, zero_grad: Callable[[], None]) -> dict[str, Tensor]:
         """Accumulate the gradients of the whole batch; return its mean losses.
@@ -31,56 +31,35 @@ class MicroBatches:
             UsageError: not even a single example fits into memory.
         """
         size_before = self.size
-        while True:
-            losses = self._attempt(batch, backward)
-            if losses is not None:
-                break
+        while (losses := self._attempt(batch, backward)) is None:
             zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            self._halve()
+            if self.size == 1:
+                raise UsageError(
+                    "Out of memory even with one example at a time.",
+                    hint="Train a smaller network (--set denoiser.width=...), or on a device with more "
+                    "memory.",
+                )
+            self.size = -(-self.size // 2)
         if self.size < size_before:
             self._progress.warn(
                 f"Out of memory with micro-batches of {size_before}: {self.size} from now on; "
-                f"the effective batch stays {_length(batch)}."
+                f"the effective batch stays {self._batch_size}."
             )
         return losses
 
     def _attempt(self, batch: Batch, backward: Backward) -> dict[str, Tensor] | None:
         total: dict[str, Tensor] = {}
         try:
-            for piece, share in self._pieces(batch):
+            for values in zip(*(value.split(self.size) for value in batch.values()), strict=True):
+                piece, share = dict(zip(batch, values, strict=True)), len(values[0]) / self._batch_size
                 for name, value in backward(piece, share).items():
                     total[name] = total[name] + value if name in total else value
-        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
-            if not _is_out_of_memory(error):
-                raise
+        except (torch.OutOfMemoryError, MemoryError):
             return None  # leaving the handler frees the traceback, and with it the failed graph
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" not in str(error):  # what torch raises on CPU
+                raise
+            return None
         return total
-
-    def _pieces(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
-        count = _length(batch)
-        if count <= self.size:
-            yield batch, 1.0
-            return
-        for start in range(0, count, self.size):
-            stop = min(start + self.size, count)
-            yield {name: value[start:stop] for name, value in batch.items()}, (stop - start) / count
-
-    def _halve(self) -> None:
-        if self.size == 1:
-            raise UsageError(
-                "Out of memory even with one example at a time.",
-                hint="Train a smaller network (--set denoiser.width=...), or on a device with more memory.",
-            )
-        self.size = -(-self.size // 2)
-
-
-def _length(batch: Batch) -> int:
-    return next(iter(batch.values())).shape[0]
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return "DefaultCPUAllocator" in str(error)  # what torch raises on CPU

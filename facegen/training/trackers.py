@@ -13,7 +13,7 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 WANDB_PROJECT = "facegen"  # WANDB_PROJECT and WANDB_ENTITY in the environment win
 WANDB_FILE = "wandb.json"
 WANDB_FORMAT_VERSION = 1
-
-
-class Tracker(Protocol):
-    """Shows numbers somewhere."""
-
-    def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Show `values`, named "group/name", of step `step`."""
-        ...
-
-    def close(self) -> None: ...
 
 
 def check_trackers(names: Sequence[str]) -> None:
@@ -52,20 +42,6 @@ def check_trackers(names: Sequence[str]) -> None:
         )
 
 
-def open_trackers(run: RunDirectory, recipe: Recipe) -> list[Tracker]:
-    """The trackers that `recipe.training.trackers` names, for the run folder `run`.
-
-    Raises:
-        UsageError: a package is not installed, or W&B does not let us in.
-    """
-    names = recipe.training.trackers
-    check_trackers(names)
-    made: dict[str, Tracker] = {}
-    for name in names:
-        made.setdefault(name, TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe))
-    return list(made.values())
-
-
 class TensorBoard:
     """Event files in `RUN/tensorboard`, written at once: no thread that a full disk could end unheard."""
 
@@ -74,9 +50,15 @@ class TensorBoard:
         self._writer: EventsWriter | None = None
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
+        from tensorboardX.event_file_writer import EventsWriter
+
         with saving(f"'{self._folder}'"):
             if self._writer is None:
-                self._writer = self._begun(step)
+                self._folder.mkdir(exist_ok=True)
+                prefix = str(self._folder / "events")
+                self._writer = EventsWriter(prefix, f".{time.time_ns()}")  # files are read in order of names
+                # what an interrupted run had written from this step on is hidden
+                self._writer.write_event(_event(step, session_log={"status": "START"}))
             shown = [{"tag": name, "simple_value": value} for name, value in values.items()]
             self._writer.write_event(_event(step, summary={"value": shown}))
             self._writer.flush()
@@ -86,15 +68,6 @@ class TensorBoard:
             with saving(f"'{self._folder}'"):
                 self._writer.close()
             self._writer = None
-
-    def _begun(self, step: int) -> EventsWriter:
-        """A new file whose first event hides what an interrupted run had written from `step` on."""
-        from tensorboardX.event_file_writer import EventsWriter
-
-        self._folder.mkdir(exist_ok=True)
-        writer = EventsWriter(str(self._folder / "events"), f".{time.time_ns()}")  # read in order of names
-        writer.write_event(_event(step, session_log={"status": "START"}))
-        return writer
 
 
 def _event(step: int, **content: Any) -> Any:

@@ -15,7 +15,7 @@ from facegen.formats.run import LOCK_FILE, RunDirectory, locked_run
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.training.checkpointing import newest_whole_checkpoint
+from facegen.training.checkpointing import CheckpointKeeper, newest_whole_checkpoint
 from facegen.training.precision import choose_precision
 from facegen.training.trackers import check_trackers
 from facegen.training.trainer import Trainer, build_seeded, num_steps_of
@@ -133,12 +133,13 @@ def _train_locked(
     preview = None
     if wired.make_preview is not None and recipe.training.preview_every_steps:
         preview = wired.make_preview(folder, device)
-    trainer = Trainer(wired.task, recipe, folder, wired.card, progress, device, preview)
+    keeper = CheckpointKeeper(folder, wired.info, recipe.training.keep_last, wired.autoencoder_folder)
+    trainer = Trainer(wired.task, recipe, keeper, progress, device, preview)
     parameters = count_parameters(trainer.module)
     if checkpoint is not None:
         trainer.restore(checkpoint)
     folder.truncate_metrics(trainer.step)
-    _announce(trainer, wired, parameters, progress)
+    _announce(trainer, parameters)
     seconds = trainer.fit()
     best = load_checkpoint(folder.path, "best")
     return TrainSummary(
@@ -155,17 +156,17 @@ def _train_locked(
     )
 
 
-def _announce(trainer: Trainer, wired: WiredTask, parameters: int, progress: Progress) -> None:
-    done, steps = trainer.step, trainer.num_steps
+def _announce(trainer: Trainer, parameters: int) -> None:
+    done, steps, say = trainer.step, trainer.num_steps, trainer.progress.say
     if done >= steps:
-        progress.say(f"This run is done: all {steps:,} steps were made.")
+        say(f"This run is done: all {steps:,} steps were made.")
         return
     where = f"Resuming after step {done:,} of" if done else "Training for"
-    progress.say(
+    say(
         f"{where} {steps:,} steps of {trainer.config.batch_size} on {trainer.device}: "
-        f"{parameters / 1e6:.2f} M parameters, {wired.task.num_examples:,} examples."
+        f"{parameters / 1e6:.2f} M parameters, {trainer.task.num_examples:,} examples."
     )
-    progress.say(f"Precision {trainer.precision.reason}.")
+    say(f"Precision {trainer.precision.reason}.")
 
 
 def _check_nothing_in_the_way(run: Path) -> None:
@@ -176,7 +177,7 @@ def _check_nothing_in_the_way(run: Path) -> None:
 
 
 def _check_same_data(wired: WiredTask, checkpoint: Checkpoint, recipe: Recipe) -> None:
-    before, now = checkpoint.info.data_fingerprint, wired.card.info.data_fingerprint
+    before, now = checkpoint.info.data_fingerprint, wired.info.data_fingerprint
     if before != now:
         raise UsageError(
             f"The data in '{recipe.data.path}' are not those this run was started with: "

@@ -12,10 +12,9 @@ from torch import Tensor, nn
 from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, TrainingDivergedError
 from facegen.formats.checkpoint import Checkpoint, Weights
-from facegen.formats.run import RunDirectory
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
 from facegen.training.capsule import save_capsule
-from facegen.training.checkpointing import CheckpointKeeper, ModelCard
+from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.data_order import batch_indices, generator_for, seed_for, steps_for_epochs
 from facegen.training.ema import Ema
 from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory_text
@@ -38,10 +37,10 @@ def num_steps_of(recipe: Recipe, num_examples: int) -> int:
     return steps_for_epochs(training.epochs or 1, training.batch_size, num_examples)
 
 
-def build_seeded(build: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """Build a module with weights that depend on `seed` alone; the global generator stays untouched."""
+def build_seeded(build: Callable[[], Any], seed: int, purpose: str = "weights") -> Any:
+    """Build what has weights that depend on seed and purpose alone; the global generator stays untouched."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for("weights", seed))
+        torch.manual_seed(seed_for(purpose, seed))
         return build()
 
 
@@ -56,13 +55,12 @@ class Trainer:
         self,
         task: TrainingTask,
         recipe: Recipe,
-        run: RunDirectory,
-        card: ModelCard,
+        keeper: CheckpointKeeper,
         progress: Progress,
         device: torch.device,
         preview: Preview | None = None,
     ) -> None:
-        self.task, self.recipe, self.run = task, recipe, run
+        self.task, self.recipe, self.keeper = task, recipe, keeper
         self.progress, self.device, self.preview = progress, device, preview
         self.config = recipe.training
         self.num_steps = num_steps_of(recipe, task.num_examples)
@@ -73,8 +71,7 @@ class Trainer:
         self.precision = choose_precision(self.config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
         self.micro = MicroBatches(self.config.batch_size, self.config.accumulation_steps, progress)
-        self.keeper = CheckpointKeeper(run, card, self.config.keep_last)
-        self.log = TrainingLog(run, recipe)
+        self.log = TrainingLog(keeper.run, recipe)
         self.window = LossWindow()
         self.step = 0  # optimizer steps done, skipped ones included
         self.skipped_steps = 0
@@ -87,7 +84,7 @@ class Trainer:
         state = checkpoint.training_state()
         self.module.load_state_dict(checkpoint.weights("model"))
         if self.ema is not None:
-            self.ema.load_state_dict(checkpoint.weights("ema"))
+            self.ema.module.load_state_dict(checkpoint.weights("ema"))
         self.optimizer.load_state_dict(state["optimizer"])
         if self.config.precision == "auto" and state["precision"] != self.precision.name:
             self.precision = Precision(
@@ -143,20 +140,20 @@ class Trainer:
                     "its checkpoint is saved.",
                     exit_code=exit_code_of(stopping),
                 )
-        speed.finish()
+        speed.show()
 
     def _after_step(self, speed: _Speed, *, stopping: bool) -> None:
         config, last = self.config, self.step == self.num_steps
+
+        def due(every_steps: int | None) -> bool:
+            return every_steps is not None and (self.step % every_steps == 0 or last)
+
         self.validation = {}
-        if self.step % config.log_every_steps == 0 or last:
+        if due(config.log_every_steps):
             self._log_window(speed)
-        if self.step % config.validate_every_steps == 0 or last:
+        if due(config.validate_every_steps):
             self._validate()
-        if (
-            config.preview_every_steps
-            and self.preview
-            and (self.step % config.preview_every_steps == 0 or last)
-        ):
+        if self.preview and due(config.preview_every_steps):
             self.preview(self._evaluation_module(), self.step)
             self.module.train()
         best = bool(self.validation) and self.keeper.is_best(self.validation)
@@ -187,7 +184,10 @@ class Trainer:
 
     def _train_step(self, batch: Batch) -> Batch:
         """Make one optimizer step; return the next batch, loaded while the device was busy."""
-        self._seed_dropout(seed_for("dropout", self.config.seed, self.step))
+        dropout_seed = seed_for("dropout", self.config.seed, self.step)
+        torch.default_generator.manual_seed(dropout_seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(dropout_seed)
         losses = self.micro.run(batch, self._backward, self.optimizer.zero_grad)
         self.scaler.unscale_(self.optimizer)
         clip = self.recipe.optimizer.clip_grad_norm
@@ -203,11 +203,6 @@ class Trainer:
             self._skip_step(batch, losses)
         self.step += 1
         return following
-
-    def _seed_dropout(self, seed: int) -> None:
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(seed)
 
     def _backward(self, micro_batch: Batch, share: float) -> dict[str, Tensor]:
         with self.precision.autocast(self.device):
@@ -233,7 +228,7 @@ class Trainer:
         if self.bad_steps == 1 and not self.scaler.is_enabled():
             self.progress.warn(f"Step {self.step + 1}: loss or gradient is not finite; the step is skipped.")
         if self.bad_steps >= self.config.max_bad_steps:
-            folder = save_capsule(self.run, self.step, self.module, batch, losses, self.recipe)
+            folder = save_capsule(self.keeper.run, self.step, self.module, batch, losses, self.recipe)
             raise TrainingDivergedError(
                 f"Loss or gradient was not finite in {self.bad_steps} steps in a row, up to step "
                 f"{self.step + 1}. The batch and the weights are kept in '{folder}'.",
@@ -301,17 +296,14 @@ class _Speed:
         self._resumed = now
         self._pending += 1
         if now - self._shown >= BAR_INTERVAL_SECONDS:
-            self._show()
+            self.show()
             self._shown = now
 
     def resume(self) -> None:
         """Start the clock again after work that is not training."""
         self._resumed = time.monotonic()
 
-    def finish(self) -> None:
-        self._show()
-
-    def _show(self) -> None:
+    def show(self) -> None:
         trainer = self._trainer
         left = (trainer.num_steps - trainer.step) * trainer.config.batch_size
         fields = {"images/s": f"{self.images_per_second:.0f}", "memory": memory_text(trainer.device)}

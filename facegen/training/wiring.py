@@ -16,29 +16,31 @@ from facegen.config.recipe import Recipe
 from facegen.diffusion.process import Process
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo
-from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentStore, TextEmbeddings
+from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
+from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
 from facegen.formats.run import RunDirectory
 from facegen.models.generator import FaceGenerator
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner, TrainingTask
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
-from facegen.training.checkpointing import ModelCard
-from facegen.training.data_order import seed_for
 from facegen.training.previews import denoising_preview, reconstruction_preview
-from facegen.training.trainer import Preview
-from facegen.types import LabelSchema, LatentScaling, SampleSpec
+from facegen.training.trainer import Preview, build_seeded
+from facegen.types import LatentScaling, SampleSpec
 
 AUGMENTED = ("denoising", "attribute_classification")
 
 
 @dataclass(frozen=True)
 class WiredTask:
-    """A task ready for the trainer; `make_preview` gives its preview once the run folder is there."""
+    """A task ready for the trainer, and what its checkpoints hold beside weights: `info` and a linked folder.
+
+    `make_preview` gives its preview once the run folder is there.
+    """
 
     task: TrainingTask
-    card: ModelCard
+    info: CheckpointInfo
+    autoencoder_folder: Path | None = None
     make_preview: Callable[[RunDirectory, torch.device], Preview] | None = None
 
 
@@ -94,7 +96,7 @@ def _wire_autoencoding(recipe: Recipe) -> WiredTask:
         draw = reconstruction_preview(held_out, recipe.training.preview_images, run, device)
         return lambda module, step: draw(module.get_submodule(part_shown), step)
 
-    return WiredTask(task, _card(recipe, dataset), make_preview)
+    return WiredTask(task, _info(recipe, dataset.manifest), make_preview=make_preview)
 
 
 def _wire_classification(recipe: Recipe) -> WiredTask:
@@ -114,37 +116,31 @@ def _wire_classification(recipe: Recipe) -> WiredTask:
         augmentation=None if augmentation is None else Augmentation(**augmentation.values()),
         limit=recipe.data.limit,
     )
-    return WiredTask(task, _card(recipe, dataset))
+    return WiredTask(task, _info(recipe, dataset.manifest))
 
 
-def _card(recipe: Recipe, dataset: Dataset) -> ModelCard:
-    """What checkpoints say of a task on the images of `dataset`."""
-    manifest = dataset.manifest
-    return ModelCard(
-        CheckpointInfo(
-            step=0,
-            images_seen=0,
-            recipe=recipe.model_dump(mode="json"),
-            labels=manifest.labels,
-            image_size=manifest.image_size,
-            data_fingerprint=manifest.fingerprint,
-        )
+def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> CheckpointInfo:
+    """What checkpoints say of a run on `data`, but for their step."""
+    return CheckpointInfo(
+        step=0,
+        images_seen=0,
+        recipe=recipe.model_dump(mode="json"),
+        labels=data.labels,
+        image_size=data.image_size,
+        data_fingerprint=data.fingerprint,
+        **more,
     )
 
 
 @dataclass(frozen=True)
 class _Diffused:
-    """What is diffused, and everything a checkpoint has to remember of it."""
+    """What is diffused: every field of `info` that a denoiser has is filled in."""
 
     train: Samples
     validation: Samples
-    labels: LabelSchema
-    sample_shape: tuple[int, ...]
-    scaling: LatentScaling
-    image_size: int
-    autoencoder: dict[str, Any]
-    autoencoder_folder: Path | None
-    fingerprint: str | None
+    sample: SampleSpec
+    info: CheckpointInfo
+    autoencoder_folder: Path | None = None
     texts: TextEmbeddings | None = None
     features: ImageFeatures | None = None
 
@@ -152,8 +148,7 @@ class _Diffused:
 def _wire_denoising(recipe: Recipe) -> WiredTask:
     """A denoiser on latents, or straight on images where the recipe names an `autoencoder`."""
     diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
-    sample = SampleSpec(diffused.sample_shape)
-    conditioner = _build_conditioner(recipe, diffused, sample)
+    conditioner = _build_conditioner(recipe, diffused)
     denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
     task = load_kind("tasks", "denoising").build(
         recipe.section("task"),
@@ -163,28 +158,16 @@ def _wire_denoising(recipe: Recipe) -> WiredTask:
         process=Process(**recipe.diffusion.values()),
         conditioner=conditioner,
         build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
-            denoiser, sample, conditioner.spec
+            denoiser, diffused.sample, conditioner.spec
         ),
         num_told=NUM_PARAMETERS if augmentation is not None and augmentation.tell_model else 0,
     )
-    info = CheckpointInfo(
-        step=0,
-        images_seen=0,
-        recipe=recipe.model_dump(mode="json"),
-        labels=diffused.labels,
-        sample_shape=diffused.sample_shape,
-        scaling=diffused.scaling,
-        image_size=diffused.image_size,
-        autoencoder=diffused.autoencoder,
-        data_fingerprint=diffused.fingerprint,
-    )
-    return WiredTask(
-        task,
-        ModelCard(info, diffused.autoencoder_folder),
-        lambda run, device: denoising_preview(
-            _generator_of(recipe, diffused, device), _preview_inputs(recipe, diffused, conditioner), run
-        ),
-    )
+
+    def make_preview(run: RunDirectory, device: torch.device) -> Preview:
+        inputs = _preview_inputs(recipe, diffused, conditioner)
+        return denoising_preview(_generator_of(recipe, diffused, device), inputs, run)
+
+    return WiredTask(task, diffused.info, diffused.autoencoder_folder, make_preview)
 
 
 def _latents(recipe: Recipe) -> _Diffused:
@@ -200,13 +183,15 @@ def _latents(recipe: Recipe) -> _Diffused:
     return _Diffused(
         train=latent_samples(latents, data.train_split, flip=data.flip),
         validation=latent_samples(latents, data.validation_split),
-        labels=index.labels,
-        sample_shape=index.sample_shape,
-        scaling=index.scaling,
-        image_size=index.image_size,
-        autoencoder=index.autoencoder,
+        sample=SampleSpec(index.sample_shape),
+        info=_info(
+            recipe,
+            index,
+            sample_shape=index.sample_shape,
+            scaling=index.scaling,
+            autoencoder=index.autoencoder,
+        ),
         autoencoder_folder=latents.autoencoder_folder,
-        fingerprint=index.fingerprint,
         texts=latents.text_embeddings,
         features=latents.image_features,
     )
@@ -220,34 +205,36 @@ def _pixels(recipe: Recipe) -> _Diffused:
             hint="--set data.flip=false --set data.augmentation.flip=true",
         )
     dataset = _open_dataset(recipe)
-    manifest = dataset.manifest
     if section.kind != "identity":
         raise UsageError(
             f"A denoiser takes latents, or pixels with autoencoder 'identity', not '{section.kind}'.",
             hint=f"facegen encode {data.path} --autoencoder NAME_OR_PATH --out LATENTS; then --data LATENTS.",
         )
     loaded = load_autoencoder("identity-grey" if section.grey else "identity")
-    shape = loaded.module.latent_shape(manifest.image_size)
+    shape = loaded.module.latent_shape(dataset.manifest.image_size)
     augmentation = None if data.augmentation is None else Augmentation(**data.augmentation.values())
     return _Diffused(
         train=PixelSamples(dataset.split(data.train_split), loaded.module, augmentation=augmentation),
         validation=PixelSamples(dataset.split(data.validation_split), loaded.module),
-        labels=manifest.labels,
-        sample_shape=shape,
-        scaling=LatentScaling((0.0,) * shape[0], (1.0,) * shape[0]),
-        image_size=manifest.image_size,
-        autoencoder=loaded.reference(),
-        autoencoder_folder=None,
-        fingerprint=manifest.fingerprint,
+        sample=SampleSpec(shape),
+        info=_info(
+            recipe,
+            dataset.manifest,
+            sample_shape=shape,
+            scaling=LatentScaling((0.0,) * shape[0], (1.0,) * shape[0]),
+            autoencoder=loaded.reference(),
+        ),
     )
 
 
-def _build_conditioner(recipe: Recipe, diffused: _Diffused, sample: SampleSpec) -> Any:
+def _build_conditioner(recipe: Recipe, diffused: _Diffused) -> Any:
     """The conditioner, with weights from the run's seed, with cached text embeddings if it can use them."""
     config = recipe.section("conditioner")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed_for("conditioner", recipe.training.seed))
-        conditioner = load_kind("conditioners", config.kind).build(config, diffused.labels, sample)
+    conditioner = build_seeded(
+        lambda: load_kind("conditioners", config.kind).build(config, diffused.info.labels, diffused.sample),
+        recipe.training.seed,
+        "conditioner",
+    )
     table = diffused.texts
     if table is not None and table.encoder == getattr(conditioner, "encoder_name", None):
         conditioner.attach_table(table.captions, table.tokens, table.mask)
@@ -270,19 +257,19 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
     Raises:
         MissingModelError: the autoencoder is not to be had.
     """
-    source = diffused.autoencoder_folder or diffused.autoencoder["source"]
-    autoencoder = load_autoencoder(source, device).module
+    info: Any = diffused.info
+    autoencoder = load_autoencoder(diffused.autoencoder_folder or info.autoencoder["source"], device).module
 
     def generator(module: nn.Module) -> FaceGenerator:
         return FaceGenerator(
             module=module,
             process=Process(**recipe.diffusion.values()),
             autoencoder=autoencoder,
-            scaling=diffused.scaling,
-            sample_spec=SampleSpec(diffused.sample_shape),
-            image_size=diffused.image_size,
+            scaling=info.scaling,
+            sample_spec=diffused.sample,
+            image_size=info.image_size,
             recipe=recipe,
-            labels=diffused.labels,
+            labels=info.labels,
             device=device,
         )
 
@@ -290,13 +277,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
 
 
 def _open_latents(recipe: Recipe) -> LatentStore:
-    """The latents a denoising recipe names, every checksum compared.
-
-    Raises:
-        UsageError: `data.path` is not set.
-        DataError: not there, or a data set that has not been encoded yet.
-        StorageError: names the shard that is missing, cut or altered.
-    """
+    """The latents a denoising recipe names, every checksum compared."""
     path = _data_path(recipe, "a latent folder")
     if not (path / INDEX_FILE).is_file() and (path / MANIFEST_NAME).is_file():
         raise DataError(
@@ -308,12 +289,7 @@ def _open_latents(recipe: Recipe) -> LatentStore:
 
 
 def _open_dataset(recipe: Recipe) -> Dataset:
-    """The data set of images that a recipe names.
-
-    Raises:
-        UsageError: `data.path` is not set.
-        DataError: not there, or a folder of latents.
-    """
+    """The data set of images that a recipe names."""
     path = _data_path(recipe, "a data set of images")
     if not (path / MANIFEST_NAME).is_file() and (path / INDEX_FILE).is_file():
         raise DataError(
@@ -324,12 +300,7 @@ def _open_dataset(recipe: Recipe) -> Dataset:
 
 
 def _data_path(recipe: Recipe, what: str) -> Path:
-    """The folder that `data.path` names.
-
-    Raises:
-        UsageError: it is not set.
-        DataError: it is not there.
-    """
+    """The folder that `data.path` names, which holds `what`."""
     if recipe.data.path is None:
         raise UsageError(
             f"The recipe names no data; its task '{recipe.task['kind']}' needs {what}.",

@@ -90,7 +90,7 @@ def test_a_small_cache_gives_the_same_images(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(dataset_module, "_CACHE_BYTES", 1)
     split = Dataset.open(tmp_path).split("train")
     assert torch.equal(torch.cat([split.images([index]) for index in range(300)]), expected)
-    assert len(split._cache) == 1
+    assert split._decoded.cache_info().currsize == 1
 
 
 def test_pandas_and_hugging_face_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from facegen.errors import DataError, StorageError
-from facegen.formats.files import read_json, write_json
+from facegen.formats.files import read_json, sha256_of, write_json
 from facegen.formats.latents import (
     LatentIndex,
     LatentStore,
@@ -192,3 +195,47 @@ def test_a_file_that_is_not_safetensors_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"not at all, not at all")
     with pytest.raises(StorageError, match=r"x\.safetensors' is missing or damaged"):
         map_safetensors(tmp_path / "x.safetensors")
+
+
+WRITES_A_TABLE = """
+import sys
+from pathlib import Path
+import torch
+from facegen.formats.latents import ImageFeatures, write_image_features
+
+table = ImageFeatures("enc", "f", ["a", "b"], torch.ones(2, 3).half(), [0.5, 1.0, 2.0], [1.0, 1.0, 1.0])
+print(write_image_features(Path(sys.argv[1]), table).sha256)
+"""
+
+
+def test_every_process_writes_the_same_bytes(tmp_path: Path) -> None:
+    """safetensors keeps its metadata, four entries here, in an order that is drawn in each process."""
+    digests = set()
+    for seed in ("0", "1", "2"):
+        done = subprocess.run(
+            [sys.executable, "-c", WRITES_A_TABLE, str(tmp_path / seed)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (written,) = (tmp_path / seed).iterdir()
+        assert done.stdout.split() == [sha256_of(written)]
+        digests.add(sha256_of(written))
+    assert len(digests) == 1
+    tensors, metadata = map_safetensors(written)
+    assert torch.equal(tensors["features"], torch.ones(2, 3).half())
+    assert metadata == {
+        "encoder": "enc",
+        "fingerprint": "f",
+        "mean": "[0.5, 1.0, 2.0]",
+        "std": "[1.0, 1.0, 1.0]",
+    }
+
+
+@pytest.mark.parametrize("caption", ["a face", 'says "so"\\ \t\n\x01\x7f', "笑顔 \u2028 🙂"])
+def test_any_caption_comes_back(tmp_path: Path, caption: str) -> None:
+    table = TextEmbeddings("enc", [caption], torch.ones(1, 3, 5).half(), torch.ones(1, 3, dtype=torch.bool))
+    tensors, metadata = map_safetensors(tmp_path / write_text_embeddings(tmp_path, table).name)
+    assert json.loads(metadata["captions"]) == [caption]
+    assert torch.equal(tensors["tokens"], table.tokens)

@@ -16,7 +16,7 @@ from facegen.formats.latents import LatentIndex, write_index, write_records, wri
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch
-from facegen.training.checkpointing import ModelCard
+from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.trainer import Preview, Trainer
 from facegen.types import LabelSchema, LatentScaling
 
@@ -134,6 +134,6 @@ def line_trainer(
     if not folder.exists:
         run.mkdir(parents=True, exist_ok=True)
         folder.start(recipe)
-    card = ModelCard(CheckpointInfo(0, 0, recipe.model_dump(mode="json")))
-    device = torch.device("cpu")
-    return Trainer(task or LineTask(), recipe, folder, card, SilentProgress(), device, preview)
+    info = CheckpointInfo(0, 0, recipe.model_dump(mode="json"))
+    keeper = CheckpointKeeper(folder, info, recipe.training.keep_last)
+    return Trainer(task or LineTask(), recipe, keeper, SilentProgress(), torch.device("cpu"), preview)
