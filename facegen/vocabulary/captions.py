@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from facegen.vocabulary.words import ATTRIBUTE_WORDS, attribute_words, spoken
+from facegen.vocabulary.words import ATTRIBUTE_WORDS, ROLES, attribute_words, spoken
 
 MAX_PHRASES = 6  # more would outgrow what a reader, or a text encoder, takes in
 _IMPLIED = {"Mustache": "Beard", "Eyeglasses": "Sunglasses"}  # said only where the other is not
@@ -34,7 +34,7 @@ def captions_for(
     said = _chosen(attributes, id)
     phrases = {
         role: [attribute_words(name).caption for name in said if attribute_words(name).role == role]
-        for role in ("adjective", "having", "doing")
+        for role in ROLES
     }
     noun = _noun(attributes, classes)
     blurry = "blurry " if "blurry" in phrases["adjective"] else ""

@@ -132,7 +132,7 @@ def _lexicon(labels: LabelSchema) -> dict[Words, Meaning]:
     # phrases that this data set has no label for are still read whole: "black hair" is not race=Black
     lexicon: dict[Words, Meaning] = {}
     for words in ATTRIBUTE_WORDS.values():
-        for said in (words.caption, *words.asks.split(","), *words.denies.split(",")):
+        for said in (words.caption, *words.asks, *words.denies):
             _add(lexicon, said, {})
     known = set(labels.attributes)
     known |= {f"{name}={value}" for name, values in labels.classes.items() for value in values}
@@ -141,17 +141,17 @@ def _lexicon(labels: LabelSchema) -> dict[Words, Meaning]:
         if label not in known:
             continue
         words = attribute_words(attribute)
-        for said in (words.caption, attribute, *words.asks.split(",")):
+        for said in (words.caption, attribute, *words.asks):
             _add(lexicon, said, {label: 1.0})
         if label == attribute:
-            for said in words.denies.split(","):
+            for said in words.denies:
                 _add(lexicon, said, {label: -1.0})
     for name, values in labels.classes.items():
         for value in values:
             _add(lexicon, value, {f"{name}={value}": 1.0})
-    for said_so, pairs in COMBINED_WORDS.items():
-        meaning = {label: value for label, value in pairs if label in known}
-        for said in said_so.split(",") if meaning else ():
+    for said, labelled in COMBINED_WORDS.items():
+        meaning = {label: float(value) for label, value in labelled.items() if label in known}
+        if meaning:
             lexicon[_words(said)] = {**lexicon.get(_words(said), {}), **meaning}
     return lexicon
 

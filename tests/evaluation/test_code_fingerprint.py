@@ -20,6 +20,7 @@ VOIDING = (
     "types.py",
     "protocols.py",
     "config/recipe.py",
+    "vocabulary/lexicon.yaml",
     "diffusion/guidance.py",
     "nn/attention.py",
     "formats/images.py",
@@ -32,6 +33,7 @@ VOIDING = (
 )
 KEEPING = (
     "denoisers/unet.py",
+    "config/presets/pixel-32.yaml",
     "samplers/euler.py",
     "datasets/celeba.py",
     "metrics/kid.py",
