@@ -9,23 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from facegen.config.kinds import load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
-from facegen.evaluation.judged_images import JudgedImages, open_judged
-from facegen.evaluation.options import DistributionOptions, Selection
-from facegen.evaluation.reference_statistics import (
-    RealFloor,
+from facegen.evaluation.features import (
     RealImages,
+    judged_features,
     real_floor,
     real_reference,
+    reconstructed_features,
 )
+from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
-from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.reports import Report, ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
@@ -75,17 +73,6 @@ class DistributionReport(Report):
         return self.main.value
 
 
-@dataclass(frozen=True)
-class _Judge:
-    """Real images of one split as the extractor sees them, and metrics built on them by kind."""
-
-    real: RealImages
-    options: DistributionOptions
-    viewer: Viewer
-    reference: ReferenceFeatures
-    metrics: dict[str, FeatureMetric]
-
-
 def evaluate_distribution(
     subject: Path | str,
     reference: Path | str,
@@ -121,9 +108,47 @@ def evaluate_distribution(
     )
     judged = open_judged(subject, selection, device, progress)
     _check_fit(judged, dataset, options.split, kinds)
-    judge = _open_judge(dataset, kinds, options, device, progress)
-    seen = judged_features(judged, options.split, judge.viewer)
-    return finished(_report(name or _name(kinds), judged, judge, seen), started, judged.run)
+    extractor = load_extractor(options.features, options.weights, device, progress)
+    viewer = Viewer.of(extractor, dataset.manifest.image_size, options.batch_size, progress)
+    real = RealImages(dataset, options.split)
+    against = real_reference(real, viewer)
+    features, stored = judged_features(judged, options.split, viewer)
+    count, width = features.shape
+    sample = replace(real, count=count, seed=options.seed)
+    floor = real_floor(sample, against, viewer)
+    rebuilt = reconstructed_features(judged, sample, viewer)
+    built = _build(kinds, extractor, against)
+    beside = built
+    if floor is not None and floor.reference is not against:
+        beside = _build(kinds, extractor, floor.reference)
+    remarks = [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    fingerprint = dataset.manifest.fingerprint
+    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
+        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
+    report = DistributionReport(
+        metric=name or _name(kinds),
+        scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
+        num_samples=count,
+        num_reference=against.statistics.num_samples,
+        num_features=width,
+        features=extractor.name,
+        **judged.facts,
+        reference=str(dataset.folder),
+        split=options.split,
+        floor=None if floor is None else floor.facts,
+        ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
+        fingerprint={
+            "features": extractor.fingerprint,
+            "image_size": judged.image_size,
+            "bits": 8,
+            "compression": stored.compression,
+            "reference": fingerprint,
+            "split": options.split,
+        },
+        remarks=tuple(remarks),
+        settings={**judged.settings, "file_formats": list(stored.formats)},
+    )
+    return finished(report, started, judged.run)
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
@@ -171,22 +196,6 @@ def _crop_of(judged: JudgedImages) -> str | None:
     return Dataset.open(folder).manifest.transform.get("crop")
 
 
-def _open_judge(
-    dataset: Dataset,
-    kinds: tuple[str, ...],
-    options: DistributionOptions,
-    device: torch.device,
-    progress: Progress,
-) -> _Judge:
-    extractor = load_extractor(options.features, options.weights, device, progress)
-    size = dataset.manifest.image_size
-    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size)
-    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
-    real = RealImages(dataset, options.split)
-    reference = real_reference(real, viewer)
-    return _Judge(real, options, viewer, reference, _build(kinds, extractor, reference))
-
-
 def _build(
     kinds: Sequence[str], extractor: FeatureExtractor, reference: ReferenceFeatures
 ) -> dict[str, FeatureMetric]:
@@ -199,70 +208,29 @@ def _build(
     return built
 
 
-def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> DistributionReport:
-    options, reference, dataset = judge.options, judge.reference, judge.real.dataset
-    fingerprint = dataset.manifest.fingerprint
-    sample = replace(judge.real, count=len(seen.features), seed=options.seed)
-    floor = real_floor(sample, reference, judge.viewer)
-    rebuilt = reconstructed_features(judged, sample, judge.viewer)
-    rows = _rows(judge, seen.features, floor, rebuilt)
-    count, width = seen.features.shape
-    remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
-    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
-        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
-    return DistributionReport(
-        metric=name,
-        scores=rows,
-        num_samples=count,
-        num_reference=reference.statistics.num_samples,
-        num_features=width,
-        features=judge.viewer.extractor.name,
-        **judged.facts,
-        reference=str(dataset.folder),
-        split=options.split,
-        floor=None if floor is None else floor.facts,
-        ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
-        fingerprint={
-            "features": judge.viewer.extractor.fingerprint,
-            "image_size": judged.image_size,
-            "bits": 8,
-            "compression": seen.stored.compression,
-            "reference": fingerprint,
-            "split": options.split,
-        },
-        remarks=tuple(remarks),
-        settings={**judged.settings, "file_formats": list(seen.stored.formats)},
-    )
-
-
 def _rows(
-    judge: _Judge, features: Tensor, floor: RealFloor | None, rebuilt: Tensor | None
+    metrics: dict[str, FeatureMetric],
+    features: Tensor,
+    real: Tensor | None,
+    rebuilt: Tensor | None,
+    beside: dict[str, FeatureMetric],
+    progress: Progress,
 ) -> dict[str, ScoreRow]:
+    """Scores of `features` by name; `beside` are the metrics that judge the `real` images of the floor."""
     rows: dict[str, ScoreRow] = {}
-    with judge.viewer.progress.stage("Scores", total=len(judge.metrics)) as bar:
-        for kind, metric in judge.metrics.items():
-            count = len(features)
-            settings = metric.settings(count)
+    with progress.stage("Scores", total=len(metrics)) as bar:
+        for kind, metric in metrics.items():
+            settings = metric.settings(len(features))
             if metric.depends_on_count:
-                settings["num_samples"] = count
-            of_floor = _floor_values(judge, kind, metric, floor)
-            of_rebuilt = {} if rebuilt is None else _values(metric, rebuilt)
+                settings["num_samples"] = len(features)
+            floor, ceiling = _values(beside[kind], real), _values(metric, rebuilt)
             for name, score in metric.judge(features).items():
-                beside = {"floor": of_floor.get(name), "ceiling": of_rebuilt.get(name)}
-                rows[name] = ScoreRow(metric=kind, settings=settings, **beside, **vars(score))
+                ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
+                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **vars(score))
             bar.advance()
     return rows
 
 
-def _floor_values(
-    judge: _Judge, kind: str, metric: FeatureMetric, floor: RealFloor | None
-) -> dict[str, float]:
-    if floor is None:
-        return {}
-    if floor.reference is not judge.reference:
-        metric = _build([kind], judge.viewer.extractor, floor.reference)[kind]
-    return _values(metric, floor.features)
-
-
-def _values(metric: FeatureMetric, features: Tensor) -> dict[str, float]:
-    return metric.values(features) if len(features) >= metric.min_samples else {}
+def _values(metric: FeatureMetric, features: Tensor | None) -> dict[str, float]:
+    """The published values alone; none of too few images."""
+    return {} if features is None or len(features) < metric.min_samples else metric.values(features)

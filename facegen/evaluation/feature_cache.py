@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from facegen.errors import StorageError
-from facegen.evaluation.code_fingerprint import code_fingerprint
+from facegen.evaluation.code_fingerprint import code_fingerprint, modules_of
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.protocols import Progress
@@ -69,6 +70,22 @@ class Viewer:
     batch_size: int
     progress: Progress
 
+    @staticmethod
+    def of(
+        extractor: FeatureExtractor,
+        image_size: int,
+        batch_size: int | None,
+        progress: Progress,
+        hint: str | None = None,
+    ) -> Viewer:
+        """A viewer of images of `image_size` pixels; `batch_size` None takes the network's own.
+
+        Raises:
+            UsageError: the network takes another size; `hint` says what to do.
+        """
+        check_image_size(f"The network of '{extractor.name}'", extractor.image_size, image_size, hint=hint)
+        return Viewer(extractor, batch_size or extractor.default_batch_size, progress)
+
     def features(self, parts: Iterable[Tensor], total: int, title: str) -> Tensor:
         """Features (N, D) of uint8 batches, with a progress bar."""
         features: list[Tensor] = []
@@ -77,3 +94,14 @@ class Viewer:
                 features.append(self.extractor(images))
                 bar.advance(len(images))
         return torch.cat(features)
+
+    def kept_features(
+        self, key: Mapping[str, Any], modules: set[str], parts: Iterable[Tensor], total: int, title: str
+    ) -> Tensor:
+        """As `features`, from the cache where images of this `key`, made by these `modules`, were seen."""
+        whole = {**key, "extractor": self.extractor.fingerprint}
+        seen_by = modules | modules_of(self.extractor)
+        found = cached_tensors(
+            whole, seen_by, lambda: {"features": self.features(parts, total, title)}, self.progress
+        )
+        return found["features"]

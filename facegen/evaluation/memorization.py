@@ -13,11 +13,10 @@ from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.evaluation.feature_cache import Viewer
+from facegen.evaluation.features import RealImages, real_features
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import MemorizationOptions
-from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.evaluation.steps import captioned, evaluation_path, finished, passing
-from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.files import atomic_write
 from facegen.formats.images import pil_to_png
@@ -110,8 +109,7 @@ def evaluate_memorization(
     judged.check_size(dataset, role="training set", spoils="hide copies")
     any_size = "Use --features pixels, which takes any size."
     size = dataset.manifest.image_size
-    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size, hint=any_size)
-    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
+    viewer = Viewer.of(extractor, size, options.batch_size, progress, hint=any_size)
     detector = _detector(dataset, viewer, options)
     nearest = _search(judged, detector, options.shown_pairs, viewer)
     result = detector.compute()

@@ -12,9 +12,9 @@ import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.feature_cache import Viewer
+from facegen.evaluation.features import RealImages, real_features
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import SubgroupOptions
-from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
@@ -82,27 +82,26 @@ def evaluate_subgroups(
     extractor = load_extractor(name, options.weights, device, progress)
     judged = open_judged(Path(subject), options.selection, device, progress)
     judged.check_size(dataset, spoils="change the scores")
-    for takes in (judge.image_size, extractor.image_size):
-        check_image_size("The classifier", takes, dataset.manifest.image_size)
+    size = dataset.manifest.image_size
+    check_image_size("The classifier", judge.image_size, size)
+    viewer = Viewer.of(extractor, size, options.batch_size, progress)
     groups = _groups(judged, dataset)
     apart_from = _named(groups, options.apart_from)
-    batch_size = options.batch_size or extractor.default_batch_size
-    real = real_features(RealImages(dataset, options.split), Viewer(extractor, batch_size, progress))
     metric = SubgroupScores(
         Config(small_below=options.small_below, seed=options.selection.seed),
         features=extractor,
         logits=judge.logits,
         attributes=judge.attributes,
         groups=groups,
-        reference=real,
+        reference=real_features(RealImages(dataset, options.split), viewer),
         reference_records=dataset.split(options.split).frame,
         apart_from=apart_from,
     )
     with torch.inference_mode():
         title = judged.title("Judging the images")
-        for images, records in passing(judged.parts(batch_size), judged.frame, title, progress):
+        for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, progress):
             metric.update(images, records)
-        for images in judged.real_parts(batch_size) if judged.real_parts else ():
+        for images in judged.real_parts(viewer.batch_size) if judged.real_parts else ():
             metric.update_real(images)
     rows = tuple(metric.compute())
     report = SubgroupReport(
