@@ -17,8 +17,8 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
     captioned,
-    check_not_empty,
     drawn_records,
+    evaluation_path,
     finished,
     generator_facts,
     open_judge,
@@ -187,7 +187,6 @@ def _requests(
     if options.attributes is not None:
         return _fixed_requests(generator, judge, options, progress)
     records = request_records(generator, options.data, options.split)
-    check_not_empty(records)
     rows, frame = drawn_records(records, options.num_samples, options.seed)
     # A picture shows more than the labels that the run's own data happen to have.
     known = judge.attributes if generator.takes_pictures else generator.labels.attributes
@@ -292,4 +291,5 @@ def _write_grid(
         told = {name: bool(answer) for name, answer in zip(attributes, answers, strict=True)}
         judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
         captions.append(_caption(judged, told))
-    return save_picture(run, "attributes", captioned(images, GRID_COLUMNS, captions, pixels=128))
+    grid = captioned(images, GRID_COLUMNS, captions, pixels=128)
+    return save_picture(evaluation_path(run, "attributes", "png"), grid)

@@ -16,10 +16,8 @@ from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.features import RealImages, real_features
 from facegen.evaluation.judged_images import JudgedImages, open_judged
 from facegen.evaluation.options import MemorizationOptions
-from facegen.evaluation.steps import captioned, evaluation_path, finished, passing
+from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
 from facegen.formats.dataset import SPLITS, Dataset
-from facegen.formats.files import atomic_write
-from facegen.formats.images import pil_to_png
 from facegen.formats.reports import Report
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
@@ -76,12 +74,11 @@ class MemorizationReport(Report):
 
 
 @dataclass(frozen=True)
-class _Nearest:
-    """The most suspicious samples: their numbers (K,), pictures and nearest training images."""
+class _Nearest(Neighbours):
+    """The nearest training images of the most suspicious samples, their numbers (K,) and pictures."""
 
     rows: Tensor
     images: Tensor
-    found: Neighbours
 
 
 def evaluate_memorization(
@@ -129,7 +126,7 @@ def evaluate_memorization(
     if judged.run is not None and out is None:
         out = evaluation_path(judged.run, "memorization", "png")
     if out is not None:
-        atomic_write(out, pil_to_png(_picture(report, dataset, nearest)))
+        save_picture(out, _picture(report, dataset, nearest))
     return finished(replace(report, picture=out), started, judged.run)
 
 
@@ -157,27 +154,24 @@ def _search(judged: JudgedImages, detector: CopyDetector, shown: int, viewer: Vi
     nearest: _Nearest | None = None
     title = "Looking for each image among the training images"
     for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, viewer.progress):
-        here = _Nearest(torch.tensor(records.index), images, detector.update(images))
-        both = [here] if nearest is None else [nearest, here]
-        found = Neighbours.cat([one.found for one in both])
-        kept = found.score.argsort()[:shown]
-        rows, pictures = torch.cat([one.rows for one in both]), torch.cat([one.images for one in both])
-        nearest = _Nearest(rows[kept], pictures[kept], found[kept])
+        found = vars(detector.update(images))
+        here = _Nearest(**found, rows=torch.tensor(records.index), images=images)
+        both = here if nearest is None else _Nearest.cat([nearest, here])
+        nearest = both[both.score.argsort()[:shown]]
     if nearest is None:
         raise DataError(f"'{judged.path}' holds no images.")
     return nearest
 
 
 def _pairs(judged: JudgedImages, dataset: Dataset, nearest: _Nearest, detector: CopyDetector) -> list[Pair]:
-    ids, found = dataset.split(TRAIN).frame["id"], nearest.found
-    flagged = detector.flagged(found.score)
+    ids, flagged = dataset.split(TRAIN).frame["id"], detector.flagged(nearest.score)
     return [
         {
             "sample": judged.names[int(row)],
-            "train_id": str(ids.iloc[int(found.index[i])]),
-            "mirrored": bool(found.mirrored[i]),
-            "distance": float(found.distance[i]),
-            "score": float(found.score[i]),
+            "train_id": str(ids.iloc[int(nearest.index[i])]),
+            "mirrored": bool(nearest.mirrored[i]),
+            "distance": float(nearest.distance[i]),
+            "score": float(nearest.score[i]),
             "flagged": bool(flagged[i]),
         }
         for i, row in enumerate(nearest.rows)
@@ -194,7 +188,7 @@ def _verdict(result: dict[str, Any]) -> str:
 
 def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Image.Image:
     """Rows of sample, nearest training image, its mirror image; the nearer of the two is named."""
-    train = dataset.split(TRAIN).images(nearest.found.index)
+    train = dataset.split(TRAIN).images(nearest.index)
     tiles = torch.stack([nearest.images, train, train.flip(3)], dim=1).flatten(0, 1)
     captions = []
     for pair in report.pairs:

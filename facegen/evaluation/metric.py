@@ -16,7 +16,6 @@ from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.steps import (
-    check_not_empty,
     drawn_records,
     finished,
     generator_facts,
@@ -108,7 +107,6 @@ def evaluate_metric(
 
 def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecords:
     records = request_records(generator, options.reference, options.split)
-    check_not_empty(records)
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
         raise DataError(

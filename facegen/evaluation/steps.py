@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,7 +28,7 @@ from facegen.sampling.records import LabelledRecords, drawn_rows, sampling_setti
 
 if TYPE_CHECKING:
     import pandas as pd
-
+    from matplotlib.figure import Figure
 
 SomeReport = TypeVar("SomeReport", bound=Report)
 
@@ -61,18 +62,14 @@ def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
     return judge
 
 
-def check_not_empty(records: LabelledRecords) -> None:
-    """Refuse records that nothing can be asked of.
+def drawn_records(records: LabelledRecords, count: int, seed: int) -> tuple[Tensor, pd.DataFrame]:
+    """`count` rows of the records (see `drawn_rows`), and their labels in that order.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no records.
     """
     if len(records.frame) == 0:
         raise DataError(f"Split '{records.split}' of '{records.source}' is empty.")
-
-
-def drawn_records(records: LabelledRecords, count: int, seed: int) -> tuple[Tensor, pd.DataFrame]:
-    """`count` rows of the records (see `drawn_rows`), and their labels in that order."""
     rows = drawn_rows(len(records.frame), count, seed)
     return rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
 
@@ -129,14 +126,16 @@ def captioned(images: Tensor, columns: int, captions: Sequence[str], pixels: int
     return image_grid(images, columns, captions, scale=max(1, pixels // images.shape[-1]))
 
 
-def save_picture(run: Path, name: str, picture: Image.Image | bytes) -> Path:
-    """Write a picture (bytes are a PNG's) into the run's `evaluations` folder; returns where.
+def save_picture(path: Path, picture: Image.Image | Figure) -> Path:
+    """Write a PNG to `path`, which is returned.
 
     Raises:
         StorageError: the disk is full or may not be written to.
     """
-    path = evaluation_path(run, name, "png")
-    atomic_write(path, picture if isinstance(picture, bytes) else pil_to_png(picture))
+    if isinstance(picture, Image.Image):
+        atomic_write(path, pil_to_png(picture))
+    else:
+        atomic_write(path, partial(picture.savefig, format="png", bbox_inches="tight"))
     return path
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -44,12 +44,12 @@ class Neighbours:
     distance: Tensor
     score: Tensor
 
-    @staticmethod
-    def cat(parts: list[Neighbours]) -> Neighbours:
-        return Neighbours(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
+    @classmethod
+    def cat(cls, parts: list[Self]) -> Self:
+        return cls(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
 
-    def __getitem__(self, queries: Tensor | slice) -> Neighbours:
-        return Neighbours(*(part[queries] for part in vars(self).values()))
+    def __getitem__(self, queries: Tensor | slice) -> Self:
+        return type(self)(*(part[queries] for part in vars(self).values()))
 
 
 class NearestTraining:
