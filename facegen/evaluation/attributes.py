@@ -16,6 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
+    Evaluation,
     captioned,
     drawn_records,
     evaluation_path,
@@ -26,7 +27,6 @@ from facegen.evaluation.steps import (
     passing,
     save_picture,
 )
-from facegen.formats.reports import Report
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -53,7 +53,7 @@ NUM_WEAKEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeReport(Report):
+class AttributeReport(Evaluation):
     """How often asked-for attributes came true, as a classifier sees it.
 
     `generated`, `real` and `reconstructed` are results of `metrics.attributes` for the generated images,
@@ -83,10 +83,8 @@ class AttributeReport(Report):
     run: str
     data: str | None
     settings: dict[str, Any]
-    seconds: float = 0.0
     kept: dict[str, dict[str, float]] | None = None
     grid: Path | None = None
-    saved_to: Path | None = None
 
     @property
     def share_all(self) -> float:

@@ -23,6 +23,7 @@ from facegen.evaluation.control_matrix import (
 )
 from facegen.evaluation.options import Base, ControlOptions
 from facegen.evaluation.steps import (
+    Evaluation,
     captioned,
     drawn_records,
     evaluation_path,
@@ -33,7 +34,7 @@ from facegen.evaluation.steps import (
     save_picture,
 )
 from facegen.evaluation.toggles import Askable, askable, class_toggle, toggle_requests
-from facegen.formats.reports import Report, ScoreRow
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
@@ -49,7 +50,7 @@ FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlReport(Report):
+class ControlReport(Evaluation):
     """The control matrix with what it takes to read it.
 
     `rows`, `hit` and `leakage` are those of `evaluation.control.control_matrix`; `hit_chance` and
@@ -86,10 +87,8 @@ class ControlReport(Report):
     run: str
     data: str | None
     settings: dict[str, Any]
-    seconds: float = 0.0
     heat_map: Path | None = None
     grid: Path | None = None
-    saved_to: Path | None = None
 
 
 def evaluate_control(

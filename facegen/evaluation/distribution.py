@@ -21,11 +21,11 @@ from facegen.evaluation.features import (
     real_reference,
     reconstructed_features,
 )
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.reports import Report, ScoreRow
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
@@ -37,7 +37,7 @@ NEEDS_CLASSES = ("inception_score",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionReport(Report):
+class DistributionReport(JudgedReport):
     """Scores by name, the main one first, of `subject` against the real images of `reference`.
 
     `metric` is the command's name: "fid", "all", ... `floor` is `RealFloor.facts`, `ceiling` says how many
@@ -50,17 +50,12 @@ class DistributionReport(Report):
     num_reference: int
     num_features: int
     features: str
-    subject: str
-    subject_kind: str
     reference: str
     split: str
     floor: dict[str, Any] | None
     ceiling: dict[str, int] | None
     fingerprint: dict[str, Any]
     remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
     @property
     def main(self) -> ScoreRow:
@@ -132,7 +127,6 @@ def evaluate_distribution(
         num_reference=against.statistics.num_samples,
         num_features=width,
         features=extractor.name,
-        **judged.facts,
         reference=str(dataset.folder),
         split=options.split,
         floor=None if floor is None else floor.facts,
@@ -146,7 +140,7 @@ def evaluate_distribution(
             "split": options.split,
         },
         remarks=tuple(remarks),
-        settings={**judged.settings, "file_formats": list(stored.formats)},
+        **judged.facts(file_formats=list(stored.formats)),
     )
     return finished(report, started, judged.run)
 

@@ -14,11 +14,10 @@ from torch import Tensor
 from facegen.errors import DataError
 from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.features import RealImages, real_features
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
 from facegen.formats.dataset import SPLITS, Dataset
-from facegen.formats.reports import Report
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
@@ -41,7 +40,7 @@ class Pair(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemorizationReport(Report):
+class MemorizationReport(JudgedReport):
     """The share of images flagged as copies, beside that of unseen real faces.
 
     `low` and `high` bound it with 95 % (Wilson). `held_out` has the same numbers for real faces that were
@@ -65,12 +64,7 @@ class MemorizationReport(Report):
     train: str
     train_fingerprint: str
     num_train: int
-    subject: str
-    subject_kind: str
-    settings: dict[str, Any]
-    seconds: float = 0.0
     picture: Path | None = None
-    saved_to: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +113,7 @@ def evaluate_memorization(
         train=str(dataset.folder),
         train_fingerprint=dataset.manifest.fingerprint,
         num_train=len(dataset.split(TRAIN)),
-        **judged.facts,
-        settings=judged.settings,
+        **judged.facts(),
     )
     out = options.out
     if judged.run is not None and out is None:

@@ -16,13 +16,13 @@ from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.steps import (
+    Evaluation,
     drawn_records,
     finished,
     generator_facts,
     open_run,
     passing,
 )
-from facegen.formats.reports import Report
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
@@ -38,7 +38,7 @@ OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attribute
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricReport(Report):
+class MetricReport(Evaluation):
     """What the metric said of generated images, and of real ones with the same labels if there are any."""
 
     generated: dict[str, Any]
@@ -49,8 +49,6 @@ class MetricReport(Report):
     split: str
     config: dict[str, Any]
     settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_metric(

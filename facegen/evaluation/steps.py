@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SomeReport = TypeVar("SomeReport", bound=Report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Report):
+    """A report with the seconds it took, and where it was kept."""
+
+    seconds: float = 0.0
+    saved_to: Path | None = None
 
 
 def open_run(

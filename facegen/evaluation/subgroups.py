@@ -13,12 +13,11 @@ import torch
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.features import RealImages, real_features
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
-from facegen.formats.reports import Report
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
@@ -28,7 +27,7 @@ from facegen.protocols import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubgroupReport(Report):
+class SubgroupReport(JudgedReport):
     """One row a group, everyone first; see `SubgroupScores.compute`.
 
     `worse_off` names the groups, small ones aside, that beyond doubt are farther from real faces than all
@@ -45,15 +44,10 @@ class SubgroupReport(Report):
     features_fingerprint: str
     classifier: str
     classifier_fingerprint: str
-    subject: str
-    subject_kind: str
     reference: str
     reference_fingerprint: str
     split: str
     remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_subgroups(
@@ -113,12 +107,11 @@ def evaluate_subgroups(
         features_fingerprint=extractor.fingerprint,
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
-        **judged.facts,
+        **judged.facts(),
         reference=str(dataset.folder),
         reference_fingerprint=dataset.manifest.fingerprint,
         split=options.split,
         remarks=tuple(_remarks(rows, options.small_below)),
-        settings=judged.settings,
     )
     return finished(report, started, judged.run)
 
