@@ -121,7 +121,7 @@ def evaluate_distribution(
     if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     report = DistributionReport(
-        metric=name or _name(kinds),
+        metric=name or ("all" if len(kinds) > 1 else kinds[0].replace("_", "-")),
         scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
         num_samples=count,
         num_reference=against.statistics.num_samples,
@@ -159,10 +159,6 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(metrics))
 
 
-def _name(kinds: tuple[str, ...]) -> str:
-    return kinds[0].replace("_", "-") if len(kinds) == 1 else "all"
-
-
 def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
     """Refuse what would make a score of something else: another size or crop, too few images."""
     judged.check_size(dataset)
@@ -181,11 +177,8 @@ def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[
 
 def _crop_of(judged: JudgedImages) -> str | None:
     """The crop of a data set, or of the data set a run was trained on where that is still there."""
-    folder = judged.path
-    if judged.generator is not None:
-        trained_on = judged.generator.recipe.data.path
-        folder = None if trained_on is None else Path(trained_on)
-    if folder is None or not (folder / MANIFEST_NAME).is_file():
+    folder = judged.path if judged.generator is None else judged.generator.recipe.data.path
+    if folder is None or not (Path(folder) / MANIFEST_NAME).is_file():
         return None
     return Dataset.open(folder).manifest.transform.get("crop")
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SETTINGS = {"guidance": float, "steps": int}
-VARIETY = "recall"  # what guidance is paid with
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,8 @@ def sweep_distribution(
         told = replace(options, **{sweep.setting: value})
         reports.append(evaluate_distribution(run, reference, kinds, told, progress))
     first = next(iter(reports[0].scores))
-    across = VARIETY if first != VARIETY and first != "precision" else "precision"
-    down = "recall" if first == "precision" else first
+    # recall is what guidance is paid with
+    across, down = ("precision", "recall") if first in ("precision", "recall") else ("recall", first)
     points = [
         Point(value, report.scores[across], report.scores[down])
         for value, report in zip(sweep.values, reports, strict=True)
