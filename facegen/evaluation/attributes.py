@@ -17,8 +17,8 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
     Evaluation,
+    asked_records,
     captioned,
-    drawn_records,
     evaluation_path,
     finished,
     generator_facts,
@@ -39,7 +39,6 @@ from facegen.sampling.records import (
     generated_batches,
     real_images,
     reconstructions,
-    request_records,
     requested_inputs,
 )
 from facegen.sampling.request import read_request
@@ -184,8 +183,9 @@ def _requests(
 ) -> _Requests:
     if options.attributes is not None:
         return _fixed_requests(generator, judge, options, progress)
-    records = request_records(generator, options.data, options.split)
-    rows, frame = drawn_records(records, options.num_samples, options.seed)
+    records, rows, frame = asked_records(
+        generator, options.data, options.split, options.num_samples, options.seed
+    )
     # A picture shows more than the labels that the run's own data happen to have.
     known = judge.attributes if generator.takes_pictures else generator.labels.attributes
     asked = [name for name in known if name in frame.columns]

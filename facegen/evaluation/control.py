@@ -24,8 +24,8 @@ from facegen.evaluation.control_matrix import (
 from facegen.evaluation.options import Base, ControlOptions
 from facegen.evaluation.steps import (
     Evaluation,
+    asked_records,
     captioned,
-    drawn_records,
     evaluation_path,
     finished,
     generator_facts,
@@ -39,7 +39,6 @@ from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import request_records
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -189,8 +188,7 @@ def _base_requests(
     """Requests (R, A) int8 that are toggled in, the path they come from and the data set's fingerprint."""
     if options.base == "open":
         return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
-    records = request_records(generator, options.data, options.split)
-    _, frame = drawn_records(records, len(records.frame), options.seed)
+    records, _, frame = asked_records(generator, options.data, options.split, None, options.seed)
     return asked.requests(frame), str(records.source), records.dataset_fingerprint
 
 

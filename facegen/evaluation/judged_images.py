@@ -16,7 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
 from facegen.evaluation.options import Selection
-from facegen.evaluation.steps import Evaluation, drawn_records, generator_facts
+from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
@@ -26,7 +26,6 @@ from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
     generated_batches,
-    request_records,
     requested_inputs,
     sampling_settings,
 )
@@ -137,8 +136,9 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)
         frame = pd.DataFrame({"caption": [selection.prompt] * count})
     else:
-        records = request_records(generator, selection.data, selection.split)
-        rows, frame = drawn_records(records, count, selection.seed)
+        records, rows, frame = asked_records(
+            generator, selection.data, selection.split, count, selection.seed
+        )
         inputs = requested_inputs(generator, records, rows)
         if records.dataset is not None:
             real = partial(batches, records.dataset.split(records.split), rows)

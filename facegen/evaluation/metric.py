@@ -17,7 +17,7 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.steps import (
     Evaluation,
-    drawn_records,
+    asked_records,
     finished,
     generator_facts,
     open_run,
@@ -31,7 +31,6 @@ from facegen.sampling.records import (
     LabelledRecords,
     generated_batches,
     real_images,
-    request_records,
 )
 
 OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attributes"}
@@ -73,8 +72,10 @@ def evaluate_metric(
         raise UsageError(f"The metric '{metric}' has a command of its own: {OWN_COMMANDS[metric]}.")
     config = kind_config("metrics", {"kind": metric})
     generator, settings = open_run(run, options)
-    records = _records(generator, options)
-    rows, frame = drawn_records(records, options.num_samples, options.seed)
+    records, rows, frame = asked_records(
+        generator, options.reference, options.split, options.num_samples, options.seed
+    )
+    _check_size(generator, records)
     inputs = generator.conditioner.inputs(frame)
 
     def judged(parts: Iterable[Tensor], title: str) -> dict[str, Any]:
@@ -103,15 +104,13 @@ def evaluate_metric(
     return finished(report, started, run, "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2]))
 
 
-def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecords:
-    records = request_records(generator, options.reference, options.split)
+def _check_size(generator: FaceGenerator, records: LabelledRecords) -> None:
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
         raise DataError(
             f"The run draws {generator.image_size} pixels and the reference '{records.source}' has {size}.",
             hint=f"Prepare the reference with --size {generator.image_size}.",
         )
-    return records
 
 
 def _build(metric: str, config: Any, generator: FaceGenerator, records: LabelledRecords) -> Metric:

@@ -24,7 +24,7 @@ from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
-from facegen.sampling.records import LabelledRecords, drawn_rows, sampling_settings
+from facegen.sampling.records import LabelledRecords, drawn_rows, request_records, sampling_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,16 +70,21 @@ def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
     return judge
 
 
-def drawn_records(records: LabelledRecords, count: int, seed: int) -> tuple[Tensor, pd.DataFrame]:
-    """`count` rows of the records (see `drawn_rows`), and their labels in that order.
+def asked_records(
+    generator: FaceGenerator, data: Path | None, split: str, count: int | None, seed: int
+) -> tuple[LabelledRecords, Tensor, pd.DataFrame]:
+    """The records that requests come from (see `request_records`), `count` rows of them (see `drawn_rows`;
+    None for each once), and the labels of these in that order.
 
     Raises:
-        DataError: there are no records.
+        UsageError, DataError: as `request_records`, or there are no records.
     """
-    if len(records.frame) == 0:
+    records = request_records(generator, data, split)
+    available = len(records.frame)
+    if available == 0:
         raise DataError(f"Split '{records.split}' of '{records.source}' is empty.")
-    rows = drawn_rows(len(records.frame), count, seed)
-    return rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
+    rows = drawn_rows(available, available if count is None else count, seed)
+    return records, rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
 
 
 def passing(
