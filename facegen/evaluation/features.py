@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 import facegen
 from facegen.config.kinds import load_kind
-from facegen.evaluation.code_fingerprint import modules_of
-from facegen.evaluation.feature_cache import Viewer, cached_tensors
+from facegen.evaluation.feature_cache import Viewer, cached_tensors, modules_of
 from facegen.evaluation.image_sources import FolderImages, StoredImages, batches, chosen_indices
 from facegen.evaluation.judged_images import JudgedImages
 from facegen.formats.dataset import Dataset
