@@ -16,9 +16,10 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.steps import (
+    Evaluation,
+    asked_records,
     captioned,
-    check_not_empty,
-    drawn_records,
+    evaluation_path,
     finished,
     generator_facts,
     open_judge,
@@ -26,7 +27,6 @@ from facegen.evaluation.steps import (
     passing,
     save_picture,
 )
-from facegen.formats.reports import Report
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -39,7 +39,6 @@ from facegen.sampling.records import (
     generated_batches,
     real_images,
     reconstructions,
-    request_records,
     requested_inputs,
 )
 from facegen.sampling.request import read_request
@@ -53,7 +52,7 @@ NUM_WEAKEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeReport(Report):
+class AttributeReport(Evaluation):
     """How often asked-for attributes came true, as a classifier sees it.
 
     `generated`, `real` and `reconstructed` are results of `metrics.attributes` for the generated images,
@@ -83,10 +82,8 @@ class AttributeReport(Report):
     run: str
     data: str | None
     settings: dict[str, Any]
-    seconds: float = 0.0
     kept: dict[str, dict[str, float]] | None = None
     grid: Path | None = None
-    saved_to: Path | None = None
 
     @property
     def share_all(self) -> float:
@@ -186,9 +183,9 @@ def _requests(
 ) -> _Requests:
     if options.attributes is not None:
         return _fixed_requests(generator, judge, options, progress)
-    records = request_records(generator, options.data, options.split)
-    check_not_empty(records)
-    rows, frame = drawn_records(records, options.num_samples, options.seed)
+    records, rows, frame = asked_records(
+        generator, options.data, options.split, options.num_samples, options.seed
+    )
     # A picture shows more than the labels that the run's own data happen to have.
     known = judge.attributes if generator.takes_pictures else generator.labels.attributes
     asked = [name for name in known if name in frame.columns]
@@ -292,4 +289,5 @@ def _write_grid(
         told = {name: bool(answer) for name, answer in zip(attributes, answers, strict=True)}
         judged = {str(name): value == 1 for name, value in row.items() if name in told and value in (0, 1)}
         captions.append(_caption(judged, told))
-    return save_picture(run, "attributes", captioned(images, GRID_COLUMNS, captions, pixels=128))
+    grid = captioned(images, GRID_COLUMNS, captions, pixels=128)
+    return save_picture(evaluation_path(run, "attributes", "png"), grid)

@@ -11,9 +11,8 @@ import torch
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import ClassifierOptions
-from facegen.evaluation.steps import finished
+from facegen.evaluation.steps import Evaluation, finished
 from facegen.formats.dataset import Dataset
-from facegen.formats.reports import Report
 from facegen.metrics.classification import Config, build
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
@@ -26,7 +25,7 @@ BATCH_IMAGES = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassifierReport(Report):
+class ClassifierReport(Evaluation):
     """Scores by label (see `metrics.classification`), and means over those with enough faces.
 
     `means` has `auc`, `balanced_accuracy`, `accuracy`, `majority` and `calibration_error`, None if no label
@@ -45,8 +44,6 @@ class ClassifierReport(Report):
     dataset: str
     dataset_fingerprint: str
     remarks: tuple[str, ...]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_classifier(

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import ClipScoreOptions
 from facegen.evaluation.steps import finished, passing
-from facegen.formats.reports import Report
 from facegen.metrics.clip_score import ClipScore, ClipScores, Config, PromptScore
 from facegen.models.clip import ClipModel, load_clip
 from facegen.models.devices import resolve_device
@@ -26,7 +25,7 @@ FEW_SAMPLES = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipScoreReport(Report):
+class ClipScoreReport(JudgedReport):
     """A CLIP score with its 95 % bootstrap interval, and what it stands beside.
 
     `chance` is what the same images score with other images' captions; `real` what the real images score
@@ -44,12 +43,7 @@ class ClipScoreReport(Report):
     prompts: list[PromptScore]
     clip: str
     clip_fingerprint: str
-    subject: str
-    subject_kind: str
     remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_clip_score(
@@ -93,9 +87,8 @@ def evaluate_clip_score(
         real=real,
         clip=model.name,
         clip_fingerprint=model.fingerprint,
-        **judged.facts,
+        **judged.facts(),
         remarks=tuple(_remarks(judged, model)),
-        settings=judged.settings,
     )
     return finished(report, started, judged.run)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,8 +23,10 @@ from facegen.evaluation.control_matrix import (
 )
 from facegen.evaluation.options import Base, ControlOptions
 from facegen.evaluation.steps import (
+    Evaluation,
+    asked_records,
     captioned,
-    check_not_empty,
+    evaluation_path,
     finished,
     generator_facts,
     open_judge,
@@ -33,12 +34,14 @@ from facegen.evaluation.steps import (
     save_picture,
 )
 from facegen.evaluation.toggles import Askable, askable, class_toggle, toggle_requests
-from facegen.formats.reports import Report, ScoreRow
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-from facegen.sampling.records import drawn_rows, request_records
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CELL_INCHES, MARGIN_INCHES = 0.36, 2.6
 DARK = 0.55  # below this share of the colour scale, numbers are white
@@ -46,7 +49,7 @@ FEWEST_PAIRS = 30  # below, the intervals are wider than most differences
 
 
 @dataclass(frozen=True, kw_only=True)
-class ControlReport(Report):
+class ControlReport(Evaluation):
     """The control matrix with what it takes to read it.
 
     `rows`, `hit` and `leakage` are those of `evaluation.control.control_matrix`; `hit_chance` and
@@ -83,10 +86,8 @@ class ControlReport(Report):
     run: str
     data: str | None
     settings: dict[str, Any]
-    seconds: float = 0.0
     heat_map: Path | None = None
     grid: Path | None = None
-    saved_to: Path | None = None
 
 
 def evaluate_control(
@@ -187,10 +188,8 @@ def _base_requests(
     """Requests (R, A) int8 that are toggled in, the path they come from and the data set's fingerprint."""
     if options.base == "open":
         return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
-    records = request_records(generator, options.data, options.split)
-    check_not_empty(records)
-    order = drawn_rows(len(records.frame), len(records.frame), options.seed).tolist()
-    return asked.requests(records.frame.iloc[order]), str(records.source), records.dataset_fingerprint
+    records, _, frame = asked_records(generator, options.data, options.split, None, options.seed)
+    return asked.requests(frame), str(records.source), records.dataset_fingerprint
 
 
 def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> list[str]:
@@ -216,7 +215,7 @@ def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> 
 def _write_heat_map(run: Path, matrix: ControlMatrix, answers: tuple[str, ...], num_pairs: int) -> Path:
     leaked = "–" if matrix.leakage is None else f"{100 * matrix.leakage['share']:.1f} %"
     title = f"Came true: {100 * matrix.hit['share']:.1f} %. Leakage: {leaked}. {num_pairs} pairs each, in %"
-    return save_picture(run, "control", control_heat_map_png(matrix.rows, answers, title))
+    return save_picture(evaluation_path(run, "control", "png"), control_heat_map(matrix.rows, answers, title))
 
 
 def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
@@ -233,11 +232,12 @@ def _write_pairs(run: Path, matrix: ControlMatrix) -> Path | None:
                 name if after else f"missed: {name}",
             ]
     images = matrix.pictures.flatten(0, 2)
-    return save_picture(run, "control-pairs", captioned(images, 2 * num_pairs, captions))
+    grid = captioned(images, 2 * num_pairs, captions)
+    return save_picture(evaluation_path(run, "control-pairs", "png"), grid)
 
 
-def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[str], title: str) -> bytes:
-    """A PNG of the rows of `control_matrix`, columns in the order of `answers`.
+def control_heat_map(rows: Sequence[Mapping[str, Any]], answers: Sequence[str], title: str) -> Figure:
+    """The rows of `control_matrix`, columns in the order of `answers`.
 
     A cell is the share of pairs in which the answer changed; on the outlined diagonal, from no to yes as
     asked. Crossed out are answers that the request itself had to give up. Columns of toggled attributes come
@@ -277,9 +277,7 @@ def control_heat_map_png(rows: Sequence[Mapping[str, Any]], answers: Sequence[st
     axes.set_title(title, fontsize=9, loc="left")
     bar = axes.inset_axes((1 + 0.5 / width, 0, 0.5 / width, 1))  # as high as the cells are
     figure.colorbar(image, cax=bar).set_label("share of pairs", fontsize=8)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", bbox_inches="tight")
-    return stream.getvalue()
+    return figure
 
 
 def _share(row: Mapping[str, Any], name: str) -> float:

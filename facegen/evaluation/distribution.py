@@ -9,25 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from facegen.config.kinds import load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.judged_features import Look, judged_features, reconstructed_features
-from facegen.evaluation.judged_images import JudgedImages, open_judged
-from facegen.evaluation.options import DistributionOptions, Selection
-from facegen.evaluation.reference_statistics import (
-    RealFloor,
+from facegen.evaluation.features import (
     RealImages,
+    judged_features,
     real_floor,
     real_reference,
+    reconstructed_features,
 )
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
+from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
-from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.reports import Report, ScoreRow
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
@@ -39,7 +37,7 @@ NEEDS_CLASSES = ("inception_score",)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionReport(Report):
+class DistributionReport(JudgedReport):
     """Scores by name, the main one first, of `subject` against the real images of `reference`.
 
     `metric` is the command's name: "fid", "all", ... `floor` is `RealFloor.facts`, `ceiling` says how many
@@ -52,17 +50,12 @@ class DistributionReport(Report):
     num_reference: int
     num_features: int
     features: str
-    subject: str
-    subject_kind: str
     reference: str
     split: str
     floor: dict[str, Any] | None
     ceiling: dict[str, int] | None
     fingerprint: dict[str, Any]
     remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
     @property
     def main(self) -> ScoreRow:
@@ -73,17 +66,6 @@ class DistributionReport(Report):
     def score(self) -> float:
         """The first score's published value."""
         return self.main.value
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """Real images of one split as the extractor sees them, and metrics built on them by kind."""
-
-    real: RealImages
-    options: DistributionOptions
-    viewer: Viewer
-    reference: ReferenceFeatures
-    metrics: dict[str, FeatureMetric]
 
 
 def evaluate_distribution(
@@ -121,9 +103,46 @@ def evaluate_distribution(
     )
     judged = open_judged(subject, selection, device, progress)
     _check_fit(judged, dataset, options.split, kinds)
-    judge = _open_judge(dataset, kinds, options, device, progress)
-    seen = judged_features(judged, options.split, judge.viewer)
-    return finished(_report(name or _name(kinds), judged, judge, seen), started, judged.run)
+    extractor = load_extractor(options.features, options.weights, device, progress)
+    viewer = Viewer.of(extractor, dataset.manifest.image_size, options.batch_size, progress)
+    real = RealImages(dataset, options.split)
+    against = real_reference(real, viewer)
+    features, stored = judged_features(judged, options.split, viewer)
+    count, width = features.shape
+    sample = replace(real, count=count, seed=options.seed)
+    floor = real_floor(sample, against, viewer)
+    rebuilt = reconstructed_features(judged, sample, viewer)
+    built = _build(kinds, extractor, against)
+    beside = built
+    if floor is not None and floor.reference is not against:
+        beside = _build(kinds, extractor, floor.reference)
+    remarks = [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    fingerprint = dataset.manifest.fingerprint
+    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
+        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
+    report = DistributionReport(
+        metric=name or ("all" if len(kinds) > 1 else kinds[0].replace("_", "-")),
+        scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
+        num_samples=count,
+        num_reference=against.statistics.num_samples,
+        num_features=width,
+        features=extractor.name,
+        reference=str(dataset.folder),
+        split=options.split,
+        floor=None if floor is None else floor.facts,
+        ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
+        fingerprint={
+            "features": extractor.fingerprint,
+            "image_size": judged.image_size,
+            "bits": 8,
+            "compression": stored.compression,
+            "reference": fingerprint,
+            "split": options.split,
+        },
+        remarks=tuple(remarks),
+        **judged.facts(file_formats=list(stored.formats)),
+    )
+    return finished(report, started, judged.run)
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
@@ -138,10 +157,6 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
                 hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
             )
     return tuple(dict.fromkeys(metrics))
-
-
-def _name(kinds: tuple[str, ...]) -> str:
-    return kinds[0].replace("_", "-") if len(kinds) == 1 else "all"
 
 
 def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
@@ -162,29 +177,10 @@ def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[
 
 def _crop_of(judged: JudgedImages) -> str | None:
     """The crop of a data set, or of the data set a run was trained on where that is still there."""
-    folder = judged.path
-    if judged.generator is not None:
-        trained_on = judged.generator.recipe.data.path
-        folder = None if trained_on is None else Path(trained_on)
-    if folder is None or not (folder / MANIFEST_NAME).is_file():
+    folder = judged.path if judged.generator is None else judged.generator.recipe.data.path
+    if folder is None or not (Path(folder) / MANIFEST_NAME).is_file():
         return None
     return Dataset.open(folder).manifest.transform.get("crop")
-
-
-def _open_judge(
-    dataset: Dataset,
-    kinds: tuple[str, ...],
-    options: DistributionOptions,
-    device: torch.device,
-    progress: Progress,
-) -> _Judge:
-    extractor = load_extractor(options.features, options.weights, device, progress)
-    size = dataset.manifest.image_size
-    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size)
-    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
-    real = RealImages(dataset, options.split)
-    reference = real_reference(real, viewer)
-    return _Judge(real, options, viewer, reference, _build(kinds, extractor, reference))
 
 
 def _build(
@@ -199,70 +195,29 @@ def _build(
     return built
 
 
-def _report(name: str, judged: JudgedImages, judge: _Judge, seen: Look) -> DistributionReport:
-    options, reference, dataset = judge.options, judge.reference, judge.real.dataset
-    fingerprint = dataset.manifest.fingerprint
-    sample = replace(judge.real, count=len(seen.features), seed=options.seed)
-    floor = real_floor(sample, reference, judge.viewer)
-    rebuilt = reconstructed_features(judged, sample, judge.viewer)
-    rows = _rows(judge, seen.features, floor, rebuilt)
-    count, width = seen.features.shape
-    remarks = [remark for metric in judge.metrics.values() for remark in metric.remarks(count, width)]
-    if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
-        remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
-    return DistributionReport(
-        metric=name,
-        scores=rows,
-        num_samples=count,
-        num_reference=reference.statistics.num_samples,
-        num_features=width,
-        features=judge.viewer.extractor.name,
-        **judged.facts,
-        reference=str(dataset.folder),
-        split=options.split,
-        floor=None if floor is None else floor.facts,
-        ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},
-        fingerprint={
-            "features": judge.viewer.extractor.fingerprint,
-            "image_size": judged.image_size,
-            "bits": 8,
-            "compression": seen.stored.compression,
-            "reference": fingerprint,
-            "split": options.split,
-        },
-        remarks=tuple(remarks),
-        settings={**judged.settings, "file_formats": list(seen.stored.formats)},
-    )
-
-
 def _rows(
-    judge: _Judge, features: Tensor, floor: RealFloor | None, rebuilt: Tensor | None
+    metrics: dict[str, FeatureMetric],
+    features: Tensor,
+    real: Tensor | None,
+    rebuilt: Tensor | None,
+    beside: dict[str, FeatureMetric],
+    progress: Progress,
 ) -> dict[str, ScoreRow]:
+    """Scores of `features` by name; `beside` are the metrics that judge the `real` images of the floor."""
     rows: dict[str, ScoreRow] = {}
-    with judge.viewer.progress.stage("Scores", total=len(judge.metrics)) as bar:
-        for kind, metric in judge.metrics.items():
-            count = len(features)
-            settings = metric.settings(count)
+    with progress.stage("Scores", total=len(metrics)) as bar:
+        for kind, metric in metrics.items():
+            settings = metric.settings(len(features))
             if metric.depends_on_count:
-                settings["num_samples"] = count
-            of_floor = _floor_values(judge, kind, metric, floor)
-            of_rebuilt = {} if rebuilt is None else _values(metric, rebuilt)
+                settings["num_samples"] = len(features)
+            floor, ceiling = _values(beside[kind], real), _values(metric, rebuilt)
             for name, score in metric.judge(features).items():
-                beside = {"floor": of_floor.get(name), "ceiling": of_rebuilt.get(name)}
-                rows[name] = ScoreRow(metric=kind, settings=settings, **beside, **vars(score))
+                ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
+                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **vars(score))
             bar.advance()
     return rows
 
 
-def _floor_values(
-    judge: _Judge, kind: str, metric: FeatureMetric, floor: RealFloor | None
-) -> dict[str, float]:
-    if floor is None:
-        return {}
-    if floor.reference is not judge.reference:
-        metric = _build([kind], judge.viewer.extractor, floor.reference)[kind]
-    return _values(metric, floor.features)
-
-
-def _values(metric: FeatureMetric, features: Tensor) -> dict[str, float]:
-    return metric.values(features) if len(features) >= metric.min_samples else {}
+def _values(metric: FeatureMetric, features: Tensor | None) -> dict[str, float]:
+    """The published values alone; none of too few images."""
+    return {} if features is None or len(features) < metric.min_samples else metric.values(features)

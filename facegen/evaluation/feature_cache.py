@@ -4,15 +4,20 @@
 
 The key is a hash of everything that the content depends on: the extractor's fingerprint, and for real images
 the data set's, the split and the rows; for a folder the hash of its files; for a run its weights, settings,
-conditions and seeds; and the code that all of this goes through. Deleting the folder costs time alone.
+conditions and seeds; and the code that all of this goes through, found by following imports, never by a list
+kept by hand. Deleting the folder costs time alone.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +26,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+import facegen
 from facegen.errors import StorageError
-from facegen.evaluation.code_fingerprint import code_fingerprint
+from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.protocols import Progress
 
 CACHE_FORMAT_VERSION = 1
+PACKAGE = Path(facegen.__file__).parent
 
 
 def cache_folder() -> Path:
@@ -69,6 +76,22 @@ class Viewer:
     batch_size: int
     progress: Progress
 
+    @staticmethod
+    def of(
+        extractor: FeatureExtractor,
+        image_size: int,
+        batch_size: int | None,
+        progress: Progress,
+        hint: str | None = None,
+    ) -> Viewer:
+        """A viewer of images of `image_size` pixels; `batch_size` None takes the network's own.
+
+        Raises:
+            UsageError: the network takes another size; `hint` says what to do.
+        """
+        check_image_size(f"The network of '{extractor.name}'", extractor.image_size, image_size, hint=hint)
+        return Viewer(extractor, batch_size or extractor.default_batch_size, progress)
+
     def features(self, parts: Iterable[Tensor], total: int, title: str) -> Tensor:
         """Features (N, D) of uint8 batches, with a progress bar."""
         features: list[Tensor] = []
@@ -77,3 +100,78 @@ class Viewer:
                 features.append(self.extractor(images))
                 bar.advance(len(images))
         return torch.cat(features)
+
+    def kept_features(
+        self, key: Mapping[str, Any], modules: set[str], parts: Iterable[Tensor], total: int, title: str
+    ) -> Tensor:
+        """As `features`, from the cache where images of this `key`, made by these `modules`, were seen."""
+        whole = {**key, "extractor": self.extractor.fingerprint}
+        seen_by = modules | modules_of(self.extractor)
+        found = cached_tensors(
+            whole, seen_by, lambda: {"features": self.features(parts, total, title)}, self.progress
+        )
+        return found["features"]
+
+
+def code_fingerprint(modules: Iterable[str], package: Path = PACKAGE) -> str:
+    """sha256 of the source of `modules` and of all that they import of the `package`'s code, however deep.
+
+    Tables (YAML) count with the modules they stand beside. Imports inside functions count, those for type checkers alone do not. Kinds are found by name as a program
+    runs, which no import tells: pass their modules too (`modules_of`). Code from elsewhere counts where it is
+    loaded, libraries do not.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted(_closure(modules, package).items()):
+        digest.update(name.encode())
+        for file in (path, *sorted(path.parent.glob("*.yaml"))):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def modules_of(*things: Any) -> set[str]:
+    """The modules that functions, classes or objects stand in, of objects also those of inherited classes."""
+    return {each.__module__ for thing in things for each in (thing, *type(thing).__mro__)}
+
+
+def _closure(modules: Iterable[str], package: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _file_of(name, package)
+        if path is None or name in found:
+            continue
+        found[name] = path
+        waiting += [name.rpartition(".")[0], *_imports(path)]
+    return found
+
+
+def _file_of(name: str, package: Path) -> Path | None:
+    """The source of a module of the package, or of a loaded one from elsewhere that is no library."""
+    root, *parts = name.split(".")
+    if root == package.name:
+        stem = package.joinpath(*parts)
+        return next(
+            (path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None
+        )
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None or "site-packages" in file or file.startswith(sys.base_prefix):
+        return None
+    return Path(file)
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    """Names that may be modules: `from a.b import c` may mean `a.b` and `a.b.c`."""
+    return tuple(_imported(ast.parse(path.read_bytes())))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield child.module
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif not (isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"):
+            yield from _imported(child)

@@ -7,7 +7,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,20 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
+from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import decode_image
 
 LOSSY_FORMATS = ("jpeg", "webp", "mpo")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-
-
-class ImageSource(Protocol):
-    """Images of one size, by index."""
-
-    def __len__(self) -> int: ...
-
-    def images(self, indices: Tensor) -> Tensor:
-        """uint8 (N, 3, H, W) for int64 `indices` (N,)."""
-        ...
 
 
 class FolderImages:
@@ -91,15 +81,14 @@ class FolderImages:
         """
         digest, formats = hashlib.sha256(), set()
         for index in indices.tolist():
-            data = _read(self.files[index])
+            data, format_, _ = _opened(self.files[index])
             digest.update(hashlib.sha256(data).digest())
-            formats.add(_header(self.files[index], data)[0])
+            formats.add(format_)
         return StoredImages(digest.hexdigest(), tuple(sorted(formats)))
 
     @staticmethod
     def _decode(path: Path) -> Tensor:
-        data = _read(path)
-        mode = _header(path, data)[1]
+        data, _, mode = _opened(path)
         if mode != "RGB":
             raise DataError(
                 f"'{path}' is not an RGB image of 8 bits a channel (its mode is '{mode}'); turning it into "
@@ -124,10 +113,8 @@ class StoredImages:
     @property
     def compression(self) -> str:
         """ "lossless", "lossy" or "mixed": lossy files move features, so scores of the two do not compare."""
-        lossy = {name for name in self.formats if name in LOSSY_FORMATS}
-        if not lossy:
-            return "lossless"
-        return "lossy" if lossy == set(self.formats) else "mixed"
+        kinds = {"lossy" if name in LOSSY_FORMATS else "lossless" for name in self.formats}
+        return kinds.pop() if len(kinds) == 1 else "mixed"
 
 
 def chosen_indices(available: int, count: int | None, seed: int) -> Tensor:
@@ -137,7 +124,7 @@ def chosen_indices(available: int, count: int | None, seed: int) -> Tensor:
     return torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:count].sort().values
 
 
-def batches(source: ImageSource, indices: Tensor, batch_size: int) -> Iterator[Tensor]:
+def batches(source: DatasetSplit | FolderImages, indices: Tensor, batch_size: int) -> Iterator[Tensor]:
     """The images at `indices`, uint8 (up to `batch_size`, 3, H, W) at a time."""
     for part in indices.split(batch_size):
         yield source.images(part)
@@ -148,18 +135,15 @@ def _is_sample(path: Path) -> bool:
     return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not hidden_or_grid
 
 
-def _read(path: Path) -> bytes:
+def _opened(path: Path) -> tuple[bytes, str, str]:
+    """A file's bytes, and from the first of them its format in lower case and Pillow's mode."""
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise DataError(f"'{path}' cannot be read: {error.strerror}.") from error
-
-
-def _header(path: Path, data: bytes) -> tuple[str, str]:
-    """Format in lower case and Pillow's mode, from the first bytes alone."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return str(image.format).lower(), image.mode
+            return data, str(image.format).lower(), image.mode
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise DataError(f"'{path}' is not an image that can be read: {error}.") from error
 

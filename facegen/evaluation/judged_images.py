@@ -16,7 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
 from facegen.evaluation.options import Selection
-from facegen.evaluation.steps import drawn_records, generator_facts
+from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
@@ -26,7 +26,6 @@ from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
     generated_batches,
-    request_records,
     requested_inputs,
     sampling_settings,
 )
@@ -38,6 +37,15 @@ if TYPE_CHECKING:
 METADATA_FILE = "metadata.csv"  # Hugging Face's ImageFolder: file_name, and text or caption
 FILE_COLUMNS = ("file_name", "file")
 CAPTION_COLUMNS = ("caption", "text", "prompt")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgedReport(Evaluation):
+    """A report on images of `subject`, which is a "run", a "folder" or a "dataset", and how they were had."""
+
+    subject: str
+    subject_kind: str
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -66,10 +74,10 @@ class JudgedImages:
         """The run that draws them; None of stored images."""
         return self.path if self.kind == "run" else None
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What a report says of where the images come from."""
-        return {"subject": str(self.path), "subject_kind": self.kind}
+    def facts(self, **settings: Any) -> dict[str, Any]:
+        """What a `JudgedReport` says of where the images come from, with more `settings`."""
+        told = {"subject": str(self.path), "subject_kind": self.kind}
+        return {**told, "settings": self.settings | settings}
 
     def title(self, stored: str) -> str:
         """What is going on while they are looked at; `stored` is what to say of images that are not drawn."""
@@ -128,8 +136,9 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)
         frame = pd.DataFrame({"caption": [selection.prompt] * count})
     else:
-        records = request_records(generator, selection.data, selection.split)
-        rows, frame = drawn_records(records, count, selection.seed)
+        records, rows, frame = asked_records(
+            generator, selection.data, selection.split, count, selection.seed
+        )
         inputs = requested_inputs(generator, records, rows)
         if records.dataset is not None:
             real = partial(batches, records.dataset.split(records.split), rows)

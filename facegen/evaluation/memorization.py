@@ -13,15 +13,11 @@ from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.features import RealImages, real_features
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import MemorizationOptions
-from facegen.evaluation.reference_statistics import RealImages, real_features
-from facegen.evaluation.steps import captioned, evaluation_path, finished, passing
-from facegen.formats.classifier_run import check_image_size
+from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
 from facegen.formats.dataset import SPLITS, Dataset
-from facegen.formats.files import atomic_write
-from facegen.formats.images import pil_to_png
-from facegen.formats.reports import Report
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
@@ -44,7 +40,7 @@ class Pair(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MemorizationReport(Report):
+class MemorizationReport(JudgedReport):
     """The share of images flagged as copies, beside that of unseen real faces.
 
     `low` and `high` bound it with 95 % (Wilson). `held_out` has the same numbers for real faces that were
@@ -68,21 +64,15 @@ class MemorizationReport(Report):
     train: str
     train_fingerprint: str
     num_train: int
-    subject: str
-    subject_kind: str
-    settings: dict[str, Any]
-    seconds: float = 0.0
     picture: Path | None = None
-    saved_to: Path | None = None
 
 
 @dataclass(frozen=True)
-class _Nearest:
-    """The most suspicious samples: their numbers (K,), pictures and nearest training images."""
+class _Nearest(Neighbours):
+    """The nearest training images of the most suspicious samples, their numbers (K,) and pictures."""
 
     rows: Tensor
     images: Tensor
-    found: Neighbours
 
 
 def evaluate_memorization(
@@ -110,8 +100,7 @@ def evaluate_memorization(
     judged.check_size(dataset, role="training set", spoils="hide copies")
     any_size = "Use --features pixels, which takes any size."
     size = dataset.manifest.image_size
-    check_image_size(f"The network of '{extractor.name}'", extractor.image_size, size, hint=any_size)
-    viewer = Viewer(extractor, options.batch_size or extractor.default_batch_size, progress)
+    viewer = Viewer.of(extractor, size, options.batch_size, progress, hint=any_size)
     detector = _detector(dataset, viewer, options)
     nearest = _search(judged, detector, options.shown_pairs, viewer)
     result = detector.compute()
@@ -124,14 +113,13 @@ def evaluate_memorization(
         train=str(dataset.folder),
         train_fingerprint=dataset.manifest.fingerprint,
         num_train=len(dataset.split(TRAIN)),
-        **judged.facts,
-        settings=judged.settings,
+        **judged.facts(),
     )
     out = options.out
     if judged.run is not None and out is None:
         out = evaluation_path(judged.run, "memorization", "png")
     if out is not None:
-        atomic_write(out, pil_to_png(_picture(report, dataset, nearest)))
+        save_picture(out, _picture(report, dataset, nearest))
     return finished(replace(report, picture=out), started, judged.run)
 
 
@@ -159,27 +147,24 @@ def _search(judged: JudgedImages, detector: CopyDetector, shown: int, viewer: Vi
     nearest: _Nearest | None = None
     title = "Looking for each image among the training images"
     for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, viewer.progress):
-        here = _Nearest(torch.tensor(records.index), images, detector.update(images))
-        both = [here] if nearest is None else [nearest, here]
-        found = Neighbours.cat([one.found for one in both])
-        kept = found.score.argsort()[:shown]
-        rows, pictures = torch.cat([one.rows for one in both]), torch.cat([one.images for one in both])
-        nearest = _Nearest(rows[kept], pictures[kept], found[kept])
+        found = vars(detector.update(images))
+        here = _Nearest(**found, rows=torch.tensor(records.index), images=images)
+        both = here if nearest is None else _Nearest.cat([nearest, here])
+        nearest = both[both.score.argsort()[:shown]]
     if nearest is None:
         raise DataError(f"'{judged.path}' holds no images.")
     return nearest
 
 
 def _pairs(judged: JudgedImages, dataset: Dataset, nearest: _Nearest, detector: CopyDetector) -> list[Pair]:
-    ids, found = dataset.split(TRAIN).frame["id"], nearest.found
-    flagged = detector.flagged(found.score)
+    ids, flagged = dataset.split(TRAIN).frame["id"], detector.flagged(nearest.score)
     return [
         {
             "sample": judged.names[int(row)],
-            "train_id": str(ids.iloc[int(found.index[i])]),
-            "mirrored": bool(found.mirrored[i]),
-            "distance": float(found.distance[i]),
-            "score": float(found.score[i]),
+            "train_id": str(ids.iloc[int(nearest.index[i])]),
+            "mirrored": bool(nearest.mirrored[i]),
+            "distance": float(nearest.distance[i]),
+            "score": float(nearest.score[i]),
             "flagged": bool(flagged[i]),
         }
         for i, row in enumerate(nearest.rows)
@@ -196,7 +181,7 @@ def _verdict(result: dict[str, Any]) -> str:
 
 def _picture(report: MemorizationReport, dataset: Dataset, nearest: _Nearest) -> Image.Image:
     """Rows of sample, nearest training image, its mirror image; the nearer of the two is named."""
-    train = dataset.split(TRAIN).images(nearest.found.index)
+    train = dataset.split(TRAIN).images(nearest.index)
     tiles = torch.stack([nearest.images, train, train.flip(3)], dim=1).flatten(0, 1)
     captions = []
     for pair in report.pairs:

@@ -16,14 +16,13 @@ from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.steps import (
-    check_not_empty,
-    drawn_records,
+    Evaluation,
+    asked_records,
     finished,
     generator_facts,
     open_run,
     passing,
 )
-from facegen.formats.reports import Report
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
@@ -32,14 +31,13 @@ from facegen.sampling.records import (
     LabelledRecords,
     generated_batches,
     real_images,
-    request_records,
 )
 
 OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attributes"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricReport(Report):
+class MetricReport(Evaluation):
     """What the metric said of generated images, and of real ones with the same labels if there are any."""
 
     generated: dict[str, Any]
@@ -50,8 +48,6 @@ class MetricReport(Report):
     split: str
     config: dict[str, Any]
     settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_metric(
@@ -76,8 +72,10 @@ def evaluate_metric(
         raise UsageError(f"The metric '{metric}' has a command of its own: {OWN_COMMANDS[metric]}.")
     config = kind_config("metrics", {"kind": metric})
     generator, settings = open_run(run, options)
-    records = _records(generator, options)
-    rows, frame = drawn_records(records, options.num_samples, options.seed)
+    records, rows, frame = asked_records(
+        generator, options.reference, options.split, options.num_samples, options.seed
+    )
+    _check_size(generator, records)
     inputs = generator.conditioner.inputs(frame)
 
     def judged(parts: Iterable[Tensor], title: str) -> dict[str, Any]:
@@ -106,16 +104,13 @@ def evaluate_metric(
     return finished(report, started, run, "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2]))
 
 
-def _records(generator: FaceGenerator, options: MetricOptions) -> LabelledRecords:
-    records = request_records(generator, options.reference, options.split)
-    check_not_empty(records)
+def _check_size(generator: FaceGenerator, records: LabelledRecords) -> None:
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
         raise DataError(
             f"The run draws {generator.image_size} pixels and the reference '{records.source}' has {size}.",
             hint=f"Prepare the reference with --size {generator.image_size}.",
         )
-    return records
 
 
 def _build(metric: str, config: Any, generator: FaceGenerator, records: LabelledRecords) -> Metric:

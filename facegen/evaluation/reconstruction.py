@@ -18,12 +18,10 @@ from facegen.errors import DataError
 from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
-from facegen.evaluation.steps import captioned, evaluation_path, saved
+from facegen.evaluation.steps import Evaluation, captioned, evaluation_path, save_picture, saved
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
-from facegen.formats.files import atomic_write
-from facegen.formats.images import pil_to_png, to_uint8, to_unit
-from facegen.formats.reports import Report
+from facegen.formats.images import to_uint8, to_unit
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
 from facegen.models.devices import resolve_device
@@ -39,7 +37,7 @@ PAIRS_A_ROW = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReconstructionReport(Report):
+class ReconstructionReport(Evaluation):
     """Fidelity of reconstructions, per image and as a set.
 
     `psnr` is in dB; intervals of the three means are by bootstrap over images. `frechet` is the distance of
@@ -67,9 +65,7 @@ class ReconstructionReport(Report):
     image_size: int
     latent_shape: tuple[int, ...]
     remarks: tuple[str, ...]
-    seconds: float = 0.0
     picture: Path | None = None
-    saved_to: Path | None = None
 
 
 def evaluate_reconstruction(
@@ -136,8 +132,7 @@ def evaluate_reconstruction(
         out = evaluation_path(path, "reconstruction", "json")
     if out is None:
         return report
-    picture = out.with_suffix(".png")
-    atomic_write(picture, pil_to_png(_picture(report, pairs)))
+    picture = save_picture(out.with_suffix(".png"), _picture(report, pairs))
     return saved(replace(report, picture=picture, saved_to=out), out)
 
 

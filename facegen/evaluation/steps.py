@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,13 +24,21 @@ from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.protocols import Progress
-from facegen.sampling.records import LabelledRecords, drawn_rows, sampling_settings
+from facegen.sampling.records import LabelledRecords, drawn_rows, request_records, sampling_settings
 
 if TYPE_CHECKING:
     import pandas as pd
-
+    from matplotlib.figure import Figure
 
 SomeReport = TypeVar("SomeReport", bound=Report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Report):
+    """A report with the seconds it took, and where it was kept."""
+
+    seconds: float = 0.0
+    saved_to: Path | None = None
 
 
 def open_run(
@@ -61,20 +70,21 @@ def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:
     return judge
 
 
-def check_not_empty(records: LabelledRecords) -> None:
-    """Refuse records that nothing can be asked of.
+def asked_records(
+    generator: FaceGenerator, data: Path | None, split: str, count: int | None, seed: int
+) -> tuple[LabelledRecords, Tensor, pd.DataFrame]:
+    """The records that requests come from (see `request_records`), `count` rows of them (see `drawn_rows`;
+    None for each once), and the labels of these in that order.
 
     Raises:
-        DataError: there are none.
+        UsageError, DataError: as `request_records`, or there are no records.
     """
-    if len(records.frame) == 0:
+    records = request_records(generator, data, split)
+    available = len(records.frame)
+    if available == 0:
         raise DataError(f"Split '{records.split}' of '{records.source}' is empty.")
-
-
-def drawn_records(records: LabelledRecords, count: int, seed: int) -> tuple[Tensor, pd.DataFrame]:
-    """`count` rows of the records (see `drawn_rows`), and their labels in that order."""
-    rows = drawn_rows(len(records.frame), count, seed)
-    return rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
+    rows = drawn_rows(available, available if count is None else count, seed)
+    return records, rows, records.frame.iloc[rows.tolist()].reset_index(drop=True)
 
 
 def passing(
@@ -129,14 +139,16 @@ def captioned(images: Tensor, columns: int, captions: Sequence[str], pixels: int
     return image_grid(images, columns, captions, scale=max(1, pixels // images.shape[-1]))
 
 
-def save_picture(run: Path, name: str, picture: Image.Image | bytes) -> Path:
-    """Write a picture (bytes are a PNG's) into the run's `evaluations` folder; returns where.
+def save_picture(path: Path, picture: Image.Image | Figure) -> Path:
+    """Write a PNG to `path`, which is returned.
 
     Raises:
         StorageError: the disk is full or may not be written to.
     """
-    path = evaluation_path(run, name, "png")
-    atomic_write(path, picture if isinstance(picture, bytes) else pil_to_png(picture))
+    if isinstance(picture, Image.Image):
+        atomic_write(path, pil_to_png(picture))
+    else:
+        atomic_write(path, partial(picture.savefig, format="png", bbox_inches="tight"))
     return path
 
 

@@ -12,13 +12,12 @@ import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.judged_images import JudgedImages, open_judged
+from facegen.evaluation.features import RealImages, real_features
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import SubgroupOptions
-from facegen.evaluation.reference_statistics import RealImages, real_features
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
-from facegen.formats.reports import Report
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
@@ -28,7 +27,7 @@ from facegen.protocols import Progress
 
 
 @dataclass(frozen=True, kw_only=True)
-class SubgroupReport(Report):
+class SubgroupReport(JudgedReport):
     """One row a group, everyone first; see `SubgroupScores.compute`.
 
     `worse_off` names the groups, small ones aside, that beyond doubt are farther from real faces than all
@@ -45,15 +44,10 @@ class SubgroupReport(Report):
     features_fingerprint: str
     classifier: str
     classifier_fingerprint: str
-    subject: str
-    subject_kind: str
     reference: str
     reference_fingerprint: str
     split: str
     remarks: tuple[str, ...]
-    settings: dict[str, Any]
-    seconds: float = 0.0
-    saved_to: Path | None = None
 
 
 def evaluate_subgroups(
@@ -82,27 +76,26 @@ def evaluate_subgroups(
     extractor = load_extractor(name, options.weights, device, progress)
     judged = open_judged(Path(subject), options.selection, device, progress)
     judged.check_size(dataset, spoils="change the scores")
-    for takes in (judge.image_size, extractor.image_size):
-        check_image_size("The classifier", takes, dataset.manifest.image_size)
+    size = dataset.manifest.image_size
+    check_image_size("The classifier", judge.image_size, size)
+    viewer = Viewer.of(extractor, size, options.batch_size, progress)
     groups = _groups(judged, dataset)
     apart_from = _named(groups, options.apart_from)
-    batch_size = options.batch_size or extractor.default_batch_size
-    real = real_features(RealImages(dataset, options.split), Viewer(extractor, batch_size, progress))
     metric = SubgroupScores(
         Config(small_below=options.small_below, seed=options.selection.seed),
         features=extractor,
         logits=judge.logits,
         attributes=judge.attributes,
         groups=groups,
-        reference=real,
+        reference=real_features(RealImages(dataset, options.split), viewer),
         reference_records=dataset.split(options.split).frame,
         apart_from=apart_from,
     )
     with torch.inference_mode():
         title = judged.title("Judging the images")
-        for images, records in passing(judged.parts(batch_size), judged.frame, title, progress):
+        for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, progress):
             metric.update(images, records)
-        for images in judged.real_parts(batch_size) if judged.real_parts else ():
+        for images in judged.real_parts(viewer.batch_size) if judged.real_parts else ():
             metric.update_real(images)
     rows = tuple(metric.compute())
     report = SubgroupReport(
@@ -114,12 +107,11 @@ def evaluate_subgroups(
         features_fingerprint=extractor.fingerprint,
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
-        **judged.facts,
+        **judged.facts(),
         reference=str(dataset.folder),
         reference_fingerprint=dataset.manifest.fingerprint,
         split=options.split,
         remarks=tuple(_remarks(rows, options.small_below)),
-        settings=judged.settings,
     )
     return finished(report, started, judged.run)
 

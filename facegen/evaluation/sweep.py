@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen.errors import UsageError
 from facegen.evaluation.distribution import DistributionOptions, DistributionReport, evaluate_distribution
@@ -16,8 +15,10 @@ from facegen.formats.reports import Report, ScoreRow
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 SETTINGS = {"guidance": float, "steps": int}
-VARIETY = "recall"  # what guidance is paid with
 
 
 @dataclass(frozen=True)
@@ -99,20 +100,20 @@ def sweep_distribution(
         told = replace(options, **{sweep.setting: value})
         reports.append(evaluate_distribution(run, reference, kinds, told, progress))
     first = next(iter(reports[0].scores))
-    across = VARIETY if first != VARIETY and first != "precision" else "precision"
-    down = "recall" if first == "precision" else first
+    # recall is what guidance is paid with
+    across, down = ("precision", "recall") if first in ("precision", "recall") else ("recall", first)
     points = [
         Point(value, report.scores[across], report.scores[down])
         for value, report in zip(sweep.values, reports, strict=True)
     ]
-    title = f"{run.name}: {down} against {across} by {sweep.setting}"
+    plot = trade_off(points, across, down, f"{run.name}: {down} against {across} by {sweep.setting}")
     report = SweepReport(
         setting=sweep.setting,
         values=sweep.values,
         pareto=tuple(point.setting for point in not_beaten(points)),
         axes=(across, down),
         reports=tuple(reports),
-        plot=save_picture(run, "sweep", trade_off_png(points, across, down, title)),
+        plot=save_picture(evaluation_path(run, "sweep", "png"), plot),
     )
     return saved(report, evaluation_path(run, "sweep", "json"))
 
@@ -141,8 +142,8 @@ def not_beaten(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if not beaten(point.goods)]
 
 
-def trade_off_png(points: Sequence[Point], x_label: str, y_label: str, title: str) -> bytes:
-    """A PNG of the points, labelled by their setting, with intervals and the Pareto front as a line."""
+def trade_off(points: Sequence[Point], x_label: str, y_label: str, title: str) -> Figure:
+    """The points, labelled by their setting, with intervals and the Pareto front as a line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 4.8), dpi=130, layout="constrained")
@@ -163,6 +164,4 @@ def trade_off_png(points: Sequence[Point], x_label: str, y_label: str, title: st
     axes.set_ylabel(f"{y_label.replace('_', ' ')} ({points[0].y.better} is better)")
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.2)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    return stream.getvalue()
+    return figure

@@ -120,6 +120,8 @@ class Askable:
         Raises:
             DataError: a column that requests are made of is missing.
         """
+        import pandas as pd
+
         columns = [self.class_column] if self.class_column else list(self.names)
         missing = [name for name in columns if name not in frame.columns]
         if missing:
@@ -131,12 +133,9 @@ class Askable:
         if self.class_column is None:
             signed = (2 * frame[columns].astype("Int8") - 1).fillna(0).to_numpy(dtype="int8")
             return torch.from_numpy(signed.copy())
-        rows = torch.zeros(len(frame), len(self.names), dtype=torch.int8)
-        for row, value in enumerate(frame[self.class_column]):
-            if value in self.names:
-                rows[row] = NO
-                rows[row, self.names.index(value)] = YES
-        return rows
+        one_hot = pd.get_dummies(frame[self.class_column]).reindex(columns=list(self.names), fill_value=False)
+        asked = one_hot.to_numpy("int8")
+        return torch.from_numpy((2 * asked - 1) * asked.any(1, keepdims=True))
 
     def frame(self, requests: Tensor) -> pd.DataFrame:
         """Requests (N, A) as the labels a conditioner takes."""

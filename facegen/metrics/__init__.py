@@ -4,8 +4,7 @@ A module is a kind; what kinds and those who ask them share is offered here.
 """
 
 from facegen.metrics._features import FeatureFunction, FeatureMetric, ReferenceFeatures, Score
-from facegen.metrics._frechet_interval import FrechetEstimate, frechet_estimate
-from facegen.metrics._gaussian import FeatureStatistics, frechet_distance
+from facegen.metrics._frechet import FeatureStatistics, FrechetEstimate, frechet_distance, frechet_estimate
 from facegen.metrics._intervals import Z95, Share, pooled_share, ratio_interval, share_of, wilson_interval
 
 __all__ = [

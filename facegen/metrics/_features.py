@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError
-from facegen.metrics._gaussian import FeatureStatistics
+from facegen.metrics._frechet import FeatureStatistics
 
 FeatureFunction = Callable[[Tensor], Tensor]
 """uint8 (B, 3, H, W) -> features (B, D) float32 on the CPU."""

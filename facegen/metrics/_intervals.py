@@ -38,23 +38,21 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float]:
     return float(found.low), float(found.high)
 
 
-def resamples(count: int, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0) -> np.ndarray:
-    """How often each of `count` images is in each resample (Efron 1979), (num_resamples, count).
+def resamples(count: int, *, seed: int = 0) -> np.ndarray:
+    """How often each of `count` images is in each resample (Efron 1979), (NUM_RESAMPLES, count).
 
     By hand: `scipy.stats.bootstrap` draws others, and would move every interval reported so far.
     """
-    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=num_resamples)
+    return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=NUM_RESAMPLES)
 
 
-def ratio_interval(
-    hits: np.ndarray, counts: np.ndarray, *, num_resamples: int = NUM_RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
+def ratio_interval(hits: np.ndarray, counts: np.ndarray, *, seed: int = 0) -> tuple[float, float]:
     """Percentile interval of `sum(hits) / sum(counts)` under resampling of images.
 
     Args:
         hits, counts: (N,) per image; images, not single labels, are drawn, as one image's labels go together.
     """
-    weights = resamples(len(hits), num_resamples=num_resamples, seed=seed)
+    weights = resamples(len(hits), seed=seed)
     totals = weights @ counts
     ratios = (weights @ hits)[totals > 0] / totals[totals > 0]
     low, high = np.quantile(ratios, TAILS)

@@ -26,15 +26,11 @@ class Classification:
 
     def __init__(self, config: Config, *, labels: Sequence[str]) -> None:
         self._labels = labels
-        self._evidence: list[Tensor] = []
-        self._probabilities: list[Tensor] = []
-        self._targets: list[Tensor] = []
+        self._parts: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def update(self, evidence: Tensor, probabilities: Tensor, targets: Tensor) -> None:
         """Add images: evidence (N, A), positive for yes; probabilities of yes; 1, 0 or NaN for unknown."""
-        self._evidence.append(evidence)
-        self._probabilities.append(probabilities)
-        self._targets.append(targets)
+        self._parts.append((evidence, probabilities, targets))
 
     def compute(self) -> dict[str, dict[str, Any]]:
         """Scores by label: those of `label_scores`, `calibration_error`, and 95 % intervals.
@@ -43,28 +39,23 @@ class Classification:
         `auc_interval` by DeLong et al. 1988, on the logit scale so that it stays within 0 and 1. None where
         the targets hold one value only.
         """
-        evidence, probabilities = torch.cat(self._evidence), torch.cat(self._probabilities)
-        targets = torch.cat(self._targets)
-        return {
-            name: self._label(evidence[:, i], probabilities[:, i], targets[:, i])
-            for i, name in enumerate(self._labels)
-        }
-
-    @staticmethod
-    def _label(evidence: Tensor, probabilities: Tensor, targets: Tensor) -> dict[str, Any]:
-        scores: dict[str, Any] = dict(label_scores(evidence, targets))
-        known = ~torch.isnan(targets)
-        positive = targets[known] > 0.5
-        both = 0 < int(positive.sum()) < len(positive)
-        return {
-            **scores,
-            "calibration_error": calibration_error(probabilities, targets),
-            "balanced_accuracy_interval": _mean_interval(evidence[known] > 0, positive) if both else None,
-            "auc_interval": auc_interval(evidence[known].double(), positive) if both else None,
-        }
+        columns = (torch.cat(parts).unbind(1) for parts in zip(*self._parts, strict=True))
+        return {name: _label(*of_label) for name, *of_label in zip(self._labels, *columns, strict=True)}
 
 
 build = Classification
+
+
+def _label(evidence: Tensor, probabilities: Tensor, targets: Tensor) -> dict[str, Any]:
+    known = ~torch.isnan(targets)
+    positive = targets[known] > 0.5
+    both = 0 < int(positive.sum()) < len(positive)
+    return {
+        **label_scores(evidence, targets),
+        "calibration_error": calibration_error(probabilities, targets),
+        "balanced_accuracy_interval": _mean_interval(evidence[known] > 0, positive) if both else None,
+        "auc_interval": auc_interval(evidence[known].double(), positive) if both else None,
+    }
 
 
 def auc_interval(scores: Tensor, positive: Tensor) -> tuple[float, float]:

@@ -10,8 +10,12 @@ from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
-from facegen.metrics._frechet_interval import SAMPLES_PER_FEATURE, frechet_estimate
-from facegen.metrics._gaussian import FeatureStatistics, frechet_distance
+from facegen.metrics._frechet import (
+    SAMPLES_PER_FEATURE,
+    FeatureStatistics,
+    frechet_distance,
+    frechet_estimate,
+)
 
 CUSTOMARY_SAMPLES = 10_000
 WIDE_FEATURES = 512  # above, a point of the fit takes seconds

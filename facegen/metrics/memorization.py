@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -16,7 +17,7 @@ from torch import Tensor
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
 from facegen.metrics._features import FeatureFunction, joined
-from facegen.metrics._gaussian import linalg
+from facegen.metrics._frechet import linalg
 from facegen.metrics._intervals import Share, share_of
 
 if TYPE_CHECKING:
@@ -37,77 +38,50 @@ class Config(KindConfig, frozen=True):
 @dataclass(frozen=True)
 class Neighbours:
     """The nearest training image of each query: its `index` (B,), whether `mirrored` (B,) is nearer than as
-    it is, the Euclidean `distance` (B,), and the relative `score` (B,); see `NearestTraining.search`."""
+    it is, the Euclidean `distance` (B,), and the relative `score` (B,); see `nearest_training`."""
 
     index: Tensor
     mirrored: Tensor
     distance: Tensor
     score: Tensor
 
-    @staticmethod
-    def cat(parts: list[Neighbours]) -> Neighbours:
-        return Neighbours(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
+    @classmethod
+    def cat(cls, parts: list[Self]) -> Self:
+        return cls(*map(torch.cat, zip(*(vars(part).values() for part in parts), strict=True)))
 
-    def __getitem__(self, queries: Tensor | slice) -> Neighbours:
-        return Neighbours(*(part[queries] for part in vars(self).values()))
+    def __getitem__(self, queries: Tensor | slice) -> Self:
+        return type(self)(*(part[queries] for part in vars(self).values()))
 
 
-class NearestTraining:
-    """Searches training features `plain` (N, D) and those of the mirrored images, `mirrored` (N, D).
+def nearest_training(features: Tensor, plain: Tensor, mirrored: Tensor) -> Neighbours:
+    """The nearest of training images to each query (B, D), by their features `plain` (N, D) and those of the
+    mirrored images, `mirrored` (N, D).
 
-    By hand, as an image and its mirror image are one, which no library's search knows.
-
-    Raises:
-        ValueError: shapes differ.
-        DataError: not more images than `NUM_NEIGHBOURS`.
+    `score` is the distance to the nearest image over the mean distance to the K next ones, in [0, 1]: 0 for a
+    copy, near 1 for a face that has no image of its own. What the distance to the nearest image alone says
+    depends on how crowded the face's part of the space is. An image and its mirror image count once, which
+    no library's search knows.
     """
-
-    def __init__(self, plain: Tensor, mirrored: Tensor) -> None:
-        if plain.shape != mirrored.shape:
-            raise ValueError("plain and mirrored features have different shapes")
-        if len(plain) <= NUM_NEIGHBOURS:
-            raise DataError(
-                f"{len(plain)} training images are too few: each sample is compared with its nearest one "
-                f"and {NUM_NEIGHBOURS} more."
-            )
-        self._ways = (plain.float(), mirrored.float())
-
-    def __len__(self) -> int:
-        return len(self._ways[0])
-
-    def search(self, features: Tensor) -> Neighbours:
-        """The nearest image of each query (B, D).
-
-        `score` is the distance to the nearest image over the mean distance to the K next ones, in [0, 1]:
-        0 for a copy, near 1 for a face that has no image of its own. What the distance to the nearest image
-        alone says depends on how crowded the face's part of the space is. An image and its mirror image
-        count once.
-        """
-        return Neighbours.cat([self._block(part.float()) for part in torch.split(features, QUERY_BLOCK)])
-
-    def _block(self, queries: Tensor) -> Neighbours:
-        squared = torch.cat(
-            [self._nearer_way(queries, start) for start in range(0, len(self), TRAIN_BLOCK)], dim=1
-        )  # (B, N)
-        _, order = squared.topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
-        # products lose the digits of small distances, so those of the few found are computed anew
-        both = torch.stack([linalg.vector_norm(queries[:, None] - way[order], dim=2) for way in self._ways])
-        distances = both.amin(0)  # (B, 1 + K)
-        distances, again = distances.sort(dim=1)
-        first = again[:, :1]
-        mirrored = (both[1] < both[0]).gather(1, first)[:, 0]
-        index = order.gather(1, first)[:, 0]
-        others = distances[:, 1:].mean(1).clamp_min(torch.finfo(distances.dtype).tiny)
-        return Neighbours(index, mirrored, distances[:, 0], distances[:, 0] / others)
-
-    def _nearer_way(self, queries: Tensor, start: int) -> Tensor:
-        """Squared distances (B, block), less the queries' own norms, which do not change the order."""
-        plain, mirrored = (way[start : start + TRAIN_BLOCK] for way in self._ways)
-        return torch.minimum(_relative(queries, plain), _relative(queries, mirrored))
+    ways = plain.float(), mirrored.float()
+    return Neighbours.cat([_block(part.float(), ways) for part in torch.split(features, QUERY_BLOCK)])
 
 
-def _relative(queries: Tensor, references: Tensor) -> Tensor:
-    return references.square().sum(1) - 2 * queries @ references.T
+def _block(queries: Tensor, ways: tuple[Tensor, Tensor]) -> Neighbours:
+    def relative(references: Tensor) -> Tensor:
+        """Squared distances, less the queries' own norms, which do not change the order."""
+        return references.square().sum(1) - 2 * queries @ references.T
+
+    blocks = zip(*(way.split(TRAIN_BLOCK) for way in ways), strict=True)
+    nearer = [torch.minimum(relative(plain), relative(mirrored)) for plain, mirrored in blocks]
+    _, order = torch.cat(nearer, dim=1).topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
+    # products lose the digits of small distances, so those of the few found are computed anew
+    both = torch.stack([linalg.vector_norm(queries[:, None] - way[order], dim=2) for way in ways])
+    distances, again = both.amin(0).sort(dim=1)  # (B, 1 + K)
+    first = again[:, :1]
+    mirrored = (both[1] < both[0]).gather(1, first)[:, 0]
+    index = order.gather(1, first)[:, 0]
+    others = distances[:, 1:].mean(1).clamp_min(torch.finfo(distances.dtype).tiny)
+    return Neighbours(index, mirrored, distances[:, 0], distances[:, 0] / others)
 
 
 class Flagged(Share):
@@ -147,11 +121,16 @@ class CopyDetector:
                 hint="Prepare the data set with larger validation and test splits, or allow a higher "
                 "--nominal-rate.",
             )
+        if len(train) <= NUM_NEIGHBOURS:
+            raise DataError(
+                f"{len(train)} training images are too few: each sample is compared with its nearest one "
+                f"and {NUM_NEIGHBOURS} more."
+            )
         self._features = features
         self._nominal_rate = rate
-        self._search = NearestTraining(train, mirrored)
+        self._search = partial(nearest_training, plain=train, mirrored=mirrored)
         order = torch.randperm(len(held_out), generator=torch.Generator().manual_seed(config.seed))
-        scores = self._search.search(held_out[order]).score
+        scores = self._search(held_out[order]).score
         calibration, self._checked = scores[: len(scores) // 2], scores[len(scores) // 2 :]
         self._num_calibration = len(calibration)
         self.threshold = float(calibration.sort().values[rank - 1])
@@ -159,7 +138,7 @@ class CopyDetector:
 
     def update(self, images: Tensor, records: pd.DataFrame | None = None) -> Neighbours:
         """Add uint8 images (B, 3, H, W); returns their nearest training images."""
-        found = self._search.search(self._features(images))
+        found = self._search(self._features(images))
         self._scores.append(found.score)
         return found
 

@@ -50,10 +50,6 @@ class ReconstructionFidelity:
         Raises:
             DataError: images smaller than SSIM's window.
         """
-        if min(images.shape[-2:]) < WINDOW_PIXELS:
-            raise DataError(
-                f"Images of {images.shape[-1]} pixels are too small for SSIM: its window has {WINDOW_PIXELS}."
-            )
         scores = {
             "psnr": peak_signal_to_noise(images, originals),
             "ssim": structural_similarity(images, originals),
@@ -105,10 +101,12 @@ def structural_similarity(one: Tensor, other: Tensor) -> Tensor:
     where the window fits, for each colour channel; the mean of the three.
 
     Raises:
-        ValueError: images smaller than the window.
+        DataError: images smaller than the window.
     """
     if min(one.shape[-2:]) < WINDOW_PIXELS:
-        raise ValueError(f"SSIM needs images of at least {WINDOW_PIXELS} pixels a side")
+        raise DataError(
+            f"Images of {one.shape[-1]} pixels are too small for SSIM: its window has {WINDOW_PIXELS}."
+        )
     x, y = one.double(), other.double()
     mean_x, mean_y = _blurred(x), _blurred(y)
     variance_x, variance_y = _blurred(x * x) - mean_x**2, _blurred(y * y) - mean_y**2

@@ -60,7 +60,7 @@ def test_interval_encloses_the_share_and_narrows_with_images():
 
 def test_bootstrap_interval_matches_the_binomial_standard_error():
     hits = np.repeat([1, 0], [300, 100])
-    low, high = ratio_interval(hits, np.ones_like(hits), num_resamples=4000, seed=0)
+    low, high = ratio_interval(hits, np.ones_like(hits), seed=0)
     standard_error = (0.75 * 0.25 / 400) ** 0.5
     assert (high - low) / 2 == pytest.approx(1.96 * standard_error, rel=0.06)
 

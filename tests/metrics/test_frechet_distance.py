@@ -74,7 +74,7 @@ def test_constant_features_do_not_break_the_square_root():
 
 def test_statistics_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch):
     whole = FeatureStatistics.of(features(100, 8, 1))
-    monkeypatch.setattr("facegen.metrics._gaussian.CHUNK_SAMPLES", 7)
+    monkeypatch.setattr("facegen.metrics._frechet.CHUNK_SAMPLES", 7)
     chunked = FeatureStatistics.of(features(100, 8, 1))
     torch.testing.assert_close(whole.root, chunked.root)
     torch.testing.assert_close(chunked.root.T @ chunked.root, features(100, 8, 1).double().T.cov())

@@ -10,8 +10,8 @@ import pytest
 from support.generator_parts import DIT, tiny_generator, tiny_recipe
 
 from facegen.evaluation import feature_cache
-from facegen.evaluation.code_fingerprint import PACKAGE, code_fingerprint, modules_of
-from facegen.evaluation.judged_features import drawing_modules
+from facegen.evaluation.feature_cache import PACKAGE, code_fingerprint, modules_of
+from facegen.evaluation.features import drawing_modules
 from facegen.samplers.dpmpp_2m import Config
 from facegen.sampling.records import generated_batches
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facegen.evaluation.feature_cache import Viewer, cache_folder
-from facegen.evaluation.reference_statistics import RealImages, real_features, real_floor, real_reference
+from facegen.evaluation.features import RealImages, real_features, real_floor, real_reference
 from facegen.formats.dataset import Dataset
 from facegen.metrics.fid import frechet_distance
 from facegen.models.feature_networks import FeatureExtractor
@@ -115,7 +115,7 @@ def test_a_large_reference_keeps_all_in_its_gaussian_and_some_features(
     dataset = make_dataset({"train": 60})
     whole = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress())).statistics
     seen = counter.seen
-    monkeypatch.setattr("facegen.evaluation.reference_statistics.MAX_CACHED_FEATURES", 25)
+    monkeypatch.setattr("facegen.evaluation.features.MAX_CACHED_FEATURES", 25)
     for _ in range(2):
         reference = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress()))
         assert len(reference.features) == 25
