@@ -1,2 +1,2 @@
-"""Words of the command line come in, tables and JSON go out; `app` knows the commands, each of which has a
-file here."""
+"""Words of the command line come in, tables and JSON go out; `app` knows the commands, which have
+their files here."""
