@@ -1,2 +1,1 @@
-"""Words of the command line come in, tables and JSON go out; `app` knows the commands, which have
-their files here."""
+"""Words of the command line come in, tables and JSON go out; `app` knows the commands."""

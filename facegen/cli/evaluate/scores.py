@@ -1,4 +1,4 @@
-"""`facegen eval` of pictures: scores of closeness, and whether they fit words, are copies or lose anything."""
+"""`facegen eval` of pictures: closeness, and whether they fit words, are copies or lose anything."""
 
 from __future__ import annotations
 
