@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facegen.demo.folders import DemoFolders
+from facegen.demo.options import DemoFolders
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.models.generator import FaceGenerator
