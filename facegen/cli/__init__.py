@@ -1,2 +1,1 @@
-"""Words of the command line come in, tables and JSON go out; `app` knows the commands, each of which has a
-file here."""
+"""Words of the command line come in, tables and JSON go out; `app` knows the commands."""

@@ -10,7 +10,7 @@ from typer import Argument
 from facegen.cli.command import command
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
-from facegen.report.words import between
+from facegen.report.words import interval
 
 if TYPE_CHECKING:
     from facegen.evaluation.compare import Comparison, Difference
@@ -24,8 +24,8 @@ def _print(found: Comparison) -> None:
 
 
 def _row(one: Difference) -> list[object]:
-    a, b = (between(*(interval or (None, None))) for interval in (one.a_interval, one.b_interval))
-    return [one.score, one.a, a, one.b, b, one.difference, between(one.low, one.high), one.verdict]
+    a, b = interval(one.a_interval), interval(one.b_interval)
+    return [one.score, one.a, a, one.b, b, one.difference, interval((one.low, one.high)), one.verdict]
 
 
 @command(_print)

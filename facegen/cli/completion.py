@@ -9,48 +9,40 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 def dataset_kinds(incomplete: str = "") -> list[str]:
     """Kinds that `facegen prepare` knows, e.g. "celeba", "image-folder"."""
-    return [
-        kind.replace("_", "-") for kind in _kinds("datasets") if kind.startswith(incomplete.replace("-", "_"))
-    ]
+    kinds = [kind.replace("_", "-") for kind in _files("datasets/[!_]*.py")]
+    return _starting(incomplete.replace("_", "-"), kinds)
 
 
 def sampler_kinds(incomplete: str = "") -> list[str]:
     """Kinds that `--sampler` knows."""
-    return [kind for kind in _kinds("samplers") if kind.startswith(incomplete)]
+    return _starting(incomplete, _files("samplers/[!_]*.py"))
 
 
 def preset_names(incomplete: str = "") -> list[str]:
     """Presets that ship with facegen."""
-    names = sorted(path.stem for path in (_PACKAGE / "config" / "presets").glob("*.yaml"))
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def attribute_requests(incomplete: str = "") -> list[str]:
-    """`--attributes` with its last name completed: "Smiling=1,Eye" -> "Smiling=1,Eyeglasses="."""
-    head, separator, word = incomplete.rpartition(",")
-    return [
-        f"{head}{separator}{name}="
-        for name in attribute_names()
-        if name.casefold().startswith(word.casefold())
-    ]
+    return _starting(incomplete, _files("config/presets/*.yaml"))
 
 
 def feature_networks(incomplete: str = "") -> list[str]:
     """Feature networks that `facegen eval fid --features` knows."""
-    names = ("inception", "clip", "vgg16", "dinov2", "classifier:")
-    return [name for name in names if name.startswith(incomplete)]
+    return _starting(incomplete, ["inception", "clip", "vgg16", "dinov2", "classifier:"])
 
 
-def attribute_names() -> list[str]:
-    """Every attribute that facegen has words for."""
+def attribute_requests(incomplete: str = "") -> list[str]:
+    """`--attributes` with its last name completed: "Smiling=1,Eye" -> "Smiling=1,Eyeglasses="."""
     from facegen.vocabulary.words import ATTRIBUTE_WORDS
 
-    return sorted(ATTRIBUTE_WORDS)
+    head, separator, word = incomplete.rpartition(",")
+    names = (name for name in sorted(ATTRIBUTE_WORDS) if name.casefold().startswith(word.casefold()))
+    return [f"{head}{separator}{name}=" for name in names]
 
 
-def _kinds(family: str) -> list[str]:
-    names = (path.stem for path in (_PACKAGE / family).glob("*.py"))
-    return sorted(name for name in names if not name.startswith("_"))
+def _files(pattern: str) -> list[str]:
+    return sorted(path.stem for path in _PACKAGE.glob(pattern))
+
+
+def _starting(incomplete: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
 
 
 COMPLETIONS = {  # by what an `Option` says that it completes

@@ -28,15 +28,35 @@ def make_progress(*, quiet: bool = False) -> Progress:
     if quiet:
         return PlainProgress(sys.stderr, talk=False)
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        return LiveProgress(stderr_console())
+        from rich.console import Console
+
+        return LiveProgress(Console(stderr=True, highlight=False))  # honours NO_COLOR
     return PlainProgress(sys.stderr)
 
 
-def stderr_console() -> Console:
-    """A rich console on stderr; honours NO_COLOR."""
-    from rich.console import Console
+class _Task:
+    """How much of a stage is done, since when, and its fields as people read them."""
 
-    return Console(stderr=True, highlight=False)
+    def __init__(self, title: str, clock: Callable[[], float]) -> None:
+        self.title, self.done = title, 0
+        self._clock, self._start = clock, clock()
+        self._fields: dict[str, str] = {}
+
+    def advance(self, count: int = 1, **fields: str) -> None:
+        self.done += count
+        self._fields |= {name: value for name, value in fields.items() if name not in SHOWN_ANYWAY}
+
+    @property
+    def elapsed(self) -> float:
+        return self._clock() - self._start
+
+    @property
+    def fields(self) -> list[str]:
+        return [f"{name.replace('_', ' ')} {value}" for name, value in self._fields.items()]
+
+    def done_line(self) -> str:
+        count = f"{self.done:,} in " if self.done else ""
+        return ", ".join([f"{self.title}: {count}{duration_text(self.elapsed)}", *self.fields])
 
 
 class PlainProgress:
@@ -52,15 +72,15 @@ class PlainProgress:
     ) -> None:
         self._stream = stream
         self._talk = talk
-        self._every_seconds = every_seconds
-        self._clock = clock
+        self.every_seconds = every_seconds
+        self.clock = clock
 
     @contextmanager
     def stage(self, title: str, total: int | None = None) -> Iterator[ProgressTask]:
         self.say(f"{title} ...")
-        task = _PlainTask(title, total, self.say, self._every_seconds, self._clock)
+        task = _PlainTask(self, title, total)
         yield task
-        task.finish()
+        self.say(task.done_line())
 
     def say(self, message: str) -> None:
         if self._talk:
@@ -73,38 +93,25 @@ class PlainProgress:
         print(message, file=self._stream, flush=True)
 
 
-class _PlainTask:
-    def __init__(
-        self,
-        title: str,
-        total: int | None,
-        say: Callable[[str], None],
-        every_seconds: float,
-        clock: Callable[[], float],
-    ) -> None:
-        self._title, self._total, self._say = title, total, say
-        self._every_seconds, self._clock = every_seconds, clock
-        self._start = self._last_line = clock()
-        self._done = 0
-        self._fields: dict[str, str] = {}
+class _PlainTask(_Task):
+    def __init__(self, progress: PlainProgress, title: str, total: int | None) -> None:
+        super().__init__(title, progress.clock)
+        self._progress, self._total = progress, total
+        self._last_line = 0.0
 
     def advance(self, count: int = 1, **fields: str) -> None:
-        self._done += count
-        self._fields.update(_own_fields(fields))
-        now = self._clock()
-        if now - self._last_line >= self._every_seconds:
-            self._last_line = now
-            self._say(f"{self._title}: {self._where(now - self._start)}{_fields_text(self._fields)}")
-
-    def finish(self) -> None:
-        self._say(_done_line(self._title, self._done, self._clock() - self._start, self._fields))
+        super().advance(count, **fields)
+        elapsed = self.elapsed
+        if elapsed - self._last_line >= self._progress.every_seconds:
+            self._last_line = elapsed
+            self._progress.say(", ".join([f"{self.title}: {self._where(elapsed)}", *self.fields]))
 
     def _where(self, elapsed: float) -> str:
-        rate = self._done / elapsed if elapsed > 0 else 0.0
+        rate = self.done / elapsed if elapsed > 0 else 0.0
         if not self._total:
-            return f"{self._done:,}, {_rate_text(rate)}, {duration_text(elapsed)}"
-        share = f"{self._done:,}/{self._total:,} ({self._done / self._total:.0%})"
-        left = f", {duration_text((self._total - self._done) / rate)} left" if rate else ""
+            return f"{self.done:,}, {_rate_text(rate)}, {duration_text(elapsed)}"
+        share = f"{self.done:,}/{self._total:,} ({self.done / self._total:.0%})"
+        left = f", {duration_text((self._total - self.done) / rate)} left" if rate else ""
         return f"{share}, {_rate_text(rate)}, {duration_text(elapsed)}{left}"
 
 
@@ -165,24 +172,17 @@ class LiveProgress:
         return self._bars
 
 
-class _LiveTask:
+class _LiveTask(_Task):
     def __init__(self, bars: RichBars, title: str, total: int | None) -> None:
-        self._bars, self._title = bars, title
-        self._start = time.monotonic()
-        self._done = 0
-        self._fields: dict[str, str] = {}
+        super().__init__(title, time.monotonic)
+        self._bars = bars
         self.id = bars.add_task(title, total=total, rate="", shown="")
 
     def advance(self, count: int = 1, **fields: str) -> None:
-        self._done += count
-        self._fields.update(_own_fields(fields))
-        elapsed = time.monotonic() - self._start
-        rate = _rate_text(self._done / elapsed) if elapsed > 0.5 and self._done else ""
-        shown = "  ".join(f"{_name(name)} {value}" for name, value in self._fields.items())
-        self._bars.update(self.id, advance=count, rate=rate, shown=shown)
-
-    def done_line(self) -> str:
-        return _done_line(self._title, self._done, time.monotonic() - self._start, self._fields)
+        super().advance(count, **fields)
+        elapsed = self.elapsed
+        rate = _rate_text(self.done / elapsed) if elapsed > 0.5 and self.done else ""
+        self._bars.update(self.id, advance=count, rate=rate, shown="  ".join(self.fields))
 
 
 def duration_text(seconds: float) -> str:
@@ -196,23 +196,6 @@ def duration_text(seconds: float) -> str:
 
 def _rate_text(rate: float) -> str:
     return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
-
-
-def _done_line(title: str, done: int, elapsed: float, fields: dict[str, str]) -> str:
-    count = f"{done:,} in " if done else ""
-    return f"{title}: {count}{duration_text(elapsed)}{_fields_text(fields)}"
-
-
-def _fields_text(fields: dict[str, str]) -> str:
-    return "".join(f", {_name(name)} {value}" for name, value in fields.items())
-
-
-def _own_fields(fields: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in fields.items() if name not in SHOWN_ANYWAY}
-
-
-def _name(field: str) -> str:
-    return field.replace("_", " ")
 
 
 def _escaped(text: str) -> str:

@@ -55,12 +55,9 @@ def escape_codes(path: Path, way: Way, size: os.terminal_size) -> str:
     """What to write so that the picture appears, at most as wide as the terminal and 40 rows high."""
     from PIL import Image
 
-    if way == "half-blocks":
-        with Image.open(path) as image:
-            return half_blocks(image.convert("RGB"), size.columns, min(size.lines - 2, MAX_ROWS))
     with Image.open(path) as image:
         columns = min(size.columns, max(20, image.width // 10))
-        if way == "kitty" and image.format != "PNG":
+        if way == "half-blocks" or (way == "kitty" and image.format != "PNG"):
             return half_blocks(image.convert("RGB"), size.columns, min(size.lines - 2, MAX_ROWS))
     data = base64.standard_b64encode(path.read_bytes()).decode()
     if way == "iterm2":

@@ -85,14 +85,13 @@ def print_evaluation(report: Any) -> None:
     """Print what a report of the run would say of this evaluation, then its pictures and where it is kept."""
     from rich.text import Text
 
-    from facegen.report.evaluations import KINDS, kind_of, tell
+    from facegen.report.evaluations import tell
     from facegen.report.told import Evaluation
 
-    evaluation = Evaluation(report.saved_to, report.metric, report.to_json())
-    kind = KINDS.get(kind_of(evaluation))
-    _print_rich(Text(kind.question if kind else report.metric, "bold"))
+    told = tell(Evaluation(report.saved_to, report.metric, report.to_json()))
+    _print_rich(Text(told.question, "bold"))
     files: dict[str, Any] = {}
-    _print_blocks(tell(evaluation).blocks, files)
+    _print_blocks(told.blocks, files)
     print_facts({**files, "Saved to": report.saved_to})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +18,22 @@ if TYPE_CHECKING:
     from facegen.training.train import TrainSummary
 
 RECIPE = "Recipe: preset < config file < --set"
-Size = Literal["full", "smoke"]
+
+
+@dataclass(frozen=True)
+class RecipeOptions:
+    """What the recipe of a run is made of."""
+
+    preset: Annotated[str | None, Option("See 'facegen presets list'.", RECIPE, completes="presets")] = None
+    config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None
+    overrides: Annotated[
+        tuple[str, ...],
+        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
+    ] = ()
+    data: Annotated[Path | None, Option("Latents (generator) or data set (the others).", RECIPE)] = None
+    size: Annotated[
+        Literal["full", "smoke"], Option("smoke: a few steps, to try the pipeline out.", RECIPE)
+    ] = "full"
 
 
 def _print(summary: TrainSummary) -> None:
@@ -40,14 +57,7 @@ def _print(summary: TrainSummary) -> None:
 def train(
     run: Annotated[Path, Option("Folder of the run.")],
     progress: Progress,
-    preset: Annotated[str | None, Option("See 'facegen presets list'.", RECIPE, completes="presets")] = None,
-    config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None,
-    overrides: Annotated[
-        tuple[str, ...],
-        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
-    ] = (),
-    data: Annotated[Path | None, Option("Latents (generator) or data set (the others).", RECIPE)] = None,
-    size: Annotated[Size, Option("smoke: a few steps, to try the pipeline out.", RECIPE)] = "full",
+    asked: RecipeOptions,
     resume: Annotated[bool, Option("Go on with the run where it stopped.")] = False,
     device: Device = "auto",
     dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,
@@ -63,7 +73,7 @@ def train(
         facegen train --preset avatars --data latents --run try --size smoke
         facegen train --config my.yaml --run runs/mine --dry-run
     """
-    recipe = compose_recipe(run, preset, config, overrides, data, size=size, resume=resume)
+    recipe = _composed(run, asked, resume=resume)
     if dry_run:
         _print_dry_run(recipe, progress)
         return None
@@ -72,16 +82,7 @@ def train(
     return train(recipe, run, resume, progress, device)
 
 
-def compose_recipe(
-    run: Path,
-    preset: str | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    data: Path | None,
-    *,
-    size: Size,
-    resume: bool,
-) -> Recipe:
+def _composed(run: Path, asked: RecipeOptions, *, resume: bool) -> Recipe:
     """The recipe that the options describe; with `--resume` and no preset or config, the run's own.
 
     Raises:
@@ -90,22 +91,18 @@ def compose_recipe(
     from facegen.config.composition import compose
     from facegen.errors import UsageError
 
-    if resume and preset is None and config is None:
+    config, overrides = asked.config, asked.overrides
+    if resume and asked.preset is None and config is None:
         config = run / "recipe.yaml"
         if not config.is_file():
             raise UsageError(
                 f"There is nothing to resume in '{run}': it has no recipe.yaml.",
                 hint=f"Start the run: facegen train --preset NAME --data FOLDER --run {run}",
             )
-    if data is not None:
-        overrides = (*overrides, f"data.path={_yaml_text(data)}")
-    return compose(preset, config, overrides, size=size)
-
-
-def _yaml_text(path: Path) -> str:
-    import json
-
-    return json.dumps(str(path))  # JSON strings are YAML strings, whatever the path looks like
+    if asked.data is not None:
+        path = json.dumps(str(asked.data))  # JSON strings are YAML strings, whatever the path looks like
+        overrides = (*overrides, f"data.path={path}")
+    return compose(asked.preset, config, overrides, size=asked.size)
 
 
 def _print_dry_run(recipe: Recipe, progress: Progress) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from facegen.demo.folders import DemoFolders
+from facegen.demo.options import DemoFolders
 from facegen.formats.run import describe_environment
 from facegen.report.blocks import Block, Commands, Figure, Headline, Page, Section, Table, settings_section
 from facegen.report.evaluations import show_evaluations

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from facegen.demo.folders import DemoFolders
+from facegen.demo.options import DemoFolders
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.models.generator import FaceGenerator
@@ -46,14 +45,9 @@ def draw_pictures(folders: DemoFolders, seed: int, *, rows: int, switch_rows: in
 
 
 def _write_grid(path: Path, generator: FaceGenerator, columns: dict[str, str], rows: int, seed: int) -> None:
-    """A column a prompt with its title below, a row a seed."""
-    faces = _faces(generator, list(columns.values()), rows, seed)
+    """A column a prompt with its title below, a row a seed, which starts from one noise."""
+    asked = [generator.inputs_for(generator.read(prompt)) for prompt in columns.values()]
+    seeds = [seed + row for row in range(rows) for _ in columns]
+    faces = generator.generate(torch.cat(asked).repeat(rows, 1), seeds, generator.recipe.sampling)
     captions = [""] * (rows - 1) * len(columns) + list(columns)
     atomic_write(path, pil_to_png(image_grid(faces, len(columns), captions, scale=2)))
-
-
-def _faces(generator: FaceGenerator, prompts: list[str], rows: int, seed: int) -> Tensor:
-    """uint8 (rows * prompts, 3, H, W), row by row; a row starts from one noise."""
-    inputs = torch.cat([generator.inputs_for(generator.read(prompt)) for prompt in prompts]).repeat(rows, 1)
-    seeds = [seed + row for row in range(rows) for _ in prompts]
-    return generator.generate(inputs, seeds, generator.recipe.sampling)

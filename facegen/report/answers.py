@@ -8,7 +8,7 @@ from typing import Any
 
 from facegen.report.blocks import Block, Fold, Headline, Shares, Table
 from facegen.report.told import Evaluation, Said, Sentence
-from facegen.report.words import between, interval, percent, percent_between, percent_interval, sure
+from facegen.report.words import interval, percent, percent_interval, sure
 from facegen.vocabulary.words import readable
 
 LEAKS_SHOWN = 3
@@ -31,7 +31,6 @@ GROUP_SCORES = {
 }
 APART_SCORES = {"KID, apart": "kid", "precision, apart": "precision"}
 INTERVAL = "95 % interval"
-UNKNOWN = (None, None)
 RATES = {
     "recall": "recall",
     "precision": "precision",
@@ -144,10 +143,10 @@ def _kept(kept: dict[str, dict[str, Any]]) -> Table:
         (
             readable(name),
             percent(row["agreement"]),
-            percent_between(row["agreement_low"], row["agreement_high"]),
+            percent_interval((row["agreement_low"], row["agreement_high"])),
             percent(row["chance"]),
             percent(row["margin"]),
-            percent_between(row["margin_low"], row["margin_high"]),
+            percent_interval((row["margin_low"], row["margin_high"])),
             row["num_images"],
         )
         for name, row in sorted(kept.items(), key=lambda item: -item[1]["margin"])
@@ -302,9 +301,9 @@ def classifier(evaluation: Evaluation) -> Iterator[Said]:
         (
             readable(name),
             row["auc"],
-            between(*row["auc_interval"] or UNKNOWN),
+            interval(row["auc_interval"]),
             percent(row["balanced_accuracy"]),
-            percent_between(*row["balanced_accuracy_interval"] or UNKNOWN),
+            percent_interval(row["balanced_accuracy_interval"]),
             percent(row["accuracy"]),
             percent(row["majority"]),
             row["num_positive"],

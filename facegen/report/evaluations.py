@@ -56,7 +56,7 @@ PLACEHOLDERS = {
 }
 
 
-def kind_of(evaluation: Evaluation) -> str:
+def _kind_of(evaluation: Evaluation) -> str:
     """The metric's name, "distribution" for all reports of such scores."""
     data = evaluation.data
     if evaluation.metric in KINDS:
@@ -67,8 +67,10 @@ def kind_of(evaluation: Evaluation) -> str:
 
 @dataclass(frozen=True)
 class Told:
-    """What is said of one evaluation: in full, in sentences of a summary, and as numbers on top of a page."""
+    """What `evaluation` answers to `question`: blocks, sentences of a summary, numbers on top of a page."""
 
+    evaluation: Evaluation
+    question: str
     blocks: list[Block]
     sentences: list[str]
     headlines: list[Headline]
@@ -80,13 +82,20 @@ def tell(evaluation: Evaluation) -> Told:
     Raises:
         AttributeError, IndexError, KeyError, TypeError, ValueError: its form is not that of this facegen.
     """
-    kind = KINDS.get(kind_of(evaluation))
-    said = list((kind.tell if kind else _numbers)(evaluation))
+    kind = _kind_named(_kind_of(evaluation))
+    said = list(kind.tell(evaluation))
     return Told(
+        evaluation,
+        kind.question,
         [one for one in said if not isinstance(one, Sentence | Headline)],
         [one.text for one in said if isinstance(one, Sentence)],
         [one for one in said if isinstance(one, Headline)],
     )
+
+
+def _kind_named(name: str) -> Kind:
+    """One of `KINDS`; of any other metric, such as one's own, the numbers are told."""
+    return KINDS.get(name) or Kind(name, "", _numbers)
 
 
 def _numbers(evaluation: Evaluation) -> Iterator[Said]:
@@ -116,12 +125,11 @@ def _flat(values: Mapping[str, Any], within: str = "") -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Shown:
-    """What of a run's evaluations is shown, by kind: the one that says most, and what is said of it.
+    """What of a run's evaluations is shown: by kind that which says most, and in `sections` all of them.
 
     `left_out` says of unreadable reports why; `missing` has the command line that answers an open question.
     """
 
-    main: dict[str, Evaluation]
     told: dict[str, Told]
     sections: list[Section]
     left_out: dict[str, str]
@@ -131,14 +139,14 @@ class Shown:
 def show_evaluations(facts: RunFacts) -> Shown:
     """The newest report of each kind in full (of attributes, one for each request), older ones named only."""
     left_out = dict(facts.unreadable)
-    found: dict[str, dict[tuple[str, ...], tuple[Evaluation, Told]]] = {}
+    found: dict[str, dict[tuple[str, ...], Told]] = {}
     for evaluation in facts.evaluations:
-        kind = kind_of(evaluation)
-        variant = tuple(str(evaluation.data.get(key)) for key in KINDS[kind].variant) if kind in KINDS else ()
+        kind = _kind_of(evaluation)
+        variant = tuple(str(evaluation.data.get(key)) for key in _kind_named(kind).variant)
         if variant in found.get(kind, {}):
             continue
         try:
-            found.setdefault(kind, {})[variant] = evaluation, tell(evaluation)
+            found.setdefault(kind, {})[variant] = tell(evaluation)
         except BROKEN as error:
             left_out[str(evaluation.name)] = (
                 f"its form is not that of this facegen ({type(error).__name__}: {error}); evaluate anew"
@@ -146,31 +154,27 @@ def show_evaluations(facts: RunFacts) -> Shown:
     found = {kind: found[kind] for kind in [*KINDS, *found] if found.get(kind)}
     most = {kind: max(reports.values(), key=_says) for kind, reports in found.items()}
     sections = []
-    for kind, reports in found.items():
-        blocks = _full(facts, *most[kind])
-        for evaluation, told in reports.values():
-            if evaluation is not most[kind][0]:
-                blocks.append(Fold(_fold_title(kind, evaluation), _full(facts, evaluation, told)))
-        sections.append(Section(KINDS[kind].question if kind in KINDS else readable(kind), blocks))
-    main = {kind: evaluation for kind, (evaluation, _) in most.items()}
-    told = {kind: told for kind, (_, told) in most.items()}
-    return Shown(main, told, sections, left_out, _missing(facts, main))
+    for kind, main in most.items():
+        others = (told for told in found[kind].values() if told is not main)
+        folds = [Fold(_fold_title(kind, told.evaluation), _full(facts, told)) for told in others]
+        sections.append(Section(main.question, [*_full(facts, main), *folds]))
+    return Shown(most, sections, left_out, _missing(facts, most))
 
 
-def _says(report: tuple[Evaluation, Told]) -> tuple[bool, int]:
+def _says(told: Told) -> tuple[bool, int]:
     """How much: of scores the most at once, of attributes that over everybody's labels."""
-    data = report[0].data
+    data = told.evaluation.data
     return data.get("request") is None, len(data.get("scores") or ())
 
 
-def _full(facts: RunFacts, evaluation: Evaluation, told: Told) -> list[Block]:
+def _full(facts: RunFacts, told: Told) -> list[Block]:
     """All blocks, after a word on the checkpoint where the run has a newer one."""
-    now = None if facts.checkpoint is None else facts.checkpoint.step
-    if evaluation.step is None or now is None or evaluation.step == now:
-        return [*told.blocks]
+    judged, now = told.evaluation.step, None if facts.checkpoint is None else facts.checkpoint.step
+    if judged is None or now is None or judged == now:
+        return told.blocks
     stale = (
-        f"Judged was the checkpoint of step {evaluation.step:,}; by now the run draws with that of step "
-        f"{now:,}. Evaluate again for its score."
+        f"Judged was the checkpoint of step {judged:,}; by now the run draws with that of step {now:,}. "
+        "Evaluate again for its score."
     )
     return [stale, *told.blocks]
 
@@ -185,7 +189,7 @@ def _fold_title(kind: str, evaluation: Evaluation) -> str:
     return f"{readable(kind)}: {data.get('setting')}"
 
 
-def _missing(facts: RunFacts, found: dict[str, Evaluation]) -> dict[str, str]:
+def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
     """Command lines for the questions that no report answers yet, in the order in which people ask them."""
     if facts.kind == "classifier":
         return {}
@@ -211,7 +215,7 @@ def _missing(facts: RunFacts, found: dict[str, Evaluation]) -> dict[str, str]:
         if follows:
             asked["sweep"] = f"fid {run} --reference {dataset} --sweep guidance=1,1.5,2,3"
     answered = {*found}
-    if "attributes" in found and found["attributes"].data["request"] is not None:
+    if "attributes" in found and found["attributes"].evaluation.data["request"] is not None:
         answered.remove("attributes")  # one fixed request tells of one wish only
     return {kind: f"facegen eval {line}" for kind, line in asked.items() if kind not in answered}
 

@@ -111,19 +111,17 @@ def read_run(run: Path) -> RunFacts:
     folder = RunDirectory(run)
     recipe = folder.recipe()
     evaluations, unreadable = _evaluations(run / EVALUATIONS)
-    found = list_checkpoints(run)
-    best = load_checkpoint(run) if found else None
-    checkpoint = None if best is None else best.info
+    best = load_checkpoint(run) if list_checkpoints(run) else None
     return RunFacts(
         run=run,
         recipe=recipe,
         environment=_json_or_empty(run / "environment.json"),
         records=[record for record in folder.metrics() if isinstance(record, dict)],
-        checkpoint=checkpoint,
+        checkpoint=None if best is None else best.info,
         num_parameters=None if best is None else _count_parameters(best.folder / "model.safetensors"),
         evaluations=tuple(evaluations),
         unreadable=unreadable,
-        data=_data_facts(run, recipe, checkpoint, evaluations),
+        data=_data_facts(run, recipe, evaluations),
     )
 
 
@@ -160,9 +158,7 @@ def _count_parameters(path: Path) -> int | None:
     return sum(map(math.prod, shapes))
 
 
-def _data_facts(
-    run: Path, recipe: Recipe, checkpoint: CheckpointInfo | None, evaluations: list[Evaluation]
-) -> DataFacts:
+def _data_facts(run: Path, recipe: Recipe, evaluations: list[Evaluation]) -> DataFacts:
     told = recipe.data.path
     if told is None:
         return DataFacts(None)

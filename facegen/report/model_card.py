@@ -86,8 +86,8 @@ def _front_matter(facts: RunFacts, shown: Shown) -> dict[str, Any]:
     front["tags"] = tags + ([facts.recipe.preset] if facts.recipe.preset else [])
     if facts.data.name:
         front["datasets"] = [facts.data.name]
-    if DISTRIBUTION in shown.main:
-        results = _results(facts, shown.main[DISTRIBUTION].data)
+    if DISTRIBUTION in shown.told:
+        results = _results(facts, shown.told[DISTRIBUTION].evaluation.data)
         front["model-index"] = [{"name": facts.run.resolve().name, "results": [results]}]
     return front
 

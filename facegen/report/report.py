@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ class ReportSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return plain(asdict(self))
+        return plain(self)
 
 
 def report(run: Path | str, out: Path | None = None) -> ReportSummary:

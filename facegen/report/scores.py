@@ -76,7 +76,7 @@ def _what_was_compared(evaluation: Evaluation) -> Block:
     return evaluation.honesty(
         {
             "network, layer, resize": marks.get("features"),
-            "fingerprint of the reference": marks.get("reference") and str(marks["reference"])[:16],
+            "fingerprint of the reference": marks.get("reference"),
             "pixels a side": marks.get("image_size"),
             "files": f"{marks.get('bits')} bits a channel, {marks.get('compression')}",
             "real faces in their place": floor and f"{cell(floor['num_samples'])}, {floor['method']}",

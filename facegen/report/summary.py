@@ -55,7 +55,9 @@ def what_it_is(facts: RunFacts) -> str:
             f", asked with {CONDITIONS.get(str(facts.conditioner), readable(str(facts.conditioner)))}"
         )
     if facts.num_parameters:
-        words.append(f", with {_millions(facts.num_parameters)} parameters")
+        count = facts.num_parameters
+        told = f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,}"
+        words.append(f", with {told} parameters")
     data, split = facts.data, facts.recipe.data.train_split
     count = (data.counts or {}).get(split)
     if count:
@@ -64,10 +66,6 @@ def what_it_is(facts: RunFacts) -> str:
         words.append(f", trained on '{data.path}', which is not there to look at any more")
     about = f" {facts.recipe.about}" if facts.recipe.about else ""
     return "".join(words) + "." + about
-
-
-def _millions(count: int) -> str:
-    return f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,}"
 
 
 def _how_long(facts: RunFacts) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,7 +68,7 @@ class Evaluation:
 
     def honesty(self, values: Mapping[str, object] = {}) -> Facts:
         """The card under a score: what was judged by what, `values`, and how the faces were drawn."""
-        known = {name: _fact(self.data[key]) for key, name in FACTS.items() if key in self.data}
+        known = {name: self.data[key] for key, name in FACTS.items() if key in self.data}
         settings = self.data.get("settings") or {}
         sampler, steps = settings.get("sampler"), settings.get("steps")
         drawn = {
@@ -80,11 +79,6 @@ class Evaluation:
             "report": self.name,
         }
         return Facts({**known, **drawn, **values})
-
-
-def _fact(value: object) -> object:
-    """Of a hash its beginning; what a table shows of anything else."""
-    return value[:16] if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) else value
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+Interval = Mapping[str, Any] | Sequence[float | None] | None
+"""Both ends of an interval, or a row with the keys "low" and "high"."""
 
 
 def cell(value: object) -> str:
@@ -37,24 +40,23 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.1f} %"
 
 
-def percent_between(low: float | None, high: float | None) -> str | None:
+def percent_interval(row: Interval) -> str | None:
     """An interval of shares as "92.0–94.1 %"; None where an end is not known."""
+    low, high = _ends(row)
     return None if low is None or high is None else f"{100 * low:.1f}–{100 * high:.1f} %"
 
 
-def percent_interval(row: Mapping[str, Any] | None) -> str | None:
-    """The "low" and "high" of a share as "92.0–94.1 %"."""
-    return None if row is None else percent_between(row.get("low"), row.get("high"))
-
-
-def between(low: float | None, high: float | None) -> str | None:
-    """An interval as "1.2 to 1.4"; None where an end is not known."""
+def interval(row: Interval) -> str | None:
+    """An interval of scores as "1.2 to 1.4"; None where an end is not known."""
+    low, high = _ends(row)
     return None if low is None or high is None else f"{cell(low)} to {cell(high)}"
 
 
-def interval(row: Mapping[str, Any] | None) -> str | None:
-    """The "low" and "high" of a score as "1.2 to 1.4"."""
-    return None if row is None else between(row.get("low"), row.get("high"))
+def _ends(row: Interval) -> tuple[float | None, float | None]:
+    if isinstance(row, Mapping):
+        return row.get("low"), row.get("high")
+    low, high = row or (None, None)
+    return low, high
 
 
 def sure(interval: str | None) -> str:

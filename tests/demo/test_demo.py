@@ -9,7 +9,7 @@ import pytest
 
 from facegen.config.composition import compose
 from facegen.demo.demo import STAGES, DemoOptions, DemoSummary, demo
-from facegen.demo.folders import DemoFolders
+from facegen.demo.options import DemoFolders
 from facegen.demo.speed import with_training
 from facegen.progress import SilentProgress
 

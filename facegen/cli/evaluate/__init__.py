@@ -3,17 +3,7 @@
 from __future__ import annotations
 
 from facegen.cli.command import Group
-from facegen.cli.evaluate import (
-    attributes,
-    classifier,
-    clip_score,
-    control,
-    distribution,
-    memorization,
-    metric,
-    reconstruction,
-    subgroups,
-)
+from facegen.cli.evaluate import answers, scores
 
 GROUP = Group(
     "eval",
@@ -22,14 +12,14 @@ GROUP = Group(
     Reports of a run are also kept in RUN/evaluations.
     """,
     (
-        *distribution.COMMANDS,
-        attributes.attributes,
-        control.control,
-        clip_score.clip_score,
-        metric.metric,
-        memorization.memorization,
-        reconstruction.reconstruction,
-        subgroups.subgroups,
-        classifier.classifier,
+        *scores.DISTRIBUTION,
+        answers.attributes,
+        answers.control,
+        scores.clip_score,
+        scores.metric,
+        scores.memorization,
+        scores.reconstruction,
+        answers.subgroups,
+        answers.classifier,
     ),
 )

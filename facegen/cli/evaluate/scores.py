@@ -1,0 +1,233 @@
+"""`facegen eval` of pictures: closeness, and whether they fit words, are copies or lose anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument
+
+from facegen.cli.command import command
+from facegen.cli.evaluate.options import RealFaces, Reference, Subject
+from facegen.cli.options import Run
+from facegen.cli.results import print_evaluation
+from facegen.evaluation.options import (
+    ClipScoreOptions,
+    ComparisonOptions,
+    DistributionOptions,
+    MemorizationOptions,
+    MetricOptions,
+    ReconstructionOptions,
+    Selection,
+)
+from facegen.options import Option
+
+if TYPE_CHECKING:
+    from facegen.evaluation.clip_score import ClipScoreReport
+    from facegen.evaluation.distribution import DistributionReport
+    from facegen.evaluation.memorization import MemorizationReport
+    from facegen.evaluation.metric import MetricReport
+    from facegen.evaluation.reconstruction import ReconstructionReport
+    from facegen.evaluation.sweep import SweepReport
+    from facegen.protocols import Progress
+
+Sweep = Annotated[
+    str | None,
+    Option(
+        "Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+        "Sweep (of a run)",
+        metavar="NAME=VALUES",
+    ),
+]
+CLOSENESS = DistributionOptions()
+OF_TRAINING = MemorizationOptions(selection=Selection(split="train"))
+
+
+def _scoring(
+    name: str,
+    metrics: tuple[str, ...] | None,
+    doc: str,
+    start: ComparisonOptions = CLOSENESS,
+    **fixed: Any,
+) -> Callable[..., None]:
+    """A command that scores by `metrics`, None for all that the features allow, with `fixed` options."""
+
+    def score(
+        subject: Subject,
+        reference: Reference,
+        progress: Progress,
+        options: ComparisonOptions = start,
+        sweep: Sweep = None,
+    ) -> DistributionReport | SweepReport:
+        told = DistributionOptions(**{**vars(options), **fixed})
+        if sweep is not None:
+            from facegen.evaluation.sweep import read_sweep, sweep_distribution
+
+            return sweep_distribution(subject, reference, read_sweep(sweep), metrics, told, progress)
+        from facegen.evaluation.distribution import evaluate_distribution
+
+        return evaluate_distribution(subject, reference, metrics, told, progress, name=name.replace("_", "-"))
+
+    score.__name__, score.__doc__ = name, doc
+    return command(print_evaluation)(score)
+
+
+DISTRIBUTION = (
+    _scoring(
+        "all",
+        None,
+        """All scores of closeness that the features allow, from one drawing of the images.
+
+        FID, KID, precision and recall, density and coverage, and with Inception features the Inception score.
+
+            facegen eval all run --reference data/celeba --features classifier:judge
+            facegen eval all run --reference data/celeba --num-samples 10000
+        """,
+    ),
+    _scoring(
+        "fid",
+        ("fid",),
+        """Score how close generated faces are to real ones, as a Fréchet distance: lower is better.
+
+        Shown beside it: its interval with the bias of small samples taken off, what real faces reach among
+        themselves, and through the run's autoencoder. Distances compare only at equal features, counts and
+        reference.
+
+            facegen eval fid run --reference data/celeba --num-samples 10000
+            facegen eval fid run --reference data/celeba --features classifier:judge
+            facegen eval fid my_images --reference data/celeba --weights inception.pth
+            facegen eval fid run --reference data/celeba --sweep guidance=1,1.5,2,3
+        """,
+    ),
+    _scoring(
+        "kid",
+        ("kid",),
+        """Score how close generated faces are to real ones, as a kernel distance: lower is better.
+
+        Unbiased, so that few images only widen its interval; the score to trust below some thousand images.
+
+            facegen eval kid run --reference data/celeba --num-samples 2000
+            facegen eval kid my_images --reference data/celeba --features clip
+        """,
+    ),
+    _scoring(
+        "precision_recall",
+        ("precision_recall",),
+        """Tell fidelity and variety apart: precision, recall, density and coverage.
+
+        Precision is the share of generated faces that lie among real ones, recall the share of real ones that
+        lie among the generated.
+
+            facegen eval precision-recall run --reference data/celeba
+            facegen eval precision-recall run --reference data/celeba --guidance 3
+        """,
+        start=DistributionOptions(features="vgg16"),  # as published
+    ),
+    _scoring(
+        "inception_score",
+        ("inception_score",),
+        """The Inception score, as published: higher is better.
+
+        Its classes are ImageNet's, so of faces it says little; here to compare with papers. Needs Inception.
+
+            facegen eval inception-score run --reference data/celeba --num-samples 5000
+        """,
+    ),
+    _scoring(
+        "fd_dinov2",
+        ("fid",),
+        """The Fréchet distance in DINOv2's features, which follows people's judgement better than
+        Inception's.
+
+        Stein et al. 2023 (arXiv:2306.04675). The network comes from torch.hub's cache.
+
+            facegen eval fd-dinov2 run --reference data/celeba --num-samples 10000
+        """,
+        start=ComparisonOptions(),
+        features="dinov2",
+    ),
+)
+
+
+@command(print_evaluation)
+def clip_score(
+    subject: Subject,
+    clip: Annotated[str, Option("Hub name or local folder of a CLIP of transformers.")],
+    options: ClipScoreOptions,
+    progress: Progress,
+) -> ClipScoreReport:
+    """Score how well faces fit the words they were asked for with, by a CLIP of your choice.
+
+    100 times the cosine of image and caption, clipped at 0, for each prompt and in the mean. Scores compare
+    only under the same CLIP.
+
+        facegen eval clip-score run --clip openai/clip-vit-base-patch32
+        facegen eval clip-score my_images --clip my_clip --prompt "a man"
+    """
+    from facegen.evaluation.clip_score import evaluate_clip_score
+
+    return evaluate_clip_score(subject, clip, options, progress)
+
+
+@command(print_evaluation)
+def metric(
+    run: Run,
+    metric: Annotated[str, Option("The metric, as package.module:Name.")],
+    options: MetricOptions,
+    progress: Progress,
+) -> MetricReport:
+    """Judge a run by a metric of your own, from any Python module.
+
+    Faces are drawn for the labels of held-out people. The metric offers Config, build, update and compute
+    (see examples/sixth_system); the real images with those labels are judged beside, where there are any.
+
+        facegen eval metric run --metric my_lab.metrics:Sharpness --reference data
+    """
+    from facegen.evaluation.metric import evaluate_metric
+
+    return evaluate_metric(run, metric, options, progress)
+
+
+@command(print_evaluation)
+def memorization(
+    subject: Subject,
+    train: Annotated[Path, Option("Data set the generator was trained on, unseen splits included.")],
+    progress: Progress,
+    options: MemorizationOptions = OF_TRAINING,
+) -> MemorizationReport:
+    """Find faces that are copies of training images, mirrored ones too.
+
+    A face is flagged when its nearest training image is nearer than real faces of people who are not in the
+    training set have theirs. The nearest pairs are shown side by side.
+
+        facegen eval memorization run --train data/celeba
+        facegen eval memorization run --train data/celeba --features inception
+        facegen eval memorization my_images --train data/celeba --out pairs.png
+    """
+    from facegen.evaluation.memorization import evaluate_memorization
+
+    options = replace(options, selection=replace(options.selection, data=train))
+    return evaluate_memorization(subject, train, options, progress)
+
+
+@command(print_evaluation)
+def reconstruction(
+    autoencoder: Annotated[str, Argument(help="A run, a folder of diffusers, a hub name, or 'identity'.")],
+    dataset: RealFaces,
+    options: ReconstructionOptions,
+    progress: Progress,
+) -> ReconstructionReport:
+    """Measure what an autoencoder loses: PSNR, SSIM, a perceptual and a Fréchet distance.
+
+    Means with intervals, the worst twentieth of the images, and a picture of the very worst. A generator on
+    its latents can hardly do better.
+
+        facegen eval reconstruction runs/ae data/celeba
+        facegen eval reconstruction runs/ae data/celeba --distance classifier:judge
+        facegen eval reconstruction vae_folder data/celeba --out vae.json
+    """
+    from facegen.evaluation.reconstruction import evaluate_reconstruction
+
+    return evaluate_reconstruction(autoencoder, dataset, options, progress)
