@@ -56,15 +56,14 @@ class Walk:
     """One face drawn with its attention recorded at S `steps`, counted from 0.
 
     `noise_levels` are t/T in [0, 1], `faces` those predicted at the steps, uint8 (S, H, W, 3), and `face` the
-    finished one. `maps` are means over heads, by layer in the order they run: (S, T, T) between cells,
-    (S, T, L) to tokens; `cells` are a layer's (h, w).
+    finished one. `maps` are means over heads, by layer in the order they run: (S, h, w, T) between cells,
+    (S, h, w, L) to tokens.
     """
 
     steps: list[int]
     noise_levels: list[float]
     faces: np.ndarray
     maps: dict[str, np.ndarray]
-    cells: dict[str, tuple[int, int]]
     face: np.ndarray
 
 
@@ -122,7 +121,7 @@ def plot_attention(
             f"--frames {wanted.frames} is more than the {requested.settings.steps} steps.",
             hint=f"Use --frames {requested.settings.steps} or fewer, or more --steps.",
         )
-    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.denoiser, kind))
+    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.denoiser)[kind])
     plan = requested.plan(1)
     words = _words(requested.generator, plan, wanted.words) if kind == "cross" else []
     walk = recorded_walk(requested, plan.inputs, plan.faces[0].seed, kind, layers, wanted.frames)
@@ -143,7 +142,7 @@ def plot_attention(
 
 
 def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
-    kinds = kinds_of(requested.generator.denoiser)
+    kinds = list(layers_of(requested.generator.denoiser))
     network = requested.generator.recipe.section("denoiser").kind
     if not kinds:
         raise UsageError(
@@ -156,7 +155,7 @@ def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
         raise UsageError("--at is a place that looks at other places, which --kind cross leaves out.")
     kind = wanted.kind or ("cross" if wanted.words else "self" if wanted.at else kinds[0])
     if kind in kinds:
-        if kinds == ("self",) and wanted.kind is None:
+        if kinds == ["self"] and wanted.kind is None:
             requested.progress.say(
                 "This model has no cross-attention: its condition enters the norms. Drawn is self-attention."
             )
@@ -202,19 +201,14 @@ def _names(generator: FaceGenerator, plan: Plan) -> dict[str, str]:
     return names
 
 
-def kinds_of(denoiser: Any) -> tuple[Kind, ...]:
-    """What can be drawn of a denoiser: attention between cells, to condition tokens, both or nothing."""
-    found = set(attention_layers(denoiser).values())
+def layers_of(denoiser: Any) -> dict[Kind, list[str]]:
+    """Names of the layers in which cells attend to condition tokens and to each other, as far as they do."""
+    kinds = attention_layers(denoiser)
+    cross, own = ([name for name, each in kinds.items() if each == kind] for kind in ("cross", "self"))
     if getattr(denoiser, "in_context", False):  # tokens stand among the cells
-        found.add("cross")
-    return tuple(kind for kind in ("cross", "self") if kind in found)
-
-
-def layers_of(denoiser: Any, kind: Kind) -> list[str]:
-    """Names of the layers that attend so."""
-    if getattr(denoiser, "in_context", False):
-        kind = "self"
-    return [name for name, each in attention_layers(denoiser).items() if each == kind]
+        cross = own
+    layers: dict[Kind, list[str]] = {"cross": cross, "self": own}
+    return {kind: names for kind, names in layers.items() if names}
 
 
 def chosen_layers(layers: str, kind: Kind, known: Sequence[str]) -> int | list[str]:
@@ -248,36 +242,33 @@ def recorded_walk(
     generator, total = requested.generator, requested.settings.steps
     assert isinstance(generator.denoiser, nn.Module)
     steps = evenly(0, total - 1, frames)
-    names = layers if isinstance(layers, list) else layers_of(generator.denoiser, kind)
+    names = layers if isinstance(layers, list) else layers_of(generator.denoiser)[kind]
     trajectory = generator.trajectory(inputs, [seed], requested.settings)
-    choose = row_told(generator.conditioning(inputs))
-    x0, faces, recorded, levels = torch.empty(0), [], [], []
+    told = generator.conditioning(inputs)
+    among = 0 if told.tokens is None else told.tokens.shape[1]
+    among *= getattr(generator.denoiser, "in_context", False)
+    x0, faces, levels, maps = torch.empty(0), [], [], []
     with requested.progress.stage("Recording attention", total=total) as bar:
         for index in range(total):
             if index not in steps:
                 x0 = next(trajectory).x0
             else:
-                watch = record_attention(generator.denoiser, layers=names, rows=choose, average_heads=True)
+                watch = record_attention(
+                    generator.denoiser, layers=names, rows=row_told(told), average_heads=True
+                )
                 with watch as recording:
                     x0 = next(trajectory).x0
                 # A sampler of second order asks at the step's own timestep first, then at the next one's.
-                maps = [each for each in recording.maps if each.call == recording.maps[0].call]
-                if not recorded and isinstance(layers, int):
-                    names = [maps[number].layer for number in _spread(len(maps), layers)]
-                recorded.append({each.layer: each for each in maps})
-                assert maps[0].timestep is not None
-                levels.append(float(maps[0].timestep[0]) / generator.process.num_timesteps)
+                recorded = [each for each in recording.maps if each.call == recording.maps[0].call]
+                if not maps and isinstance(layers, int):
+                    names = [recorded[number].layer for number in _spread(len(recorded), layers)]
+                maps.append({each.layer: _shares(each, kind, among, generator) for each in recorded})
+                assert recorded[0].timestep is not None
+                levels.append(float(recorded[0].timestep[0]) / generator.process.num_timesteps)
                 faces.append(pictures(generator.decode(x0))[0])
             bar.advance()
-    cells = {name: _cells(recorded[0][name], generator, inputs) for name in names}
-    return Walk(
-        steps,
-        levels,
-        np.stack(faces),
-        {name: np.stack([_shares(maps[name], kind, cells[name]) for maps in recorded]) for name in names},
-        cells,
-        pictures(generator.decode(x0))[0],
-    )
+    by_layer = {name: np.stack([shares[name] for shares in maps]) for name in names}
+    return Walk(steps, levels, np.stack(faces), by_layer, pictures(generator.decode(x0))[0])
 
 
 def _spread(total: int, wanted: int) -> list[int]:
@@ -285,34 +276,28 @@ def _spread(total: int, wanted: int) -> list[int]:
     return [total // 2] if wanted == 1 else list(dict.fromkeys(evenly(0, total - 1, wanted)))
 
 
-def _shares(each: AttentionMap, kind: Kind, cells: tuple[int, int]) -> np.ndarray:
-    """(T, T) between the cells or (T, L) from them to the tokens, which may stand among the cells."""
-    count = cells[0] * cells[1]
-    weights = each.weights[0, 0, :count]
+def _shares(each: AttentionMap, kind: Kind, among: int, generator: FaceGenerator) -> np.ndarray:
+    """(h, w, T) between the cells or (h, w, L) from them to the tokens, `among` of which follow the cells.
+
+    Rows and columns of the cells are the sample's, divided alike both ways.
+    """
+    weights = each.weights[0, 0]
+    count = len(weights) - among
     if each.kind == "self":
         weights = weights[:, :count] if kind == "self" else weights[:, count:]
-    return weights.numpy()
-
-
-def _cells(each: AttentionMap, generator: FaceGenerator, inputs: Any) -> tuple[int, int]:
-    """Rows and columns of the cells that ask: the sample's shape, divided alike both ways."""
-    queries = each.weights.shape[2]
-    if each.kind == "self" and getattr(generator.denoiser, "in_context", False):
-        tokens = generator.conditioning(inputs).tokens
-        queries -= 0 if tokens is None else tokens.shape[1]
     _, height, width = generator.sample_spec.shape
-    factor = round((height * width / queries) ** 0.5)
-    return height // factor, width // factor
+    factor = round((height * width / count) ** 0.5)
+    return weights[:count].reshape(height // factor, width // factor, -1).numpy()
 
 
 def cell_series(walk: Walk, places: Sequence[tuple[float, float]]) -> list[Series]:
     """For each layer where the cells at `places`, (x, y) in [0, 1], look."""
     series = []
-    for layer, maps in walk.maps.items():  # (S, T, T)
-        rows, columns = walk.cells[layer]
+    for layer, maps in walk.maps.items():  # (S, h, w, T)
+        _, rows, columns, _ = maps.shape
         for x, y in places:
             row, column = min(int(y * rows), rows - 1), min(int(x * columns), columns - 1)
-            seen = maps[:, row * columns + column].reshape(len(maps), rows, columns)
+            seen = maps[:, row, column].reshape(-1, rows, columns)
             series.append(Series(layer, f"from {x:g}, {y:g}", seen, (row, column)))
     return series
 
@@ -320,8 +305,8 @@ def cell_series(walk: Walk, places: Sequence[tuple[float, float]]) -> list[Serie
 def word_series(walk: Walk, words: Sequence[NamedTokens]) -> list[Series]:
     """For each layer and word the share of every cell's attention that the word's tokens get together."""
     return [
-        Series(layer, text, maps[:, :, list(numbers)].sum(2).reshape(len(maps), *walk.cells[layer]))
-        for layer, maps in walk.maps.items()  # (S, T, L)
+        Series(layer, text, maps[..., list(numbers)].sum(-1))
+        for layer, maps in walk.maps.items()  # (S, h, w, L)
         for text, numbers in words
     ]
 
@@ -332,7 +317,7 @@ def words_to_show(
     """At most `most` words in their order: those `asked` for, then those that get the most attention."""
 
     def rank(word: NamedTokens) -> tuple[bool, float]:
-        shares = (maps[:, :, list(word[1])].sum(2).mean() for maps in walk.maps.values())
+        shares = (maps[..., list(word[1])].sum(-1).mean() for maps in walk.maps.values())
         return word[0] not in asked, -sum(map(float, shares))
 
     chosen = sorted(words, key=rank)[:most]
@@ -343,14 +328,11 @@ def table_of(walk: Walk, series: Sequence[Series]) -> pd.DataFrame:
     """A row for each layer, thing, step and cell: `share` of attention; `x`, `y` the cell's middle."""
     parts = []
     for each in series:
-        rows, columns = walk.cells[each.layer]
-        y, x = np.meshgrid(
-            (np.arange(rows) + 0.5) / rows, (np.arange(columns) + 0.5) / columns, indexing="ij"
-        )
+        _, rows, columns = each.maps.shape
+        y, x = (np.indices((rows, columns)).reshape(2, -1) + 0.5) / [[rows], [columns]]
         for step, level, values in zip(walk.steps, walk.noise_levels, each.maps, strict=True):
             place = {"layer": each.layer, "of": each.of, "step": step + 1, "noise_level": level}
-            shares = {"x": x.ravel(), "y": y.ravel(), "share": values.ravel()}
-            parts.append(pd.DataFrame(place | shares))
+            parts.append(pd.DataFrame({**place, "x": x, "y": y, "share": values.ravel()}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -410,7 +392,7 @@ def _heat_table(
 
 def _layer_label(walk: Walk, layer: str) -> str:
     """The layer's name in short lines, and how many cells it has."""
-    rows, columns = walk.cells[layer]
+    _, rows, columns, _ = walk.maps[layer].shape
     name = textwrap.wrap(layer.replace(".", ". "), NAME_LETTERS, break_long_words=False)
     return "\n".join([*(line.replace(". ", ".") for line in name), f"{rows}x{columns} cells"])
 

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
 
 DEFAULT_SMOOTH = 0.01
 PER_LEVEL = "loss_per_level"
-PREDICTORS_PER_LEVEL = ("zero_predictor_per_level", "mean_predictor_per_level")
-FLOOR_OF = {
-    "loss": "trivial_loss",
-    "psnr": "mean_image_psnr",
-    "accuracy": "majority",
-    "class_accuracy": "class_majority",
+FLOORS_OF = {
+    "loss": ("trivial_loss",),
+    "psnr": ("mean_image_psnr",),
+    "accuracy": ("majority",),
+    "class_accuracy": ("class_majority",),
+    PER_LEVEL: ("zero_predictor_per_level", "mean_predictor_per_level"),  # of which the better one is drawn
 }
+FLOORS = tuple(floor for floors in FLOORS_OF.values() for floor in floors)
 NOT_SMOOTHED = ("lr",)
 LAST = ("grad_norm", "lr")
-ON_REQUEST = ("images_seen", "skipped_steps", "images_per_second", "zero_loss", *FLOOR_OF.values())
+ON_REQUEST = ("images_seen", "skipped_steps", "images_per_second", "zero_loss", *FLOORS)
 TITLES = {"kl": "KL divergence", "psnr": "PSNR", "auc": "AUC", "lr": "Learning rate", "grad_norm": "Gradient"}
 Y_LABELS = {
     "psnr": "dB",
@@ -76,37 +77,19 @@ class LoggedRun:
 
 
 @dataclass(frozen=True)
-class Line:
-    """One line of run number `run`: `x` and `y` of equal length, NaN where there is a gap.
-
-    `level` is the noise level of a line in a panel of them; it is then coloured by that instead of by run.
-    """
-
-    run: int
-    role: Role
-    x: np.ndarray
-    y: np.ndarray
-    level: float | None = None
-
-
-@dataclass(frozen=True)
 class Panel:
-    """Lines over one axis; `log_y` lets the axis become logarithmic where values differ much."""
+    """Lines over one axis, one for each `run` and `role` of `rows`, from the columns `x` and `value`.
+
+    With `by_level` there is one for each `level`, coloured by that instead. `log_y` lets the axis become
+    logarithmic where values differ much.
+    """
 
     title: str
     y_label: str
-    lines: Sequence[Line]
-    x_label: str = "training step"
+    rows: pd.DataFrame
+    x: Literal["step", "level"] = "step"
+    by_level: bool = False
     log_y: bool = True
-
-
-@dataclass(frozen=True)
-class Phase:
-    """The phase `name` of run number `run` begins at `step`."""
-
-    run: int
-    name: str
-    step: int
 
 
 def plot_curves(
@@ -133,11 +116,11 @@ def plot_curves(
     path = figure_path(out, "-vs-".join(Path(run).resolve().name for run in runs), "curves")
     logged = read_runs(runs)
     names = _metrics_to_draw(logged, metrics)
-    panels = [panel for name in names for panel in _panels(logged, name, smooth)]
-    phases = [phase for index, one in enumerate(logged) for phase in phases_of(one.run, index)]
+    drawn = _drawn(logged, names, smooth)
     labels = [one.label for one in logged]
-    figure = _figure(panels, labels, phases)
-    plot = Plot(figure, _table(logged, names, smooth))
+    panels = [panel for name in names for panel in _panels(drawn, name, len(logged))]
+    figure = _figure(panels, labels, [phases_of(one.run) for one in logged])
+    plot = Plot(figure, _table(drawn, labels))
     return save_plot(plot, path, csv=csv, facts={one.label: _told(one) for one in logged})
 
 
@@ -179,18 +162,14 @@ def smoothed(steps: np.ndarray, values: np.ndarray, time_constant: float) -> np.
     return finite.ewm(halflife=halflife, times=times).mean().to_numpy()  # pyright: ignore[reportArgumentType]
 
 
-def phases_of(run: RunDirectory, number: int) -> list[Phase]:
+def phases_of(run: RunDirectory) -> dict[str, int]:
     """The first step of each phase of a phased task; none where the run's length is told in epochs."""
     recipe = run.recipe()
     shares, num_steps = recipe.task.get("phases"), recipe.training.max_steps
     if not isinstance(shares, Mapping) or num_steps is None:
-        return []
+        return {}
     # Step s is trained with (s - 1) / num_steps of the run behind it.
-    return [
-        Phase(number, name, math.ceil(share * num_steps - 1e-9) + 1)
-        for name, share in shares.items()
-        if 0 < share < 1
-    ]
+    return {name: math.ceil(share * num_steps - 1e-9) + 1 for name, share in shares.items() if 0 < share < 1}
 
 
 def _labels(folders: Sequence[Path]) -> list[str]:
@@ -223,7 +202,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _metrics_to_draw(logged: Sequence[LoggedRun], asked: Sequence[str]) -> list[str]:
     known = list(dict.fromkeys(name for one in logged for name in one.rows["metric"]))
-    known = [name for name in known if name not in PREDICTORS_PER_LEVEL]  # drawn with loss_per_level
+    known = [name for name in known if name not in FLOORS_OF[PER_LEVEL]]
     for name in asked:
         if name not in known:
             raise UsageError(
@@ -237,23 +216,48 @@ def _metrics_to_draw(logged: Sequence[LoggedRun], asked: Sequence[str]) -> list[
     return [name for name in ("loss", PER_LEVEL, *middle, *LAST) if name in known]
 
 
-def _panels(logged: Sequence[LoggedRun], metric: str, smooth: float) -> list[Panel]:
-    if metric == PER_LEVEL:
-        return _level_panels(logged)
-    lines: list[Line] = []
+def _drawn(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> pd.DataFrame:
+    """All rows that are drawn, each with its number of a `run`, `role`, `panel` (a name) and `series`."""
+    parts = []
     for index, one in enumerate(logged):
-        training = one.series("train", metric)
-        average = _smoothed_series(training, metric, smooth)
-        drawn: dict[Role, pd.DataFrame | None] = {
-            "training" if average is None else "raw": training,
-            "smoothed": average,
-            "held-out": one.series("validation", metric),
-            "floor": one.series("validation", FLOOR_OF.get(metric, "")),
-        }
-        lines += [
-            _line(index, role, found) for role, found in drawn.items() if found is not None and len(found)
-        ]
-    return [Panel(_title(metric), _y_label(metric), lines, log_y=metric not in LINEAR)]
+        for name in names:
+            training = one.series("train", name)
+            average = _smoothed_series(training, name, smooth)
+            validation = [("held-out", name), *(("floor", floor) for floor in FLOORS_OF.get(name, ()))]
+            found = [
+                ("training" if average is None else "raw", f"train/{name}", training),
+                ("smoothed", f"train/{name} smoothed", average),
+                *((role, f"validation/{each}", one.series("validation", each)) for role, each in validation),
+            ]
+            parts += [
+                rows.assign(run=index, role=role, panel=name, series=series)
+                for role, series, rows in found
+                if rows is not None
+            ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _table(drawn: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """What is drawn, long-form: `run`, `series`, `step`, `value`."""
+    levels = ["" if np.isnan(level) else f" at noise level {level:g}" for level in drawn["level"]]
+    table = drawn.assign(run=drawn["run"].map(dict(enumerate(labels))), series=drawn["series"] + levels)
+    return table[["run", "series", "step", "value"]]
+
+
+def _panels(drawn: pd.DataFrame, metric: str, num_runs: int) -> list[Panel]:
+    """The panel of a number; of losses by noise level the newest, and of a single run how each came down."""
+    found: Any = drawn[drawn["panel"] == metric]
+    if metric != PER_LEVEL:
+        return [Panel(_title(metric), _y_label(metric), found, log_y=metric not in LINEAR)]
+    held_out = found[found["role"] == "held-out"]
+    last = found["run"].map(held_out.groupby("run")["step"].max())
+    newest = found[(found["step"] == last) & found["role"].isin(("held-out", "floor"))]
+    lowest = newest.groupby(["run", "role", "level"], sort=False, as_index=False)["value"].min()
+    best = lowest.sort_values("level", kind="stable")
+    panels = [Panel("Newest, by noise level", "squared error", best, x="level")]
+    if num_runs == 1:
+        panels.insert(0, Panel("Held-out loss by noise level", "squared error", held_out, by_level=True))
+    return panels
 
 
 def _title(metric: str) -> str:
@@ -278,53 +282,6 @@ def _smoothed_series(found: pd.DataFrame, metric: str, smooth: float) -> pd.Data
     return found.assign(value=smoothed(steps, found["value"].to_numpy(), time_constant))
 
 
-def _line(index: int, role: Role, found: pd.DataFrame, level: float | None = None) -> Line:
-    return Line(index, role, found["step"].to_numpy(), found["value"].to_numpy(dtype=float), level)
-
-
-def _level_panels(logged: Sequence[LoggedRun]) -> list[Panel]:
-    """The newest validation by noise level; of a single run also how each level came down."""
-    newest: list[Line] = []
-    sources: dict[Role, tuple[str, ...]] = {"held-out": (PER_LEVEL,), "floor": PREDICTORS_PER_LEVEL}
-    for index, one in enumerate(logged):
-        found = one.series("validation", PER_LEVEL)
-        if found.empty:
-            continue
-        step = found["step"].max()
-        for role, names in sources.items():
-            rows = pd.concat([one.series("validation", name) for name in names])
-            best: Any = rows[rows["step"] == step].groupby("level")["value"].min()
-            if len(best):
-                newest.append(Line(index, role, best.index.to_numpy(), best.to_numpy(dtype=float)))
-    panels = []
-    if len(logged) == 1:
-        found = logged[0].series("validation", PER_LEVEL)
-        lines = [_line(0, "held-out", rows, float(level)) for level, rows in found.groupby("level")]  # type: ignore[arg-type]
-        panels = [Panel("Held-out loss by noise level", "squared error", lines)]
-    title = "Newest, by noise level"
-    return [*panels, Panel(title, "squared error", newest, x_label="noise level t/T")]
-
-
-def _table(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> pd.DataFrame:
-    """What is drawn, long-form: `run`, `series`, `step`, `value`."""
-    parts = []
-    for one in logged:
-        for name in names:
-            floors = PREDICTORS_PER_LEVEL if name == PER_LEVEL else (FLOOR_OF.get(name, ""),)
-            for group, metric in (("train", name), *(("validation", each) for each in (name, *floors))):
-                found = one.series(group, metric)
-                parts.append(_rows(one.label, f"{group}/{metric}", found))
-                average = _smoothed_series(found, metric, smooth) if group == "train" else None
-                if average is not None:
-                    parts.append(_rows(one.label, f"{group}/{metric} smoothed", average))
-    return pd.concat(parts, ignore_index=True)[["run", "series", "step", "value"]]
-
-
-def _rows(label: str, series: str, found: pd.DataFrame) -> pd.DataFrame:
-    levels = ["" if np.isnan(level) else f" at noise level {level:g}" for level in found["level"].tolist()]
-    return found[["step", "value"]].assign(run=label, series=[series + level for level in levels])
-
-
 def _told(one: LoggedRun) -> str:
     told = f"{one.rows['step'].max():,} steps"
     losses = one.series("validation", "loss").dropna(subset="value")
@@ -335,8 +292,8 @@ def _told(one: LoggedRun) -> str:
     return f"{told}; held-out loss {values[-1]:.4g}, at best {values[best]:.4g} at step {steps[best]:,}"
 
 
-def _figure(panels: Sequence[Panel], runs: Sequence[str], phases: Sequence[Phase]) -> Figure:
-    """All panels on one page, the legend below them; `phases` are marked where the axis is steps.
+def _figure(panels: Sequence[Panel], runs: Sequence[str], phases: Sequence[Mapping[str, int]]) -> Figure:
+    """All panels on one page, the legend below them; `phases` of each run are marked where the axis is steps.
 
     Lines of one run are coloured by role, those of several runs by run.
     """
@@ -349,8 +306,8 @@ def _figure(panels: Sequence[Panel], runs: Sequence[str], phases: Sequence[Phase
         grid = figure.subplots(rows, columns, squeeze=False).flatten()
         for axes, panel in zip(grid, panels, strict=False):
             _draw(figure, axes, panel, len(runs))
-            if panel.x_label == Panel.x_label:
-                _mark_phases(axes, phases, len(runs))
+            if panel.x == "step":
+                _mark_phases(axes, phases)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
         handles = _handles(panels, runs)
@@ -365,50 +322,47 @@ def _draw(figure: Figure, axes: Axes, panel: Panel, num_runs: int) -> None:
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    for line in panel.lines:
-        style = _style(line.role, line.run, num_runs)
-        if line.level is not None:
-            style = {"color": matplotlib.colormaps[COLOUR_MAP](line.level), "lw": 1.1}
-        elif np.isfinite(line.y).sum() == 1 and line.role != "floor":
-            style |= {"marker": "o", "ms": 3}
-        axes.plot(line.x, line.y, **style)
-    if panel.log_y and _suits_log([line.y for line in panel.lines]):
+    lines: Any = panel.rows.groupby(["run", "role"], sort=False)
+    for (run, role), rows in lines:
+        for level, line in rows.groupby("level") if panel.by_level else [(None, rows)]:
+            style = _style(role, run, num_runs)
+            if panel.by_level:
+                style = {"color": matplotlib.colormaps[COLOUR_MAP](level), "lw": 1.1}
+            elif np.isfinite(line["value"]).sum() == 1 and role != "floor":
+                style |= {"marker": "o", "ms": 3}
+            axes.plot(line[panel.x], line["value"], **style)
+    if panel.log_y and _suits_log(panel.rows["value"]):
         _log_axis(axes)
-    if any(line.level is not None for line in panel.lines):
+    if panel.by_level:
         bar = figure.colorbar(ScalarMappable(cmap=COLOUR_MAP), ax=axes, pad=0.02, aspect=30)
         bar.set_label("noise level t/T")
-    axes.set(title=panel.title, ylabel=panel.y_label, xlabel=panel.x_label)
-    if panel.x_label == Panel.x_label:
+    axes.set(title=panel.title, ylabel=panel.y_label)
+    if panel.x == "step":
+        axes.set_xlabel("training step")
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     else:
+        axes.set_xlabel("noise level t/T")
         axes.set_xlim(0, 1)
 
 
 def _style(role: Role, run: int, num_runs: int) -> dict[str, Any]:
-    several = num_runs > 1
-    own = COLOURS[run] if several else COLOURS[0]
+    own, several = COLOURS[run], num_runs > 1
+    held_out = {"color": own, "ls": "--"} if several else {"color": COLOURS[1]}
     return {
         "raw": {"color": own, "lw": 0.7, "alpha": 0.35},
         "smoothed": {"color": own, "lw": 1.6},
         "training": {"color": own, "lw": 1.4},
-        "held-out": {
-            "color": own if several else COLOURS[1],
-            "lw": 1.2,
-            "ls": "--" if several else "-",
-            "marker": "o",
-            "ms": 2.6,
-        },
+        "held-out": {**held_out, "lw": 1.2, "marker": "o", "ms": 2.6},
         "floor": {"color": own if several else "black", "lw": 1.2, "ls": ":"},
     }[role]
 
 
-def _suits_log(values: Sequence[np.ndarray]) -> bool:
+def _suits_log(values: pd.Series) -> bool:
     """Whether all are positive and the largest is many times the smallest."""
-    joined = np.concatenate(values)
-    joined = joined[np.isfinite(joined)]
-    return bool(joined.size and joined.min() > 0 and joined.max() >= LOG_FROM_RATIO * joined.min())
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() >= LOG_FROM_RATIO * finite.min())
 
 
 def _log_axis(axes: Axes) -> None:
@@ -423,17 +377,18 @@ def _log_axis(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _mark_phases(axes: Axes, phases: Sequence[Phase], num_runs: int) -> None:
+def _mark_phases(axes: Axes, phases: Sequence[Mapping[str, int]]) -> None:
     """A line where each phase begins, its name above the axes, so that no curve is covered."""
     left, right = axes.get_xlim()
     shared: dict[tuple[str, int], int] = {}
-    for phase in phases:
-        shared.setdefault((phase.name, phase.step), phase.run)
+    for run, begins in enumerate(phases):
+        for begin in begins.items():
+            shared.setdefault(begin, run)
     last_label = -math.inf
     for (name, step), run in sorted(shared.items(), key=lambda item: item[0][1]):
         if not left <= step <= right:
             continue
-        colour = MUTED if num_runs == 1 else COLOURS[run]
+        colour = MUTED if len(phases) == 1 else COLOURS[run]
         axes.axvline(step, color=colour, lw=0.9, ls=(0, (4, 2)), zorder=1)
         share = (step - left) / (right - left)
         if share - last_label >= LABEL_SHARE:
@@ -451,7 +406,7 @@ def _handles(panels: Sequence[Panel], runs: Sequence[str]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     several = len(runs) > 1
-    used = {line.role for panel in panels for line in panel.lines if line.level is None}
+    used = {role for panel in panels if not panel.by_level for role in panel.rows["role"]}
     used -= {"training"} if "smoothed" in used else set()
     handles = []
     if several:

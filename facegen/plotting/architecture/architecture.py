@@ -20,7 +20,7 @@ from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator
 from facegen.plotting.architecture.diagram import DEPTHS, Diagram, Run, diagram_of, shape_text
 from facegen.plotting.architecture.drawing import architecture_plot
-from facegen.plotting.architecture.trace import Trace
+from facegen.plotting.architecture.trace import Trace, count
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.subjects import Subject, subject_of
 from facegen.protocols import SampleConditioner
@@ -111,7 +111,10 @@ def _denoising(recipe: Recipe, data: Data) -> Built:
         tokens = torch.zeros(1, conditioner.max_tokens, width)
         conditioner.attach_table([""], tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
     denoiser = _build(recipe, "denoiser", sample, conditioner.spec)
-    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    module = nn.ModuleDict({"denoiser": denoiser})
+    learns = count(conditioner) > 0
+    if learns:
+        module["conditioner"] = conditioner
     augmentation = recipe.data.augmentation
     if augmentation is not None and augmentation.tell_model:
         module["augmentation"] = nn.Linear(NUM_PARAMETERS, conditioner.spec.vector_dim, bias=False)
@@ -119,7 +122,6 @@ def _denoising(recipe: Recipe, data: Data) -> Built:
     asked = "clean sample" if takes_samples else recipe.section("conditioner").kind.replace("_", " ")
 
     def run(trace: Trace) -> tuple[str, str]:
-        learns = any(name.startswith("conditioner.") for name, _ in module.named_parameters())
         inputs = conditioner.null_inputs(1)
         condition = conditioner(trace.put(asked, inputs) if learns else inputs)
         for tensor in (condition.tokens, condition.vector):

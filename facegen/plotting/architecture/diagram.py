@@ -99,23 +99,21 @@ def diagram_of(root: nn.Module, run: Run, depth: int) -> Diagram:
     latest = {b: max((place[a] for a in graph.pred[b]), default=0) for b in graph}
     skips = [(a, b) for a, b in graph.edges if (column[a], column[b]) == (DOWN, UP) and place[a] < latest[b]]
     counted: set[int] = set()
-    boxes = {
-        key: _box(key, units.get(key), trace, column[key] == CONDITION, counted, depth) for key in column
-    }
+    boxes = [_box(key, units.get(key), trace, column[key] == CONDITION, counted, depth) for key in column]
     given = {b: {a for a in graph.pred[b] if column[a] == CONDITION != column[b]} for b in graph}
     columns = {
-        name: tuple(_groups([box for key, box in boxes.items() if column[key] == name], name, given, depth))
+        name: tuple(_groups([box for box in boxes if column[box.key] == name], name, given, depth))
         for name in COLUMNS
     }
     runs = [run for groups in columns.values() for group in groups for run in group.runs]
     key_of = {member: box.key for run in runs for box in run for member in box.members}
     pairs = {edge: (key_of[edge[0]], key_of[edge[1]]) for edge in graph.edges}
+    skipped = Counter(pairs.pop(edge) for edge in skips)
     near = _near(columns, set(pairs.values()))
-    flows = {pairs[edge] for edge in pairs if pairs[edge] in near and edge not in skips}
     turns = {(a.key, b.key) for run in runs for a in run for b in run}
-    far = {edge for edge, pair in pairs.items() if edge not in skips and pair not in near | turns}
+    far = {edge for edge, pair in pairs.items() if pair not in near | turns}
     links = _links(trace, units, column, far, key_of)
-    return Diagram(columns, flows, Counter(pairs[edge] for edge in skips), links, depth)
+    return Diagram(columns, near & set(pairs.values()), skipped, links, depth)
 
 
 def _traced(root: nn.Module, units: Mapping[str, Unit], run: Run) -> tuple[Trace, tuple[str, str]]:
@@ -140,7 +138,7 @@ def _units(module: nn.Module, passing: Set[str], path: str = "") -> Iterator[tup
         stage = f"{path}{name}" in passing and _blocks(child)
         if not _is_layer(child) and (network or stage or isinstance(child, CONTAINERS)):
             yield from _units(child, passing, f"{path}{name}.")
-        elif count(child) or not network:
+        else:
             yield f"{path}{name}", child
 
 
@@ -199,8 +197,9 @@ def _box(key: str, unit: Unit | None, trace: Trace, conditions: bool, counted: s
         return Box((key,), _end(key), kind, tuple(unit.shape), count(unit, counted))
     layer = _is_layer(unit)
     name = _named(_end(key).partition(".")[0], unit) if _is_torchs(unit) else type(unit).__name__
-    sizes = [graph.nodes[a]["shape"][1:] for a in (graph.pred[key] if key in graph else ())]
-    resizes = shape is not None and len(shape) == 3 and any(len(a) == 2 and a != shape[1:] for a in sizes)
+    size = () if shape is None else shape[1:]
+    sizes = [graph.nodes[a]["shape"][1:] for a in (graph.pred[key] if size else ())]
+    resizes = len(size) == 2 and any(len(each) == 2 and each != size for each in sizes)
     kind = "conditioning" if layer and conditions else _kind(unit, resizes)
     parts = [
         Box((path,), _named(_end(path), part), kind, trace.shapes.get(path), count(part, counted))
@@ -270,8 +269,8 @@ def _groups(boxes: Sequence[Box], column: str, given: Mapping[str, Set[str]], de
         if column == ASIDE:
             titles.append(titles[-1] if end and titles else (False, box.key.partition(".")[0]))
         else:
-            is_map = len(shape) == 3 and not end and column != CONDITION
-            titles.append((end, shape_text(shape[1:]) if is_map else ""))
+            untitled = end or column == CONDITION or len(shape) != 3
+            titles.append((end, "" if untitled else shape_text(shape[1:])))
     for (_, title), pairs in groupby(zip(titles, boxes, strict=True), lambda pair: pair[0]):
         runs = tuple(_runs([box for _, box in pairs], given))
         if depth == STAGES and title:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Set
+from functools import partial
 from typing import Any
 
 import networkx as nx
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 Shape = tuple[int, ...]
@@ -37,9 +39,8 @@ class Trace(TorchFunctionMode):
         for name, unit in units.items():
             if isinstance(unit, nn.Parameter):
                 self._makers[unit] = frozenset({name})
-        self._hooks = [
-            module.register_forward_hook(self._ran(name)) for name, module in root.named_modules() if name
-        ]
+        named = [(name, module) for name, module in root.named_modules() if name]
+        self._hooks = [module.register_forward_hook(partial(self._ran, name)) for name, module in named]
 
     def __exit__(self, *error: Any) -> None:
         for hook in self._hooks:
@@ -66,24 +67,21 @@ class Trace(TorchFunctionMode):
                 self._makers[tensor] = NOBODY.union(*makers)
         return result
 
-    def _ran(self, name: str) -> Any:
-        def hook(module: nn.Module, given: Any, result: Any) -> None:
-            results = list(_tensors(result))
-            if not results:
-                return
-            shape = tuple(results[0].shape[1:])
-            before = next((tuple(tensor.shape[1:]) for tensor in _tensors(given)), shape)
-            self.shapes.setdefault(name, shape)
-            if self._givers.get(results[0], "").startswith(f"{name}."):
-                self.passing.add(name)
-            self._givers[results[0]] = name
-            if name in self._units and (before != shape or count(module)):
-                makers = NOBODY.union(*(self._makers.get(tensor, NOBODY) for tensor in results))
-                self._reach({name}, shape, makers - {name})
-                for tensor in results:
-                    self._makers[tensor] = frozenset({name})
-
-        return hook
+    def _ran(self, name: str, module: nn.Module, given: Any, result: Any) -> None:
+        results = list(_tensors(result))
+        if not results:
+            return
+        shape = tuple(results[0].shape[1:])
+        before = next((tuple(tensor.shape[1:]) for tensor in _tensors(given)), shape)
+        self.shapes.setdefault(name, shape)
+        if self._givers.get(results[0], "").startswith(f"{name}."):
+            self.passing.add(name)
+        self._givers[results[0]] = name
+        if name in self._units and (before != shape or count(module)):
+            makers = NOBODY.union(*(self._makers.get(tensor, NOBODY) for tensor in results))
+            self._reach({name}, shape, makers - {name})
+            for tensor in results:
+                self._makers[tensor] = frozenset({name})
 
     def _reach(self, names: Set[str], shape: Shape, makers: Set[str]) -> None:
         for name in names:
@@ -103,12 +101,8 @@ def count(unit: Unit, counted: set[int] | None = None) -> int:
 
 def _tensors(value: Any) -> Iterator[Tensor]:
     """All tensors in nested containers and dataclasses."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from _tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _tensors(item)
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from _tensors(list(vars(value).values()))
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            yield leaf
+        elif dataclasses.is_dataclass(leaf):
+            yield from _tensors(vars(leaf))
