@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -101,16 +101,6 @@ class AttributeReport(Evaluation):
         return {**super().to_json(), "share_all": self.share_all, "share_present": self.share_present}
 
 
-@dataclass(frozen=True)
-class _Requests:
-    """What is asked for, as the generator's inputs and as a frame; `records` where it was taken from."""
-
-    inputs: Tensor
-    frame: pd.DataFrame
-    rows: Tensor | None = None
-    records: LabelledRecords | None = None
-
-
 def evaluate_attributes(
     run: Path | str,
     classifier: Path | str,
@@ -133,8 +123,7 @@ def evaluate_attributes(
     started, run = time.monotonic(), Path(run)
     generator, settings = open_run(run, options)
     judge = open_judge(Path(classifier), generator)
-    requests = _requests(generator, judge, options, progress)
-    frame, records, rows = requests.frame, requests.records, requests.rows
+    inputs, frame, taken = _requests(generator, judge, options, progress)
 
     def judged(title: str, parts: Iterable[Tensor], keep: int = 0) -> tuple[Agreement, np.ndarray, Tensor]:
         """How answers agree with requests, the answers (N, A), and the first `keep` images."""
@@ -146,11 +135,12 @@ def evaluate_attributes(
                 kept.append(images[:missing])
         return metric.compute(), np.concatenate(seen), torch.cat(kept)
 
-    drawn = generated_batches(generator, requests.inputs, settings, seed=options.seed)
+    drawn = generated_batches(generator, inputs, settings, seed=options.seed)
     faces = (images for _, images in drawn)
     generated, seen, shown = judged("Drawing and judging faces", faces, options.grid_images)
     real = reconstructed = None
-    if records is not None and rows is not None:
+    if taken is not None:
+        records, rows = taken
         batches = rows.split(BATCH_IMAGES)
         dataset = records.dataset
         if dataset is not None and dataset.manifest.image_size == judge.image_size:
@@ -170,12 +160,16 @@ def evaluate_attributes(
         classifier_accuracy=mean_known([row["classifier_accuracy"] for row in table.values()]),
         classifier_fingerprint=judge.fingerprint,
         run=str(run),
-        data=None if records is None else str(records.source),
+        data=None if taken is None else str(taken[0].source),
         settings=generator_facts(generator, settings, options.seed),
         kept=_kept(judge, frame, seen) if generator.takes_pictures else None,
         grid=_write_grid(run, shown, seen, frame, judge.attributes),
     )
     return finished(report, started, run)
+
+
+_Requests: TypeAlias = "tuple[Tensor, pd.DataFrame, tuple[LabelledRecords, Tensor] | None]"
+"""What is asked for, as the generator's inputs and as a frame, and the rows of records it was taken from."""
 
 
 def _requests(
@@ -194,7 +188,7 @@ def _requests(
             f"The classifier knows none of the attributes of '{records.source}'.",
             hint=f"It knows: {', '.join(judge.attributes)}.",
         )
-    return _Requests(requested_inputs(generator, records, rows), frame.loc[:, asked], rows, records)
+    return requested_inputs(generator, records, rows), frame.loc[:, asked], (records, rows)
 
 
 def _fixed_requests(
@@ -214,7 +208,7 @@ def _fixed_requests(
         raise UsageError(f"To be counted, {', '.join(halves)} must be asked for with 1 or 0.")
     wanted = {name: int(value > 0) for name, value in reading.labels.items()}
     frame = pd.DataFrame([wanted] * options.num_samples).astype("Int8")
-    return _Requests(generator.inputs_for(reading, options.num_samples), frame)
+    return generator.inputs_for(reading, options.num_samples), frame, None
 
 
 def _table(

@@ -102,12 +102,11 @@ def evaluate_classifier(
 
 def _common_labels(judge: FaceClassifier, dataset: Dataset) -> tuple[tuple[str, ...], list[int]]:
     """Labels that both know, and the classifier's outputs for them."""
-    labels, by_class = dataset.manifest.labels, judge.class_column is not None
-    outputs = judge.classes if by_class else judge.attributes
-    known = labels.attributes
-    if by_class:
-        known = judge.classes if judge.class_column in labels.classes else ()
-    names = tuple(name for name in outputs if name in known)
+    labels, outputs = dataset.manifest.labels, judge.attributes
+    names = tuple(name for name in outputs if name in labels.attributes)
+    if judge.class_column is not None:
+        outputs = judge.classes
+        names = outputs if judge.class_column in labels.classes else ()
     if not names:
         raise DataError(
             f"'{dataset.folder}' has none of the labels that the classifier tells.",

@@ -77,38 +77,35 @@ class ClipScore:
         Raises:
             DataError: there were no images.
         """
-        images = joined(self._images)
-        scores = _scores(images, torch.stack([self._embedded[caption] for caption in self._captions]))
+        images, captions = joined(self._images), np.array(self._captions)
+        text = torch.stack([self._embedded[caption] for caption in captions])
+        scores = _scores(images, text)
         low, high = ratio_interval(scores, np.ones(len(scores)))
-        rows_of: dict[str, list[int]] = {}
-        for row, caption in enumerate(self._captions):
-            rows_of.setdefault(caption, []).append(row)
-        prompts: list[PromptScore] = [
-            {"prompt": prompt, "score": float(scores[rows].mean()), "num_samples": len(rows)}
-            for prompt, rows in rows_of.items()
-        ]
+        prompts: list[PromptScore] = []
+        for prompt in dict.fromkeys(self._captions):
+            of_prompt = scores[captions == prompt]
+            prompts.append(
+                {"prompt": prompt, "score": float(of_prompt.mean()), "num_samples": len(of_prompt)}
+            )
         return {
             "score": float(scores.mean()),
             "low": low,
             "high": high,
             "num_samples": len(scores),
-            "chance": self._chance(images),
+            "chance": _chance(images, text, captions),
             "prompts": sorted(prompts, key=lambda prompt: prompt["score"]),
         }
 
-    def _chance(self, images: Tensor) -> float | None:
-        """The mean score with the caption that stands half a list away in order of captions."""
-        order = sorted(range(len(images)), key=lambda row: self._captions[row])
-        half = len(order) // 2
-        pairs = list(zip(order, order[half:] + order[:half], strict=True))
-        pairs = [(row, other) for row, other in pairs if self._captions[row] != self._captions[other]]
-        if not pairs:
-            return None
-        text = torch.stack([self._embedded[self._captions[other]] for _, other in pairs])
-        return float(_scores(images[[row for row, _ in pairs]], text).mean())
-
 
 build = ClipScore
+
+
+def _chance(images: Tensor, text: Tensor, captions: np.ndarray) -> float | None:
+    """The mean score with the caption that stands half a list away in order of captions."""
+    order = captions.argsort(kind="stable")
+    others = np.roll(order, -(len(order) // 2))
+    differ = captions[order] != captions[others]
+    return float(_scores(images[order[differ]], text[others[differ]]).mean()) if differ.any() else None
 
 
 def _scores(images: Tensor, text: Tensor) -> np.ndarray:
