@@ -117,8 +117,8 @@ def code_fingerprint(modules: Iterable[str], package: Path = PACKAGE) -> str:
     """sha256 of the source of `modules` and of all that they import of the `package`'s code, however deep.
 
     Tables (YAML) count with the modules they stand beside. Imports inside functions count, those for type
-    checkers alone do not. Kinds are found by name as a program runs, which no import tells: pass their modules
-    too (`modules_of`). Code from elsewhere counts where it is loaded, libraries do not.
+    checkers alone do not. Kinds are found by name as a program runs, which no import tells: pass their
+    modules too (`modules_of`). Code from elsewhere counts where it is loaded, libraries do not.
     """
     digest = hashlib.sha256()
     for name, path in sorted(_closure(modules, package).items()):
