@@ -15,22 +15,16 @@ from torch import Tensor, nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
-from facegen.diffusion.guidance import clipped_denoiser, guided_denoiser
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Denoiser, Objective
+from facegen.diffusion.guidance import clip, guide
 from facegen.errors import DataError, StorageError, UsageError, did_you_mean
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
 from facegen.formats.images import to_uint8, to_unit
 from facegen.models.devices import resolve_device
-from facegen.models.fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
+from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
-from facegen.protocols import (
-    Autoencoder,
-    Conditioner,
-    Denoiser,
-    ImageConditioner,
-    SampleConditioner,
-    Sampler,
-)
+from facegen.models.objective import objective_of
+from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
     Blend,
     Conditioning,
@@ -55,10 +49,11 @@ class FaceGenerator:
 
     `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
     pieces are on `device`. `source` is the run or checkpoint it was loaded from, as it was named.
+    `denoiser` is what samplers walk with; `network` is the module inside it.
     """
 
     module: nn.Module
-    process: Process
+    objective: Objective
     autoencoder: Autoencoder
     scaling: LatentScaling
     sample_spec: SampleSpec
@@ -72,9 +67,10 @@ class FaceGenerator:
 
     def __post_init__(self) -> None:
         parts: Any = self.module
-        self.denoiser: Denoiser = parts["denoiser"]
+        self.network: Network = parts["denoiser"]
         self.conditioner: Conditioner = parts["conditioner"]
         self._rows = rows_for(self.sample_spec.shape, self.device)
+        self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
 
     @staticmethod
     def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
@@ -112,7 +108,7 @@ class FaceGenerator:
         which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
         return FaceGenerator(
             module=module.to(device).eval(),
-            process=Process(**recipe.diffusion.values()),
+            objective=objective_of(recipe.diffusion),
             autoencoder=_autoencoder_of(checkpoint, device),
             scaling=info.scaling,
             sample_spec=sample_spec,
@@ -243,20 +239,14 @@ class FaceGenerator:
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
         condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
-        denoiser = guided_denoiser(
-            FixedRowsDenoiser(self._denoise, self._rows),
-            self.process,
-            condition,
-            null_condition,
-            settings.guidance_scale,
-            settings.guidance_interval,
-        )
+        scale, interval = settings.guidance_scale, settings.guidance_interval
+        denoiser = guide(self.denoiser, condition, null_condition, scale, interval)
         if settings.clip_x0 is not None:
-            denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
+            denoiser = clip(denoiser, settings.clip_x0)
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
         config = kind_config("samplers", settings.sampler)
-        sampler: Sampler = load_kind("samplers", config.kind).build(config)
-        return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
+        sampler = load_kind("samplers", config.kind).build(config)(denoiser, settings.steps)
+        return sampler(draw(), draw)
 
     def walks(
         self,
@@ -315,7 +305,7 @@ class FaceGenerator:
 
     def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
         with self._evaluating():
-            return self.denoiser(x_t, timestep, conditioning).float()
+            return self.network(x_t, timestep, conditioning).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -122,7 +122,7 @@ def plot_attention(
             f"--frames {wanted.frames} is more than the {requested.settings.steps} steps.",
             hint=f"Use --frames {requested.settings.steps} or fewer, or more --steps.",
         )
-    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.denoiser, kind))
+    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.network, kind))
     plan = requested.plan(1)
     words = _words(requested.generator, plan, wanted.words) if kind == "cross" else []
     walk = recorded_walk(requested, plan.inputs, plan.faces[0].seed, kind, layers, wanted.frames)
@@ -143,7 +143,7 @@ def plot_attention(
 
 
 def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
-    kinds = kinds_of(requested.generator.denoiser)
+    kinds = kinds_of(requested.generator.network)
     network = requested.generator.recipe.section("denoiser").kind
     if not kinds:
         raise UsageError(
@@ -246,9 +246,9 @@ def recorded_walk(
     middle one.
     """
     generator, total = requested.generator, requested.settings.steps
-    assert isinstance(generator.denoiser, nn.Module)
+    assert isinstance(generator.network, nn.Module)
     steps = evenly(0, total - 1, frames)
-    names = layers if isinstance(layers, list) else layers_of(generator.denoiser, kind)
+    names = layers if isinstance(layers, list) else layers_of(generator.network, kind)
     trajectory = generator.trajectory(inputs, [seed], requested.settings)
     choose = row_told(generator.conditioning(inputs))
     x0, faces, recorded, levels = torch.empty(0), [], [], []
@@ -257,7 +257,7 @@ def recorded_walk(
             if index not in steps:
                 x0 = next(trajectory).x0
             else:
-                watch = record_attention(generator.denoiser, layers=names, rows=choose, average_heads=True)
+                watch = record_attention(generator.network, layers=names, rows=choose, average_heads=True)
                 with watch as recording:
                     x0 = next(trajectory).x0
                 # A sampler of second order asks at the step's own timestep first, then at the next one's.
@@ -266,7 +266,7 @@ def recorded_walk(
                     names = [maps[number].layer for number in _spread(len(maps), layers)]
                 recorded.append({each.layer: each for each in maps})
                 assert maps[0].timestep is not None
-                levels.append(float(maps[0].timestep[0]) / generator.process.num_timesteps)
+                levels.append(float(maps[0].timestep[0]) / generator.objective.path.num_timesteps)
                 faces.append(pictures(generator.decode(x0))[0])
             bar.advance()
     cells = {name: _cells(recorded[0][name], generator, inputs) for name in names}
@@ -297,7 +297,7 @@ def _shares(each: AttentionMap, kind: Kind, cells: tuple[int, int]) -> np.ndarra
 def _cells(each: AttentionMap, generator: FaceGenerator, inputs: Any) -> tuple[int, int]:
     """Rows and columns of the cells that ask: the sample's shape, divided alike both ways."""
     queries = each.weights.shape[2]
-    if each.kind == "self" and getattr(generator.denoiser, "in_context", False):
+    if each.kind == "self" and getattr(generator.network, "in_context", False):
         tokens = generator.conditioning(inputs).tokens
         queries -= 0 if tokens is None else tokens.shape[1]
     _, height, width = generator.sample_spec.shape
