@@ -3,13 +3,13 @@
     predicts   output (target)                x0                                  eps
     eps        eps                            (x_t - sigma eps) / alpha           output
     x0         x0                             output                              (x_t - alpha x0) / sigma
-    v          alpha eps - sigma x0           (alpha x_t - sigma v) / squares     (sigma x_t + alpha v) / squares
-    flow       eps - x0                       (x_t - sigma u) / total             (x_t + alpha u) / total
+    v          alpha eps - sigma x0           (alpha x_t - sigma v) / q           (sigma x_t + alpha v) / q
+    flow       eps - x0                       (x_t - sigma u) / p                 (x_t + alpha u) / p
     edm        (alpha s eps - sigma x0 / s)   (alpha s^2 x_t - s sigma F) / e     (sigma x_t + s alpha F) / e
                / sqrt(e)                      with F = sqrt(e) output
 
-squares = alpha^2 + sigma^2 and total = alpha + sigma, either 1 on the path it was made for; e = alpha^2 s^2 +
-sigma^2 with the data's standard deviation s. v: Salimans and Ho 2022 (arXiv:2202.00512). flow: Liu et al.
+q = alpha^2 + sigma^2 and p = alpha + sigma, either 1 on the path it was made for; e = alpha^2 s^2 + sigma^2
+with the data's standard deviation s. v: Salimans and Ho 2022 (arXiv:2202.00512). flow: Liu et al.
 2022. edm: the preconditioning of Karras et al. 2022 (arXiv:2206.00364, table 1), the network seeing
 x_t / sqrt(e); its output has the sign of v, theirs the opposite one. Shapes: x (B, *S), timestep (B,).
 """
@@ -170,9 +170,8 @@ class Denoiser(nn.Module):
     ) -> Tensor:
         """Return the mean square (B,) float32 of output minus target of each sample, unweighted."""
         x_t = self.path.add_noise(x0, noise, timestep)
-        difference = self.output(x_t, timestep, condition).float() - self.objective.target(
-            x0, noise, timestep
-        )
+        output = self.output(x_t, timestep, condition)
+        difference = output.float() - self.objective.target(x0, noise, timestep)
         return difference.float().square().flatten(1).mean(1)
 
     def loss(

@@ -100,7 +100,6 @@ def test_a_non_finite_step_changes_neither_weights_nor_ema(tmp_path: Path) -> No
     trainer.fit()
     assert torch.equal(snapshots[0], snapshots[1])
     assert torch.equal(snapshots[0], snapshots[2])
-    assert result.skipped_steps == 2
     (warned, *_) = trainer.progress.warned  # type: ignore[attr-defined]
     assert warned.startswith("Step 2: loss or gradient is not finite")
     records = [r for r in RunDirectory(tmp_path).metrics() if r["group"] == "train"]
