@@ -157,7 +157,7 @@ class TokenConditioner(Protocol):
 class Network(Protocol):
     """A denoiser's network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
 
-    def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor: ...
+    def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning, /) -> Tensor: ...
 
 
 Batch = Mapping[str, Tensor]

@@ -84,9 +84,9 @@ def guide_projected(
         difference = cond - other if average is None else cond - other + momentum * average
         average = difference
         over = tuple(range(1, cond.ndim))
-        length = torch.linalg.vector_norm(difference, dim=over, keepdim=True)
+        length = difference.square().sum(over, keepdim=True).sqrt()
         difference = difference * (radius / length).clamp(max=1)
-        along = cond / torch.linalg.vector_norm(cond, dim=over, keepdim=True)
+        along = cond / cond.square().sum(over, keepdim=True).sqrt()
         part = (difference * along).sum(over, keepdim=True) * along
         x0 = cond + (scales - 1) * (difference - part + parallel * part)
         return Prediction(x0=x0, eps=model.path.eps_of(x0, x_t, timestep))

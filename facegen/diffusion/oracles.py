@@ -29,7 +29,7 @@ class MixtureDenoiser:
         x = x_t.double()
         marginal = alpha**2 * self._covariances + sigma**2 * torch.eye(x.shape[1], dtype=x.dtype)  # (K, D, D)
         off = x[:, None] - alpha * self._means  # (B, K, D)
-        solved = torch.einsum("kde,bke->bkd", torch.linalg.inv(marginal), off)  # (B, K, D)
+        solved = torch.einsum("kde,bke->bkd", torch.inverse(marginal), off)  # (B, K, D)
         distance = (off * solved).sum(-1) + torch.logdet(marginal)  # (B, K), up to constants
         shares = torch.softmax(torch.log(self._weights) - 0.5 * distance, dim=1)
         expected = self._means + alpha * torch.einsum("kde,bke->bkd", self._covariances, solved)

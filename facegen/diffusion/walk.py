@@ -82,12 +82,13 @@ def karras(path: Path, steps: int) -> list[float]:
     """
     _check(path, steps)
     grid = torch.linspace(0, path.last_timestep, 10_001, dtype=torch.float64)
-    alphas, sigmas = (value.numpy() for value in path.alpha_sigma(grid))
+    alphas, sigmas = path.alpha_sigma(grid)
     usable = (alphas > 0) & (sigmas > 0)
-    log_ratios = np.log(sigmas[usable] / alphas[usable])
-    low, high = np.exp(np.clip(log_ratios[[0, -1]], *np.log(KARRAS_RANGE)) / 7)
-    wanted = 7 * np.log(np.linspace(high, low, steps))
-    return np.interp(wanted, log_ratios, grid[usable].numpy()).tolist()
+    log_ratios = torch.log(sigmas[usable] / alphas[usable])
+    low, high = (float(ratio) ** (1 / 7) for ratio in log_ratios[[0, -1]].exp().clamp(*KARRAS_RANGE))
+    wanted = 7 * torch.linspace(high, low, steps, dtype=torch.float64).log()
+    timesteps = np.interp(wanted.numpy(), log_ratios.numpy(), grid[usable].numpy())
+    return [float(timestep) for timestep in timesteps]
 
 
 def at(*timesteps: float) -> Spacing:

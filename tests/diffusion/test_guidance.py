@@ -3,8 +3,9 @@ import torch
 
 from facegen.diffusion.denoiser import Denoiser
 from facegen.diffusion.guidance import TWO_PASSES_FROM, autoguide, clip, guide, guide_projected
-from facegen.diffusion.paths import Flow, VariancePreserving
+from facegen.diffusion.paths import Flow, Path, VariancePreserving
 from facegen.diffusion.schedules import betas_of
+from facegen.diffusion.weighting import Predicts
 from facegen.samplers.ddim import DDIM
 from facegen.types import Conditioning
 
@@ -33,9 +34,14 @@ def guided(scale, count=2, timestep=500.0, interval=(0.0, 1.0)):
     return denoiser(x_t, torch.full((count,), timestep)).eps - x_t, network.calls
 
 
-def told(path=None, predicts="x0"):
+def vector_of(condition: Conditioning) -> torch.Tensor:
+    assert condition.vector is not None
+    return condition.vector
+
+
+def told(path: Path | None = None, predicts: Predicts = "x0") -> Denoiser:
     """A denoiser that answers its condition, whatever the state."""
-    return Denoiser(lambda x_t, timestep, condition: condition.vector, path or Flow(), predicts)
+    return Denoiser(lambda x_t, timestep, condition: vector_of(condition), path or Flow(), predicts)
 
 
 def test_guidance_extrapolates_from_unconditional_to_conditional():
@@ -79,10 +85,8 @@ def test_rescaling_is_that_of_diffusers():
     cond, null = (Conditioning(vector=v) for v in torch.randn(2, 4, 50, generator=torch.manual_seed(0)))
     denoiser = guide(told(LINEAR, "eps"), cond, null, 5.0, rescale=0.7)
     ours = denoiser(torch.zeros(4, 50), torch.full((4,), 500.0)).eps
-    assert cond.vector is not None
-    assert null.vector is not None
-    plain = null.vector + 5.0 * (cond.vector - null.vector)
-    torch.testing.assert_close(ours, rescale_noise_cfg(plain, cond.vector, guidance_rescale=0.7))
+    plain = vector_of(null) + 5.0 * (vector_of(cond) - vector_of(null))
+    torch.testing.assert_close(ours, rescale_noise_cfg(plain, vector_of(cond), guidance_rescale=0.7))
 
 
 def test_projected_guidance_adds_nothing_along_the_conditional_answer():
@@ -109,7 +113,7 @@ def test_momentum_weighs_what_earlier_steps_have_added():
 
 def test_autoguidance_leads_away_from_the_weak_model():
     condition = Conditioning(vector=torch.ones(2, 3))
-    weak = Denoiser(lambda x_t, timestep, condition: 0.5 * condition.vector, Flow(), "x0")
+    weak = Denoiser(lambda x_t, timestep, condition: 0.5 * vector_of(condition), Flow(), "x0")
     denoiser = autoguide(told(), weak, condition, 3.0, (0.2, 0.8))
     x0 = denoiser(torch.zeros(2, 3), torch.tensor([100.0, 500.0])).x0
     torch.testing.assert_close(x0[:, 0], torch.tensor([1.0, 0.5 + 3.0 * 0.5]))
