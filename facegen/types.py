@@ -64,6 +64,10 @@ class Conditioning:
         )
 
 
+UNCONDITIONAL = Conditioning()
+"""Nothing told."""
+
+
 def _mixed(parts: list[Tensor | None], weights: Tensor) -> Tensor | None:
     present = [part for part in parts if part is not None]
     if not present:

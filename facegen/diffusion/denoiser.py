@@ -25,9 +25,7 @@ from torch import Generator, Tensor, nn
 from facegen.diffusion.paths import Path
 from facegen.diffusion.weighting import Predicts, TimeDensity, X0Weight, uniform
 from facegen.protocols import Network
-from facegen.types import Conditioning, Prediction
-
-UNCONDITIONAL = Conditioning()
+from facegen.types import UNCONDITIONAL, Conditioning, Prediction
 
 
 class BoundDenoiser(Protocol):

@@ -244,3 +244,6 @@ class _reading:
             raise StorageError(
                 f"{self.what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
             ) from error
+
+
+open_dataset = Dataset.open

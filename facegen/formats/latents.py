@@ -340,3 +340,6 @@ def write_image_features(folder: Path, table: ImageFeatures) -> StoredFile:
 def write_index(folder: Path, index: LatentIndex) -> None:
     """Write `index.json`, which makes the folder a finished one."""
     write_json(folder / INDEX_FILE, index.to_json())
+
+
+open_latents = LatentStore.open
