@@ -1,4 +1,5 @@
-from .config.recipe import Recipe, parse_recipe
+from .config.composition import compose
+from .config.recipe import Recipe
 from .denoisers.unet import UNet
 from .diffusion.denoiser import Denoiser, Objective
 from .diffusion.guidance import autoguide, clip, guide, guide_projected
@@ -12,6 +13,7 @@ from .encoding.options import EncodeOptions
 from .evaluation.attributes import evaluate_attributes
 from .evaluation.compare import compare
 from .evaluation.distribution import evaluate_distribution
+from .evaluation.options import DistributionOptions
 from .evaluation.reconstruction import evaluate_reconstruction
 from .formats.dataset import open_dataset
 from .formats.latents import open_latents
@@ -39,6 +41,7 @@ __all__ = [
     "DPMSolver2M",
     "DPMSolver2MSDE",
     "Denoiser",
+    "DistributionOptions",
     "EncodeOptions",
     "Euler",
     "FaceGenerator",
@@ -64,6 +67,7 @@ __all__ = [
     "betas_of",
     "clip",
     "compare",
+    "compose",
     "encode",
     "evaluate_attributes",
     "evaluate_distribution",
@@ -75,7 +79,6 @@ __all__ = [
     "load",
     "open_dataset",
     "open_latents",
-    "parse_recipe",
     "prepare",
     "sample",
     "trailing",
