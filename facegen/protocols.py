@@ -4,17 +4,17 @@ A *kind* is a module `facegen/<family>/<kind>.py` (or any object named `package.
 offers `Config`, a pydantic model, and `build(config, ...)`, which returns an implementation of the
 protocol below. Signatures of `build` per family:
 
-    denoisers      build(config, sample: SampleSpec, conditioning: ConditioningSpec) -> Denoiser
+    denoisers      build(config, sample: SampleSpec, conditioning: ConditioningSpec) -> Network
     conditioners   build(config, labels: LabelSchema, sample: SampleSpec) -> Conditioner
     autoencoders   build(config) -> Autoencoder                     (random weights, to be trained)
-    samplers       build(config) -> Sampler
+    samplers       build(config) -> MakeSampler                    (of facegen.diffusion.walk)
     datasets       build(config) -> DatasetAdapter
     tasks, metrics build(config, **what the workflow wires in)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -29,9 +29,7 @@ from facegen.types import (
     DatasetReject,
     LabelSchema,
     LatentMoments,
-    Prediction,
     PromptReading,
-    SamplerStep,
 )
 
 if TYPE_CHECKING:
@@ -156,39 +154,10 @@ class TokenConditioner(Protocol):
         ...
 
 
-class Denoiser(Protocol):
-    """The network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
+class Network(Protocol):
+    """A denoiser's network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
 
-    def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor: ...
-
-
-BoundDenoiser = Callable[[Tensor, Tensor], Prediction]
-"""A denoiser with its conditioning and guidance bound: (x_t (B, *S), timestep (B,)) -> Prediction."""
-
-StepNoise = Callable[[int], Tensor]
-"""Standard normal noise (B, *S) for step `index` of a stochastic sampler; per image, batch-independent."""
-
-
-class Process(Protocol):
-    """What a sampler asks of a `facegen.diffusion.process.Process`, which is one."""
-
-    @property
-    def num_timesteps(self) -> int: ...
-
-    @property
-    def is_flow(self) -> bool: ...
-
-    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]: ...
-
-
-class Sampler(Protocol):
-    """Walks from noise to a sample; every consumer reads the same steps."""
-
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        """Walk from `noise` (B, *S) to a sample; the last step's x0 is the sample."""
-        ...
+    def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning, /) -> Tensor: ...
 
 
 Batch = Mapping[str, Tensor]

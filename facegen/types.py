@@ -58,6 +58,10 @@ class Conditioning:
         return Conditioning(*(torch.cat(each) if each else None for each in _present(parts)))
 
 
+UNCONDITIONAL = Conditioning()
+"""Nothing told."""
+
+
 def _present(parts: list[Conditioning]) -> list[list[Tensor]]:
     """Vectors, tokens and token masks of the parts that have them."""
     each = zip(*((part.vector, part.tokens, part.token_mask) for part in parts), strict=True)

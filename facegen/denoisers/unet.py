@@ -8,6 +8,7 @@ Letters: B batch, C channels, H/W rows and columns, L condition tokens, D featur
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -31,7 +32,7 @@ from facegen.nn.blocks import (
     zeroed,
 )
 from facegen.nn.embeddings import TimestepEmbedding
-from facegen.types import Conditioning, ConditioningSpec, SampleSpec
+from facegen.types import UNCONDITIONAL, Conditioning, ConditioningSpec, SampleSpec
 
 LEVELS = "channel_multipliers"  # the option that says how many levels there are
 
@@ -60,34 +61,45 @@ class Config(KindConfig, frozen=True):
     def _consistent(self) -> Config:
         if min(self.channel_multipliers) < 1:
             raise ValueError("channel_multipliers must be positive")
-        num_levels = len(self.channel_multipliers)
-        for level in [*self.self_attention_levels, *self.cross_attention_levels]:
-            if not 0 <= level < num_levels:
-                raise ValueError(f"attention level {level} does not exist; levels are 0 to {num_levels - 1}")
-            channels = self.base_channels * self.channel_multipliers[level]
-            if channels % self.num_heads:
-                raise ValueError(
-                    f"{channels} channels at level {level} must be divisible by num_heads {self.num_heads}"
-                )
+        widths = [self.base_channels * multiplier for multiplier in self.channel_multipliers]
+        _check_attention(widths, [*self.self_attention_levels, *self.cross_attention_levels], self.num_heads)
         return self
 
 
 class UNet(nn.Module):
     """x_t (B, C, H, W), timestep (B,) in [0, 1000], Conditioning -> (B, C, H, W). Zero at initialisation.
 
-    Any H and W divisible by patch_size * 2^(levels - 1), the size it was built for or another.
+    Any H and W divisible by patch_size * 2^(levels - 1). `width` is of the first level, `multipliers` are
+    those of each level; the others are `Config`'s. A condition's vector is `vector_dim` wide, its tokens
+    `token_dim`, None where it has none.
 
     Raises:
-        UsageError: the sample is no image or cannot be halved often enough, or the conditioner does not
-            give what the configuration needs.
+        ValueError: an attention level that does not exist, or a width there that the heads do not divide.
     """
 
-    def __init__(self, config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int = 64,
+        multipliers: Sequence[int] = (1, 2, 4),
+        *,
+        num_res_blocks: int = 2,
+        self_attention_levels: Sequence[int] = (2,),
+        cross_attention_levels: Sequence[int] = (),
+        num_heads: int = 4,
+        norm: NormKind = "group",
+        attention_norm: Literal["feature", "layer"] = "feature",
+        activation: ActivationKind = "silu",
+        dropout: float = 0.0,
+        patch_size: int = 1,
+        gradient_checkpointing: bool = False,
+        vector_dim: int | None = None,
+        token_dim: int | None = None,
+    ) -> None:
         super().__init__()
-        _check(config, sample, conditioning)
-        self.patch_size, self.num_levels = config.patch_size, len(config.channel_multipliers)
-        token_dim, norm = conditioning.token_dim, config.norm
-        widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
+        widths = [width * multiplier for multiplier in multipliers]
+        _check_attention(widths, [*self_attention_levels, *cross_attention_levels], num_heads)
+        self.patch_size, self.num_levels = patch_size, len(widths)
         embedding_dim, bottom = 4 * widths[0], self.num_levels - 1
 
         def stage(in_channels: int, level: int) -> Stage:
@@ -96,56 +108,55 @@ class UNet(nn.Module):
                 widths[level],
                 embedding_dim,
                 norm=norm,
-                act=config.activation,
-                dropout=config.dropout,
+                act=activation,
+                dropout=dropout,
             )
             attention = SpatialAttention(
                 widths[level],
-                config.num_heads,
-                norm="layer" if config.attention_norm == "layer" else norm,
-                self_attention=level in config.self_attention_levels,
-                context_dim=token_dim if level in config.cross_attention_levels else None,
+                num_heads,
+                norm="layer" if attention_norm == "layer" else norm,
+                self_attention=level in self_attention_levels,
+                context_dim=token_dim if level in cross_attention_levels else None,
             )
-            return Stage(block, attention, config.gradient_checkpointing)
+            return Stage(block, attention, gradient_checkpointing)
 
         self.time = TimestepEmbedding(embedding_dim)
-        vector_dim = conditioning.vector_dim
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, embedding_dim)
-        self.embedding_activation = ACTIVATIONS[config.activation]()
+        self.embedding_activation = ACTIVATIONS[activation]()
         # Text encoders differ in scale by orders of magnitude; attention wants features of unit scale.
         self.tokens_norm = None
-        if token_dim is not None and config.cross_attention_levels:
+        if token_dim is not None and cross_attention_levels:
             self.tokens_norm = nn.LayerNorm(token_dim)
 
-        patch_channels = sample.shape[0] * self.patch_size**2
+        patch_channels = channels * patch_size**2
         self.conv_in = nn.Conv2d(patch_channels, widths[0], 3, padding=1)
-        skips, channels = [widths[0]], widths[0]
+        skips, current = [widths[0]], widths[0]
         self.down, self.downsample = nn.ModuleList(), nn.ModuleList()
-        for level, width in enumerate(widths):
+        for level, level_width in enumerate(widths):
             stages = nn.ModuleList()
-            for _ in range(config.num_res_blocks):
-                stages.append(stage(channels, level))
-                channels = width
-                skips.append(channels)
+            for _ in range(num_res_blocks):
+                stages.append(stage(current, level))
+                current = level_width
+                skips.append(current)
             self.down.append(stages)
             if level < bottom:
-                self.downsample.append(Downsample(channels))
-                skips.append(channels)
-        self.middle = nn.ModuleList(stage(channels, bottom) for _ in range(2))
+                self.downsample.append(Downsample(current))
+                skips.append(current)
+        self.middle = nn.ModuleList(stage(current, bottom) for _ in range(2))
         self.up, self.upsample = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(self.num_levels)):
             stages = nn.ModuleList()
-            for _ in range(config.num_res_blocks + 1):
-                stages.append(stage(channels + skips.pop(), level))
-                channels = widths[level]
+            for _ in range(num_res_blocks + 1):
+                stages.append(stage(current + skips.pop(), level))
+                current = widths[level]
             self.up.append(stages)
             if level > 0:
-                self.upsample.append(Upsample(channels))
-        self.norm_out = feature_norm(norm, channels)
-        self.activation_out = ACTIVATIONS[config.activation]()
-        self.conv_out = zeroed(nn.Conv2d(channels, patch_channels, 3, padding=1))
+                self.upsample.append(Upsample(current))
+        self.norm_out = feature_norm(norm, current)
+        self.activation_out = ACTIVATIONS[activation]()
+        self.conv_out = zeroed(nn.Conv2d(current, patch_channels, 3, padding=1))
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning = UNCONDITIONAL) -> Tensor:
         check_levels(x_t.shape[2], x_t.shape[3], self.num_levels, LEVELS, self.patch_size)
         embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
         embedding = self.embedding_activation(embedding)  # (B, E)
@@ -190,6 +201,35 @@ class Stage(nn.Module):
         return self.attention(self.block(x, embedding), context, mask)
 
 
+def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> UNet:
+    """The network for samples and conditions of these shapes.
+
+    Raises:
+        UsageError: the sample is no image or cannot be halved often enough, or the conditioner does not
+            give what the configuration needs.
+    """
+    _check(config, sample, conditioning)
+    settings = config.values()
+    return UNet(
+        sample.shape[0],
+        settings.pop("base_channels"),
+        settings.pop("channel_multipliers"),
+        vector_dim=conditioning.vector_dim,
+        token_dim=conditioning.token_dim,
+        **settings,
+    )
+
+
+def _check_attention(widths: Sequence[int], levels: Sequence[int], num_heads: int) -> None:
+    for level in levels:
+        if not 0 <= level < len(widths):
+            raise ValueError(f"attention level {level} does not exist; levels are 0 to {len(widths) - 1}")
+        if widths[level] % num_heads:
+            raise ValueError(
+                f"{widths[level]} channels at level {level} must be divisible by num_heads {num_heads}"
+            )
+
+
 def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:
     _, height, width = map_shape(sample, "unet")
     num_levels = len(config.channel_multipliers)
@@ -217,6 +257,3 @@ def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -
 def _each(stages: nn.Module) -> nn.ModuleList:
     assert isinstance(stages, nn.ModuleList)
     return stages
-
-
-build = UNet

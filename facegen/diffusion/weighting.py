@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
 import torch
 from torch import Generator, Tensor
 
+Predicts = Literal["eps", "v", "x0", "flow", "edm"]
 
-def uniform_fractions(count: int, generator: Generator) -> Tensor:
-    """Return (count,) float32 drawn uniformly from [0, 1)."""
+TimeDensity = Callable[[int, Generator], Tensor]
+"""Draws (count,) float32 shares of the way from clean to noise, in [0, 1)."""
+
+X0Weight = Callable[[Tensor, Tensor], Tensor]
+"""How much an error in x0 counts at alpha (B,), sigma (B,): (B,), times sigma^2 so that it stays finite."""
+
+
+def uniform(count: int, generator: Generator) -> Tensor:
+    """A `TimeDensity` without preference."""
     return torch.rand(count, generator=generator, device=generator.device)
 
 
-def logit_normal_fractions(count: int, generator: Generator, mean: float, std: float) -> Tensor:
-    """Return (count,) float32 in (0, 1) whose logit is normal; favours the middle noise levels.
+@dataclass(frozen=True)
+class LogitNormal:
+    """A `TimeDensity` whose logit is normal; favours the middle noise levels.
 
     Esser et al. 2024 (Stable Diffusion 3, arXiv:2403.03206, eq. 19).
     """
-    normal = torch.randn(count, generator=generator, device=generator.device)
-    return torch.sigmoid(mean + std * normal)
+
+    mean: float = 0.0
+    std: float = 1.0
+
+    def __call__(self, count: int, generator: Generator) -> Tensor:
+        normal = torch.randn(count, generator=generator, device=generator.device)
+        return torch.sigmoid(self.mean + self.std * normal)
 
 
-def min_snr_weight(alpha: Tensor, sigma: Tensor, parameterisation: str, gamma: float) -> Tensor:
-    """Return the min-SNR-gamma weight (B,) of a squared error in the network's own output.
+@dataclass(frozen=True)
+class MinSnr:
+    """An `X0Weight`, min(SNR, gamma) with SNR = alpha^2 / sigma^2: Hang et al. 2023 (arXiv:2303.09556).
 
-    Hang et al. 2023 (arXiv:2303.09556) weigh the error in x0 by min(SNR, gamma), SNR = alpha^2 /
-    sigma^2. An error e in the output is an error in x0 of (sigma / alpha) e for eps, sigma e for v
-    and for flow (x0 = x_t - t v), and e for x0; the square of that factor carries the weight over.
-    Written with min(alpha^2, gamma sigma^2) = sigma^2 min(SNR, gamma), which never divides by zero
-    where the noise vanishes.
+    Written with min(alpha^2, gamma sigma^2) = sigma^2 min(SNR, gamma), which never divides by zero where the
+    noise vanishes.
     """
-    clipped = torch.minimum(alpha**2, gamma * sigma**2)
-    if parameterisation == "eps":
-        return clipped / alpha**2
-    if parameterisation in ("v", "flow"):
-        return clipped
-    return clipped / sigma**2
+
+    gamma: float = 5.0
+
+    def __call__(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return torch.minimum(alpha**2, self.gamma * sigma**2)

@@ -26,6 +26,7 @@ from facegen.formats.latents import (
     write_records,
 )
 from facegen.models.devices import resolve_device
+from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.types import LatentScaling
 
@@ -66,7 +67,11 @@ class EncodeSummary:
 
 
 def encode(
-    dataset: Path, autoencoder: str, out: Path, options: EncodeOptions, progress: Progress
+    dataset: Path | str,
+    autoencoder: str,
+    out: Path | str,
+    options: EncodeOptions | None = None,
+    progress: Progress | None = None,
 ) -> EncodeSummary:
     """Encode every split of the data set in `dataset` into the latent folder `out`.
 
@@ -79,6 +84,7 @@ def encode(
         DataError: `dataset` is not a data set, or was changed after it was prepared.
         StorageError: the disk is full or may not be written, or finished latents are damaged.
     """
+    options, progress = options or EncodeOptions(), progress or SilentProgress()
     for name in ("batch_size", "shard_size", "limit"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -170,7 +170,7 @@ def reconstructed_features(judged: JudgedImages, sample: RealImages, viewer: Vie
 def drawing_modules(generator: FaceGenerator) -> set[str]:
     """The modules that draw with this generator: its own and those of the kinds it is made of."""
     sampler = load_kind("samplers", generator.recipe.sampling.sampler["kind"]).Config
-    return modules_of(generator, generator.denoiser, generator.conditioner, generator.autoencoder, sampler)
+    return modules_of(generator, generator.network, generator.conditioner, generator.autoencoder, sampler)
 
 
 def _key(judged: JudgedImages, split: str) -> tuple[dict[str, Any] | None, StoredImages]:

@@ -230,3 +230,6 @@ def _reading(what: str) -> Generator[None]:
         raise StorageError(
             f"{what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
         ) from error
+
+
+open_dataset = Dataset.open

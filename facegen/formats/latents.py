@@ -352,3 +352,6 @@ def _write_table(folder: Path, kind: str, metadata: dict[str, str], **tensors: T
 def write_index(folder: Path, index: LatentIndex) -> None:
     """Write `index.json`, which makes the folder a finished one."""
     write_json(folder / INDEX_FILE, index.to_json())
+
+
+open_latents = LatentStore.open

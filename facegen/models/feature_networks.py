@@ -25,7 +25,10 @@ from facegen.models.published_weights import (
     locate_weights,
     read_weights,
 )
+from facegen.progress import SilentProgress
 from facegen.protocols import Progress
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,10 @@ NETWORKS = {
 
 
 def load_extractor(
-    name: str, weights: Path | None, device: torch.device, progress: Progress
+    name: str,
+    weights: Path | None = None,
+    device: torch.device = CPU,
+    progress: Progress | None = None,
 ) -> FeatureExtractor:
     """The feature network `name`: inception, clip, vgg16, dinov2 or `classifier:RUN`.
 
@@ -116,7 +122,7 @@ def load_extractor(
     network = NETWORKS[name]
     if name == "dinov2":
         _check_dinov2(network.published, weights)
-    path = locate_weights(name, network.published, weights, progress)
+    path = locate_weights(name, network.published, weights, progress or SilentProgress())
     module = _build(name, network, path).to(device)
     return FeatureExtractor(
         name=name,

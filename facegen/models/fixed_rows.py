@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from facegen.protocols import Autoencoder, Conditioner, Denoiser
+from facegen.protocols import Autoencoder, Conditioner, Network
 from facegen.types import Blend, Conditioning
 
 # Work of one call, in rows x positions (pixels or latent cells), and its largest number of rows. On two CPU
@@ -31,10 +31,10 @@ def rows_for(shape: tuple[int, ...] | torch.Size, device: torch.device) -> int:
     return max(1, min(most, budget // math.prod(shape[1:])))
 
 
-class FixedRowsDenoiser:
-    """A `Denoiser` that calls `network` with exactly `rows` rows at a time, without gradients."""
+class FixedRowsNetwork:
+    """A `Network` that calls `network` with exactly `rows` rows at a time, without gradients."""
 
-    def __init__(self, network: Denoiser, rows: int) -> None:
+    def __init__(self, network: Network, rows: int) -> None:
         self._network, self._rows = network, rows
 
     @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,27 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from facegen.autoencoders import load_autoencoder
-from facegen.config.kinds import kind_config, load_kind
+from facegen.config.kinds import explain, kind_config, load_kind
 from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
-from facegen.diffusion.guidance import clipped_denoiser, guided_denoiser
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Denoiser, Objective
+from facegen.diffusion.guidance import clip, guide
 from facegen.errors import DataError, StorageError, UsageError, did_you_mean
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
 from facegen.formats.images import to_uint8, to_unit
 from facegen.models.devices import resolve_device
-from facegen.models.fixed_rows import FixedRowsDenoiser, conditioning_of, decoded, encoded, rows_for
+from facegen.models.faces import Faces
+from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
-from facegen.protocols import (
-    Autoencoder,
-    Conditioner,
-    Denoiser,
-    ImageConditioner,
-    SampleConditioner,
-    Sampler,
-)
+from facegen.models.objective import objective_of
+from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
     Blend,
     Conditioning,
@@ -55,10 +52,11 @@ class FaceGenerator:
 
     `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
     pieces are on `device`. `source` is the run or checkpoint it was loaded from, as it was named.
+    `denoiser` is what samplers walk with; `network` is the module inside it.
     """
 
     module: nn.Module
-    process: Process
+    objective: Objective
     autoencoder: Autoencoder
     scaling: LatentScaling
     sample_spec: SampleSpec
@@ -72,12 +70,15 @@ class FaceGenerator:
 
     def __post_init__(self) -> None:
         parts: Any = self.module
-        self.denoiser: Denoiser = parts["denoiser"]
+        self.network: Network = parts["denoiser"]
         self.conditioner: Conditioner = parts["conditioner"]
         self._rows = rows_for(self.sample_spec.shape, self.device)
+        self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
 
     @staticmethod
-    def load(path: Path, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
+    def load(
+        path: Path | str, device: str | torch.device = "auto", weights: Weights = "ema"
+    ) -> FaceGenerator:
         """Open the best checkpoint of a run, or a checkpoint folder.
 
         Raises:
@@ -112,7 +113,7 @@ class FaceGenerator:
         which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
         return FaceGenerator(
             module=module.to(device).eval(),
-            process=Process(**recipe.diffusion.values()),
+            objective=objective_of(recipe.diffusion),
             autoencoder=_autoencoder_of(checkpoint, device),
             scaling=info.scaling,
             sample_spec=sample_spec,
@@ -196,27 +197,34 @@ class FaceGenerator:
         """Whether the condition comes from a picture."""
         return isinstance(self.conditioner, SampleConditioner | ImageConditioner)
 
-    def faces(
+    def sample(
         self,
-        request: str | Mapping[str, float],
-        count: int,
+        request: str | Mapping[str, float] | None = None,
+        count: int = 1,
         seed: int = 0,
-        guidance_scale: float | None = None,
-    ) -> Tensor:
-        """Images uint8 (count, 3, H, W) of a class, attribute or prompt, or of a blend; seeds from `seed` up.
+        **settings: Any,
+    ) -> Faces:
+        """Faces of a class, attribute or prompt, of a blend, or of none; seeds from `seed` up.
 
-            generator = FaceGenerator.load(Path("runs/utkface"))
-            asian = generator.faces("Asian", 8)
-            mixed = generator.faces({"Asian": 0.5, "White": 0.5}, 8)
+            generator = load("runs/utkface")
+            asian = generator.sample("Asian", 8)
+            mixed = generator.sample({"Asian": 0.5, "White": 0.5}, 8, guidance_scale=2.0)
+
+        `settings` are fields of the recipe's `sampling`, in place of the run's own. Words that the model does
+        not understand are warned of.
 
         Raises:
-            UsageError: as `blend`.
+            UsageError: as `blend`, or a setting that does not exist or is out of range.
         """
-        inputs = self.blend({request: 1.0} if isinstance(request, str) else request, count)
-        settings = self.recipe.sampling
-        if guidance_scale is not None:
-            settings = settings.model_copy(update={"guidance_scale": guidance_scale})
-        return self.generate(inputs, range(seed, seed + count), settings)
+        terms = {request: 1.0} if isinstance(request, str) else request or {}
+        if left := [word for term in terms for word in self.reading_of(term).not_understood]:
+            warnings.warn(f"Not understood and left out: {', '.join(left)}.", stacklevel=2)
+        inputs = self.blend(terms, count) if terms else self.conditioner.null_inputs(count)
+        sampling = sampling_with(self.recipe, settings)
+        words = request if isinstance(request, str) else ", ".join(f"{t} {w:g}" for t, w in terms.items())
+        seeds = range(seed, seed + count)
+        captions = tuple(f"{words}\nseed {each}".strip() for each in seeds)
+        return Faces(self.generate(inputs, seeds, sampling), captions)
 
     def conditioning(self, inputs: Tensor | Blend) -> Conditioning:
         """What the denoiser is told for condition `inputs` (B, ...), on this generator's device."""
@@ -243,20 +251,14 @@ class FaceGenerator:
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
         condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
-        denoiser = guided_denoiser(
-            FixedRowsDenoiser(self._denoise, self._rows),
-            self.process,
-            condition,
-            null_condition,
-            settings.guidance_scale,
-            settings.guidance_interval,
-        )
+        scale, interval = settings.guidance_scale, settings.guidance_interval
+        denoiser = guide(self.denoiser, condition, null_condition, scale, interval)
         if settings.clip_x0 is not None:
-            denoiser = clipped_denoiser(denoiser, self.process, settings.clip_x0)
+            denoiser = clip(denoiser, settings.clip_x0)
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
         config = kind_config("samplers", settings.sampler)
-        sampler: Sampler = load_kind("samplers", config.kind).build(config)
-        return sampler.trajectory(denoiser, draw(), settings.steps, self.process, draw)
+        sampler = load_kind("samplers", config.kind).build(config)(denoiser, settings.steps)
+        return sampler(draw(), draw)
 
     def walks(
         self,
@@ -315,7 +317,7 @@ class FaceGenerator:
 
     def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
         with self._evaluating():
-            return self.denoiser(x_t, timestep, conditioning).float()
+            return self.network(x_t, timestep, conditioning).float()
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
@@ -328,6 +330,22 @@ class FaceGenerator:
         finally:
             if training:
                 self.module.train()
+
+
+load = FaceGenerator.load
+
+
+def sampling_with(recipe: Recipe, changes: Mapping[str, Any]) -> SamplingConfig:
+    """A recipe's way of sampling with some settings replaced.
+
+    Raises:
+        UsageError: a setting that does not exist, or is out of range.
+    """
+    try:
+        return SamplingConfig(**{**recipe.sampling.model_dump(), **changes})
+    except ValidationError as error:
+        hint = "Guidance of 1 is off; 2 to 4 is customary." if "guidance_scale" in changes else None
+        raise UsageError(explain(error, SamplingConfig, "sampling"), hint=hint) from error
 
 
 def check_blend_weights(weights: Mapping[str, float]) -> None:

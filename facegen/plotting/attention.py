@@ -121,7 +121,7 @@ def plot_attention(
             f"--frames {wanted.frames} is more than the {requested.settings.steps} steps.",
             hint=f"Use --frames {requested.settings.steps} or fewer, or more --steps.",
         )
-    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.denoiser)[kind])
+    layers = chosen_layers(wanted.layers, kind, layers_of(requested.generator.network)[kind])
     plan = requested.plan(1)
     words = _words(requested.generator, plan, wanted.words) if kind == "cross" else []
     walk = recorded_walk(requested, plan.inputs, plan.faces[0].seed, kind, layers, wanted.frames)
@@ -142,7 +142,7 @@ def plot_attention(
 
 
 def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
-    kinds = list(layers_of(requested.generator.denoiser))
+    kinds = list(layers_of(requested.generator.network))
     network = requested.generator.recipe.section("denoiser").kind
     if not kinds:
         raise UsageError(
@@ -240,13 +240,13 @@ def recorded_walk(
     middle one.
     """
     generator, total = requested.generator, requested.settings.steps
-    assert isinstance(generator.denoiser, nn.Module)
+    assert isinstance(generator.network, nn.Module)
     steps = evenly(0, total - 1, frames)
-    names = layers if isinstance(layers, list) else layers_of(generator.denoiser)[kind]
+    names = layers if isinstance(layers, list) else layers_of(generator.network)[kind]
     trajectory = generator.trajectory(inputs, [seed], requested.settings)
     told = generator.conditioning(inputs)
     among = 0 if told.tokens is None else told.tokens.shape[1]
-    among *= getattr(generator.denoiser, "in_context", False)
+    among *= getattr(generator.network, "in_context", False)
     x0, faces, levels, maps = torch.empty(0), [], [], []
     with requested.progress.stage("Recording attention", total=total) as bar:
         for index in range(total):
@@ -254,7 +254,7 @@ def recorded_walk(
                 x0 = next(trajectory).x0
             else:
                 watch = record_attention(
-                    generator.denoiser, layers=names, rows=row_told(told), average_heads=True
+                    generator.network, layers=names, rows=row_told(told), average_heads=True
                 )
                 with watch as recording:
                     x0 = next(trajectory).x0
@@ -264,7 +264,7 @@ def recorded_walk(
                     names = [recorded[number].layer for number in _spread(len(recorded), layers)]
                 maps.append({each.layer: _shares(each, kind, among, generator) for each in recorded})
                 assert recorded[0].timestep is not None
-                levels.append(float(recorded[0].timestep[0]) / generator.process.num_timesteps)
+                levels.append(float(recorded[0].timestep[0]) / generator.objective.path.num_timesteps)
                 faces.append(pictures(generator.decode(x0))[0])
             bar.advance()
     by_layer = {name: np.stack([shares[name] for shares in maps]) for name in names}

@@ -119,7 +119,7 @@ class Requested:
 
     def states(self, inputs: Tensor | Blend, seeds: Sequence[Seed], steps: set[int]) -> Iterator[State]:
         """The states after the given numbers of `steps`, from 0 (noise) to S (the sample), in order."""
-        generator, last = self.generator, self.generator.process.last_timestep
+        generator, last = self.generator, self.generator.objective.path.last_timestep
         x_t, level = generator.noise(seeds), 1.0
         with self.progress.stage("Denoising", total=self.settings.steps) as bar:
             for step in generator.trajectory(inputs, seeds, self.settings):

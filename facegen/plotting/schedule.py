@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Objective
 from facegen.errors import UsageError
+from facegen.models.objective import objective_of
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOURS, Plot, in_style, new_figure
 from facegen.plotting.subjects import subject_of
@@ -35,31 +36,32 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
     recipe = found.recipe
     if recipe.task["kind"] != "denoising":
         raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
-    process = Process(**recipe.diffusion.values())
+    objective = objective_of(recipe.diffusion)
     config = recipe.diffusion
     schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
-    title = f"{found.name}: {'rectified flow' if process.is_flow else schedule}"
-    table = schedule_table(process)
+    title = f"{found.name}: {schedule if objective.path.is_discrete else 'rectified flow'}"
+    table = schedule_table(objective)
     return save_plot(Plot(_figure(table, title), table), path, csv=csv)
 
 
-def schedule_table(process: Process) -> pd.DataFrame:
+def schedule_table(objective: Objective) -> pd.DataFrame:
     """A row a `noise_level`, t/T in [0, 1]: `alpha`, `sigma`, `log_snr`, `density`, `loss_weight`.
 
     `log_snr` is the natural logarithm of alpha^2 / sigma^2, NaN where infinite; `density` that of the levels
     drawn in training, 1 where it is uniform.
     """
     levels = torch.linspace(0, 1, NUM_LEVELS, dtype=torch.float64)
-    timesteps = levels * process.last_timestep
-    if not process.is_flow:
+    path = objective.path
+    timesteps = levels * path.last_timestep
+    if path.is_discrete:
         timesteps = timesteps.round()
-    alpha, sigma = process.alpha_sigma(timesteps)
-    drawn = process.sample_timesteps(NUM_DRAWS, torch.Generator().manual_seed(0)) / process.num_timesteps
+    alpha, sigma = path.alpha_sigma(timesteps)
+    drawn = path.noise_level(objective.draw_timesteps(NUM_DRAWS, torch.Generator().manual_seed(0)))
     counts, edges = np.histogram(drawn.numpy(), bins=NUM_BINS, range=(0.0, 1.0))
     middles = (edges[1:] + edges[:-1]) / 2
     with np.errstate(divide="ignore"):
         log_snr = 2 * (np.log(alpha.numpy()) - np.log(sigma.numpy()))
-    weight = process.loss_weight(timesteps.float()).numpy()
+    weight = objective.loss_weight(timesteps.float()).numpy()
     return pd.DataFrame(
         {
             "noise_level": levels.numpy(),

@@ -133,11 +133,11 @@ def _in_python(facts: RunFacts) -> list[str]:
     if facts.kind != "generator" or not labels or facts.conditioner in ("image_features", "semantic_encoder"):
         return []
     return [
-        "from pathlib import Path",
-        "from facegen.models.generator import FaceGenerator",
+        "import facegen",
         "",
-        f"generator = FaceGenerator.load(Path({str(facts.run)!r}))",
-        f"images = generator.faces({labels[0]!r}, 8)  # uint8 (8, 3, H, W)",
+        f"generator = facegen.load({str(facts.run)!r})",
+        f"faces = generator.sample({labels[0]!r}, count=8)  # faces.images: uint8 (8, 3, H, W)",
+        'faces.grid().save("faces.png")',
     ]
 
 

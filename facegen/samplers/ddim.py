@@ -7,14 +7,25 @@ spacing and `set_alpha_to_one`, without clipping of x0.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.protocols import BoundDenoiser, Process, StepNoise
-from facegen.samplers._levels import leading_timesteps, moves, posterior_std, trailing_timesteps
+from facegen.diffusion.denoiser import BoundDenoiser
+from facegen.diffusion.walk import (
+    MakeSampler,
+    Spacing,
+    StepNoise,
+    fresh_noise,
+    leading,
+    moves,
+    posterior_std,
+    trailing,
+)
 from facegen.types import SamplerStep
 
 
@@ -28,19 +39,25 @@ class Config(KindConfig, frozen=True):
     eta: float = Field(default=0.0, ge=0, le=1)
     spacing: Literal["trailing", "leading"] = "trailing"
 
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        timesteps = trailing_timesteps if self.spacing == "trailing" else leading_timesteps
-        x = noise
-        for index, (here, there) in enumerate(moves(process, timesteps(process, steps))):
-            prediction = denoiser(x, here.batch(x))
+
+@dataclass(frozen=True)
+class DDIM:
+    denoiser: BoundDenoiser
+    steps: int
+    spacing: Spacing = trailing
+    eta: float = 0.0
+
+    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+        path = self.denoiser.path
+        x = path.start(noise)
+        for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):
+            prediction = self.denoiser(x, here.batch(x))
             std = self.eta * posterior_std(here, there)
             x = there.alpha * prediction.x0 + max(there.sigma**2 - std**2, 0.0) ** 0.5 * prediction.eps
             if std > 0:
-                x = x + std * step_noise(index)
-            yield SamplerStep(index, steps, there.timestep, x, prediction.x0)
+                x = x + std * step_noise(index, x)
+            yield SamplerStep(index, self.steps, there.timestep, x, prediction.x0)
 
 
-def build(config: Config) -> Config:
-    return config
+def build(config: Config) -> MakeSampler:
+    return partial(DDIM, spacing={"trailing": trailing, "leading": leading}[config.spacing], eta=config.eta)

@@ -8,13 +8,23 @@ spacing, without clipping of x0.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.protocols import BoundDenoiser, Process, StepNoise
-from facegen.samplers._levels import moves, posterior_std, step_variance, trailing_timesteps
+from facegen.diffusion.denoiser import BoundDenoiser
+from facegen.diffusion.walk import (
+    MakeSampler,
+    Spacing,
+    StepNoise,
+    fresh_noise,
+    moves,
+    posterior_std,
+    step_variance,
+    trailing,
+)
 from facegen.types import SamplerStep
 
 
@@ -23,19 +33,25 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["ddpm"] = "ddpm"
 
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        x = noise
-        for index, (here, there) in enumerate(moves(process, trailing_timesteps(process, steps))):
-            x0 = denoiser(x, here.batch(x)).x0
+
+@dataclass(frozen=True)
+class DDPM:
+    denoiser: BoundDenoiser
+    steps: int
+    spacing: Spacing = trailing
+
+    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+        path = self.denoiser.path
+        x = path.start(noise)
+        for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):
+            x0 = self.denoiser(x, here.batch(x)).x0
             keep = here.alpha / there.alpha * (there.sigma / here.sigma) ** 2
             x = keep * x + there.alpha * step_variance(here, there) / here.sigma**2 * x0
             std = posterior_std(here, there)
             if std > 0:
-                x = x + std * step_noise(index)
-            yield SamplerStep(index, steps, there.timestep, x, x0)
+                x = x + std * step_noise(index, x)
+            yield SamplerStep(index, self.steps, there.timestep, x, x0)
 
 
-def build(config: Config) -> Config:
-    return config
+def build(config: Config) -> MakeSampler:
+    return DDPM

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.protocols import BoundDenoiser, Process, StepNoise
-from facegen.samplers._levels import Level, moves, trailing_timesteps
+from facegen.diffusion.denoiser import BoundDenoiser
+from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
 from facegen.types import SamplerStep
 
 
@@ -24,30 +25,29 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["dpmpp_2m"] = "dpmpp_2m"
 
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        timesteps = trailing_timesteps(process, steps)
-        if process.is_flow:  # log-SNR is infinite at pure noise, so the walk starts one timestep below
-            timesteps = [t * (1 - 1 / process.num_timesteps) for t in timesteps]
-        x = noise
+
+@dataclass(frozen=True)
+class DPMSolver2M:
+    denoiser: BoundDenoiser
+    steps: int
+    spacing: Spacing = trailing
+
+    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+        path = self.denoiser.path
+        x = path.start(noise)
         previous_x0: Tensor | None = None
         previous_h = 0.0
-        for index, (here, there) in enumerate(moves(process, timesteps)):
-            x0 = denoiser(x, here.batch(x)).x0
-            h = _half_log_snr(there) - _half_log_snr(here)
+        levels = moves(path, self.spacing(path, self.steps), finite_snr=True)
+        for index, (here, there) in enumerate(levels):
+            x0 = self.denoiser(x, here.batch(x)).x0
+            h = there.half_log_snr - here.half_log_snr
             estimate = x0
             if previous_x0 is not None and there.sigma > 0:
                 estimate = x0 + 0.5 * h / previous_h * (x0 - previous_x0)  # r = previous_h / h, eq. 18
             x = there.sigma / here.sigma * x - there.alpha * math.expm1(-h) * estimate
             previous_x0, previous_h = x0, h
-            yield SamplerStep(index, steps, there.timestep, x, x0)
+            yield SamplerStep(index, self.steps, there.timestep, x, x0)
 
 
-def _half_log_snr(level: Level) -> float:
-    """lambda = log(alpha / sigma), the solver's time."""
-    return math.log(level.alpha / level.sigma) if level.sigma > 0 else math.inf
-
-
-def build(config: Config) -> Config:
-    return config
+def build(config: Config) -> MakeSampler:
+    return DPMSolver2M

@@ -8,13 +8,14 @@ FlowMatchEulerDiscreteScheduler with sigmas 1, 1 - 1/N, ..., 1/N.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.protocols import BoundDenoiser, Process, StepNoise
-from facegen.samplers._levels import OdeView, moves, trailing_timesteps
+from facegen.diffusion.denoiser import BoundDenoiser
+from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
 from facegen.types import SamplerStep
 
 
@@ -23,17 +24,23 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["euler"] = "euler"
 
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        ode = OdeView(process.is_flow)
-        x = noise
-        for index, (here, there) in enumerate(moves(process, trailing_timesteps(process, steps))):
-            prediction = denoiser(x, here.batch(x))
-            step = ode.time(there) - ode.time(here)
-            x = ode.scale(there) * (x / ode.scale(here) + step * ode.derivative(prediction))
-            yield SamplerStep(index, steps, there.timestep, x, prediction.x0)
+
+@dataclass(frozen=True)
+class Euler:
+    denoiser: BoundDenoiser
+    steps: int
+    spacing: Spacing = trailing
+
+    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+        path = self.denoiser.path
+        x = path.start(noise)
+        for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):
+            prediction = self.denoiser(x, here.batch(x))
+            step = path.ode_time(there) - path.ode_time(here)
+            z = x / path.ode_scale(here)
+            x = path.ode_scale(there) * (z + step * path.ode_slope(prediction))
+            yield SamplerStep(index, self.steps, there.timestep, x, prediction.x0)
 
 
-def build(config: Config) -> Config:
-    return config
+def build(config: Config) -> MakeSampler:
+    return Euler

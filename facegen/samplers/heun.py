@@ -8,13 +8,14 @@ the cosine schedule, see `_trapezoid_helps`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
-from facegen.protocols import BoundDenoiser, Process, StepNoise
-from facegen.samplers._levels import OdeView, moves, trailing_timesteps
+from facegen.diffusion.denoiser import BoundDenoiser
+from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
 from facegen.types import SamplerStep
 
 
@@ -23,21 +24,26 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["heun"] = "heun"
 
-    def trajectory(
-        self, denoiser: BoundDenoiser, noise: Tensor, steps: int, process: Process, step_noise: StepNoise
-    ) -> Iterator[SamplerStep]:
-        ode = OdeView(process.is_flow)
-        x = noise
-        for index, (here, there) in enumerate(moves(process, trailing_timesteps(process, steps))):
-            prediction = denoiser(x, here.batch(x))
-            step = ode.time(there) - ode.time(here)
-            slope = ode.derivative(prediction)
-            start = x / ode.scale(here)
-            x = ode.scale(there) * (start + step * slope)
-            if there.sigma > 0 and _trapezoid_helps(ode.time(here), ode.time(there)):
-                slope = 0.5 * (slope + ode.derivative(denoiser(x, there.batch(x))))
-                x = ode.scale(there) * (start + step * slope)
-            yield SamplerStep(index, steps, there.timestep, x, prediction.x0)
+
+@dataclass(frozen=True)
+class Heun:
+    denoiser: BoundDenoiser
+    steps: int
+    spacing: Spacing = trailing
+
+    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+        path = self.denoiser.path
+        x = path.start(noise)
+        for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):
+            prediction = self.denoiser(x, here.batch(x))
+            time, next_time = (path.ode_time(level) for level in (here, there))
+            slope = path.ode_slope(prediction)
+            z = x / path.ode_scale(here)
+            x = path.ode_scale(there) * (z + (next_time - time) * slope)
+            if there.sigma > 0 and _trapezoid_helps(time, next_time):
+                slope = 0.5 * (slope + path.ode_slope(self.denoiser(x, there.batch(x))))
+                x = path.ode_scale(there) * (z + (next_time - time) * slope)
+            yield SamplerStep(index, self.steps, there.timestep, x, prediction.x0)
 
 
 def _trapezoid_helps(time: float, next_time: float) -> bool:
@@ -49,5 +55,5 @@ def _trapezoid_helps(time: float, next_time: float) -> bool:
     return next_time < 1 or time <= 4 * next_time
 
 
-def build(config: Config) -> Config:
-    return config
+def build(config: Config) -> MakeSampler:
+    return Heun

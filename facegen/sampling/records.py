@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
-from facegen.config.kinds import explain, kind_config
+from facegen.config.kinds import kind_config
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
-from facegen.models.generator import FaceGenerator
+from facegen.models.generator import FaceGenerator, sampling_with
 from facegen.protocols import SampleConditioner
 from facegen.types import LabelSchema
 
@@ -165,18 +164,11 @@ def sampling_settings(
     Raises:
         UsageError: an unknown sampler, or a number out of range.
     """
-    data = generator.recipe.sampling.model_dump()
-    given = {"guidance_scale": guidance, "steps": steps}
-    data |= {name: value for name, value in given.items() if value is not None}
-    if sampler is not None and sampler != data["sampler"]["kind"]:
-        data["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
-    try:
-        return SamplingConfig(**data)
-    except ValidationError as error:
-        raise UsageError(
-            explain(error, SamplingConfig, "sampling"),
-            hint=None if guidance is None else "Guidance of 1 is off; 2 to 4 is customary.",
-        ) from error
+    given: dict[str, Any] = {"guidance_scale": guidance, "steps": steps}
+    if sampler is not None and sampler != generator.recipe.sampling.sampler["kind"]:
+        given["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
+    changes = {name: value for name, value in given.items() if value is not None}
+    return sampling_with(generator.recipe, changes)
 
 
 def generated_batches(

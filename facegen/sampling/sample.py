@@ -15,6 +15,7 @@ from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.images import encode_png, pil_to_png
 from facegen.formats.plain import plain
 from facegen.models.generator import FaceGenerator
+from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
 from facegen.sampling.options import SampleOptions
@@ -60,7 +61,9 @@ class AskedSample:
         return text_entry(self.described, "image", face)
 
 
-def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSummary:
+def sample(
+    run: Path | str, options: SampleOptions | None = None, progress: Progress | None = None
+) -> SampleSummary:
     """Generate faces into a new folder: `seed-00000042.png`, ..., and `grid.png`.
 
     A blend also gets `blend.png`: a row a seed, from each part alone to the mix, one noise along a row. Walks
@@ -72,6 +75,7 @@ def sample(run: Path, options: SampleOptions, progress: Progress) -> SampleSumma
         DataError: a photo that cannot be read.
         MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
     """
+    options, progress = options or SampleOptions(), progress or SilentProgress()
     check_sampling(options)
     out = _free_folder(options.out)
     generator = FaceGenerator.load(run, options.device, options.weights)

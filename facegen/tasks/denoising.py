@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Denoiser, Objective
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
@@ -151,7 +151,7 @@ class DenoisingTask:
         train: Samples,
         validation: Samples,
         limit: int | None,
-        process: Process,
+        objective: Objective,
         conditioner: Conditioner,
         build_denoiser: Callable[[], nn.Module],
         num_told: int = 0,
@@ -163,7 +163,7 @@ class DenoisingTask:
                 hint="--set conditioner.kind=class_label where the data has classes, "
                 "otherwise --set data.augmentation.tell_model=false",
             )
-        self._process, self._conditioner, self._build_denoiser = process, conditioner, build_denoiser
+        self._objective, self._conditioner, self._build_denoiser = objective, conditioner, build_denoiser
         self._train, self._num_told = train, num_told
         # A conditioner that looks at the sample has nothing to prepare from the labels.
         self._inputs = None if isinstance(conditioner, SampleConditioner) else conditioner.inputs(train.frame)
@@ -185,7 +185,7 @@ class DenoisingTask:
         """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and augmentation done."""
         x0, augmentation = self._train.draw(indices, generator)
         noise = torch.randn(x0.shape, generator=generator)
-        timestep = self._process.sample_timesteps(len(indices), generator)
+        timestep = self._objective.draw_timesteps(len(indices), generator)
         inputs = self._inputs_of(x0) if self._inputs is None else self._inputs[indices]
         inputs = self._conditioner.drop(inputs, generator)
         batch = {"x0": x0, "noise": noise, "timestep": timestep, "inputs": inputs}
@@ -194,7 +194,7 @@ class DenoisingTask:
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Weighted squared error between output and target."""
         error = self._squared_error(module, batch)
-        return {"loss": (error * self._process.loss_weight(batch["timestep"])).mean()}
+        return {"loss": (error * self._objective.loss_weight(batch["timestep"])).mean()}
 
     @torch.no_grad()
     def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
@@ -203,8 +203,8 @@ class DenoisingTask:
         "loss", "zero_loss" and "trivial_loss" (the better trivial predictor of each level) are means over
         noise levels with the training weight.
         """
-        levels = self._process.noise_levels(NUM_NOISE_LEVELS)
-        weights = self._process.loss_weight(levels)
+        levels = self._noise_levels()
+        weights = self._objective.loss_weight(levels)
         rows: dict[str, list[float]] = {"model": [], "zero": [], "mean": [], "x0_mean": []}
         for level in levels:
             for name, value in self._errors_at(module, level, device).items():
@@ -220,11 +220,16 @@ class DenoisingTask:
             "trivial_loss": trivial,
             "better_than_trivial": loss < HARDLY_BETTER * trivial,
             "verdict": _verdict(loss, zero, trivial),
-            "noise_levels": [round(level, 4) for level in self._process.noise_level(levels).tolist()],
+            "noise_levels": [round(level, 4) for level in self._objective.path.noise_level(levels).tolist()],
             "loss_per_level": rows["model"],
             "zero_predictor_per_level": rows["zero"],
             "mean_predictor_per_level": means,
         }
+
+    def _noise_levels(self) -> Tensor:
+        """Timesteps in the middles of equal parts of the path, clean to noisy."""
+        middles = (torch.arange(NUM_NOISE_LEVELS, dtype=torch.float32) + 0.5) / NUM_NOISE_LEVELS
+        return self._objective.path.timesteps(middles)
 
     def _inputs_of(self, x0: Tensor) -> Tensor:
         conditioner: Any = self._conditioner
@@ -250,14 +255,13 @@ class DenoisingTask:
 
     def _squared_error(self, module: nn.Module, batch: Batch) -> Tensor:
         x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
-        x_t = self._process.add_noise(x0, noise, timestep)
         parts: Any = module
         conditioning = parts["conditioner"](batch["inputs"])
         if "augmentation" in batch:
             told = parts["augmentation"](batch["augmentation"])  # (B, D)
             conditioning = replace(conditioning, vector=conditioning.vector + told)
-        output = parts["denoiser"](x_t, timestep, conditioning)
-        return _mean_square(output.float() - self._process.target(x0, noise, timestep))
+        denoiser = Denoiser.of(parts["denoiser"], self._objective)
+        return denoiser.squared_error(x0, noise, timestep, conditioning)
 
     def _errors_at(self, module: nn.Module, level: Tensor, device: Any) -> dict[str, float]:
         """Mean squared errors at one timestep: the model's and those of the trivial predictors."""
@@ -270,7 +274,7 @@ class DenoisingTask:
                 for name, value in self._validation.items()
             }
             batch["timestep"] = level.to(device).expand(batch["x0"].shape[0])
-            errors = {"model": self._squared_error(module, batch), **_trivial(self._process, batch, mean)}
+            errors = {"model": self._squared_error(module, batch), **_trivial(self._objective, batch, mean)}
             for name, value in errors.items():
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + value.sum()
         return {name: (total / count).item() for name, total in totals.items()}
@@ -279,21 +283,21 @@ class DenoisingTask:
 build = DenoisingTask
 
 
-def _trivial(process: Process, batch: Batch, mean: Tensor) -> dict[str, Tensor]:
+def _trivial(objective: Objective, batch: Batch, mean: Tensor) -> dict[str, Tensor]:
     """Squared errors (B,) of three predictors that know nothing of the sample but the data's mean.
 
     zero: output 0. mean: the target's own mean over data and noise. x0_mean: x0 = mean, and the noise
     that then explains x_t; all parameterisations' targets are linear in (x0, eps), so `target` reads it.
     """
     x0, noise, timestep = batch["x0"], batch["noise"], batch["timestep"]
-    target = process.target(x0, noise, timestep)
+    target = objective.target(x0, noise, timestep)
     mean = mean.expand_as(x0)
-    alpha, sigma = (value.view(-1, *[1] * (x0.ndim - 1)) for value in process.alpha_sigma(timestep))
+    alpha, sigma = objective.path.columns(timestep, x0)
     explained = noise + (alpha / sigma) * (x0 - mean)
     return {
         "zero": _mean_square(target),
-        "mean": _mean_square(target - process.target(mean, torch.zeros_like(noise), timestep)),
-        "x0_mean": _mean_square(target - process.target(mean, explained, timestep)),
+        "mean": _mean_square(target - objective.target(mean, torch.zeros_like(noise), timestep)),
+        "x0_mean": _mean_square(target - objective.target(mean, explained, timestep)),
     }
 
 

@@ -13,13 +13,13 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
-from facegen.diffusion.process import Process
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
 from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
 from facegen.formats.run import RunDirectory
 from facegen.models.generator import FaceGenerator
+from facegen.models.objective import objective_of
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.protocols import SampleConditioner, TrainingTask
@@ -155,7 +155,7 @@ def _wire_denoising(recipe: Recipe) -> WiredTask:
         train=diffused.train,
         validation=diffused.validation,
         limit=recipe.data.limit,
-        process=Process(**recipe.diffusion.values()),
+        objective=objective_of(recipe.diffusion),
         conditioner=conditioner,
         build_denoiser=lambda: load_kind("denoisers", denoiser.kind).build(
             denoiser, diffused.sample, conditioner.spec
@@ -263,7 +263,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
     def generator(module: nn.Module) -> FaceGenerator:
         return FaceGenerator(
             module=module,
-            process=Process(**recipe.diffusion.values()),
+            objective=objective_of(recipe.diffusion),
             autoencoder=autoencoder,
             scaling=info.scaling,
             sample_spec=diffused.sample,

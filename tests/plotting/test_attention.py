@@ -118,9 +118,9 @@ def test_a_word_gets_the_shares_of_its_tokens_in_the_conditional_row(name: str, 
     told = generator.conditioning(requested.plan(1).inputs)
     step = next(generator.trajectory(requested.plan(1).inputs, [3], requested.settings))
     first = table[table["step"] == 1]
-    with torch.no_grad(), record_attention(generator.denoiser, layers=[first["layer"].iloc[0]]) as recording:
-        timestep = torch.tensor([first["noise_level"].iloc[0] * generator.process.num_timesteps])
-        generator.denoiser(generator.noise([3]), timestep.to(step.x_t.dtype), told)
+    with torch.no_grad(), record_attention(generator.network, layers=[first["layer"].iloc[0]]) as recording:
+        timestep = torch.tensor([first["noise_level"].iloc[0] * generator.objective.path.num_timesteps])
+        generator.network(generator.noise([3]), timestep.to(step.x_t.dtype), told)
     weights = recording.maps[0].weights[0].mean(0)  # (Q, K)
     tokens = slice(6, 9)  # a start mark, "an", "old", then a token for each letter of "man"
     if name == "dit-in-context":
@@ -140,7 +140,7 @@ def test_labels_say_whether_they_were_asked_for(unet: Path, tmp_path: Path, monk
 
 
 def test_one_layer_is_the_middle_one_and_names_choose(unet: Path, tmp_path: Path):
-    denoiser: Any = FaceGenerator.load(unet).denoiser
+    denoiser: Any = FaceGenerator.load(unet).network
     known = [name for name, kind in attention_layers(denoiser).items() if kind == "self"]
     for layers in (",".join(known[:2]), known[1]):
         summary, _ = draw(unet, tmp_path / "a.png", LABELLED, kind="self", layers=layers)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import Process
 from facegen.errors import UsageError
+from facegen.models.objective import objective_of
 from facegen.plotting.schedule import plot_schedule, schedule_table
 
 
 def test_rectified_flow_has_straight_paths_and_the_logit_normal_density():
     config = DiffusionConfig(parameterisation="flow", timesteps="logit_normal")
-    table = schedule_table(Process(**config.values()))
+    table = schedule_table(objective_of(config))
     level = table["noise_level"].to_numpy()
     np.testing.assert_allclose(table["alpha"], 1 - level, atol=1e-12)
     np.testing.assert_allclose(table["sigma"], level, atol=1e-12)
@@ -26,7 +26,7 @@ def test_rectified_flow_has_straight_paths_and_the_logit_normal_density():
 
 
 def test_uniform_timesteps_are_drawn_evenly_and_weigh_one():
-    table = schedule_table(Process(**DiffusionConfig().values()))
+    table = schedule_table(objective_of(DiffusionConfig()))
     assert np.abs(table["density"] - 1).max() < 0.06
     assert (table["loss_weight"] == 1).all()
 

@@ -8,7 +8,8 @@ import torch
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Denoiser
+from facegen.models.objective import objective_of
 
 DIM = 6
 
@@ -23,7 +24,7 @@ def start(count=4):
     return torch.randn(count, DIM, generator=torch.Generator().manual_seed(11))
 
 
-def step_noise(index):
+def step_noise(index, x=None):
     return torch.randn(4, DIM, generator=torch.Generator().manual_seed(1000 + index))
 
 
@@ -34,12 +35,9 @@ def make(kind, **settings):
 
 def walk(sampler, steps, **diffusion):
     """facegen's steps, from `start`."""
-    process = Process(**DiffusionConfig(**diffusion).values())
-
-    def denoiser(x, timestep):
-        return process.prediction(network(x, timestep), x, timestep)
-
-    return list(sampler.trajectory(denoiser, start(), steps, process, step_noise))
+    objective = objective_of(DiffusionConfig(**diffusion))
+    denoiser = Denoiser.of(lambda x, timestep, condition: network(x, timestep), objective)
+    return list(sampler(denoiser, steps)(start(), step_noise))
 
 
 def diffusers_walk(

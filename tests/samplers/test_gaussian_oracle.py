@@ -1,52 +1,71 @@
 """Every sampler against a denoiser known in closed form: x0 ~ N(mu, Sigma).
 
-E[x0 | x_t] = mu + alpha Sigma (alpha^2 Sigma + sigma^2 I)^-1 (x_t - alpha mu) is affine in x_t, so a sampler
-is an affine map of the start noise and of each step's noise. One row of the batch is the origin and one
-each a unit vector of those, which gives the sample's mean and covariance exactly: no Monte Carlo, what is
-left is the discretisation (and, for the linear schedule, 0.003 of the mean: alpha is not 0 at its end).
+E[x0 | x_t] is affine in x_t, so a sampler is an affine map of the start noise and of each step's noise. One
+row of the batch is the origin and one each a unit vector of those, which gives the sample's mean and
+covariance exactly: no Monte Carlo, what is left is the discretisation (and, for the linear schedule, 0.003 of
+the mean: alpha is not 0 at its end).
 """
+
+from functools import partial
 
 import pytest
 import torch
 
 from facegen.config.kinds import kinds_of, load_kind
-from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import Process
-from facegen.types import Prediction
+from facegen.diffusion.oracles import GaussianDenoiser, MixtureDenoiser
+from facegen.diffusion.paths import Flow, VarianceExploding, VariancePreserving
+from facegen.diffusion.schedules import betas_of
+from facegen.diffusion.walk import at, karras, leading, trailing
+from facegen.errors import UsageError
+from facegen.samplers.ddim import DDIM
+from facegen.samplers.ddpm import DDPM
+from facegen.samplers.dpmpp_2m import DPMSolver2M
+from facegen.samplers.dpmpp_2m_sde import DPMSolver2MSDE
+from facegen.samplers.euler import Euler
+from facegen.samplers.heun import Heun
+from facegen.samplers.unipc import UniPC
 
 MU = torch.tensor([0.7, -0.4, 0.1], dtype=torch.float64)
 ROOT = torch.tensor([[0.9, 0.0, 0.0], [0.5, 0.6, 0.0], [-0.2, 0.1, 0.3]], dtype=torch.float64)
 SIGMA = ROOT @ ROOT.T
 DIM = len(MU)
+PATHS = {
+    "linear": VariancePreserving.of_betas(betas_of("linear")),
+    "squared_cosine": VariancePreserving.of_betas(betas_of("squared_cosine")),
+    "cosine": VariancePreserving(lambda t: -2 * torch.log(torch.tan(torch.pi * (0.0005 + 0.999 * t) / 2))),
+    "flow": Flow(),
+    "exploding": VarianceExploding(),
+}
 
-# kind, settings, steps, largest error of mean and covariance (entries up to 0.8); first order: ~ 1 / steps
+
+def fractions_cubed(path, steps):
+    """Timesteps of one's own: the third power of even ones, so denser where it is clean."""
+    return at(*(path.last_timestep * (1 - i / steps) ** 3 for i in range(steps)))(path, steps)
+
+
+ANY = {"trailing": trailing, "karras": karras, "own": fractions_cubed}
+# sampler, steps, largest error of mean and covariance (entries up to 0.8); first order: ~ 1 / steps
 CASES = [
-    ("ddpm", {}, 1000, 0.02),
-    ("ddim", {}, 100, 0.04),
-    ("ddim", {"eta": 1.0}, 1000, 0.02),
-    ("ddim", {"spacing": "leading"}, 100, 0.04),
-    ("euler", {}, 100, 0.04),
-    ("heun", {}, 40, 0.02),
-    ("dpmpp_2m", {}, 20, 0.03),
-    ("dpmpp_2m", {}, 100, 0.015),
+    (DDPM, 300, 0.06),
+    (partial(DDIM, eta=1.0), 300, 0.06),
+    (DDIM, 200, 0.045),
+    (Euler, 200, 0.045),
+    (Heun, 100, 0.025),
+    (DPMSolver2M, 100, 0.025),
+    (DPMSolver2MSDE, 100, 0.03),
+    (UniPC, 100, 0.025),
 ]
+FEW = [(Heun, 40, 0.02), (DPMSolver2M, 20, 0.03), (UniPC, 20, 0.025), (DPMSolver2M, 100, 0.01)]
 
 
-def oracle(process):
-    def denoise(x, timestep):
-        alpha, sigma = (float(value[0]) for value in process.alpha_sigma(timestep.double()))
-        gain = alpha * SIGMA @ torch.linalg.inv(alpha**2 * SIGMA + sigma**2 * torch.eye(DIM).double())
-        x0 = MU + (x - alpha * MU) @ gain.T
-        return Prediction(x0=x0, eps=(x - alpha * x0) / sigma)
-
-    return denoise
+def name_of(sampler):
+    return getattr(sampler, "func", sampler).__name__
 
 
-def moments(kind, settings, steps, process):
+def moments(sampler, steps, path, **settings):
     """Mean (D,) and covariance (D, D) of the sampler's output for standard normal noise everywhere."""
-    found = load_kind("samplers", kind)
-    sampler = found.build(found.Config(**settings))
-    stochastic = kind == "ddpm" or settings.get("eta", 0) > 0
+    made = sampler(GaussianDenoiser(path, MU, SIGMA), steps, **settings)
+    stochastic = name_of(sampler) in ("DDPM", "DPMSolver2MSDE") or getattr(made, "eta", 0) > 0
     rows = 1 + DIM + (steps * DIM if stochastic else 0)
 
     def unit_rows(first):
@@ -54,39 +73,50 @@ def moments(kind, settings, steps, process):
         noise[first : first + DIM] = torch.eye(DIM)
         return noise
 
-    walk = sampler.trajectory(
-        oracle(process), unit_rows(1), steps, process, lambda index: unit_rows(1 + DIM * (index + 1))
-    )
-    last = list(walk)[-1]
+    *_, last = made(unit_rows(1), lambda index, x: unit_rows(1 + DIM * (index + 1)))
     torch.testing.assert_close(last.x_t, last.x0, rtol=0, atol=1e-6)
     columns = last.x0[1:] - last.x0[0]
     return last.x0[0], columns.T @ columns
 
 
-@pytest.mark.parametrize(("kind", "settings", "steps", "tolerance"), CASES)
-@pytest.mark.parametrize(
-    "diffusion",
-    [{}, {"parameterisation": "v", "schedule": "squared_cosine"}, {"parameterisation": "flow"}],
-    ids=["linear", "squared_cosine", "flow"],
-)
-def test_the_sampler_recovers_mean_and_covariance(kind, settings, steps, tolerance, diffusion):
-    if settings.get("spacing") == "leading" and diffusion.get("parameterisation") == "flow":
-        pytest.skip("leading spacing is refused for flow")
-    mean, covariance = moments(kind, settings, steps, Process(**DiffusionConfig(**diffusion).values()))
+@pytest.mark.parametrize(("sampler", "steps", "tolerance"), CASES)
+@pytest.mark.parametrize("spacing", ANY)
+@pytest.mark.parametrize("path", PATHS)
+def test_the_sampler_recovers_mean_and_covariance(sampler, steps, tolerance, spacing, path):
+    mean, covariance = moments(sampler, steps, PATHS[path], spacing=ANY[spacing])
     assert float((mean - MU).abs().max()) < tolerance
     assert float((covariance - SIGMA).abs().max()) < tolerance
 
 
+@pytest.mark.parametrize(("sampler", "steps", "tolerance"), FEW)
+@pytest.mark.parametrize("path", PATHS)
+def test_few_steps_do_with_a_second_order(sampler, steps, tolerance, path):
+    mean, covariance = moments(sampler, steps, PATHS[path])
+    assert float((mean - MU).abs().max()) < tolerance
+    assert float((covariance - SIGMA).abs().max()) < tolerance
+
+
+@pytest.mark.parametrize("path", ["linear", "squared_cosine"])
+def test_leading_spacing_comes_close_too(path):
+    mean, covariance = moments(DDIM, 100, PATHS[path], spacing=leading)
+    assert float((mean - MU).abs().max()) < 0.04
+    assert float((covariance - SIGMA).abs().max()) < 0.04
+
+
+@pytest.mark.parametrize("sampler", [DDIM, Euler, Heun, DPMSolver2M, UniPC], ids=name_of)
+@pytest.mark.parametrize("path", PATHS)
+def test_twice_the_steps_come_closer(sampler, path):
+    errors = [float((moments(sampler, steps, PATHS[path])[1] - SIGMA).abs().max()) for steps in (20, 40, 80)]
+    assert errors[0] > errors[1] > errors[2]
+
+
 @pytest.mark.parametrize("kind", kinds_of("samplers"))
-@pytest.mark.parametrize("parameterisation", ["eps", "flow"])
-def test_the_steps_count_up_to_a_clean_sample(kind, parameterisation):
+@pytest.mark.parametrize("path", PATHS)
+def test_the_steps_count_up_to_a_clean_sample(kind, path):
     found = load_kind("samplers", kind)
-    process = Process(**DiffusionConfig(parameterisation=parameterisation).values())
     noise = torch.randn(2, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    walk = found.build(found.Config(kind=kind)).trajectory(
-        oracle(process), noise, 7, process, lambda index: noise
-    )
-    steps = list(walk)
+    sampler = found.build(found.Config(kind=kind))(GaussianDenoiser(PATHS[path], MU, SIGMA), 7)
+    steps = list(sampler(noise))
     assert [(step.index, step.num_steps) for step in steps] == [(index, 7) for index in range(7)]
     timesteps = [step.timestep for step in steps]
     assert timesteps == sorted(timesteps, reverse=True)
@@ -94,9 +124,32 @@ def test_the_steps_count_up_to_a_clean_sample(kind, parameterisation):
     torch.testing.assert_close(steps[-1].x_t, steps[-1].x0, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["euler", "heun", "dpmpp_2m"])
-@pytest.mark.parametrize("parameterisation", ["eps", "flow"])
-def test_twice_the_steps_come_closer(kind, parameterisation):
-    process = Process(**DiffusionConfig(parameterisation=parameterisation).values())
-    errors = [float((moments(kind, {}, steps, process)[1] - SIGMA).abs().max()) for steps in (20, 40, 80)]
-    assert errors[0] > errors[1] > errors[2]
+@pytest.mark.parametrize("sampler", [DPMSolver2M, Heun, DPMSolver2MSDE], ids=name_of)
+def test_a_mixture_comes_out_in_its_parts(sampler):
+    """A quarter of the data near -2, the rest near 1: so are the samples, each as spread as its part."""
+    means, covariances = torch.tensor([[-2.0], [1.0]]), torch.tensor([[[0.04]], [[0.09]]])
+    denoiser = MixtureDenoiser(Flow(), means, covariances, torch.tensor([0.25, 0.75]))
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(4000, 1, dtype=torch.float64, generator=generator)
+    *_, last = sampler(denoiser, 60)(
+        noise, lambda index, x: torch.randn(x.shape, generator=generator).double()
+    )
+    low, high = last.x0[last.x0 < -0.5], last.x0[last.x0 >= -0.5]
+    assert len(low) / len(noise) == pytest.approx(0.25, abs=0.03)
+    assert (float(low.mean()), float(high.mean())) == pytest.approx((-2.0, 1.0), abs=0.03)
+    assert (float(low.std()), float(high.std())) == pytest.approx((0.2, 0.3), abs=0.03)
+
+
+def test_timesteps_of_ones_own_must_fall_and_be_as_many_as_the_steps():
+    denoiser = GaussianDenoiser(Flow(), MU, SIGMA)
+    for timesteps in ((900.0, 500.0, 600.0), (900.0, 500.0), (1001.0, 500.0, 1.0), (900.0, 500.0, -1.0)):
+        with pytest.raises(UsageError, match="3 steps need as many falling timesteps"):
+            next(iter(Euler(denoiser, 3, at(*timesteps))(torch.zeros(1, DIM))))
+
+
+def test_karras_spacing_is_even_in_the_seventh_root_of_the_noise():
+    """EDM's own formula, between its own ends."""
+    timesteps = torch.tensor(karras(PATHS["exploding"], 10), dtype=torch.float64)
+    ours = PATHS["exploding"].alpha_sigma(timesteps)[1]
+    root = torch.linspace(80.0 ** (1 / 7), 0.002 ** (1 / 7), 10, dtype=torch.float64)
+    torch.testing.assert_close(ours, root**7, rtol=1e-4, atol=0)

@@ -84,11 +84,11 @@ def test_a_blend_gives_the_same_image_at_any_batch_size():
 
 def test_a_class_is_drawn_by_name_and_count_from_python():
     generator = tiny_generator(tiny_recipe("class_label"))
-    images = generator.faces("old", 3, seed=5)
+    images = generator.sample("old", 3, seed=5).images
     assert images.shape == (3, *SHAPE)
     asked = generator.inputs_for(PromptReading({"old": 1.0}), 3)
     assert torch.equal(images, generator.generate(asked, [5, 6, 7], generator.recipe.sampling))
-    mixed = generator.faces({"old": 0.5, "young": 0.5}, 3, seed=5)
+    mixed = generator.sample({"old": 0.5, "young": 0.5}, 3, seed=5).images
     assert not torch.equal(mixed, images)
 
 

@@ -8,9 +8,9 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import kind_config, load_kind
 from facegen.config.recipe import parse_recipe
-from facegen.diffusion.process import Process
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
 from facegen.models.generator import FaceGenerator
+from facegen.models.objective import objective_of
 from facegen.types import LabelSchema, LatentScaling, SampleSpec
 
 LABELS = LabelSchema(attributes=("Smiling", "Eyeglasses", "Male"), classes={"age": ("young", "old")})
@@ -56,7 +56,7 @@ def tiny_generator(recipe=None, autoencoder=None):
     recipe = recipe or tiny_recipe()
     return FaceGenerator(
         module=tiny_module(recipe).eval(),
-        process=Process(**recipe.diffusion.values()),
+        objective=objective_of(recipe.diffusion),
         autoencoder=autoencoder or load_autoencoder("identity").module,
         scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
         sample_spec=SampleSpec(SHAPE),

@@ -191,7 +191,7 @@ def test_guidance_of_any_scale_is_one_doubled_batch_a_step(
 ) -> None:
     generator = generator_with_shaken_weights(trained)
     rows: list[int] = []
-    network: Any = type(generator.denoiser)
+    network: Any = type(generator.network)
     forward = network.forward
 
     def counting(self: Any, x_t: torch.Tensor, *arguments: Any) -> torch.Tensor:

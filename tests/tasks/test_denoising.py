@@ -11,17 +11,18 @@ from support.training_parts import denoising_recipe, write_latents
 from torch import Generator, Tensor, nn
 
 from facegen.config.recipe import DiffusionConfig
-from facegen.diffusion.process import Process
+from facegen.diffusion.denoiser import Objective
 from facegen.errors import DataError, UsageError
 from facegen.formats.latents import LatentStore
+from facegen.models.objective import objective_of
 from facegen.tasks.denoising import Config, DenoisingTask, build, latent_samples
 from facegen.types import Conditioning, SampleSpec
 
 PARAMETERISATIONS = ["eps", "v", "x0", "flow"]
 
 
-def process_of(**settings: Any) -> Process:
-    return Process(**DiffusionConfig(**settings).values())
+def asked_for(**settings: Any) -> Objective:
+    return objective_of(DiffusionConfig(**settings))
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +51,12 @@ class MeanDenoiser(nn.Module):
     def __init__(self, task: DenoisingTask, parameterisation: str) -> None:
         super().__init__()
         self.mean = task._mean
-        self.process = process_of(parameterisation=parameterisation)
+        self.objective = asked_for(parameterisation=parameterisation)
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        alpha, sigma = (v.view(-1, 1, 1, 1) for v in self.process.alpha_sigma(timestep))
+        alpha, sigma = (v.view(-1, 1, 1, 1) for v in self.objective.path.alpha_sigma(timestep))
         mean = self.mean.expand_as(x_t)
-        return self.process.target(mean, (x_t - alpha * mean) / sigma, timestep)
+        return self.objective.target(mean, (x_t - alpha * mean) / sigma, timestep)
 
 
 def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.0, **changes: Any) -> Any:
@@ -68,7 +69,7 @@ def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.
         train=latent_samples(latents, data.train_split, flip=data.flip),
         validation=latent_samples(latents, data.validation_split),
         limit=data.limit,
-        process=process_of(parameterisation=parameterisation),
+        objective=asked_for(parameterisation=parameterisation),
         conditioner=build_conditioner(
             ConditionerConfig(dim=4), latents.index.labels, SampleSpec(latents.index.sample_shape)
         ),
@@ -95,12 +96,12 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
     task = make(latents, parameterisation, value=0.25)
     module = task.build_module()
     batch = task.batch(torch.arange(8), Generator().manual_seed(0))
-    process = process_of(parameterisation=parameterisation)
-    target = process.target(batch["x0"], batch["noise"], batch["timestep"])
+    objective = asked_for(parameterisation=parameterisation)
+    target = objective.target(batch["x0"], batch["noise"], batch["timestep"])
     loss = task.losses(module, batch)["loss"]
     assert loss.item() == pytest.approx((target - 0.25).square().mean().item(), rel=1e-5)
     x_t, timestep = module["denoiser"].asked[0]
-    assert torch.equal(x_t, process.add_noise(batch["x0"], batch["noise"], batch["timestep"]))
+    assert torch.equal(x_t, objective.path.add_noise(batch["x0"], batch["noise"], batch["timestep"]))
     assert torch.equal(timestep, batch["timestep"])
     loss.backward()
     assert module["denoiser"].value.grad is not None
@@ -108,10 +109,10 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
 
 def test_weighting_reaches_the_loss(latents: LatentStore) -> None:
     task = make(latents, "eps")
-    task._process = process_of(weighting="min_snr", parameterisation="eps")
+    task._objective = asked_for(weighting="min_snr", parameterisation="eps")
     batch = task.batch(torch.arange(16), Generator().manual_seed(0))
     per_sample = batch["noise"].square().flatten(1).mean(1)
-    expected = (per_sample * task._process.loss_weight(batch["timestep"])).mean()
+    expected = (per_sample * task._objective.loss_weight(batch["timestep"])).mean()
     assert task.losses(task.build_module(), batch)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
     assert not torch.allclose(expected, per_sample.mean())
 
@@ -146,12 +147,12 @@ def test_a_model_that_knows_the_mean_alone_does_not_pass_for_better(
 def test_a_model_that_knows_more_is_said_to_be_below_the_floor(latents: LatentStore) -> None:
     task = make(latents)
     x0 = task._validation["x0"]
-    process = task._process
+    objective = task._objective
 
     class Oracle(nn.Module):
         def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-            alpha, sigma = (v.view(-1, 1, 1, 1) for v in process.alpha_sigma(timestep))
-            return process.target(x0, (x_t - alpha * x0) / sigma, timestep)
+            alpha, sigma = (v.view(-1, 1, 1, 1) for v in objective.path.alpha_sigma(timestep))
+            return objective.target(x0, (x_t - alpha * x0) / sigma, timestep)
 
     result = task.validate(nn.ModuleDict({"denoiser": Oracle(), "conditioner": task._conditioner}), "cpu")
     assert result["loss"] < 1e-6

@@ -1,0 +1,36 @@
+"""Drawn faces that show themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from PIL import Image
+from torch import Tensor
+
+from facegen.formats.images import image_grid, pil_to_png, to_pil
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Images, uint8 (N, 3, H, W) on the CPU, with a caption each; in a notebook they show as their grid."""
+
+    images: Tensor
+    captions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, number: int) -> Image.Image:
+        return to_pil(self.images[number])
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        return (to_pil(image) for image in self.images)
+
+    def grid(self, columns: int | None = None) -> Image.Image:
+        """All of them in one picture, as square as may be, with their captions."""
+        columns = columns or max(1, round(len(self) ** 0.5))
+        return image_grid(self.images, columns, self.captions, scale=max(1, 128 // self.images.shape[-1]))
+
+    def _repr_png_(self) -> bytes:
+        return pil_to_png(self.grid())
