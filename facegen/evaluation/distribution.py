@@ -121,7 +121,7 @@ def evaluate_distribution(
     if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     report = DistributionReport(
-        metric=name or ("all" if len(kinds) > 1 else kinds[0].replace("_", "-")),
+        metric=name or (kinds[0].replace("_", "-") if len(kinds) == 1 else "all"),
         scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
         num_samples=count,
         num_reference=against.statistics.num_samples,

@@ -71,7 +71,7 @@ def _block(queries: Tensor, ways: tuple[Tensor, Tensor]) -> Neighbours:
         """Squared distances, less the queries' own norms, which do not change the order."""
         return references.square().sum(1) - 2 * queries @ references.T
 
-    blocks = zip(*(way.split(TRAIN_BLOCK) for way in ways), strict=True)
+    blocks = zip(*(torch.split(way, TRAIN_BLOCK) for way in ways), strict=True)
     nearer = [torch.minimum(relative(plain), relative(mirrored)) for plain, mirrored in blocks]
     _, order = torch.cat(nearer, dim=1).topk(NUM_NEIGHBOURS + 1, dim=1, largest=False)  # (B, 1 + K)
     # products lose the digits of small distances, so those of the few found are computed anew

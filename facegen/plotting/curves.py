@@ -324,7 +324,8 @@ def _draw(figure: Figure, axes: Axes, panel: Panel, num_runs: int) -> None:
 
     lines: Any = panel.rows.groupby(["run", "role"], sort=False)
     for (run, role), rows in lines:
-        for level, line in rows.groupby("level") if panel.by_level else [(None, rows)]:
+        parts: Any = rows.groupby("level") if panel.by_level else [(None, rows)]
+        for level, line in parts:
             style = _style(role, run, num_runs)
             if panel.by_level:
                 style = {"color": matplotlib.colormaps[COLOUR_MAP](level), "lw": 1.1}

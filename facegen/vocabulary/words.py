@@ -24,11 +24,11 @@ class LabelWords:
 
 
 def _words_of(entry: dict[str, Any]) -> LabelWords:
-    role = next(role for role in ROLES if role in entry)
+    role: Role = next(role for role in ROLES if role in entry)
     return LabelWords(role, entry[role], tuple(entry.get("asks", ())), tuple(entry.get("denies", ())))
 
 
-_TABLE = yaml.safe_load((files(__package__) / "lexicon.yaml").read_text("utf-8"))
+_TABLE = yaml.safe_load((files("facegen.vocabulary") / "lexicon.yaml").read_text("utf-8"))
 ATTRIBUTE_WORDS = {name: _words_of(entry) for name, entry in _TABLE["attributes"].items()}
 COMBINED_WORDS: dict[str, dict[str, float]] = {
     said: entry["labels"] for entry in _TABLE["combined"] for said in entry["words"]

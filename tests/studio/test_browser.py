@@ -107,9 +107,7 @@ def test_enter_draws_and_the_history_gives_settings_back(page, tmp_path):
 
 def test_a_long_drawing_can_be_stopped_and_another_begun(page):
     choose_way(page, "Faces")
-    page.get_by_text(
-        "Sampling", exact=True
-    ).click()  # makes its fields, and gives them values
+    page.get_by_text("Sampling", exact=True).click()  # makes its fields, and gives them values
     page.fill("#prompt textarea", "a smiling man")
     page.get_by_label("Pictures").fill("64")
     page.get_by_label("number input for Steps").fill("100")
