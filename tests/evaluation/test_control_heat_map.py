@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facegen.evaluation.control import control_heat_map
+from facegen.evaluation.control_heat_map import control_heat_map
 from facegen.evaluation.steps import save_picture
 
 

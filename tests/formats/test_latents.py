@@ -210,18 +210,20 @@ print(write_image_features(Path(sys.argv[1]), table).sha256)
 
 def test_every_process_writes_the_same_bytes(tmp_path: Path) -> None:
     """safetensors keeps its metadata, four entries here, in an order that is drawn in each process."""
-    digests = set()
-    for seed in ("0", "1", "2"):
-        done = subprocess.run(
+    writers = [
+        subprocess.Popen(
             [sys.executable, "-c", WRITES_A_TABLE, str(tmp_path / seed)],
             env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
-            check=True,
         )
-        (written,) = (tmp_path / seed).iterdir()
-        assert done.stdout.split() == [sha256_of(written)]
-        digests.add(sha256_of(written))
+        for seed in ("0", "1", "2")
+    ]
+    told = [writer.communicate()[0].split() for writer in writers]
+    files = [next((tmp_path / seed).iterdir()) for seed in ("0", "1", "2")]
+    digests = {sha256_of(written) for written in files}
+    assert told == [[sha256_of(written)] for written in files]
+    written = files[-1]
     assert len(digests) == 1
     tensors, metadata = map_safetensors(written)
     assert torch.equal(tensors["features"], torch.ones(2, 3).half())
