@@ -17,6 +17,7 @@ from .evaluation.options import DistributionOptions
 from .evaluation.reconstruction import evaluate_reconstruction
 from .formats.dataset import open_dataset
 from .formats.latents import open_latents
+from .metrics import FeatureStatistics, frechet_distance
 from .models.faces import Faces
 from .models.generator import FaceGenerator, load
 from .preparation.options import PrepareOptions
@@ -46,6 +47,7 @@ __all__ = [
     "Euler",
     "FaceGenerator",
     "Faces",
+    "FeatureStatistics",
     "Flow",
     "GaussianDenoiser",
     "Heun",
@@ -72,6 +74,7 @@ __all__ = [
     "evaluate_attributes",
     "evaluate_distribution",
     "evaluate_reconstruction",
+    "frechet_distance",
     "guide",
     "guide_projected",
     "karras",

@@ -105,7 +105,8 @@ class Conditioner(Protocol):
     """Labels or words to `Conditioning`. An `nn.Module`; learned embeddings are trained with the denoiser.
 
     `inputs` turns a frame of labels into one compact tensor (N, ...) once; `forward` turns a batch of
-    its rows into a Conditioning, with gradients.
+    its rows into a Conditioning, with gradients. `asking`, which a kind also offers as `ASKING`, says how
+    people ask it; without one it is told by its looks.
     """
 
     spec: ConditioningSpec

@@ -187,6 +187,21 @@ class LabelSchema:
 
 
 @dataclass(frozen=True)
+class Asking:
+    """How a model with a conditioner of some kind is asked for faces.
+
+    `options` are those of `facegen sample` that fit, `trained_on` what a refusal of another one names, and
+    `instead` its hint. `condition` says in a sentence what it is asked with, `example` is such an option.
+    """
+
+    options: tuple[str, ...]
+    trained_on: str
+    instead: str
+    condition: str = ""
+    example: str = ""
+
+
+@dataclass(frozen=True)
 class PromptReading:
     """How a prompt was read: `labels` asked for, words behind each, and the words left over."""
 

@@ -6,8 +6,13 @@ import torch
 from torch import Generator, Tensor, nn
 
 from facegen.errors import UsageError
-from facegen.types import Conditioning, ConditioningSpec, PromptReading
+from facegen.types import Asking, Conditioning, ConditioningSpec, PromptReading
 from facegen.vocabulary.prompts import ASK_WITH_PICTURES
+
+
+def asked_with_pictures(condition: str) -> Asking:
+    """How models of pictures are asked; `condition` says what is taken from one."""
+    return Asking(("like", "between"), "pictures", ASK_WITH_PICTURES, condition, "--like PHOTO")
 
 
 class PictureConditioner(nn.Module):

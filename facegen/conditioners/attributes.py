@@ -13,11 +13,20 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ASKING = Asking(
+    ("prompt", "attributes", "negative", "blend"),
+    "attributes",
+    'Use --prompt "a smiling woman" or --attributes "Smiling=1,Eyeglasses=0".',
+    "attributes such as smiling or eyeglasses",
+    '--prompt "a smiling woman"',
+)
 
 
 class Config(KindConfig, frozen=True):
@@ -44,6 +53,8 @@ class AttributeConditioner(nn.Module):
     Raises:
         UsageError: an attribute that the data does not have, one named twice, or none at all.
     """
+
+    asking = ASKING
 
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()

@@ -10,12 +10,15 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError, did_you_mean
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.classes import attribute_classes, class_numbers, classes_of
 from facegen.vocabulary.prompts import read_prompt
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ASKING = Asking(("prompt", "class", "negative", "blend"), "classes", "Use --class NAME.", "a class")
 
 
 class Config(KindConfig, frozen=True):
@@ -31,6 +34,8 @@ class ClassLabelConditioner(nn.Module):
     Raises:
         UsageError: the data has no classes, not that column, or several and none is named.
     """
+
+    asking = ASKING
 
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()

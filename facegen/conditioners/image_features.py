@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from facegen.conditioners._image_encoder import ImageEncoder, load_image_encoder
-from facegen.conditioners._pictures import PictureConditioner
+from facegen.conditioners._pictures import PictureConditioner, asked_with_pictures
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
 from facegen.types import LabelSchema, SampleSpec
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from facegen.formats.latents import ImageFeatures
 
+ASKING = asked_with_pictures("what a frozen image encoder makes of a picture")
 FINGERPRINT_BYTES = 32  # of a sha256
 
 
@@ -45,6 +46,7 @@ class ImageFeatureConditioner(PictureConditioner):
     fingerprint are part of the state_dict, so that a photo is later seen by the same encoder.
     """
 
+    asking = ASKING
     shift: Tensor
     scale: Tensor
     encoder_sha256: Tensor

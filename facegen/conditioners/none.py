@@ -9,10 +9,15 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ASKING = Asking(
+    (), "no condition", "Sample it without a request, or train with a conditioner such as 'attributes'."
+)
 
 
 class Config(KindConfig, frozen=True):
@@ -22,6 +27,7 @@ class Config(KindConfig, frozen=True):
 class NoCondition(nn.Module):
     """Gives an empty `Conditioning`; its inputs are (N, 0)."""
 
+    asking = ASKING
     spec = ConditioningSpec()
 
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:

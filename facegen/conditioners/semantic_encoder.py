@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from facegen.conditioners._pictures import PictureConditioner
+from facegen.conditioners._pictures import PictureConditioner, asked_with_pictures
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
 from facegen.nn.blocks import group_norm
@@ -24,6 +24,9 @@ from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+ASKING = asked_with_pictures("a vector read from a picture")
 
 
 class Config(KindConfig, frozen=True):
@@ -42,6 +45,8 @@ class SemanticEncoder(PictureConditioner):
     Raises:
         UsageError: the sample is no map.
     """
+
+    asking = ASKING
 
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         if len(sample.shape) != 3:

@@ -17,12 +17,21 @@ from torch.nn import functional as F
 from facegen.conditioners._text_encoder import DEFAULT_MAX_TOKENS, TextEncoder
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
+from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
 if TYPE_CHECKING:
     import pandas as pd
 
 NULL_CAPTION = ""
+
+
+ASKING = Asking(
+    ("prompt", "negative", "blend"),
+    "free text",
+    "Use --prompt.",
+    "a caption",
+    '--prompt "a smiling woman with blond hair"',
+)
 
 
 class Config(KindConfig, frozen=True):
@@ -39,6 +48,8 @@ class TextConditioner(nn.Module):
     `attach_table`, and grows by whatever else is asked for, which needs the encoder. Neither the table
     nor the encoder, loaded when it is first needed, is part of the state_dict: nothing here is trained.
     """
+
+    asking = ASKING
 
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()

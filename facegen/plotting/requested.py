@@ -108,7 +108,7 @@ class Requested:
         noises = [seed for seed in seeds for _ in weights]
         images = self.draw(blend, noises, "Walking")
         images = images.reshape(len(seeds), len(weights), *images.shape[1:])
-        if generator.recipe.section("conditioner").kind != "text":
+        if generator.conditioning(parts[0]).token_mask is None:
             return images
         # Mixed tokens count where any part has one; a prompt alone must not see the other's.
         for column, row in enumerate(weights.tolist()):

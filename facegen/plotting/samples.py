@@ -29,7 +29,7 @@ from facegen.sampling.records import (
     request_records,
     requested_inputs,
 )
-from facegen.sampling.request import request_text
+from facegen.sampling.request import asking_of, request_text
 from facegen.sampling.sample import GRID_NAME, STRIP_NAME, SampleOptions
 
 FACES_A_ROW = 8
@@ -119,7 +119,7 @@ def _rows_asked(requested: Requested, requests: Sequence[SampleOptions]) -> list
 
 def _rows_by_default(requested: Requested, data: Path | None) -> list[_Row]:
     generator = requested.generator
-    if generator.recipe.section("conditioner").kind == "none":
+    if not asking_of(generator).options:
         return _rows_asked(requested, [SampleOptions()])
     classes: tuple[str, ...] = getattr(generator.conditioner, "classes", ())
     if classes:

@@ -201,11 +201,11 @@ def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
         asked = {"reconstruction": f"reconstruction {run} {dataset}"}
     else:
         labels = facts.checkpoint is not None and bool(facts.checkpoint.labels.attributes)
-        follows = facts.conditioner not in (None, "none")
+        follows = bool(facts.asking.options)
         asked = {DISTRIBUTION: f"all {run} --reference {dataset}"}
         if labels and follows:
             asked["attributes"] = f"attributes {run} --classifier {judge}"
-        if facts.conditioner == "attributes":
+        if "attributes" in facts.asking.options:
             asked["control"] = f"control {run} --classifier {judge}"
         if facts.conditioner == "text":
             asked["clip-score"] = f"clip-score {run} --clip CLIP"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, UsageError
 from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import read_json
@@ -20,6 +21,8 @@ from facegen.formats.reports import REPORT_FORMAT_VERSION
 from facegen.formats.run import RunDirectory, folders_of
 from facegen.report.blocks import Series
 from facegen.report.told import Evaluation
+from facegen.types import Asking
+from facegen.vocabulary.words import readable
 
 EVALUATIONS = "evaluations"
 AUTOENCODER_TASKS = ("autoencoding", "adversarial_autoencoding")
@@ -66,6 +69,15 @@ class RunFacts:
     def conditioner(self) -> str | None:
         """Kind of what conditions the generator."""
         return None if self.recipe.conditioner is None else str(self.recipe.conditioner.get("kind"))
+
+    @property
+    def asking(self) -> Asking:
+        """How the generator is asked; where its conditioner does not say, or is not here, its name alone."""
+        kind = self.conditioner or "none"
+        with contextlib.suppress(UsageError):
+            if told := getattr(load_kind("conditioners", kind), "ASKING", None):
+                return told
+        return Asking((kind,), kind, "", readable(kind))
 
     @property
     def image_size(self) -> int | None:

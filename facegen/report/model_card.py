@@ -130,7 +130,7 @@ def _training(facts: RunFacts) -> Facts:
 def _in_python(facts: RunFacts) -> list[str]:
     """How to draw faces without the command line; empty where that takes more than a label."""
     labels = facts.checkpoint and facts.checkpoint.labels.attributes
-    if facts.kind != "generator" or not labels or facts.conditioner in ("image_features", "semantic_encoder"):
+    if facts.kind != "generator" or not labels or "like" in facts.asking.options:
         return []
     return [
         "import facegen",

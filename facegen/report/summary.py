@@ -8,22 +8,8 @@ from facegen.report.blocks import Block, Commands, Headline
 from facegen.report.evaluations import KINDS, Shown
 from facegen.report.facts import RunFacts
 from facegen.report.words import cell, duration, percent, quoted
-from facegen.vocabulary.words import readable
 
 NAMES = {"generator": "A generator", "autoencoder": "An autoencoder", "classifier": "A classifier"}
-CONDITIONS = {
-    "attributes": "attributes such as smiling or eyeglasses",
-    "class_label": "a class",
-    "text": "a caption",
-    "image_features": "what a frozen image encoder makes of a picture",
-    "semantic_encoder": "a vector read from a picture",
-}
-ASKED_WITH = {
-    "attributes": ' --prompt "a smiling woman"',
-    "text": ' --prompt "a smiling woman with blond hair"',
-    "image_features": " --like PHOTO",
-    "semantic_encoder": " --like PHOTO",
-}
 
 
 def summary(facts: RunFacts, shown: Shown) -> list[str]:
@@ -50,10 +36,8 @@ def what_it_is(facts: RunFacts) -> str:
     size = facts.image_size
     of = f" of {size}×{size} pixel faces" if size else " of faces"
     words = [f"{NAMES[facts.kind]}{of}"]
-    if facts.kind == "generator" and facts.conditioner not in (None, "none"):
-        words.append(
-            f", asked with {CONDITIONS.get(str(facts.conditioner), readable(str(facts.conditioner)))}"
-        )
+    if facts.kind == "generator" and facts.asking.options:
+        words.append(f", asked with {facts.asking.condition}")
     if facts.num_parameters:
         count = facts.num_parameters
         told = f"{count / 1e6:.1f} million" if count >= 1e5 else f"{count:,}"
@@ -141,7 +125,10 @@ def use(facts: RunFacts) -> list[Block]:
         told = "Encode faces with it, to train a generator on the latents:"
         lines = [f"encode {dataset} --autoencoder {run} --out latents"]
     else:
-        told, lines = "Draw faces:", [f"sample {run}{ASKED_WITH.get(str(facts.conditioner), '')} --count 16"]
+        told, lines = (
+            "Draw faces:",
+            [" ".join(filter(None, ["sample", run, facts.asking.example, "--count 16"]))],
+        )
     return [told, Commands([f"facegen {line}" for line in lines])]
 
 

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
 from facegen.protocols import Progress
-from facegen.types import LabelSchema, PromptReading
-from facegen.vocabulary.prompts import ASK_WITH_PICTURES, read_attributes
+from facegen.types import Asking, LabelSchema, PromptReading
+from facegen.vocabulary.prompts import read_attributes
 
-TAKES = {  # what a model of each conditioner can be asked with; outside kinds judge for themselves
-    "attributes": ("prompt", "attributes", "negative", "blend"),
-    "class_label": ("prompt", "class", "negative", "blend"),
-    "text": ("prompt", "negative", "blend"),
-    "semantic_encoder": ("like", "between"),
-    "image_features": ("like", "between"),
-    "none": (),
-}
-INSTEAD = {
-    "attributes": 'Use --prompt "a smiling woman" or --attributes "Smiling=1,Eyeglasses=0".',
-    "class_label": "Use --class NAME.",
-    "text": "Use --prompt.",
-    "semantic_encoder": ASK_WITH_PICTURES,
-    "image_features": ASK_WITH_PICTURES,
-    "none": "Sample it without a request, or train with a conditioner such as 'attributes'.",
-}
-NAMES = {
-    "attributes": "attributes",
-    "class_label": "classes",
-    "text": "free text",
-    "semantic_encoder": "pictures",
-    "image_features": "pictures",
-    "none": "no condition",
-}
 BLEND_EXAMPLE = 'Such as --blend "Asian:0.5,White:0.5".'
 
 
@@ -95,16 +72,28 @@ def read_terms(generator: FaceGenerator, terms: Iterable[str], progress: Progres
     return readings
 
 
+def asking_of(generator: FaceGenerator) -> Asking:
+    """How the model is asked, as its conditioner says; of one from elsewhere that does not, by its looks."""
+    conditioner: Any = generator.conditioner
+    if told := getattr(conditioner, "asking", None):
+        return told
+    named = {"attributes": "attributes", "class": "classes"}
+    words = ("prompt", "negative", "blend", *(way for way in named if getattr(conditioner, named[way], ())))
+    options = ("like", "between") if generator.takes_pictures else words
+    kind = generator.recipe.section("conditioner").kind
+    return Asking(options, f"'{kind}'", f"It takes: {', '.join(f'--{option}' for option in options)}.")
+
+
 def check_takes(generator: FaceGenerator, option: str) -> None:
     """Refuse `--<option>` for a model of another kind.
 
     Raises:
         UsageError: says what the model was trained on and how it can be asked.
     """
-    kind = generator.recipe.section("conditioner").kind
-    if kind in TAKES and option not in TAKES[kind]:
+    asking = asking_of(generator)
+    if option not in asking.options:
         raise UsageError(
-            f"--{option} does not fit this model: it was trained on {NAMES[kind]}.", hint=INSTEAD[kind]
+            f"--{option} does not fit this model: it was trained on {asking.trained_on}.", hint=asking.instead
         )
 
 

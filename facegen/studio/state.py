@@ -12,7 +12,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import Weights
 from facegen.models.generator import FaceGenerator
 from facegen.sampling.photos import Photo, read_photo
-from facegen.sampling.request import TAKES
+from facegen.sampling.request import asking_of
 from facegen.sampling.sample import SampleOptions
 from facegen.types import PromptReading
 
@@ -42,7 +42,7 @@ class Controls:
     @staticmethod
     def of(generator: FaceGenerator) -> Controls:
         """The controls that fit this generator's conditioner."""
-        takes = _takes(generator)
+        takes = asking_of(generator).options
         conditioner: Any = generator.conditioner
         pictures = "like" in takes
         words = [name for name in ("prompt", "attributes", "class") if name in takes]
@@ -172,17 +172,6 @@ def shown(name: str) -> str:
     """An attribute's name for people: "Wearing_Hat" -> "Wearing hat"."""
     words = name.replace("5_o_Clock", "5 o'clock").replace("_", " ")
     return words[:1] + words[1:].lower()
-
-
-def _takes(generator: FaceGenerator) -> tuple[str, ...]:
-    """What the model can be asked with; of a conditioner from elsewhere, what its looks tell."""
-    kind = generator.recipe.section("conditioner").kind
-    if kind in TAKES:
-        return TAKES[kind]
-    if generator.takes_pictures:
-        return ("like",)
-    named = [way for way in ("attributes", "classes") if getattr(generator.conditioner, way, ())]
-    return ("prompt", "negative", "blend", *("class" if way == "classes" else way for way in named))
 
 
 def _why_no_photos(words: list[str]) -> str:

@@ -56,3 +56,24 @@ def test_words_that_are_not_understood_are_warned_of() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert len(tiny_generator().sample(count=2, steps=1)) == 2
+
+
+def test_the_core_composes_as_it_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from support.generator_parts import save_run
+
+    save_run(tmp_path).rename(tmp_path / "celeba")
+    monkeypatch.chdir(tmp_path)
+    from facegen import Conditioning, Denoiser, Flow, Heun, UNet, guide, load
+
+    x0, noise, t = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16), torch.tensor([200.0, 800.0])
+    condition, null = Conditioning(), Conditioning()
+    model = Denoiser(UNet(channels=4, width=64), Flow(), predicts="v")
+    loss = model.loss(x0, t, condition)
+    assert loss.requires_grad
+    with torch.no_grad():
+        for step in Heun(guide(model, condition, null, 2.0), steps=20)(noise):
+            assert step.x0.shape == noise.shape
+    generator = load("celeba")
+    assert isinstance(generator.denoiser, Denoiser)
+    faces = generator.sample("a smiling woman", count=4, seed=0)
+    assert faces.grid().width >= 2 * 16
