@@ -182,9 +182,8 @@ def frame_durations(frames: int, fps: float, hold: float, unit: float = 0.001) -
     Rounding is spread over the frames, so that every frame begins within half a unit of its time and the sum
     is that of F / fps + hold.
     """
-    starts = [round(number / fps / unit) for number in range(frames)]
-    ends = [*starts[1:], round((frames / fps + hold) / unit)]
-    return [end - start for start, end in zip(starts, ends, strict=True)]
+    begins = [round(number / fps / unit) for number in range(frames)]
+    return np.diff([*begins, round((frames / fps + hold) / unit)]).tolist()
 
 
 def check_animation(suffix: str, fps: float, hold: float) -> None:

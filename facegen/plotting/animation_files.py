@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
+from itertools import count
 from typing import Any
 
 import numpy as np
 from PIL import GifImagePlugin, Image
+from PIL.PngImagePlugin import getchunks, putchunk
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOURS = 256  # of a GIF's palette
@@ -48,22 +49,21 @@ def quantised(frame: np.ndarray) -> Image.Image:
 def apng_bytes(frames: np.ndarray, milliseconds: Sequence[int]) -> bytes:
     """Frames uint8 (F, H, W, 3) as a lossless animated PNG, repeated without end."""
     height, width = frames.shape[1:3]
-    parts = [PNG_SIGNATURE, _png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))]
-    parts.append(_png_chunk(b"acTL", struct.pack(">II", len(frames), 0)))
-    sequence = 0
+    stream = io.BytesIO()
+    stream.write(PNG_SIGNATURE)
+    putchunk(stream, b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    putchunk(stream, b"acTL", struct.pack(">II", len(frames), 0))
+    sequence = count()
     for number, (frame, delay) in enumerate(zip(frames, milliseconds, strict=True)):
-        control = struct.pack(">IIIIIHHBB", sequence, width, height, 0, 0, delay, 1000, 0, 0)
-        parts.append(_png_chunk(b"fcTL", control))
-        sequence += 1
-        for name, data in _png_chunks(_compressed(frame, "PNG", optimize=True)):
-            if name != b"IDAT":
-                continue
-            if number == 0:
-                parts.append(_png_chunk(b"IDAT", data))
-            else:
-                parts.append(_png_chunk(b"fdAT", struct.pack(">I", sequence) + data))
-                sequence += 1
-    return b"".join([*parts, _png_chunk(b"IEND", b"")])
+        control = struct.pack(">IIIIIHHBB", next(sequence), width, height, 0, 0, delay, 1000, 0, 0)
+        putchunk(stream, b"fcTL", control)
+        for name, data, _ in getchunks(Image.fromarray(frame), optimize=True):
+            if name == b"IDAT" and number == 0:
+                putchunk(stream, b"IDAT", data)
+            elif name == b"IDAT":
+                putchunk(stream, b"fdAT", struct.pack(">I", next(sequence)), data)
+    putchunk(stream, b"IEND")
+    return stream.getvalue()
 
 
 def webp_bytes(frames: np.ndarray, milliseconds: Sequence[int]) -> bytes:
@@ -73,8 +73,9 @@ def webp_bytes(frames: np.ndarray, milliseconds: Sequence[int]) -> bytes:
     parts = [_riff_chunk(b"VP8X", b"\x02\x00\x00\x00" + size), _riff_chunk(b"ANIM", bytes(6))]
     for frame, delay in zip(frames, milliseconds, strict=True):
         header = bytes(6) + size + _uint24(delay) + b"\x02"  # 2: replaces what was there
-        whole = _compressed(frame, "WEBP", lossless=True, quality=80, method=4, exact=True)
-        parts.append(_riff_chunk(b"ANMF", header + whole[12:]))  # without its own RIFF header
+        still = io.BytesIO()
+        Image.fromarray(frame).save(still, "WEBP", lossless=True, quality=80, method=4, exact=True)
+        parts.append(_riff_chunk(b"ANMF", header + still.getvalue()[12:]))  # without its own RIFF header
     return _riff_chunk(b"RIFF", b"WEBP" + b"".join(parts))
 
 
@@ -96,24 +97,6 @@ def mp4_bytes(frames: np.ndarray, fps: Fraction) -> bytes:
             container.mux(video.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(video.encode())
     return stream.getvalue()
-
-
-def _compressed(frame: np.ndarray, kind: str, **options: Any) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(frame).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def _png_chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    place = len(PNG_SIGNATURE)
-    while place < len(data):
-        (length,) = struct.unpack_from(">I", data, place)
-        yield data[place + 4 : place + 8], data[place + 8 : place + 8 + length]
-        place += 12 + length
 
 
 def _riff_chunk(name: bytes, data: bytes) -> bytes:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -50,96 +49,50 @@ def image_table(
         if found not in (0, number):
             raise ValueError(f"{found} labels for {number} rows or columns")
     scale = max(1, math.ceil(SMALLEST_CELL_PIXELS / height))
-    words = _Words(row_labels, column_labels, captions, title, corner)
-    page = _page(rows, columns, scale * width, scale * height, words)
-    figure = new_figure(page.width / FIGURE_DPI, page.height / FIGURE_DPI)
+    cell_width, cell_height = scale * width, scale * height
+    below_each = [text for line in captions for text in line]
+    pitch = max(cell_width, _pixels([*column_labels, *below_each])) + GAP_PIXELS  # from column to column
+    overhang = max(0, math.ceil((_pixels(column_labels) - cell_width) / 2))  # of labels on each side
+    left = max(overhang + _pixels([corner]), _pixels(row_labels)) + (20 if corner or row_labels else 16)
+    pictures_width = max(columns * pitch, round(FIGURE_DPI * NARROWEST_TITLE_INCHES) if title else 0)
+    title = "\n".join(wrapped(title, pictures_width / FIGURE_DPI, TITLE_SIZE))
+    title_height = TITLE_LINE_INCHES * _lines([title]) + (0.05 if title else 0)
+    top = round(FIGURE_DPI * (LINE_INCHES * _lines([*column_labels, corner]) + title_height + 0.06))
+    row_height = cell_height + round(FIGURE_DPI * LINE_INCHES * _lines(below_each)) + GAP_PIXELS
+    page_width = left + pictures_width + GAP_PIXELS
+    page_height = top + rows * row_height + GAP_PIXELS
+    figure = new_figure(page_width / FIGURE_DPI, page_height / FIGURE_DPI)
     figure.set_layout_engine("none")
+
+    def write(x: float, y: float, text: str, fontsize: float = FONT_SIZE, **style: Any) -> None:
+        if text:  # a prompt may have dollars, which are no mathematics
+            place = (x / page_width, 1 - y / page_height)
+            figure.text(*place, text, fontsize=fontsize, parse_math=False, **style)
+
     with in_style():
         for row, column in product(range(rows), range(columns)):
             image, caption = images[row, column], captions[row][column] if captions else ""
             if caption or image.any():
-                x, bottom = page.left_of(column), page.top_of(row) + page.cell_height
-                size = (page.cell_width / page.width, page.cell_height / page.height)
-                axes = figure.add_axes((x / page.width, 1 - bottom / page.height, *size))
+                x, bottom = left + column * pitch, top + row * row_height + cell_height
+                size = (cell_width / page_width, cell_height / page_height)
+                axes = figure.add_axes((x / page_width, 1 - bottom / page_height, *size))
                 axes.imshow(image, interpolation="nearest")
                 axes.set_axis_off()
-                page.write(figure, x, bottom + 4, caption, va="top")
-        _write(figure, page, words)
+                write(x, bottom + 4, caption, va="top")
+        for row, label in enumerate(row_labels):
+            write(left - 10, top + row * row_height + cell_height / 2, label, ha="right", va="center")
+        for column, label in enumerate(column_labels):
+            write(left + column * pitch + cell_width / 2, top - 6, label, ha="center", va="bottom")
+        write(left - 10 - overhang, top - 6, corner, ha="right", va="bottom")
+        write(left + 2, 14, title, TITLE_SIZE, va="top")
     return figure
 
 
-@dataclass(frozen=True)
-class _Words:
-    """Everything written around the pictures."""
-
-    rows: Sequence[str]
-    columns: Sequence[str]
-    captions: Sequence[Sequence[str]]
-    title: str
-    corner: str
-
-
-@dataclass(frozen=True)
-class _Page:
-    """Where things are, in pixels from the upper left."""
-
-    width: int
-    height: int
-    left: int
-    top: int
-    cell_width: int
-    cell_height: int
-    pitch: int  # from column to column
-    overhang: int  # how far the widest label of a column stands out on each side of its picture
-    below: int  # what stands under each row of pictures: captions and the gap
-    title: str  # wrapped to the width
-
-    def left_of(self, column: int) -> int:
-        return self.left + column * self.pitch
-
-    def top_of(self, row: int) -> int:
-        return self.top + row * (self.cell_height + self.below)
-
-    def write(self, figure: Figure, x: float, y: float, text: str, **style: Any) -> None:
-        style = {"fontsize": FONT_SIZE, "parse_math": False, **style}  # a prompt may have dollars
-        if text:
-            figure.text(x / self.width, 1 - y / self.height, text, **style)
-
-
-def _write(figure: Figure, page: _Page, words: _Words) -> None:
-    for row, label in enumerate(words.rows):
-        y = page.top_of(row) + page.cell_height / 2
-        page.write(figure, page.left - 10, y, label, ha="right", va="center")
-    for column, label in enumerate(words.columns):
-        x = page.left_of(column) + page.cell_width / 2
-        page.write(figure, x, page.top - 6, label, ha="center", va="bottom")
-    page.write(figure, page.left - 10 - page.overhang, page.top - 6, words.corner, ha="right", va="bottom")
-    page.write(figure, page.left + 2, 14, page.title, va="top", fontsize=TITLE_SIZE)
-
-
-def _page(rows: int, columns: int, cell_width: int, cell_height: int, words: _Words) -> _Page:
-    captions = [text for line in words.captions for text in line]
-    widest = max(_text_pixels(text) for text in ("", *words.columns, *captions))
-    pitch = max(cell_width, widest) + GAP_PIXELS
-    overhang = max(0, math.ceil((max(map(_text_pixels, ("", *words.columns))) - cell_width) / 2))
-    corner = _text_pixels(words.corner)
-    beside = max(overhang + corner, *map(_text_pixels, ("", *words.rows)))
-    left = beside + 20 if corner or words.rows else beside + 16
-    pictures_width = max(columns * pitch, round(FIGURE_DPI * NARROWEST_TITLE_INCHES) if words.title else 0)
-    title = "\n".join(wrapped(words.title, pictures_width / FIGURE_DPI, TITLE_SIZE))
-    title_height = TITLE_LINE_INCHES * _lines(title) + (0.05 if title else 0)
-    head_lines = max(map(_lines, (*words.columns, words.corner)))
-    top = round(FIGURE_DPI * (LINE_INCHES * head_lines + title_height + 0.06))
-    below = round(FIGURE_DPI * LINE_INCHES * max(map(_lines, ("", *captions)))) + GAP_PIXELS
-    width = left + pictures_width + GAP_PIXELS
-    height = top + rows * (cell_height + below) + GAP_PIXELS
-    return _Page(width, height, left, top, cell_width, cell_height, pitch, overhang, below, title)
-
-
-def _text_pixels(text: str) -> int:
+def _pixels(texts: Sequence[str]) -> int:
     """Width of the longest line in pixels of the PNG."""
-    return math.ceil(FIGURE_DPI * text_inches(text, FONT_SIZE))
+    return math.ceil(FIGURE_DPI * text_inches("\n".join(texts), FONT_SIZE))
 
 
-def _lines(text: str) -> int:
-    return text.count("\n") + 1 if text else 0
+def _lines(texts: Sequence[str]) -> int:
+    """Lines of the highest text."""
+    return max((text.count("\n") + 1 for text in texts if text), default=0)

@@ -192,7 +192,8 @@ def _rows_of_folder(folder: Path, count: int) -> list[_Row]:
     for path in files[:count]:
         settings = read_image_settings(path)
         image = np.asarray(decode_image(path.read_bytes()))
-        groups.setdefault(_words(settings), []).append((image, _caption(settings)))
+        place = "" if settings.position is None else f"{100 * settings.position:.0f} %, "
+        groups.setdefault(_words(settings), []).append((image, f"{place}seed {settings.seed}"))
     sizes = {image.shape for group in groups.values() for image, _ in group}
     if not groups:
         raise DataError(f"'{folder}' holds no images of 'facegen sample', only grids.")
@@ -211,11 +212,6 @@ def _words(settings: ImageSettings) -> str:
     if settings.photos:
         return " to ".join(photo.file for photo in settings.photos)
     return settings.prompt or request_text(settings.labels)
-
-
-def _caption(settings: ImageSettings) -> str:
-    place = "" if settings.position is None else f"{100 * settings.position:.0f} %, "
-    return f"{place}seed {settings.seed}"
 
 
 def _plot(rows: Sequence[_Row], title: str) -> Plot:

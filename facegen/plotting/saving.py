@@ -14,8 +14,6 @@ from facegen.plotting.style import FIGURE_DPI, SUFFIXES, Plot, figure_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
-PLOTS_FOLDER = Path("plots")
-
 
 @dataclass(frozen=True)
 class PlotSummary:
@@ -38,7 +36,7 @@ def figure_path(
         UsageError: a suffix that is not one of `suffixes`, or a folder in the way.
     """
     if out is None:
-        return PLOTS_FOLDER / f"{Path(subject).resolve().name}-{name}{suffixes[0]}"
+        return Path("plots") / f"{Path(subject).resolve().name}-{name}{suffixes[0]}"
     if out.suffix.lower() not in suffixes:
         raise UsageError(
             f"--out '{out}' ends in '{out.suffix}', which this figure cannot be saved as.",

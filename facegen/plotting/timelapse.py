@@ -82,12 +82,8 @@ def plot_timelapse(
     title = Path(run).resolve().name + (f": {words}" if words else "")
     table = pd.DataFrame({"step": shown.steps})
     if moving:
-        pages = np.stack(
-            [
-                _page(shown.images[:, number], f"{title}\nstep {step:,}")
-                for number, step in enumerate(shown.steps)
-            ]
-        )
+        each = zip(shown.images.swapaxes(0, 1), shown.steps, strict=True)
+        pages = np.stack([_page(faces, f"{title}\nstep {step:,}") for faces, step in each])
         return save_animation(pages, table, path, fps=fps, hold=hold, csv=csv)
     images, columns = shown.images, [f"step\n{step:,}" for step in shown.steps]
     if shown.originals is not None:
@@ -101,10 +97,8 @@ def plot_timelapse(
 def _page(faces: np.ndarray, title: str) -> np.ndarray:
     """A frame (h, w, 3) of an animation: a grid of the faces (N, H, W, 3) under the title."""
     columns = math.ceil(len(faces) ** 0.5)
-    rows = math.ceil(len(faces) / columns)
-    grid = np.zeros((rows * columns, *faces.shape[1:]), np.uint8)
-    grid[: len(faces)] = faces
-    figure = image_table(grid.reshape(rows, columns, *faces.shape[1:]), title=title)
+    grid = np.pad(faces, ((0, -len(faces) % columns), (0, 0), (0, 0), (0, 0)))
+    figure = image_table(grid.reshape(-1, columns, *faces.shape[1:]), title=title)
     return np.asarray(decode_image(figure_bytes(figure, ".png")))
 
 

@@ -134,8 +134,7 @@ def blend(
     """
     from facegen.plotting.blend import plot_blend
 
-    asked = options.sampled(count=count)
-    return plot_blend(run, blend, out, options=asked, csv=csv, progress=progress)
+    return plot_blend(run, blend, out, options=options.sampled(count=count), csv=csv, progress=progress)
 
 
 @figure

@@ -19,11 +19,7 @@ RecipeOf = Annotated[str, Argument(help="A run, a checkpoint, or a preset's name
 
 
 @figure
-def schedule(
-    subject: RecipeOf,
-    out: Out = None,
-    csv: Csv = False,
-) -> PlotSummary:
+def schedule(subject: RecipeOf, out: Out = None, csv: Csv = False) -> PlotSummary:
     """Noise over time: alphas, SNR, and where training looks.
 
     Takes a run, a checkpoint, or the name of a preset.
