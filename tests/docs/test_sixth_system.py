@@ -66,7 +66,7 @@ def test_a_metric_from_outside_judges_and_is_kept(made: Path) -> None:
     report = json.loads(path.read_text("utf-8"))
     assert report["metric"] == "sixth_system.metrics:ColourDistance"
     assert report["generated"]["colour_distance"] > report["real"]["colour_distance"] >= 0
-    assert "colour_distance" in (made / "stdout.txt").read_text("utf-8")
+    assert "colour distance" in (made / "stdout.txt").read_text("utf-8")
 
 
 def test_nothing_of_the_sixth_system_is_in_the_package() -> None:
