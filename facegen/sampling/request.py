@@ -80,20 +80,19 @@ def asking_of(generator: FaceGenerator) -> Asking:
     named = {"attributes": "attributes", "class": "classes"}
     words = ("prompt", "negative", "blend", *(way for way in named if getattr(conditioner, named[way], ())))
     options = ("like", "between") if generator.takes_pictures else words
-    kind = generator.recipe.section("conditioner").kind
-    return Asking(options, f"'{kind}'", f"It takes: {', '.join(f'--{option}' for option in options)}.")
+    return Asking(options, generator.recipe.section("conditioner").kind, "")
 
 
 def check_takes(generator: FaceGenerator, option: str) -> None:
-    """Refuse `--<option>` for a model of another kind.
+    """Refuse `--<option>` for a model of another kind; a conditioner that does not say judges for itself.
 
     Raises:
         UsageError: says what the model was trained on and how it can be asked.
     """
-    asking = asking_of(generator)
-    if option not in asking.options:
+    told: Asking | None = getattr(generator.conditioner, "asking", None)
+    if told is not None and option not in told.options:
         raise UsageError(
-            f"--{option} does not fit this model: it was trained on {asking.trained_on}.", hint=asking.instead
+            f"--{option} does not fit this model: it was trained on {told.trained_on}.", hint=told.instead
         )
 
 

@@ -14,7 +14,7 @@ from facegen.config.kinds import kind_config, kinds_of, load_kind
 from facegen.errors import UsageError
 from facegen.formats.latents import ImageFeatures
 from facegen.protocols import SampleConditioner
-from facegen.types import Conditioning, ConditioningSpec, LabelSchema, SampleSpec
+from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, SampleSpec
 
 LABELS = LabelSchema(
     attributes=("Smiling", "Eyeglasses"), classes={"age_group": ("child", "adult", "senior")}
@@ -145,6 +145,16 @@ def test_every_denoiser_kind_is_under_contract() -> None:
 
 def test_every_conditioner_kind_is_under_contract() -> None:
     assert {config["kind"] for config in CONDITIONERS.values()} == set(kinds_of("conditioners"))
+
+
+@pytest.mark.parametrize("kind", kinds_of("conditioners"))
+def test_a_conditioner_says_how_it_is_asked(kind: str) -> None:
+    asking = getattr(load_kind("conditioners", kind), "ASKING", None)
+    assert isinstance(asking, Asking)
+    assert set(asking.options) <= {"prompt", "attributes", "class", "negative", "blend", "like", "between"}
+    assert asking.trained_on
+    assert asking.instead
+    assert bool(asking.options) == bool(asking.condition)
 
 
 @pytest.mark.parametrize("name", DENOISERS)
