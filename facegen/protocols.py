@@ -155,6 +155,7 @@ class TokenConditioner(Protocol):
         ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """A denoiser's network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
 

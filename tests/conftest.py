@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.celeba_source import write_celeba
+from jaxtyping import install_import_hook
 
-from facegen.formats.dataset import Dataset
-from facegen.preparation.prepare import PrepareOptions, prepare
+# From here on, every call of the core checks the shapes that its annotations name.
+install_import_hook(
+    ["facegen.diffusion", "facegen.samplers", "facegen.denoisers", "facegen.nn"], "beartype.beartype"
+)
+
+from support.celeba_source import write_celeba  # noqa: E402
+
+from facegen.formats.dataset import Dataset  # noqa: E402
+from facegen.preparation.prepare import PrepareOptions, prepare  # noqa: E402
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,6 +26,7 @@ from facegen.denoisers._told import map_shape, time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import Downsample, SpatialAttention, Upsample, feature_norm, zeroed
 from facegen.nn.embeddings import TimestepEmbedding
+from facegen.shapes import Maps, Times
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 FACTOR = 4  # halved twice on the way down
@@ -92,7 +94,7 @@ class AttributeUNet(nn.Module):
         # No norm before it: instance norm removes every channel's mean, which is what sets the colour.
         self.out = zeroed(nn.Conv2d(base, sample_channels, 1))
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x_t: Maps, timestep: Times, conditioning: Conditioning) -> Maps:
         _check_size(*x_t.shape[2:])
         tokens, mask = tokens_of(conditioning), conditioning.token_mask
         time = F.relu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, E)
@@ -153,7 +155,7 @@ class TimeResidualBlock(nn.Module):
         self.conv_out = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+    def forward(self, x: Maps, time: Float[Tensor, "B E"]) -> Float[Tensor, "B out H W"]:
         hidden = self.conv_in(F.relu(self.norm_in(x)))
         hidden = self.norm_out(hidden) + self.time(time)[:, :, None, None]
         return self.skip(x) + self.conv_out(F.relu(hidden))

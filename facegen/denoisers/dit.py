@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -22,6 +23,7 @@ from facegen.errors import UsageError
 from facegen.nn.attention import CrossAttention, SelfAttention
 from facegen.nn.blocks import GeluMlp, SwiGluMlp, modulate, zeroed
 from facegen.nn.embeddings import TimestepEmbedding, grid_positions
+from facegen.shapes import Maps, Times, Tokens, Vectors, Visible
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
@@ -91,7 +93,7 @@ class DiffusionTransformer(nn.Module):
             if linear is not None:
                 zeroed(linear)
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x_t: Maps, timestep: Times, conditioning: Conditioning) -> Maps:
         condition = F.silu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, D)
         shared = None if self.modulation is None else self.modulation(condition)  # (B, 6 D)
         tokens = self.patch_in(self._patchify(x_t)) + self.positions
@@ -112,12 +114,12 @@ class DiffusionTransformer(nn.Module):
         tokens = F.layer_norm(tokens[:, :num_patches], tokens.shape[-1:])
         return self._unpatchify(self.patch_out(modulate(tokens, shift, scale)))
 
-    def _patchify(self, x: Tensor) -> Tensor:
+    def _patchify(self, x: Maps) -> Tokens:
         (rows, columns), size = self.grid, self.patch_size
         patches = x.reshape(len(x), -1, rows, size, columns, size)
         return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, h w, C p p)
 
-    def _unpatchify(self, tokens: Tensor) -> Tensor:
+    def _unpatchify(self, tokens: Tokens) -> Maps:
         (rows, columns), size = self.grid, self.patch_size
         patches = tokens.view(len(tokens), rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
         return patches.reshape(len(tokens), -1, rows * size, columns * size)  # (B, C, H, W)
@@ -146,13 +148,13 @@ class TransformerBlock(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        condition: Tensor,
-        shared: Tensor | None,
-        self_mask: Tensor | None,
-        context: Tensor | None,
-        context_mask: Tensor | None,
-    ) -> Tensor:
+        x: Tokens,
+        condition: Vectors,
+        shared: Float[Tensor, "B 6*D"] | None,
+        self_mask: Visible | None,
+        context: Float[Tensor, "B L D"] | None,
+        context_mask: Bool[Tensor, "B L"] | None,
+    ) -> Tokens:
         """Tokens x (B, T, D), condition (B, D), shared (B, 6 D), context (B, L, D) -> (B, T, D)."""
         signals = self._signals(condition, shared)[:, None].chunk(6, dim=-1)  # six of (B, 1, D)
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = signals

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,6 +33,7 @@ from facegen.nn.blocks import (
     zeroed,
 )
 from facegen.nn.embeddings import TimestepEmbedding
+from facegen.shapes import Maps, Times, Tokens, Visible
 from facegen.types import UNCONDITIONAL, Conditioning, ConditioningSpec, SampleSpec
 
 LEVELS = "channel_multipliers"  # the option that says how many levels there are
@@ -156,7 +158,7 @@ class UNet(nn.Module):
         self.activation_out = ACTIVATIONS[activation]()
         self.conv_out = zeroed(nn.Conv2d(current, patch_channels, 3, padding=1))
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning = UNCONDITIONAL) -> Tensor:
+    def forward(self, x_t: Maps, timestep: Times, conditioning: Conditioning = UNCONDITIONAL) -> Maps:
         check_levels(x_t.shape[2], x_t.shape[3], self.num_levels, LEVELS, self.patch_size)
         embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
         embedding = self.embedding_activation(embedding)  # (B, E)
@@ -191,7 +193,13 @@ class Stage(nn.Module):
         self.attention = attention
         self.recompute = recompute
 
-    def forward(self, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Maps,
+        embedding: Float[Tensor, "B E"],
+        context: Tokens | None,
+        mask: Visible | None,
+    ) -> Float[Tensor, "B out H W"]:
         """Map x (B, C, H, W), embedding (B, E), context (B, L, D), mask (B, L) -> (B, C', H, W)."""
         if self.recompute and self.training and torch.is_grad_enabled():
             return checkpoint(self._run, x, embedding, context, mask, use_reentrant=False)

@@ -18,6 +18,7 @@ from facegen.config.kinds import KindConfig
 from facegen.denoisers._told import check_levels, map_shape, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import zeroed
+from facegen.shapes import Maps, Times
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 Width = Annotated[int, Field(ge=1)]
@@ -107,7 +108,7 @@ class ConditionUNet(nn.Module):
             self.model.enable_gradient_checkpointing()
         zeroed(self.model.conv_out)
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x_t: Maps, timestep: Times, conditioning: Conditioning) -> Maps:
         tokens, mask = self._context(conditioning)
         return self.model(
             x_t,

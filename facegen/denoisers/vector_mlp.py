@@ -19,6 +19,7 @@ from facegen.denoisers._told import time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import modulate, zeroed
 from facegen.nn.embeddings import TimestepEmbedding
+from facegen.shapes import Times, Vectors
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 
@@ -61,7 +62,7 @@ class VectorMlp(nn.Module):
         self.modulation_out = zeroed(nn.Linear(width, 2 * width))
         self.sample_out = zeroed(nn.Linear(width, sample_dim))
 
-    def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+    def forward(self, x_t: Vectors, timestep: Times, conditioning: Conditioning) -> Vectors:
         embedding = time_and_vector(self.time, self.vector_in, timestep, conditioning)
         if self.tokens_in is not None:
             tokens = self.tokens_in(tokens_of(conditioning))

@@ -17,7 +17,7 @@ x_t / sqrt(e); its output has the sign of v, theirs the opposite one. Shapes: x 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor, nn
@@ -25,16 +25,18 @@ from torch import Generator, Tensor, nn
 from facegen.diffusion.paths import Path
 from facegen.diffusion.weighting import Predicts, TimeDensity, X0Weight, uniform
 from facegen.protocols import Network
+from facegen.shapes import States, Times
 from facegen.types import UNCONDITIONAL, Conditioning, Prediction
 
 
+@runtime_checkable
 class BoundDenoiser(Protocol):
     """A denoiser with its condition and guidance bound, as samplers call it."""
 
     @property
     def path(self) -> Path: ...
 
-    def __call__(self, x_t: Tensor, timestep: Tensor) -> Prediction:
+    def __call__(self, x_t: States, timestep: Times) -> Prediction:
         """Estimates of x0 and eps (B, *S) at states (B, *S) and timesteps (B,)."""
         ...
 
@@ -52,17 +54,17 @@ class Objective:
     times: TimeDensity = uniform
     data_std: float = 1.0
 
-    def draw_timesteps(self, count: int, generator: Generator) -> Tensor:
+    def draw_timesteps(self, count: int, generator: Generator) -> Times:
         """Draw training timesteps (count,) float32: whole numbers on a discrete path."""
         return self.path.timesteps(self.times(count, generator))
 
-    def network_input(self, x_t: Tensor, timestep: Tensor) -> Tensor:
+    def network_input(self, x_t: States, timestep: Times) -> States:
         """What the network sees of `x_t` (B, *S): the state itself, for edm scaled to unit variance."""
         if self.predicts != "edm":
             return x_t
         return x_t / self._edm_variance(*self.path.columns(timestep, x_t)).sqrt()
 
-    def target(self, x0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    def target(self, x0: States, noise: States, timestep: Times) -> States:
         """Return what the network should answer (B, *S) for `path.add_noise(x0, noise, timestep)`."""
         if self.predicts == "eps":
             return noise
@@ -76,7 +78,7 @@ class Objective:
         target = alpha * self.data_std * noise - sigma * x0 / self.data_std
         return target / self._edm_variance(alpha, sigma).sqrt()
 
-    def prediction(self, output: Tensor, x_t: Tensor, timestep: Tensor) -> Prediction:
+    def prediction(self, output: States, x_t: States, timestep: Times) -> Prediction:
         """Read a network's `output` (B, *S) at `x_t` as estimates of x0 and eps."""
         alpha, sigma = self.path.columns(timestep, x_t)
         if self.predicts == "eps":
@@ -98,7 +100,7 @@ class Objective:
             eps=(sigma * x_t + std * alpha * scaled) / variance,
         )
 
-    def loss_weight(self, timestep: Tensor) -> Tensor:
+    def loss_weight(self, timestep: Times) -> Times:
         """Return the weight (B,) float32 of each sample's squared error in the output.
 
         An error e in the output is one of (sigma / alpha) e in x0 for eps, e for x0, sigma e / squares for v,
@@ -156,16 +158,16 @@ class Denoiser(nn.Module):
         """The path its states are on."""
         return self.objective.path
 
-    def output(self, x_t: Tensor, timestep: Tensor, condition: Conditioning = UNCONDITIONAL) -> Tensor:
+    def output(self, x_t: States, timestep: Times, condition: Conditioning = UNCONDITIONAL) -> States:
         """Return the network's own answer (B, *S)."""
         return self.network(self.objective.network_input(x_t, timestep), timestep, condition)
 
-    def forward(self, x_t: Tensor, timestep: Tensor, condition: Conditioning = UNCONDITIONAL) -> Prediction:
+    def forward(self, x_t: States, timestep: Times, condition: Conditioning = UNCONDITIONAL) -> Prediction:
         return self.objective.prediction(self.output(x_t, timestep, condition), x_t, timestep)
 
     def squared_error(
-        self, x0: Tensor, noise: Tensor, timestep: Tensor, condition: Conditioning = UNCONDITIONAL
-    ) -> Tensor:
+        self, x0: States, noise: States, timestep: Times, condition: Conditioning = UNCONDITIONAL
+    ) -> Times:
         """Return the mean square (B,) float32 of output minus target of each sample, unweighted."""
         x_t = self.path.add_noise(x0, noise, timestep)
         output = self.output(x_t, timestep, condition)
@@ -174,10 +176,10 @@ class Denoiser(nn.Module):
 
     def loss(
         self,
-        x0: Tensor,
-        timestep: Tensor,
+        x0: States,
+        timestep: Times,
         condition: Conditioning = UNCONDITIONAL,
-        noise: Tensor | None = None,
+        noise: States | None = None,
     ) -> Tensor:
         """Return the weighted mean squared error, a scalar; noise is drawn where none is given."""
         noise = torch.randn_like(x0) if noise is None else noise

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen.diffusion.denoiser import BoundDenoiser, Denoiser
 from facegen.diffusion.paths import Path
+from facegen.shapes import Columns, States, Times
 from facegen.types import Conditioning, Prediction
 
 TWO_PASSES_FROM = 32  # rows; on a CPU one doubled batch of this size is slower than two passes
@@ -28,7 +29,7 @@ class Bound:
     path: Path
     denoise: Callable[[Tensor, Tensor], Prediction]
 
-    def __call__(self, x_t: Tensor, timestep: Tensor) -> Prediction:
+    def __call__(self, x_t: States, timestep: Times) -> Prediction:
         return self.denoise(x_t, timestep)
 
 
@@ -46,7 +47,7 @@ def guide(
     adds: Lin et al. 2024 (arXiv:2305.08891, eqs. 15-16; they use 0.7).
     """
 
-    def guided(x_t: Tensor, timestep: Tensor, scales: Tensor) -> Prediction:
+    def guided(x_t: States, timestep: Times, scales: Columns) -> Prediction:
         cond, other = _both(model, x_t, timestep, condition, null)
         output = other + scales * (cond - other)
         if rescale:
@@ -77,7 +78,7 @@ def guide_projected(
     """
     average: Tensor | None = None
 
-    def guided(x_t: Tensor, timestep: Tensor, scales: Tensor) -> Prediction:
+    def guided(x_t: States, timestep: Times, scales: Columns) -> Prediction:
         nonlocal average
         outputs = _both(model, x_t, timestep, condition, null)
         cond, other = (model.objective.prediction(each, x_t, timestep).x0 for each in outputs)
@@ -106,7 +107,7 @@ def autoguide(
     Karras et al. 2024 (arXiv:2406.02507); both must walk the same path.
     """
 
-    def guided(x_t: Tensor, timestep: Tensor, scales: Tensor) -> Prediction:
+    def guided(x_t: States, timestep: Times, scales: Columns) -> Prediction:
         good, bad = (each(x_t, timestep, condition).x0 for each in (model, weak))
         x0 = bad + scales * (good - bad)
         return Prediction(x0=x0, eps=model.path.eps_of(x0, x_t, timestep))
@@ -121,7 +122,7 @@ def clip(denoiser: BoundDenoiser, bound: float) -> BoundDenoiser:
     blows the error of a predicted eps up by thousands; Ho et al. 2020 clip pixels to 1 for that reason.
     """
 
-    def clipped(x_t: Tensor, timestep: Tensor) -> Prediction:
+    def clipped(x_t: States, timestep: Times) -> Prediction:
         x0 = denoiser(x_t, timestep).x0.clamp(-bound, bound)
         return Prediction(x0=x0, eps=denoiser.path.eps_of(x0, x_t, timestep))
 
@@ -138,7 +139,7 @@ def _within(
     """`guided` with a scale a row, 1 outside the interval; the model alone where no row is guided."""
     low, high = interval
 
-    def denoise(x_t: Tensor, timestep: Tensor) -> Prediction:
+    def denoise(x_t: States, timestep: Times) -> Prediction:
         level = model.path.noise_level(timestep)
         inside = (level >= low) & (level <= high)
         if scale == 1.0 or not bool(inside.any()):
@@ -150,8 +151,8 @@ def _within(
 
 
 def _both(
-    model: Denoiser, x_t: Tensor, timestep: Tensor, condition: Conditioning, null: Conditioning
-) -> tuple[Tensor, Tensor]:
+    model: Denoiser, x_t: States, timestep: Times, condition: Conditioning, null: Conditioning
+) -> tuple[States, States]:
     """Conditional and unconditional outputs, in one doubled batch or in two passes."""
     if x_t.device.type == "cpu" and len(x_t) >= TWO_PASSES_FROM:
         return model.output(x_t, timestep, condition), model.output(x_t, timestep, null)

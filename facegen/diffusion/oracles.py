@@ -6,9 +6,11 @@ Letters: B batch, D dimensions, K components.
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from facegen.diffusion.paths import Path
+from facegen.shapes import Times
 from facegen.types import Prediction
 
 
@@ -20,11 +22,17 @@ class MixtureDenoiser:
     sigma^2 I)^-1 (x_t - alpha mean); all rows of a call must be at one timestep.
     """
 
-    def __init__(self, path: Path, means: Tensor, covariances: Tensor, weights: Tensor) -> None:
+    def __init__(
+        self,
+        path: Path,
+        means: Float[Tensor, "K D"],
+        covariances: Float[Tensor, "K D D"],
+        weights: Float[Tensor, " K"],
+    ) -> None:
         self.path = path
         self._means, self._covariances, self._weights = means.double(), covariances.double(), weights.double()
 
-    def __call__(self, x_t: Tensor, timestep: Tensor) -> Prediction:
+    def __call__(self, x_t: Float[Tensor, "B D"], timestep: Times) -> Prediction:
         alpha, sigma = (float(value[0]) for value in self.path.alpha_sigma(timestep.double()))
         x = x_t.double()
         marginal = alpha**2 * self._covariances + sigma**2 * torch.eye(x.shape[1], dtype=x.dtype)  # (K, D, D)
@@ -40,5 +48,5 @@ class MixtureDenoiser:
 class GaussianDenoiser(MixtureDenoiser):
     """The exact `BoundDenoiser` of data from one Gaussian: `mean` (D,), `covariance` (D, D)."""
 
-    def __init__(self, path: Path, mean: Tensor, covariance: Tensor) -> None:
+    def __init__(self, path: Path, mean: Float[Tensor, " D"], covariance: Float[Tensor, "D D"]) -> None:
         super().__init__(path, mean[None], covariance[None], torch.ones(1))

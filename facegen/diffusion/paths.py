@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facegen.shapes import Columns, States, Times
 from facegen.types import Prediction
 
 
@@ -56,40 +57,40 @@ class Path(ABC):
         self.last_timestep = float(num_timesteps)
 
     @abstractmethod
-    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
         """Return alpha and sigma (B,) at `timestep` (B,): float64 for float64 timesteps, else float32."""
 
-    def slopes(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def slopes(self, timestep: Times) -> tuple[Times, Times]:
         """Return d alpha / dt and d sigma / dt (B,), per timestep."""
         time = timestep if timestep.dtype == torch.float64 else timestep.float()
         return torch.func.jvp(self.alpha_sigma, (time,), (torch.ones_like(time),))[1]
 
-    def noise_level(self, timestep: Tensor) -> Tensor:
+    def noise_level(self, timestep: Times) -> Times:
         """Return timestep / num_timesteps (B,): 0 clean .. 1 pure noise."""
         return timestep / self.num_timesteps
 
-    def timesteps(self, fractions: Tensor) -> Tensor:
+    def timesteps(self, fractions: Times) -> Times:
         """Return timesteps (B,) at `fractions` (B,) of the way in [0, 1]: whole ones where discrete."""
         timesteps = fractions * self.num_timesteps
         return timesteps.floor().clamp(max=self.last_timestep) if self.is_discrete else timesteps
 
-    def columns(self, timestep: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def columns(self, timestep: Times, like: States) -> tuple[Columns, Columns]:
         """Return alpha and sigma (B, 1, ...) in the dtype of `like` (B, *S), to multiply it with."""
         alpha, sigma = self.alpha_sigma(timestep)
         shape = (-1, *[1] * (like.ndim - 1))
         return alpha.to(like.dtype).view(shape), sigma.to(like.dtype).view(shape)
 
-    def add_noise(self, x0: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
+    def add_noise(self, x0: States, noise: States, timestep: Times) -> States:
         """Return x_t (B, *S) of clean `x0` and standard normal `noise`, both (B, *S)."""
         alpha, sigma = self.columns(timestep, x0)
         return alpha * x0 + sigma * noise
 
-    def eps_of(self, x0: Tensor, x_t: Tensor, timestep: Tensor) -> Tensor:
+    def eps_of(self, x0: States, x_t: States, timestep: Times) -> States:
         """Return the noise (B, *S) that makes `x_t` of `x0`; sigma must not be 0."""
         alpha, sigma = self.columns(timestep, x_t)
         return (x_t - alpha * x0) / sigma
 
-    def start(self, noise: Tensor) -> Tensor:
+    def start(self, noise: States) -> States:
         """Return the state (B, *S) that a sampler begins with, of standard normal `noise`."""
         return noise
 
@@ -131,11 +132,11 @@ class VariancePreserving(Path):
         """The discrete process of variances `betas` (T,), whose timesteps are 0 .. T-1."""
         return _Discrete(betas)
 
-    def log_snr(self, timestep: Tensor) -> Tensor:
+    def log_snr(self, timestep: Times) -> Times:
         """Return log(alpha^2 / sigma^2) (B,)."""
         return self._log_snr(self.noise_level(timestep))
 
-    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
         # alpha^2 = 1 / (1 + exp(-l)), without cancellation at either end
         log_snr = self.log_snr(timestep if timestep.dtype == torch.float64 else timestep.float())
         return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
@@ -160,7 +161,7 @@ class _Discrete(VariancePreserving):
         log_snr = torch.log(alphas_cumprod) - torch.log1p(-alphas_cumprod)
         self._tables = {(torch.device("cpu"), torch.float64): log_snr}
 
-    def log_snr(self, timestep: Tensor) -> Tensor:
+    def log_snr(self, timestep: Times) -> Times:
         table = self._table(timestep.device, timestep.dtype)
         position = timestep.clamp(0.0, self.last_timestep)
         below = position.floor().long().clamp(max=len(table) - 2)
@@ -180,7 +181,7 @@ class Flow(Path):
     def __init__(self, num_timesteps: int = 1000) -> None:
         super().__init__(num_timesteps)
 
-    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
         dtype = torch.float64 if timestep.dtype == torch.float64 else torch.float32
         t = (timestep.to(dtype) / self.last_timestep).clamp(0.0, 1.0)
         return 1.0 - t, t
@@ -210,10 +211,10 @@ class VarianceExploding(Path):
         super().__init__(num_timesteps)
         self._smallest, self._ratio = smallest, largest / smallest
 
-    def alpha_sigma(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
         time = self.noise_level(timestep if timestep.dtype == torch.float64 else timestep.float())
         sigma = self._smallest * self._ratio**time
         return torch.ones_like(sigma), sigma
 
-    def start(self, noise: Tensor) -> Tensor:
+    def start(self, noise: States) -> States:
         return self._smallest * self._ratio * noise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from facegen.diffusion.denoiser import BoundDenoiser
 from facegen.diffusion.paths import CLEAN, Level, Path
 from facegen.errors import UsageError
+from facegen.shapes import States
 from facegen.types import SamplerStep
 
 KARRAS_RANGE = (0.002, 80.0)  # of sigma / alpha
@@ -25,15 +26,16 @@ StepNoise = Callable[[int, Tensor], Tensor]
 """Standard normal noise like the state (B, *S) for step `index` of a stochastic sampler."""
 
 
-def fresh_noise(index: int, x: Tensor) -> Tensor:
+def fresh_noise(index: int, x: States) -> States:
     """A `StepNoise` from torch's own generator."""
     return torch.randn_like(x)
 
 
+@runtime_checkable
 class Sampler(Protocol):
     """Walks from noise (B, *S) to a sample; every consumer reads the same steps."""
 
-    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+    def __call__(self, noise: States, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
         """Walk from standard normal `noise` to a sample; the last step's x0 is the sample."""
         ...
 

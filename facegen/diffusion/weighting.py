@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
+from facegen.shapes import Times
+
 Predicts = Literal["eps", "v", "x0", "flow", "edm"]
 
 TimeDensity = Callable[[int, Generator], Tensor]
@@ -18,7 +20,7 @@ X0Weight = Callable[[Tensor, Tensor], Tensor]
 """How much an error in x0 counts at alpha (B,), sigma (B,): (B,), times sigma^2 so that it stays finite."""
 
 
-def uniform(count: int, generator: Generator) -> Tensor:
+def uniform(count: int, generator: Generator) -> Times:
     """A `TimeDensity` without preference."""
     return torch.rand(count, generator=generator, device=generator.device)
 
@@ -33,7 +35,7 @@ class LogitNormal:
     mean: float = 0.0
     std: float = 1.0
 
-    def __call__(self, count: int, generator: Generator) -> Tensor:
+    def __call__(self, count: int, generator: Generator) -> Times:
         normal = torch.randn(count, generator=generator, device=generator.device)
         return torch.sigmoid(self.mean + self.std * normal)
 
@@ -48,5 +50,5 @@ class MinSnr:
 
     gamma: float = 5.0
 
-    def __call__(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def __call__(self, alpha: Times, sigma: Times) -> Times:
         return torch.minimum(alpha**2, self.gamma * sigma**2)

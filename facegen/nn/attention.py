@@ -5,8 +5,13 @@ Letters: B batch, T query tokens, L context tokens, D features, N heads, d featu
 
 from __future__ import annotations
 
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from facegen.shapes import Tokens, Visible
+
+Heads = Float[Tensor, "B N _ d"]
 
 
 class SelfAttention(nn.Module):
@@ -26,7 +31,7 @@ class SelfAttention(nn.Module):
         self.norm = QueryKeyNorm(dim // num_heads) if qk_norm else None
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tokens, mask: Visible | None = None) -> Tokens:
         batch, tokens, dim = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.num_heads, dim // self.num_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, N, T, d)
@@ -52,7 +57,9 @@ class CrossAttention(nn.Module):
         self.norm = QueryKeyNorm(dim // num_heads) if qk_norm else None
         self.out = nn.Linear(dim, dim, bias=False)  # without bias, so that zeros stay zeros
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tokens, context: Float[Tensor, "B L E"], mask: Bool[Tensor, "B L"] | None = None
+    ) -> Tokens:
         batch, tokens, dim = x.shape
         head_dim = dim // self.num_heads
         q = self.q(x).view(batch, tokens, self.num_heads, head_dim).transpose(1, 2)  # (B, N, T, d)
@@ -79,7 +86,7 @@ class QueryKeyNorm(nn.Module):
         self.query = nn.RMSNorm(head_dim, eps=1e-6)
         self.key = nn.RMSNorm(head_dim, eps=1e-6)
 
-    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, q: Heads, k: Heads) -> tuple[Heads, Heads]:
         return _normalised(q, self.query), _normalised(k, self.key)
 
 

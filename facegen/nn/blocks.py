@@ -8,10 +8,12 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.nn.attention import CrossAttention, SelfAttention
+from facegen.shapes import Maps, Vectors
 
 NormKind = Literal["group", "instance"]
 ActivationKind = Literal["silu", "relu"]
@@ -96,7 +98,7 @@ class ResidualBlock(nn.Module):
         self.conv_out = zeroed(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = nn.Identity() if in_channels == out_channels else nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Maps, embedding: Vectors) -> Float[Tensor, "B out H W"]:
         shift, scale = self.embedding(embedding)[:, :, None, None].chunk(2, dim=1)  # (B, out, 1, 1)
         hidden = self.conv_in(self.activation(self.norm_in(x)))
         hidden = self.activation(modulate(self.norm_out(hidden), shift, scale))
@@ -110,7 +112,7 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Float[Tensor, "B C h w"]:
         return self.conv(x)
 
 
@@ -121,7 +123,7 @@ class Upsample(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Float[Tensor, "B C 2*H 2*W"]:
         return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
@@ -151,7 +153,12 @@ class SpatialAttention(nn.Module):
             self.cross_attention = CrossAttention(channels, context_dim, num_heads)
             zeroed(self.cross_attention.out)
 
-    def forward(self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Maps,
+        context: Float[Tensor, "B L E"] | None = None,
+        mask: Bool[Tensor, "B L"] | None = None,
+    ) -> Maps:
         if self.attention is not None:
             x = x + _as_map(self.attention(_as_tokens(self.norm(x))), x)
         if self.cross_attention is not None and context is not None:
@@ -162,7 +169,7 @@ class SpatialAttention(nn.Module):
 class CellNorm(nn.LayerNorm):
     """Layer norm over the channels of each cell of a map (B, C, H, W)."""
 
-    def forward(self, input: Tensor) -> Tensor:
+    def forward(self, input: Maps) -> Maps:
         return super().forward(input.movedim(1, -1)).movedim(-1, 1)
 
 

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from facegen.nn.blocks import group_norm
+from facegen.shapes import Maps, Vectors
 
 STEM_CELLS = 32  # side of the feature map that the stem hands on, whatever the image size
 POOLED_CELLS = 4
@@ -59,7 +61,7 @@ class MultiLabelResNet(nn.Module):
         pooled = F.adaptive_avg_pool2d(cells, POOLED_CELLS)  # (B, C, 4, 4)
         return F.silu(self.embed(pooled.flatten(1)))
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Maps) -> Vectors:
         return self.head(self.features(images))
 
 
@@ -77,7 +79,7 @@ class ResidualBlock(nn.Module):
         same = in_channels == out_channels
         self.skip = nn.Identity() if same else nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Float[Tensor, "B out h w"]:
         hidden = self.conv1(F.silu(self.norm1(x)))
         hidden = self.conv2(F.silu(self.norm2(hidden)))
         return self.skip(self.pool(x)) + hidden

@@ -9,8 +9,11 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from facegen.shapes import Maps
 
 LEAK = 0.2  # Radford et al. 2016
 
@@ -33,7 +36,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(previous, 1, 1)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Maps) -> Float[Tensor, "B h w"]:
         return self.head(self.layers(images)).squeeze(1)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Real
 from torch import Tensor, nn
 
+from facegen.shapes import Vectors
 
-def sinusoidal_embedding(position: Tensor, dim: int, max_period: float = 10000.0) -> Tensor:
+
+def sinusoidal_embedding(position: Real[Tensor, " B"], dim: int, max_period: float = 10000.0) -> Vectors:
     """Cosines then sines of `position` (B,) at `dim / 2` geometric frequencies: (B, dim) float32.
 
     Vaswani et al. 2017, section 3.5, in the order Ho et al.'s DDPM code uses. `dim` must be even.
@@ -43,5 +46,5 @@ class TimestepEmbedding(nn.Module):
         self.num_frequencies = num_frequencies
         self.mlp = nn.Sequential(nn.Linear(num_frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
 
-    def forward(self, timestep: Tensor) -> Tensor:
+    def forward(self, timestep: Real[Tensor, " B"]) -> Vectors:
         return self.mlp(sinusoidal_embedding(timestep, self.num_frequencies))

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import BoundDenoiser
@@ -26,6 +25,7 @@ from facegen.diffusion.walk import (
     posterior_std,
     trailing,
 )
+from facegen.shapes import States
 from facegen.types import SamplerStep
 
 
@@ -47,7 +47,7 @@ class DDIM:
     spacing: Spacing = trailing
     eta: float = 0.0
 
-    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+    def __call__(self, noise: States, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
         path = self.denoiser.path
         x = path.start(noise)
         for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):

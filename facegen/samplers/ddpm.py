@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import BoundDenoiser
 from facegen.diffusion.walk import (
@@ -25,6 +23,7 @@ from facegen.diffusion.walk import (
     step_variance,
     trailing,
 )
+from facegen.shapes import States
 from facegen.types import SamplerStep
 
 
@@ -40,7 +39,7 @@ class DDPM:
     steps: int
     spacing: Spacing = trailing
 
-    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+    def __call__(self, noise: States, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
         path = self.denoiser.path
         x = path.start(noise)
         for index, (here, there) in enumerate(moves(path, self.spacing(path, self.steps))):

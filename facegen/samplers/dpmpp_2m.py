@@ -17,6 +17,7 @@ from torch import Tensor
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import BoundDenoiser
 from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
+from facegen.shapes import States
 from facegen.types import SamplerStep
 
 
@@ -32,7 +33,7 @@ class DPMSolver2M:
     steps: int
     spacing: Spacing = trailing
 
-    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+    def __call__(self, noise: States, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
         path = self.denoiser.path
         x = path.start(noise)
         previous_x0: Tensor | None = None

@@ -18,6 +18,7 @@ from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import BoundDenoiser
 from facegen.diffusion.paths import Level
 from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
+from facegen.shapes import States
 from facegen.types import SamplerStep
 
 
@@ -32,8 +33,8 @@ class _Known:
     """A level that has been passed: the corrected state there and the x0 estimated at it."""
 
     level: Level
-    x: Tensor
-    x0: Tensor
+    x: States
+    x0: States
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class UniPC:
     steps: int
     spacing: Spacing = trailing
 
-    def __call__(self, noise: Tensor, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
+    def __call__(self, noise: States, step_noise: StepNoise = fresh_noise) -> Iterator[SamplerStep]:
         path = self.denoiser.path
         x = path.start(noise)
         known: list[_Known] = []  # the last two, oldest first
@@ -63,7 +64,7 @@ def _first_order(last: _Known, there: Level) -> tuple[Tensor, float, float]:
     return there.sigma / last.level.sigma * last.x - there.alpha * grown * last.x0, grown, h
 
 
-def _predicted(known: list[_Known], there: Level) -> Tensor:
+def _predicted(known: list[_Known], there: Level) -> States:
     """UniP, eq. 3: the state at `there` from the last two levels."""
     x, grown, h = _first_order(known[-1], there)
     if len(known) == 1 or there.sigma == 0:
@@ -73,7 +74,7 @@ def _predicted(known: list[_Known], there: Level) -> Tensor:
     return x - there.alpha * grown * 0.5 * (before.x0 - last.x0) / ratio
 
 
-def _corrected(known: list[_Known], here: Level, x0: Tensor) -> Tensor:
+def _corrected(known: list[_Known], here: Level, x0: States) -> States:
     """UniC, eq. 4: the state at `here` once more, now that `x0` has been estimated there."""
     last = known[-1]
     x, grown, h = _first_order(last, here)

@@ -1,0 +1,31 @@
+"""Names of shapes; the tests check them at every call of the core and its networks, use does not.
+
+Letters: B batch, S the sample's own axes, such as (C, H, W) or (D,), C channels, H/W rows and columns,
+T tokens, D features.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+States = Float[Tensor, "B *S"]
+"""Samples, noise, states between them, and a network's outputs."""
+
+Times = Float[Tensor, " B"]
+"""A number for each of a batch: its timestep, alpha, sigma or weight."""
+
+Columns = Float[Tensor, "B ..."]
+"""The same, shaped (B, 1, ...) to be multiplied with states."""
+
+Maps = Float[Tensor, "B C H W"]
+"""Images, latents, or a layer's features of them."""
+
+Vectors = Float[Tensor, "B D"]
+"""Features of each of a batch, such as the embedding of its timestep."""
+
+Tokens = Float[Tensor, "B T D"]
+"""Features of a row of tokens."""
+
+Visible = Bool[Tensor, "B T"]
+"""Which of the tokens are there."""
