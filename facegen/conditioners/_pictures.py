@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Generator, Tensor, nn
 
@@ -15,7 +17,7 @@ def asked_with_pictures(condition: str) -> Asking:
     return Asking(("like", "between"), "pictures", ASK_WITH_PICTURES, condition, "--like PHOTO")
 
 
-class PictureConditioner(nn.Module):
+class PictureConditioner(nn.Module, ABC):
     """Rows (B, *R) of pictures to a vector (B, D); a row of NaN is no picture, and gives the learned `null`.
 
     A kind assigns `null` (D,) and turns rows into vectors by `vectors_of`. Words and labels are refused.
@@ -29,9 +31,9 @@ class PictureConditioner(nn.Module):
         self.dropout = dropout
         self.spec = ConditioningSpec(vector_dim=dim)
 
+    @abstractmethod
     def vectors_of(self, rows: Tensor) -> Tensor:
         """Rows (B, *R) without NaN -> vectors (B, D)."""
-        raise NotImplementedError
 
     def null_inputs(self, count: int) -> Tensor:
         """(count, *R) of NaN."""

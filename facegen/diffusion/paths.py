@@ -155,7 +155,7 @@ class _Discrete(VariancePreserving):
     is_discrete = True
 
     def __init__(self, betas: Tensor) -> None:
-        super().__init__(lambda time: self.log_snr(time * len(betas)), len(betas))
+        Path.__init__(self, len(betas))
         self.last_timestep = float(len(betas) - 1)
         alphas_cumprod = torch.cumprod(1.0 - betas.double(), dim=0)
         log_snr = torch.log(alphas_cumprod) - torch.log1p(-alphas_cumprod)

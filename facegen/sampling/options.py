@@ -20,7 +20,8 @@ Crop = Annotated[
 ]
 Seed = Annotated[int, Option("Seed of the first image.", min=0)]
 Sampler = Annotated[
-    str | None, Option("ddpm, ddim, dpmpp_2m, heun or euler.", SAMPLING, completes="samplers")
+    str | None,
+    Option("ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, unipc, heun or euler.", SAMPLING, completes="samplers"),
 ]
 Weights = Annotated[Literal["ema", "model"], Option("ema: averaged; model: as last trained.", SAMPLING)]
 
