@@ -62,7 +62,7 @@ class Path(ABC):
 
     def slopes(self, timestep: Times) -> tuple[Times, Times]:
         """Return d alpha / dt and d sigma / dt (B,), per timestep."""
-        time = timestep if timestep.dtype == torch.float64 else timestep.float()
+        time = _floating(timestep)
         return torch.func.jvp(self.alpha_sigma, (time,), (torch.ones_like(time),))[1]
 
     def noise_level(self, timestep: Times) -> Times:
@@ -138,7 +138,7 @@ class VariancePreserving(Path):
 
     def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
         # alpha^2 = 1 / (1 + exp(-l)), without cancellation at either end
-        log_snr = self.log_snr(timestep if timestep.dtype == torch.float64 else timestep.float())
+        log_snr = self.log_snr(_floating(timestep))
         return torch.sigmoid(log_snr).sqrt(), torch.sigmoid(-log_snr).sqrt()
 
     def squares(self, alpha: Tensor, sigma: Tensor) -> float:
@@ -182,8 +182,7 @@ class Flow(Path):
         super().__init__(num_timesteps)
 
     def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
-        dtype = torch.float64 if timestep.dtype == torch.float64 else torch.float32
-        t = (timestep.to(dtype) / self.last_timestep).clamp(0.0, 1.0)
+        t = (_floating(timestep) / self.last_timestep).clamp(0.0, 1.0)
         return 1.0 - t, t
 
     def total(self, alpha: Tensor, sigma: Tensor) -> float:
@@ -212,9 +211,13 @@ class VarianceExploding(Path):
         self._smallest, self._ratio = smallest, largest / smallest
 
     def alpha_sigma(self, timestep: Times) -> tuple[Times, Times]:
-        time = self.noise_level(timestep if timestep.dtype == torch.float64 else timestep.float())
+        time = self.noise_level(_floating(timestep))
         sigma = self._smallest * self._ratio**time
         return torch.ones_like(sigma), sigma
 
     def start(self, noise: States) -> States:
         return self._smallest * self._ratio * noise
+
+
+def _floating(timestep: Tensor) -> Tensor:
+    return timestep if timestep.dtype == torch.float64 else timestep.float()

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from facegen.formats.images import image_grid, pil_to_png, to_pil
 
+CELL_PIXELS = 128  # smaller faces are enlarged by a whole number up to this
+
 
 @dataclass(frozen=True)
 class Faces:
@@ -30,7 +32,8 @@ class Faces:
     def grid(self, columns: int | None = None) -> Image.Image:
         """All of them in one picture, as square as may be, with their captions."""
         columns = columns or max(1, round(len(self) ** 0.5))
-        return image_grid(self.images, columns, self.captions, scale=max(1, 128 // self.images.shape[-1]))
+        scale = max(1, CELL_PIXELS // self.images.shape[-1])
+        return image_grid(self.images, columns, self.captions, scale=scale)
 
     def _repr_png_(self) -> bytes:
         return pil_to_png(self.grid())

@@ -11,14 +11,12 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.config.recipe import SamplingConfig
-from facegen.formats.images import image_grid
+from facegen.models.faces import Faces
 from facegen.models.generator import FaceGenerator
 from facegen.models.noise import Seed
 from facegen.protocols import Progress
 from facegen.sampling.plan import Plan, Strip
 from facegen.types import Blend
-
-GRID_CELL_PIXELS = 128
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,10 @@ def shown_images(plan: Plan) -> set[int]:
 def grid_picture(plan: Plan, images: Mapping[int, Tensor]) -> Image.Image:
     """The grid of a plan, of uint8 `images` (3, H, W) by number; those of `shown_images` are needed."""
     tiles = [images[cell.show] if isinstance(cell.show, int) else cell.show.image for cell in plan.cells]
-    return _grid(torch.stack(tiles), [cell.caption for cell in plan.cells], plan.columns)
+    return Faces(torch.stack(tiles), tuple(cell.caption for cell in plan.cells)).grid(plan.columns)
 
 
 def strip_picture(artist: Artist, strip: Strip, progress: Progress) -> Image.Image:
     """A blend's strip: a row a seed, from each part alone to the mix."""
     images = artist.draw_all(strip.inputs, strip.seeds, "Blend strip", progress)
-    return _grid(images, strip.captions, strip.columns)
-
-
-def _grid(images: Tensor, captions: Sequence[str], columns: int) -> Image.Image:
-    return image_grid(images, columns, captions, scale=max(1, GRID_CELL_PIXELS // images.shape[-1]))
+    return Faces(images, strip.captions).grid(strip.columns)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from facegen.compat import guard_torchvision
 from facegen.diffusion.denoiser import Denoiser
 from facegen.diffusion.guidance import TWO_PASSES_FROM, autoguide, clip, guide, guide_projected
 from facegen.diffusion.paths import Flow, Path, VariancePreserving
@@ -80,6 +81,7 @@ def test_large_batches_on_a_cpu_take_two_passes_with_the_same_result():
 
 
 def test_rescaling_is_that_of_diffusers():
+    guard_torchvision()
     from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
     cond, null = (Conditioning(vector=v) for v in torch.randn(2, 4, 50, generator=torch.manual_seed(0)))
