@@ -19,7 +19,8 @@ from .formats.dataset import open_dataset
 from .formats.latents import open_latents
 from .metrics import FeatureStatistics, frechet_distance
 from .models.faces import Faces
-from .models.generator import FaceGenerator, load
+from .models.generator import FaceGenerator
+from .models.loading import load
 from .preparation.options import PrepareOptions
 from .preparation.prepare import prepare
 from .samplers.ddim import DDIM

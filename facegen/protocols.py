@@ -9,7 +9,8 @@ protocol below. Signatures of `build` per family:
     autoencoders   build(config) -> Autoencoder                     (random weights, to be trained)
     samplers       build(config) -> MakeSampler                    (of facegen.diffusion.walk)
     datasets       build(config) -> DatasetAdapter
-    tasks, metrics build(config, **what the workflow wires in)
+    tasks          build(config, images: TrainingImages), with TRAINS_ON = "images"
+    metrics        build(config, **what the evaluation wires in)
 """
 
 from __future__ import annotations
@@ -147,6 +148,15 @@ class ImageConditioner(Protocol):
 
 
 @runtime_checkable
+class TableConditioner(Protocol):
+    """A `Conditioner` that looks its condition up in what `facegen encode` kept of captions or images."""
+
+    def attach(self, texts: Any, features: Any) -> None:
+        """Take over `TextEmbeddings` and `ImageFeatures` (of `formats.latents`); either may be None."""
+        ...
+
+
+@runtime_checkable
 class TokenConditioner(Protocol):
     """A `Conditioner` that can say what its tokens stand for."""
 
@@ -203,6 +213,15 @@ class PhasedTask(TrainingTask, Protocol):
 
     def phase_at(self, done: float) -> str:
         """Name of the phase at `done`, for the progress bar."""
+        ...
+
+
+@runtime_checkable
+class AutoencoderTask(Protocol):
+    """A `TrainingTask` that trains an autoencoder, whose reconstructions previews show."""
+
+    def autoencoder_in(self, module: nn.Module) -> nn.Module:
+        """The `Autoencoder` within what `build_module` gave."""
         ...
 
 

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from facegen.autoencoders._geometry import map_shape
 from facegen.types import LatentMoments
 
-KINDS = {"AutoencoderKL": "kl", "AutoencoderTiny": "tiny"}  # diffusers' class -> facegen's kind
+KINDS = {
+    "AutoencoderKL": "kl",
+    "AutoencoderTiny": "tiny",
+    "VQModel": "vq",
+}  # diffusers' class -> facegen's kind
 
 
 class DiffusersAutoencoder(nn.Module):
@@ -26,7 +30,7 @@ class DiffusersAutoencoder(nn.Module):
 
     def encode(self, images: Tensor) -> LatentMoments:
         encoded = self.model.encode(images)
-        if "latents" in encoded:  # of an AutoencoderTiny, which is deterministic
+        if "latents" in encoded:  # of an AutoencoderTiny or a VQModel, which are deterministic
             return LatentMoments.exactly(encoded.latents)
         return LatentMoments(encoded.latent_dist.mean, encoded.latent_dist.logvar)
 

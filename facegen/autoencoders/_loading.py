@@ -8,7 +8,6 @@ no pickle is opened and no code of a model repository is run.
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,12 +20,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from facegen.autoencoders._diffusers import KINDS, DiffusersAutoencoder
-from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.files import atomic_write, write_json
-from facegen.formats.model_folders import hub_file, is_hub_name
+from facegen.formats.model_folders import DiffusersFolder, hub_file, is_hub_name
 
 FORMAT_VERSION = 1
 CLASS_NAME = "FacegenAutoencoder"
@@ -41,13 +39,10 @@ WITHOUT_NETWORK = (
 )
 GREY = "identity-grey"
 IDENTITIES = ("identity", GREY)
-AUTOENCODER_AT = {
-    "autoencoding": "",
-    "adversarial_autoencoding": "autoencoder.",
-}  # task -> its weights' prefix
+BESIDE_OTHERS = "autoencoder."  # prefix of its weights where a task trains more than the autoencoder
 WAYS = (
-    "Give 'identity' or 'identity-grey', a run of 'facegen train', a folder with a diffusers AutoencoderKL "
-    "or AutoencoderTiny, or a hub name such as stabilityai/sd-vae-ft-mse."
+    "Give 'identity' or 'identity-grey', a run of 'facegen train', a folder with a diffusers AutoencoderKL, "
+    "AutoencoderTiny or VQModel, or a hub name such as stabilityai/sd-vae-ft-mse."
 )
 
 
@@ -107,7 +102,7 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
     Raises:
         MissingModelError: there is nothing of that name, or it cannot be fetched.
         UsageError: the run trained something else, or the model is not an autoencoder.
-        StorageError: weights that are corrupt or do not fit their configuration.
+        StorageError, DataError: weights that are corrupt or do not fit their configuration.
     """
     source, path = str(name_or_path), Path(name_or_path).expanduser()
     is_local = True
@@ -153,18 +148,17 @@ def _from_folder(folder: Path) -> tuple[Any, KindConfig | None]:
 
 def _from_checkpoint(path: Path) -> tuple[Any, KindConfig]:
     checkpoint = load_checkpoint(path)
-    prefix = AUTOENCODER_AT.get(checkpoint.info.task)
-    if prefix is None:
+    recipe = checkpoint.info.recipe
+    if recipe.get("autoencoder") is None or recipe.get("denoiser") is not None:
         raise UsageError(
             f"'{path}' is a run of task '{checkpoint.info.task}', not an autoencoder.",
             hint="Train one: facegen train --preset celeba-autoencoder --data DATASET --run RUN",
         )
-    weights = {
-        name.removeprefix(prefix): tensor
-        for name, tensor in checkpoint.weights("ema").items()
-        if name.startswith(prefix)
+    weights = checkpoint.weights("ema")
+    own = {
+        name.removeprefix(BESIDE_OTHERS): weights[name] for name in weights if name.startswith(BESIDE_OTHERS)
     }
-    return _build(checkpoint.info.recipe["autoencoder"], weights, str(checkpoint.folder))
+    return _build(recipe["autoencoder"], own or weights, str(checkpoint.folder))
 
 
 def _from_our_folder(folder: Path) -> tuple[Any, KindConfig]:
@@ -184,19 +178,16 @@ def _from_diffusers(folder: Path) -> DiffusersAutoencoder:
             f"'{folder}' holds a {class_name}; facegen knows {' and '.join(KINDS)} of diffusers.",
             hint=WAYS,
         )
-    if not (folder / DIFFUSERS_WEIGHTS_FILE).is_file():
+    if not any(folder.glob("*.safetensors")):
         raise MissingModelError(
             f"'{folder}' has no {DIFFUSERS_WEIGHTS_FILE}; other formats can hold code and are not opened.",
             hint="Convert it once: AutoencoderKL.from_pretrained(...).save_pretrained(FOLDER)",
         )
-    guard_torchvision()
+    needed = f"{CONFIG_FILE} and {DIFFUSERS_WEIGHTS_FILE}"
+    published = DiffusersFolder(str(folder), "autoencoder", needed, WITHOUT_NETWORK)
     import diffusers
 
-    model_class = getattr(diffusers, class_name)
-    known = inspect.signature(model_class).parameters  # a config also holds what diffusers derived from it
-    model: Any = model_class(**{key: value for key, value in _read_config(folder).items() if key in known})
-    _fill(model, _read_weights(folder / DIFFUSERS_WEIGHTS_FILE), str(folder))
-    return DiffusersAutoencoder(model)
+    return DiffusersAutoencoder(published.network(getattr(diffusers, class_name).from_pretrained))
 
 
 def _build(described: dict[str, Any], weights: dict[str, Tensor], where: str) -> tuple[Any, KindConfig]:

@@ -7,5 +7,5 @@ from typing import Annotated
 
 from typer import Argument
 
-Run = Annotated[Path, Argument(help="A run made by 'facegen train', or one of its checkpoints.")]
+Run = Annotated[Path, Argument(help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.")]
 PreparedFolder = Annotated[Path, Argument(help="Folder made by 'facegen prepare'.")]

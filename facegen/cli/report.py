@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegen.cli.command import command
-from facegen.cli.options import Run
 from facegen.cli.results import print_facts
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def _print(summary: ReportSummary) -> None:
 
 @command(_print)
 def report(
-    run: Run,
+    run: Annotated[Path, typer.Argument(help="A run of 'facegen train'.")],
     out: Annotated[
         Path | None, typer.Option(help="The page's file.", show_default="RUN/report.html", dir_okay=False)
     ] = None,

@@ -27,8 +27,9 @@ OPTIONAL_WEIGHTS = ("pooler.",)  # absent from many checkpoints, and not used he
 class TextEncoder:
     """A frozen encoder with its tokenizer, from a local folder, the hub's cache, or the hub.
 
-    CLIP gives its text half, encoder-decoder models their encoder. Captions are cut to `max_tokens`. Not a
-    module, so that it never enters a state_dict.
+    Also a pipeline's folder, with the two in `text_encoder` and `tokenizer`. CLIP gives its text half,
+    encoder-decoder models their encoder. Captions are cut to `max_tokens`, with `pad` filled up to it and the
+    padding read as well. Not a module, so that it never enters a state_dict.
 
     Raises:
         MissingModelError: not there and not to be had; says how to fetch it.
@@ -36,21 +37,31 @@ class TextEncoder:
     """
 
     def __init__(
-        self, name_or_folder: str, *, max_tokens: int = DEFAULT_MAX_TOKENS, device: str | torch.device = "cpu"
+        self,
+        name_or_folder: str,
+        *,
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        pad: bool = False,
+        device: str | torch.device = "cpu",
     ) -> None:
         needed = "config.json, the tokenizer's files and model.safetensors"
         published = PretrainedFolder(name_or_folder, "text encoder", needed, WITHOUT_NETWORK)
         from transformers import AutoConfig, AutoModel, AutoTokenizer, CLIPTextModel
 
-        config = published.load(AutoConfig.from_pretrained)
-        self.tokenizer = published.load(AutoTokenizer.from_pretrained)
+        own, words = (
+            {"subfolder": part} if (published.folder / part).is_dir() else {}
+            for part in ("text_encoder", "tokenizer")
+        )
+        config = published.load(AutoConfig.from_pretrained, **own)
+        self.tokenizer = published.load(AutoTokenizer.from_pretrained, **words)
         network = CLIPTextModel if config.model_type in ("clip", "clip_text_model") else AutoModel
-        model = published.network(network.from_pretrained, OPTIONAL_WEIGHTS)
+        model = published.network(network.from_pretrained, OPTIONAL_WEIGHTS, **own)
         self.model = (model.get_encoder() if config.is_encoder_decoder else model).to(device)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         positions = getattr(self.model.config, "max_position_embeddings", None)
         limits = [max_tokens, self.tokenizer.model_max_length, positions]
+        self.pad = pad
         self.max_tokens: int = min(limit for limit in limits if limit is not None)
         self.token_dim: int = self.model.config.hidden_size
 
@@ -58,7 +69,7 @@ class TextEncoder:
     def embed(
         self, captions: Sequence[str], advance: Callable[[int], None] = lambda count: None
     ) -> tuple[Tensor, Tensor]:
-        """Last hidden states of `captions`: tokens (U, L, D) float16 and mask (U, L) bool, both on the CPU.
+        """Last hidden states of `captions`: tokens (U, L, D) and mask (U, L) bool, both on the CPU.
 
         L is the longest caption's length in tokens; beyond a caption's own, tokens are zero and the mask is
         False. `advance` is told how many captions each batch has finished.
@@ -66,8 +77,10 @@ class TextEncoder:
         pad_id = self.tokenizer.pad_token_id
         # An encoder without start or end marks has no token for "": one padding token stands for it.
         ids = [row or [pad_id] for row in self._read(list(captions))["input_ids"]]
+        if self.pad:
+            ids = [row + [pad_id] * (self.max_tokens - len(row)) for row in ids]
         longest = max((len(row) for row in ids), default=1)
-        tokens = torch.zeros(len(ids), longest, self.token_dim, dtype=torch.float16)
+        tokens = torch.zeros(len(ids), longest, self.token_dim)
         mask = torch.zeros(len(ids), longest, dtype=torch.bool)
         for start in range(0, len(ids), BATCH_CAPTIONS):
             rows = ids[start : start + BATCH_CAPTIONS]
@@ -77,7 +90,7 @@ class TextEncoder:
             padded, visible = padded.to(self.model.device), visible.to(self.model.device)
             hidden = self.model(input_ids=padded, attention_mask=visible.long()).last_hidden_state
             part = slice(start, start + len(rows))
-            tokens[part, :length] = (hidden.float() * visible[:, :, None]).half().cpu()
+            tokens[part, :length] = (hidden.float() * visible[:, :, None]).cpu()
             mask[part, :length] = visible.cpu()
             advance(len(rows))
         return tokens, mask

@@ -25,7 +25,7 @@ from facegen.types import LabelSchema, SampleSpec
 if TYPE_CHECKING:
     import pandas as pd
 
-    from facegen.formats.latents import ImageFeatures
+    from facegen.formats.latents import ImageFeatures, TextEmbeddings
 
 ASKING = asked_with_pictures("what a frozen image encoder makes of a picture")
 FINGERPRINT_BYTES = 32  # of a sha256
@@ -84,38 +84,38 @@ class ImageFeatureConditioner(PictureConditioner):
                 hint="Restore that encoder, or encode again and train on the new features.",
             )
 
-    def attach_features(self, table: ImageFeatures | None) -> None:
+    def attach(self, texts: TextEmbeddings | None, features: ImageFeatures | None) -> None:
         """Take over the table of the latents, and before training its statistics.
 
         Raises:
             DataError: there is none, it is another encoder's, or of another width.
         """
-        if table is None:
+        if features is None:
             raise DataError(
                 "Conditioner 'image_features' needs latents with image features, and these have none.",
                 hint="Add them: facegen encode DATASET --autoencoder NAME_OR_PATH --out LATENTS "
                 f"--image-encoder {self.encoder_name}",
             )
-        if table.encoder != self.encoder_name:
+        if features.encoder != self.encoder_name:
             raise DataError(
-                f"These latents have the features of '{table.encoder}', not of '{self.encoder_name}'.",
-                hint=f"--set conditioner.encoder={table.encoder}",
+                f"These latents have the features of '{features.encoder}', not of '{self.encoder_name}'.",
+                hint=f"--set conditioner.encoder={features.encoder}",
             )
-        width = table.features.shape[1]
+        width = features.features.shape[1]
         if width != self.feature_dim:
             raise DataError(
-                f"'{table.encoder}' gives {width} features, and conditioner.feature_dim is "
+                f"'{features.encoder}' gives {width} features, and conditioner.feature_dim is "
                 f"{self.feature_dim}.",
                 hint=f"--set conditioner.feature_dim={width}",
             )
-        self._rows = {record: row for row, record in enumerate(table.ids)}
-        self._features = table.features
+        self._rows = {record: row for row, record in enumerate(features.ids)}
+        self._features = features.features
         if bool(self.encoder_sha256.any()):  # trained already: the statistics stay as they were
-            self._check_fingerprint(table.fingerprint)
+            self._check_fingerprint(features.fingerprint)
             return
-        self.shift.copy_(torch.tensor(table.mean))
-        self.scale.copy_(1 / torch.tensor(table.std).clamp(min=1e-6))
-        self.encoder_sha256.copy_(torch.tensor(list(bytes.fromhex(table.fingerprint)), dtype=torch.uint8))
+        self.shift.copy_(torch.tensor(features.mean))
+        self.scale.copy_(1 / torch.tensor(features.std).clamp(min=1e-6))
+        self.encoder_sha256.copy_(torch.tensor(list(bytes.fromhex(features.fingerprint)), dtype=torch.uint8))
 
     def inputs(self, frame: pd.DataFrame) -> Tensor:
         """(N, D) float16: the features of the records of `frame`, by their `id`.

@@ -5,7 +5,7 @@ Letters: N or B rows, K captions a row, U unique captions, L tokens, D features.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from facegen.conditioners._text_encoder import DEFAULT_MAX_TOKENS, TextEncoder
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError, UsageError
+from facegen.formats.latents import ImageFeatures, TextEmbeddings
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class TextConditioner(nn.Module):
     """Caption numbers (B, 1) to the frozen encoder's tokens (B, L, D), their mask, and their mean (B, D).
 
     Numbers are rows of a table of unique captions' embeddings. The table is taken from a cache by
-    `attach_table`, and grows by whatever else is asked for, which needs the encoder. Neither the table
+    `attach`, and grows by whatever else is asked for, which needs the encoder. Neither the table
     nor the encoder, loaded when it is first needed, is part of the state_dict: nothing here is trained.
     """
 
@@ -75,12 +76,15 @@ class TextConditioner(nn.Module):
         dim = self._tokens.shape[2] if self._rows else self.encoder.token_dim
         return ConditioningSpec(vector_dim=dim, token_dim=dim, num_tokens=self.max_tokens)
 
-    def attach_table(self, captions: Sequence[str], tokens: Tensor, mask: Tensor) -> None:
-        """Take over cached embeddings: unique captions, tokens (U, L, D) float16, mask (U, L) bool.
+    def attach(self, texts: TextEmbeddings | None, features: ImageFeatures | None) -> None:
+        """Take over cached embeddings, if they are of the same encoder.
 
         Raises:
-            DataError: the three do not fit together.
+            DataError: its parts do not fit together.
         """
+        if texts is None or texts.encoder != self.encoder_name:
+            return
+        captions, tokens, mask = texts.captions, texts.tokens, texts.mask
         fits = tokens.ndim == 3 and mask.shape == tokens.shape[:2] and len(captions) == len(tokens)
         if not fits or len(set(captions)) < len(captions):
             raise DataError(
@@ -164,6 +168,7 @@ class TextConditioner(nn.Module):
         if not new:
             return
         tokens, mask = self.encoder.embed(new)
+        tokens = tokens.to(self._tokens.dtype)
         if self._rows:
             length = max(tokens.shape[1], self._tokens.shape[1])
             parts = (self._tokens, tokens), (self._mask, mask)
@@ -171,6 +176,26 @@ class TextConditioner(nn.Module):
             mask = torch.cat([F.pad(each, (0, length - each.shape[1])) for each in parts[1]])
         self._rows.update({caption: len(self._rows) + number for number, caption in enumerate(new)})
         self._tokens, self._mask = tokens, mask
+
+
+class PaddedText(TextConditioner):
+    """As Stable Diffusion's network is told: captions filled up to the encoder's length, the padding read as
+    any word, in full precision, and tokens (B, L, D) alone."""
+
+    def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
+        super().__init__(config, labels, sample)
+        self._tokens = self._tokens.float()
+
+    @cached_property
+    def encoder(self) -> TextEncoder:
+        return TextEncoder(self.encoder_name, max_tokens=self.max_tokens, pad=True)
+
+    @property
+    def spec(self) -> ConditioningSpec:
+        return ConditioningSpec(token_dim=self.encoder.token_dim, num_tokens=self.encoder.max_tokens)
+
+    def forward(self, inputs: Tensor) -> Conditioning:
+        return Conditioning(tokens=super().forward(inputs).tokens)
 
 
 def _caption_of(reading: PromptReading) -> str:

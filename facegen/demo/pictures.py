@@ -10,6 +10,7 @@ from facegen.demo.options import DemoFolders
 from facegen.formats.files import atomic_write
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 
 SHOWCASE_PROMPTS = (
     "smiling, blond hair, glasses",
@@ -37,7 +38,7 @@ SWITCHES = {  # column title -> prompt; the noise stays the same along a row
 
 def draw_pictures(folders: DemoFolders, seed: int, *, rows: int, switch_rows: int) -> Path:
     """Write `faces.png`, `rows` faces a prompt, and `switches.png`; return the first."""
-    generator = FaceGenerator.load(folders.run)
+    generator = load(folders.run)
     faces = folders.out / "faces.png"
     _write_grid(faces, generator, {prompt: prompt for prompt in SHOWCASE_PROMPTS}, rows, seed)
     _write_grid(folders.out / "switches.png", generator, SWITCHES, switch_rows, seed + 1000)
@@ -48,6 +49,6 @@ def _write_grid(path: Path, generator: FaceGenerator, columns: dict[str, str], r
     """A column a prompt with its title below, a row a seed, which starts from one noise."""
     asked = [generator.inputs_for(generator.read(prompt)) for prompt in columns.values()]
     seeds = [seed + row for row in range(rows) for _ in columns]
-    faces = generator.generate(torch.cat(asked).repeat(rows, 1), seeds, generator.recipe.sampling)
+    faces = generator.generate(torch.cat(asked).repeat(rows, 1), seeds, generator.sampling)
     captions = [""] * (rows - 1) * len(columns) + list(columns)
     atomic_write(path, pil_to_png(image_grid(faces, len(columns), captions, scale=2)))

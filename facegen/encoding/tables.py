@@ -73,7 +73,7 @@ def _text_embeddings(job: EncodingJob, name: str) -> TextEmbeddings:
     captions = _unique_captions(job)
     with job.progress.stage("Embedding captions", total=len(captions)) as bar:
         tokens, mask = encoder.embed(captions, bar.advance)
-    return TextEmbeddings(name, captions, tokens, mask)
+    return TextEmbeddings(name, captions, tokens.half(), mask)
 
 
 def _image_features(job: EncodingJob, name: str) -> ImageFeatures:

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from facegen.config.kinds import load_kind
+from facegen.config.kinds import kinds_of, load_kind
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.features import (
@@ -31,9 +31,6 @@ from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
-
-METRICS = ("fid", "kid", "precision_recall", "inception_score")
-NEEDS_CLASSES = ("inception_score",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +76,9 @@ def evaluate_distribution(
 ) -> DistributionReport:
     """Score `subject` (a run, a folder of images or a prepared data set) against real images.
 
-    `metrics` are kinds of `METRICS`; None takes all that the features allow. A run draws its samples for
-    label rows of the reference split, and its report is also written to `RUN/evaluations/<name>-*.json`.
+    `metrics` are kinds of `FeatureMetric`; None takes all that the features allow. A run draws its samples
+    for label rows of the reference split, and its report is also written to
+    `RUN/evaluations/<name>-*.json`.
 
     Raises:
         DataError: too few images for a metric, mixed or differing sizes or crops, not RGB, an empty folder, a
@@ -146,17 +144,26 @@ def evaluate_distribution(
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
+    known = {kind: metric for kind in kinds_of("metrics") if (metric := _metric(kind)) is not None}
     if metrics is None:
-        return tuple(kind for kind in METRICS if features == "inception" or kind not in NEEDS_CLASSES)
+        fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
+        return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
     for kind in metrics:
-        if kind not in METRICS:
-            raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(METRICS)}.")
-        if kind in NEEDS_CLASSES and features != "inception":
+        metric = _metric(kind)
+        if metric is None:
+            raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
+        if metric.needs_classes and features != "inception":
             raise UsageError(
                 f"An Inception score needs Inception's class probabilities, which '{features}' has not.",
                 hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
             )
     return tuple(dict.fromkeys(metrics))
+
+
+def _metric(kind: str) -> type[FeatureMetric] | None:
+    """The class of a metric that judges features; None of one that judges something else."""
+    built: Any = load_kind("metrics", kind).build
+    return built if isinstance(built, type) and issubclass(built, FeatureMetric) else None
 
 
 def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
@@ -177,7 +184,7 @@ def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[
 
 def _crop_of(judged: JudgedImages) -> str | None:
     """The crop of a data set, or of the data set a run was trained on where that is still there."""
-    folder = judged.path if judged.generator is None else judged.generator.recipe.data.path
+    folder = judged.path if judged.generator is None else judged.generator.data.path
     if folder is None or not (Path(folder) / MANIFEST_NAME).is_file():
         return None
     return Dataset.open(folder).manifest.transform.get("crop")
@@ -189,9 +196,11 @@ def _build(
     built: dict[str, FeatureMetric] = {}
     for kind in kinds:
         module = load_kind("metrics", kind)
-        needs_classes = kind in NEEDS_CLASSES
-        wired = {"class_weights": extractor.class_weights} if needs_classes else {"reference": reference}
-        built[kind] = module.build(module.Config(kind=kind), **wired)
+        build: Any = module.build
+        wired = (
+            {"class_weights": extractor.class_weights} if build.needs_classes else {"reference": reference}
+        )
+        built[kind] = build(module.Config(kind=kind), **wired)
     return built
 
 

@@ -169,7 +169,7 @@ def reconstructed_features(judged: JudgedImages, sample: RealImages, viewer: Vie
 
 def drawing_modules(generator: FaceGenerator) -> set[str]:
     """The modules that draw with this generator: its own and those of the kinds it is made of."""
-    sampler = load_kind("samplers", generator.recipe.sampling.sampler["kind"]).Config
+    sampler = load_kind("samplers", generator.sampling.sampler["kind"]).Config
     return modules_of(generator, generator.network, generator.conditioner, generator.autoencoder, sampler)
 
 
@@ -191,7 +191,7 @@ def _key(judged: JudgedImages, split: str) -> tuple[dict[str, Any] | None, Store
         "what": "drawn faces",
         "weights": generator.weights_sha256,
         "autoencoder": _state_digest(generator.autoencoder),
-        "recipe": generator.recipe.model_dump(mode="json"),
+        "recipe": generator.described,
         "scaling": repr(generator.scaling),
         "settings": judged.settings,
         "requests": judged.frame.to_json(orient="split"),

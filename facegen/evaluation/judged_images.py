@@ -22,6 +22,8 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
 from facegen.formats.run import RECIPE_FILE
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
+from facegen.models.published_pipeline import INDEX_FILE
 from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
@@ -101,8 +103,9 @@ class JudgedImages:
 
 
 def is_run(path: Path) -> bool:
-    """Whether there is a run or a checkpoint at `path`."""
-    return (path / RECIPE_FILE).is_file() or (path / INFO_FILE).is_file() or bool(list_checkpoints(path))
+    """Whether there is a run, a checkpoint or a published pipeline at `path`."""
+    files = (RECIPE_FILE, INFO_FILE, INDEX_FILE)
+    return any((path / file).is_file() for file in files) or bool(list_checkpoints(path))
 
 
 def open_judged(path: Path, selection: Selection, device: torch.device, progress: Progress) -> JudgedImages:
@@ -128,7 +131,7 @@ def open_judged(path: Path, selection: Selection, device: torch.device, progress
 def _of_run(path: Path, selection: Selection, device: torch.device, progress: Progress) -> JudgedImages:
     import pandas as pd
 
-    generator = FaceGenerator.load(path, device)
+    generator = load(path, device)
     count = selection.default_samples if selection.num_samples is None else selection.num_samples
     settings = sampling_settings(generator, guidance=selection.guidance, steps=selection.steps)
     real: Callable[[int], Iterator[Tensor]] | None = None

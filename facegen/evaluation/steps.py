@@ -23,6 +23,7 @@ from facegen.formats.reports import Report
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.protocols import Progress
 from facegen.sampling.records import LabelledRecords, drawn_rows, request_records, sampling_settings
 
@@ -52,7 +53,7 @@ def open_run(
     """
     if options.num_samples < 1:
         raise UsageError(f"{options.num_samples} {what}; at least 1 is needed.")
-    generator = FaceGenerator.load(run, resolve_device(options.device))
+    generator = load(run, resolve_device(options.device))
     return generator, sampling_settings(generator, guidance=options.guidance, steps=options.steps)
 
 

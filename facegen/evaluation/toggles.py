@@ -166,9 +166,9 @@ def askable(generator: FaceGenerator, judge: FaceClassifier, run: Path) -> Askab
     elif column := getattr(generator.conditioner, "column", None):
         found = _classes(generator, judge, column)
     else:
-        kind = generator.recipe.section("conditioner").kind
         raise UsageError(
-            f"'{run}' is conditioned on '{kind}', and only attributes or classes can be toggled one by one.",
+            f"'{run}' was trained on {generator.trained_on}, and only attributes or classes can be "
+            "toggled one by one.",
             hint="Give a run with conditioner.kind=attributes or class_label, such as one of --preset "
             "celeba-attributes.",
         )

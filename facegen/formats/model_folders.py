@@ -6,7 +6,7 @@ Weights are read from safetensors only and no code of a model's folder is ever r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,9 @@ class PretrainedFolder:
         DataError: of every method, naming what is `needed`, for whatever is wrong with the folder.
     """
 
+    library = "transformers"
+    settings: Mapping[str, bool] = {"trust_remote_code": False}
+
     def __init__(self, name_or_folder: str, what: str, needed: str, without_network: str) -> None:
         self.name, self.what, self.needed = name_or_folder, what, needed
         self.folder = model_folder(name_or_folder, what, without_network)
@@ -99,18 +102,21 @@ class PretrainedFolder:
         """What a `from_pretrained` of transformers makes of the folder."""
         try:
             with _without_bars():
-                return from_pretrained(self.folder, local_files_only=True, trust_remote_code=False, **options)
+                return from_pretrained(self.folder, local_files_only=True, **self.settings, **options)
         except FacegenError:  # a signal's
             raise
         except Exception as error:  # a folder can be wrong in as many ways as its libraries have exceptions
             raise DataError(
                 f"'{self.name}' cannot be loaded as {self.what}: {error}",
-                hint=f"Needed are {self.needed} of a model that transformers knows without code of its own.",
+                hint=f"Needed are {self.needed} of a model that {self.library} knows without "
+                "code of its own.",
             ) from error
 
-    def network(self, from_pretrained: Callable[..., Any], optional: Sequence[str] = ()) -> Any:
+    def network(
+        self, from_pretrained: Callable[..., Any], optional: Sequence[str] = (), **options: Any
+    ) -> Any:
         """The frozen network with all its weights, but for those with an `optional` part in their names."""
-        model, report = self.load(from_pretrained, use_safetensors=True, output_loading_info=True)
+        model, report = self.load(from_pretrained, use_safetensors=True, output_loading_info=True, **options)
         optional = (POSITIONS, *optional)
         missing = [key for key in report["missing_keys"] if not any(part in key for part in optional)]
         if missing:
@@ -123,6 +129,13 @@ class PretrainedFolder:
     def digests(self) -> list[str]:
         """sha256 of every file of weights."""
         return [sha256_of(file) for file in sorted(self.folder.glob("*.safetensors"))]
+
+
+class DiffusersFolder(PretrainedFolder):
+    """The same in diffusers' layout, whose models never bring code of their own."""
+
+    library = "diffusers"
+    settings: Mapping[str, bool] = {"low_cpu_mem_usage": False}  # with it, diffusers asks for accelerate
 
 
 @contextmanager

@@ -64,12 +64,14 @@ class FeatureMetric(ABC):
     """Judges the features of all images of a set together.
 
     `min_samples` images are needed at least, because of `why_so_many`; `depends_on_count` says that scores of
-    different numbers of images cannot be compared.
+    different numbers of images cannot be compared, `needs_classes` that it is built with Inception's
+    `class_weights` instead of the `reference`.
     """
 
     min_samples: ClassVar[int] = 16
     why_so_many: ClassVar[str]
     depends_on_count: ClassVar[bool] = True
+    needs_classes: ClassVar[bool] = False
 
     @classmethod
     def check_count(cls, count: int, what: str) -> None:

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import explain, kind_config, load_kind
-from facegen.config.recipe import Recipe, SamplingConfig, parse_recipe
+from facegen.config.recipe import DataConfig, SamplingConfig
 from facegen.diffusion.denoiser import Denoiser, Objective
 from facegen.diffusion.guidance import clip, guide
-from facegen.errors import DataError, StorageError, UsageError, did_you_mean
-from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.errors import UsageError, did_you_mean
 from facegen.formats.images import to_uint8, to_unit
-from facegen.models.devices import resolve_device
 from facegen.models.faces import Faces
 from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
-from facegen.models.objective import objective_of
 from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
+    Asking,
     Blend,
     Conditioning,
     LabelSchema,
@@ -39,6 +36,7 @@ from facegen.types import (
 )
 
 CPU = torch.device("cpu")
+NO_LABELS, NO_DATA = LabelSchema(), DataConfig()
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
 NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
 
@@ -51,8 +49,9 @@ class FaceGenerator:
     rows, so that the same seed and request give the same image in any batch.
 
     `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
-    pieces are on `device`. `source` is the run or checkpoint it was loaded from, as it was named.
-    `denoiser` is what samplers walk with; `network` is the module inside it.
+    pieces are on `device`. `sampling` is its usual way of drawing, `data` what it was trained on, `described`
+    what it was made by, as JSON. `source` is the run, checkpoint or pipeline it was loaded from, as it was
+    named. `denoiser` is what samplers walk with; `network` is the module inside it.
     """
 
     module: nn.Module
@@ -61,8 +60,10 @@ class FaceGenerator:
     scaling: LatentScaling
     sample_spec: SampleSpec
     image_size: int  # height and width of the images in pixels
-    recipe: Recipe
-    labels: LabelSchema
+    sampling: SamplingConfig
+    labels: LabelSchema = NO_LABELS
+    data: DataConfig = NO_DATA
+    described: Mapping[str, Any] = field(default_factory=dict[str, Any])
     device: torch.device = CPU
     weights_sha256: str | None = None
     step: int | None = None
@@ -74,57 +75,6 @@ class FaceGenerator:
         self.conditioner: Conditioner = parts["conditioner"]
         self._rows = rows_for(self.sample_spec.shape, self.device)
         self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
-
-    @staticmethod
-    def load(
-        path: Path | str, device: str | torch.device = "auto", weights: Weights = "ema"
-    ) -> FaceGenerator:
-        """Open the best checkpoint of a run, or a checkpoint folder.
-
-        Raises:
-            MissingModelError: no checkpoint there, or its autoencoder is not to be had.
-            UsageError: the run trained something that is not a denoiser, or there is no such device.
-            StorageError: a file is corrupt or does not fit the recipe.
-            DataError: the autoencoder found is not the one the latents were made with.
-        """
-        device = resolve_device(str(device))
-        checkpoint = load_checkpoint(Path(path))
-        info = checkpoint.info
-        size = info.image_size
-        if info.task != "denoising" or info.sample_shape is None or info.scaling is None or size is None:
-            raise UsageError(
-                f"'{path}' is a run of task '{info.task}', which does not generate faces.",
-                hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
-            )
-        recipe = parse_recipe(info.recipe)
-        sample_spec = SampleSpec(info.sample_shape)
-        condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-        conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
-        denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
-        module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
-        # What tells the model of augmentation is for training alone: sampling asks for untouched images.
-        stored = checkpoint.weights(weights).items()
-        try:
-            module.load_state_dict({n: value for n, value in stored if not n.startswith("augmentation.")})
-        except RuntimeError as error:
-            raise StorageError(
-                f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
-            ) from error
-        which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
-        return FaceGenerator(
-            module=module.to(device).eval(),
-            objective=objective_of(recipe.diffusion),
-            autoencoder=_autoencoder_of(checkpoint, device),
-            scaling=info.scaling,
-            sample_spec=sample_spec,
-            image_size=size,
-            recipe=recipe,
-            labels=info.labels,
-            device=device,
-            weights_sha256=info.files[f"{which}.safetensors"],
-            step=info.step,
-            source=Path(path),
-        )
 
     @property
     def default_batch_size(self) -> int:
@@ -184,13 +134,18 @@ class FaceGenerator:
         if isinstance(conditioner, ImageConditioner):
             return conditioner.inputs_of_images(images)
         if not isinstance(conditioner, SampleConditioner):
-            kind = self.recipe.section("conditioner").kind
             raise UsageError(
-                f"This model is not conditioned on pictures, but on '{kind}'.",
+                f"This model is not conditioned on pictures, but on {self.trained_on}.",
                 hint="Train one that is: facegen train --preset latent-vector --data LATENTS --run RUN",
             )
         means = encoded(self.autoencoder, to_unit(images), self.device)
         return conditioner.inputs_of(self.scaling.apply(means)).cpu()
+
+    @property
+    def trained_on(self) -> str:
+        """What its condition was in training, in words."""
+        told: Asking | None = getattr(self.conditioner, "asking", None)
+        return type(self.conditioner).__name__ if told is None else told.trained_on
 
     @property
     def takes_pictures(self) -> bool:
@@ -210,7 +165,7 @@ class FaceGenerator:
             asian = generator.sample("Asian", 8)
             mixed = generator.sample({"Asian": 0.5, "White": 0.5}, 8, guidance_scale=2.0)
 
-        `settings` are fields of the recipe's `sampling`, in place of the run's own. Words that the model does
+        `settings` are fields of a recipe's `sampling`, in place of the run's own. Words that the model does
         not understand are warned of.
 
         Raises:
@@ -220,7 +175,7 @@ class FaceGenerator:
         if left := [word for term in terms for word in self.reading_of(term).not_understood]:
             warnings.warn(f"Not understood and left out: {', '.join(left)}.", stacklevel=2)
         inputs = self.blend(terms, count) if terms else self.conditioner.null_inputs(count)
-        sampling = sampling_with(self.recipe, settings)
+        sampling = sampling_with(self.sampling, settings)
         words = request if isinstance(request, str) else ", ".join(f"{t} {w:g}" for t, w in terms.items())
         seeds = range(seed, seed + count)
         captions = tuple(f"{words}\nseed {each}".strip() for each in seeds)
@@ -332,17 +287,14 @@ class FaceGenerator:
                 self.module.train()
 
 
-load = FaceGenerator.load
-
-
-def sampling_with(recipe: Recipe, changes: Mapping[str, Any]) -> SamplingConfig:
-    """A recipe's way of sampling with some settings replaced.
+def sampling_with(usual: SamplingConfig, changes: Mapping[str, Any]) -> SamplingConfig:
+    """The `usual` way of sampling with some settings replaced.
 
     Raises:
         UsageError: a setting that does not exist, or is out of range.
     """
     try:
-        return SamplingConfig(**{**recipe.sampling.model_dump(), **changes})
+        return SamplingConfig(**{**usual.model_dump(), **changes})
     except ValidationError as error:
         hint = "Guidance of 1 is off; 2 to 4 is customary." if "guidance_scale" in changes else None
         raise UsageError(explain(error, SamplingConfig, "sampling"), hint=hint) from error
@@ -359,22 +311,3 @@ def check_blend_weights(weights: Mapping[str, float]) -> None:
             raise UsageError(f"The weight of '{term}' in a blend is {weight:g}; it must be 0 or more.")
     if not sum(weights.values()) > 0:
         raise UsageError("A blend needs at least one weight above 0.", hint='Example: "Asian:0.5,White:0.5"')
-
-
-def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:
-    """The autoencoder the checkpoint carries, or the one it names; the same as at encoding."""
-    reference = checkpoint.info.autoencoder or {}
-    source = checkpoint.autoencoder_folder or reference.get("source")
-    if source is None:
-        raise StorageError(
-            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
-        )
-    loaded = load_autoencoder(source, device)
-    expected = reference.get("fingerprint", loaded.fingerprint)
-    if loaded.fingerprint != expected:
-        raise DataError(
-            f"Autoencoder '{source}' is not the one this model was trained with: its fingerprint is "
-            f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
-            hint="Restore that autoencoder, or encode again and train on the new latents.",
-        )
-    return loaded.module

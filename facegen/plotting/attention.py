@@ -143,10 +143,10 @@ def plot_attention(
 
 def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
     kinds = list(layers_of(requested.generator.network))
-    network = requested.generator.recipe.section("denoiser").kind
+    network = type(requested.generator.network).__name__
     if not kinds:
         raise UsageError(
-            f"Denoiser '{network}' of this run has no attention.",
+            f"The network {network} of this run has no attention.",
             hint="Most transformers and UNets have it, such as those of --preset celeba-attributes.",
         )
     if wanted.kind == "self" and wanted.words:
@@ -162,11 +162,11 @@ def _kind(requested: Requested, wanted: AttentionOptions) -> Kind:
         return kind
     if kind == "cross":
         raise UsageError(
-            f"Denoiser '{network}' of this run has no cross-attention: its condition enters the norms, "
+            f"The network {network} of this run has no cross-attention: its condition enters the norms, "
             "so no cell attends to a word or label.",
             hint="Use --kind self. Models of the presets text-ldm and attribute-ldm have cross-attention.",
         )
-    raise UsageError(f"Denoiser '{network}' of this run has no self-attention.", hint="Use --kind cross.")
+    raise UsageError(f"The network {network} of this run has no self-attention.", hint="Use --kind cross.")
 
 
 def _words(generator: FaceGenerator, plan: Plan, followed: Sequence[str]) -> list[NamedTokens]:

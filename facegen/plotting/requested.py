@@ -15,6 +15,7 @@ from torch import Tensor
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.models.noise import Seed
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
@@ -59,7 +60,7 @@ class Requested:
         """
         options = options or SampleOptions()
         check_sampling(options)
-        generator = FaceGenerator.load(run, options.device, options.weights)
+        generator = load(run, options.device, options.weights)
         settings = sampling_settings(
             generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
         )

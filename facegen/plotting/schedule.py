@@ -11,7 +11,9 @@ import torch
 
 from facegen.diffusion.denoiser import Objective
 from facegen.errors import UsageError
+from facegen.models.loading import load
 from facegen.models.objective import objective_of
+from facegen.models.published_pipeline import is_pipeline
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOURS, Plot, in_style, new_figure
 from facegen.plotting.subjects import subject_of
@@ -32,16 +34,24 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
         MissingModelError, StorageError: the run has no recipe, or it cannot be read.
     """
     path = figure_path(out, subject, "schedule")
-    found = subject_of(subject)
-    recipe = found.recipe
-    if recipe.task["kind"] != "denoising":
-        raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
-    objective = objective_of(recipe.diffusion)
-    config = recipe.diffusion
-    schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
-    title = f"{found.name}: {schedule if objective.path.is_discrete else 'rectified flow'}"
+    objective, title = _objective(subject)
     table = schedule_table(objective)
     return save_plot(Plot(_figure(table, title), table), path, csv=csv)
+
+
+def _objective(subject: str) -> tuple[Objective, str]:
+    """What is trained, and what to call it."""
+    if is_pipeline(Path(subject)):
+        objective = load(subject, "cpu").objective
+        name, untold = Path(subject).resolve().name, "how training drew its levels is not told"
+        return objective, f"{name}: predicts {objective.predicts}; {untold}"
+    found = subject_of(subject)
+    recipe, config = found.recipe, found.recipe.diffusion
+    if recipe.task["kind"] != "denoising":
+        raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
+    objective = objective_of(config)
+    schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"
+    return objective, f"{found.name}: {schedule if objective.path.is_discrete else 'rectified flow'}"
 
 
 def schedule_table(objective: Objective) -> pd.DataFrame:

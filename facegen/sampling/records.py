@@ -78,7 +78,7 @@ def records_of_run(generator: FaceGenerator, split: str) -> LabelledRecords:
         UsageError: the recipe names no data, or they are not there any more.
         DataError: no such split.
     """
-    path = generator.recipe.data.path
+    path = generator.data.path
     if path is None or not Path(path).is_dir():
         raise UsageError(
             f"The run's data '{path}' are not there, so there are no label rows to ask for.",
@@ -102,7 +102,7 @@ def request_records(generator: FaceGenerator, data: Path | None, split: str) -> 
         return records_of_run(generator, name) if data is None else open_records(data, name)
 
     records = of(split)
-    if not generator.takes_pictures or split != generator.recipe.data.train_split:
+    if not generator.takes_pictures or split != generator.data.train_split:
         return records
     store = records.dataset or records.latents
     assert store is not None
@@ -141,7 +141,7 @@ def requested_inputs(generator: FaceGenerator, records: LabelledRecords, rows: T
     if isinstance(conditioner, SampleConditioner):
         means = records.latents.split(records.split).gather(rows).mean
         return conditioner.inputs_of(generator.scaling.apply(means))
-    conditioner.attach_features(records.latents.image_features)
+    conditioner.attach(records.latents.text_embeddings, records.latents.image_features)
     return conditioner.inputs(frame)
 
 
@@ -165,10 +165,10 @@ def sampling_settings(
         UsageError: an unknown sampler, or a number out of range.
     """
     given: dict[str, Any] = {"guidance_scale": guidance, "steps": steps}
-    if sampler is not None and sampler != generator.recipe.sampling.sampler["kind"]:
+    if sampler is not None and sampler != generator.sampling.sampler["kind"]:
         given["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
     changes = {name: value for name, value in given.items() if value is not None}
-    return sampling_with(generator.recipe, changes)
+    return sampling_with(generator.sampling, changes)
 
 
 def generated_batches(

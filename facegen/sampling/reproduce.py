@@ -20,6 +20,7 @@ from facegen.formats.images import pil_to_png, to_pil
 from facegen.formats.plain import plain
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.protocols import Progress
 from facegen.sampling.drawing import grid_picture, shown_images, strip_picture
 from facegen.sampling.options import ReproduceOptions, SampleOptions
@@ -82,7 +83,7 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
         original = np.asarray(picture.convert("RGB"))
     checkpoint = find_checkpoint(settings, image, options.run)
     device = options.device or _device_like(settings.device)
-    generator = FaceGenerator.load(checkpoint, device, settings.weights)
+    generator = load(checkpoint, device, settings.weights)
     same_weights = generator.weights_sha256 == settings.model_sha256
     if not same_weights:
         progress.warn(f"'{checkpoint}' has {_other_weights(generator, settings)}.")
@@ -222,7 +223,7 @@ def _check_out(image: Path, out: Path | None) -> None:
 def _check_sampler(settings: ImageSettings, generator: FaceGenerator, image: Path) -> None:
     """Refuse a sampler from outside facegen that the run does not name: an image must not import code."""
     kind = str(settings.sampler.get("kind"))
-    if ":" in kind and kind != generator.recipe.sampling.sampler.get("kind"):
+    if ":" in kind and kind != generator.sampling.sampler.get("kind"):
         raise DataError(
             f"'{image}' asks for the sampler '{kind}', which is neither of facegen nor the run's own."
         )

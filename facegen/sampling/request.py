@@ -80,7 +80,7 @@ def asking_of(generator: FaceGenerator) -> Asking:
     named = {"attributes": "attributes", "class": "classes"}
     words = ("prompt", "negative", "blend", *(way for way in named if getattr(conditioner, named[way], ())))
     options = ("like", "between") if generator.takes_pictures else words
-    return Asking(options, generator.recipe.section("conditioner").kind, "")
+    return Asking(options, generator.trained_on, "")
 
 
 def check_takes(generator: FaceGenerator, option: str) -> None:

@@ -15,6 +15,7 @@ from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.images import encode_png, pil_to_png
 from facegen.formats.plain import plain
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
@@ -78,7 +79,7 @@ def sample(
     options, progress = options or SampleOptions(), progress or SilentProgress()
     check_sampling(options)
     out = _free_folder(options.out)
-    generator = FaceGenerator.load(run, options.device, options.weights)
+    generator = load(run, options.device, options.weights)
     asked = ask(generator, options, progress)
     plan, described = asked.plan, asked.described
     with storage_errors(out), whole_folder(out) as folder:

@@ -23,6 +23,7 @@ from typing import Any
 from facegen.errors import FacegenError
 from facegen.formats.checkpoint import Weights
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.studio.drawing import Drawn, Easel, Preview
 from facegen.studio.state import Controls, Wish, reading_of
 from facegen.types import PromptReading
@@ -49,7 +50,7 @@ class ModelProcess:
         """Start the process and wait until the model is loaded.
 
         Raises:
-            MissingModelError, UsageError, StorageError, DataError: as `FaceGenerator.load`.
+            MissingModelError, UsageError, StorageError, DataError: as `load`.
         """
         context = get_context("spawn")  # threads of torch and CUDA do not survive a fork
         self._drawings, drawings = context.Pipe()
@@ -124,7 +125,7 @@ def _serve(run: Path, device: str, weights: Weights, drawings: Connection, words
     """What the process does until its pipes are closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches it too, and the studio ends it
     try:
-        generator = FaceGenerator.load(run, device, weights)
+        generator = load(run, device, weights)
     except FacegenError as error:
         _send(drawings, error)
         return

@@ -35,8 +35,8 @@ def serve(
     """Serve the studio of a run until Ctrl-C; without `port` the first free one from 7860.
 
     Raises:
-        MissingModelError: gradio is not installed, or as `FaceGenerator.load`.
-        UsageError: the port is taken, or as `FaceGenerator.load`.
+        MissingModelError: gradio is not installed, or as `load`.
+        UsageError: the port is taken, or as `load`.
     """
     check_installed()
     import uvicorn

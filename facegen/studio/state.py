@@ -51,7 +51,7 @@ class Controls:
             ways.append("compare")
         if "blend" in takes:
             ways.append("blend")
-        settings = generator.recipe.sampling
+        settings = generator.sampling
         return Controls(
             ways=(*ways, "photo"),
             takes_prompt="prompt" in takes and "class" not in takes,  # a list of classes says it all

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from facegen.config.kinds import KindConfig, load_kind
-from facegen.config.recipe import DataConfig
-from facegen.formats.dataset import Dataset
+from facegen.config.kinds import load_kind
+from facegen.errors import UsageError
 from facegen.formats.images import to_uint8, to_unit
 from facegen.nn.augmentation import mirrored
+from facegen.tasks._images import TrainingImages
 from facegen.types import LatentMoments
 
 VALIDATION_BATCH_IMAGES = 64
@@ -24,25 +24,30 @@ Losses = dict[str, Tensor]
 
 
 class Reconstruction:
-    """The images that the autoencoder of `autoencoder_config` learns from and is judged on.
+    """The images that the recipe's autoencoder learns from and is judged on.
 
     Raises:
-        UsageError: images of a size that the autoencoder does not take.
+        UsageError: images of a size that the autoencoder does not take, or to be augmented.
         DataError: a split that is missing or empty.
     """
 
-    def __init__(self, dataset: Dataset, autoencoder_config: KindConfig, data: DataConfig) -> None:
-        self.autoencoder_config = autoencoder_config
-        self.flip = data.flip
-        self.train = dataset.split(data.train_split)
-        self.validation = dataset.split(data.validation_split)
-        self.num_examples = min(len(self.train), data.limit or len(self.train))
+    def __init__(self, images: TrainingImages) -> None:
+        if images.data.augmentation is not None:
+            raise UsageError(
+                "data.augmentation is for denoisers of pixels and classifiers; an autoencoder has data.flip "
+                "alone.",
+                hint="--set data.augmentation=null --set data.flip=true",
+            )
+        self._autoencoder = images.section("autoencoder")
+        self.flip = images.data.flip
+        self.train, self.validation = images.train, images.validation
+        self.num_examples = min(len(self.train), images.data.limit or len(self.train))
         with torch.random.fork_rng(devices=[]):  # only its shape is asked for: the seed stays the trainer's
-            self.latent_shape = self.build_autoencoder().latent_shape(dataset.manifest.image_size)
+            self.latent_shape = self.build_autoencoder().latent_shape(images.size)
 
     def build_autoencoder(self) -> Any:
         """The autoencoder with fresh weights."""
-        return load_kind("autoencoders", self.autoencoder_config.kind).build(self.autoencoder_config)
+        return load_kind("autoencoders", self._autoencoder.kind).build(self._autoencoder)
 
     def batch(self, indices: Tensor, generator: Generator) -> dict[str, Tensor]:
         """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""

@@ -16,18 +16,18 @@ from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig, Section
-from facegen.config.recipe import DataConfig
 from facegen.errors import DataError
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
-from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
-from facegen.nn.perceptual import PerceptualDistance
 from facegen.protocols import Batch
+from facegen.tasks._images import TrainingImages
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 from facegen.vocabulary.classes import class_numbers, classes_of
 
+TRAINS_ON = "images"
 FIRST_PHASE = "reconstruction"
 
 
@@ -117,28 +117,22 @@ class Config(KindConfig, frozen=True):
 class AdversarialAutoencodingTask:
     """`PhasedTask` whose module is `ModuleDict(autoencoder, discriminator, class_head)`.
 
-    `perceptual` is the frozen distance or None. Without a class column there is no class head.
+    Without a class column there is no class head.
 
     Raises:
-        UsageError: images of a size the autoencoder does not take, or no such class column.
+        UsageError: images of a size the autoencoder does not take or to be augmented, no such class column.
+        MissingModelError: the perceptual network's weights are not to be had.
         DataError: a split that is missing or empty.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        dataset: Dataset,
-        autoencoder_config: KindConfig,
-        data: DataConfig,
-        perceptual: PerceptualDistance | None,
-    ) -> None:
-        self.config, self.perceptual = config, perceptual
-        self._images = images = Reconstruction(dataset, autoencoder_config, data)
-        self.num_examples = images.num_examples
+    def __init__(self, config: Config, images: TrainingImages) -> None:
+        self.config = config
+        self.perceptual = images.load_perceptual(config.perceptual, images.size)
+        self._images = Reconstruction(images)
+        self.num_examples = self._images.num_examples
         self.classes: tuple[str, ...] = ()
         if config.class_column is not None:
-            labels = dataset.manifest.labels
+            labels = images.dataset.manifest.labels
             self.classes = classes_of(labels, config.class_column, "task.class_column")
         self._numbers = self._class_numbers(images.train)[: self.num_examples]
         self._held_out = self._class_numbers(images.validation)[: config.validation_images]
@@ -162,6 +156,9 @@ class AdversarialAutoencodingTask:
         if self.classes:
             parts["class_head"] = ClassHead(len(self.classes), self._images.latent_shape[0])
         return nn.ModuleDict(parts)
+
+    def autoencoder_in(self, module: nn.Module) -> nn.Module:
+        return module.get_submodule("autoencoder")
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         """`images` uint8 (B, 3, H, H), mirrored at random where asked, `noise` (B, D), `classes` (B,)."""

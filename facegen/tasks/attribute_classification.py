@@ -26,11 +26,13 @@ from facegen.nn.calibration import calibration_error, cross_fitted, fit_calibrat
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
+from facegen.tasks._images import TrainingImages
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TRAINS_ON = "images"
 MAX_CLASS_WEIGHT = 10.0
 GUESSING = 0.5  # balanced accuracy of any answer that does not look at the image
 VALIDATION_BATCH_IMAGES = 256
@@ -213,7 +215,27 @@ class AttributeClassification:
         }
 
 
-build = AttributeClassification
+def build(config: Config, images: TrainingImages) -> AttributeClassification:
+    """Of a recipe's images.
+
+    Raises:
+        UsageError: as the class, or the network is to be told of augmentation.
+    """
+    augmentation = images.augmentation
+    if augmentation is not None and augmentation.tell_model:
+        raise UsageError(
+            "A classifier is not told of augmentation.", hint="--set data.augmentation.tell_model=false"
+        )
+    return AttributeClassification(
+        config,
+        labels=images.dataset.manifest.labels,
+        image_size=images.size,
+        train=images.train,
+        validation=images.validation,
+        flip=images.data.flip,
+        augmentation=augmentation,
+        limit=images.data.limit,
+    )
 
 
 def calibrated_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Scores]:

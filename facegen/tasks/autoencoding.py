@@ -13,11 +13,12 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
-from facegen.config.recipe import DataConfig
-from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
 from facegen.protocols import Batch
+from facegen.tasks._images import TrainingImages
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
+
+TRAINS_ON = "images"
 
 
 class Config(KindConfig, frozen=True):
@@ -29,23 +30,24 @@ class Config(KindConfig, frozen=True):
 
 
 class AutoencodingTask:
-    """Trains the autoencoder of `autoencoder_config` on the images of a prepared data set.
+    """Trains the recipe's autoencoder on the images of a prepared data set.
 
     Raises:
-        UsageError: the images do not divide by the autoencoder's factor.
+        UsageError: the images do not divide by the autoencoder's factor, or are to be augmented.
         DataError: a split that is missing or empty.
     """
 
-    def __init__(
-        self, config: Config, *, dataset: Dataset, autoencoder_config: KindConfig, data: DataConfig
-    ) -> None:
+    def __init__(self, config: Config, images: TrainingImages) -> None:
         self.config = config
-        self._images = Reconstruction(dataset, autoencoder_config, data)
+        self._images = Reconstruction(images)
         self.num_examples = self._images.num_examples
 
     def build_module(self) -> nn.Module:
         """The autoencoder with fresh weights."""
         return self._images.build_autoencoder()
+
+    def autoencoder_in(self, module: nn.Module) -> nn.Module:
+        return module
 
     def batch(self, indices: Tensor, generator: Generator) -> Batch:
         """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""

@@ -26,6 +26,7 @@ from facegen.types import LatentScaling
 if TYPE_CHECKING:
     import pandas as pd
 
+TRAINS_ON = "samples"
 NUM_NOISE_LEVELS = 10
 VALIDATION_BATCH = 256
 VALIDATION_SEED = 20_240_501  # fixed: scores of different runs are comparable

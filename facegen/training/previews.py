@@ -25,7 +25,7 @@ def denoising_preview(
 
     def draw(module: nn.Module, step: int) -> None:
         generator = generator_of(module)
-        images = generator.generate(inputs, range(len(inputs)), generator.recipe.sampling)
+        images = generator.generate(inputs, range(len(inputs)), generator.sampling)
         _save_grid(images, run, step)
 
     return draw

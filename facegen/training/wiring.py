@@ -22,13 +22,12 @@ from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
-from facegen.protocols import SampleConditioner, TrainingTask
+from facegen.protocols import AutoencoderTask, SampleConditioner, TableConditioner, TrainingTask
+from facegen.tasks import TrainingImages
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
 from facegen.training.previews import denoising_preview, reconstruction_preview
 from facegen.training.trainer import Preview, build_seeded
 from facegen.types import LatentScaling, SampleSpec
-
-AUGMENTED = ("denoising", "attribute_classification")
 
 
 @dataclass(frozen=True)
@@ -54,23 +53,15 @@ def wire_task(recipe: Recipe) -> WiredTask:
         DataError: the data are not there, of the wrong kind, or lack a split.
         StorageError: the data are damaged.
     """
-    wirings = {
-        "denoising": _wire_denoising,
-        "autoencoding": _wire_autoencoding,
-        "adversarial_autoencoding": _wire_autoencoding,
-        "attribute_classification": _wire_classification,
-    }
     kind = recipe.task["kind"]
-    if kind not in wirings:
+    wirings = {"samples": _wire_denoising, "images": _wire_images}
+    wiring = wirings.get(getattr(load_kind("tasks", kind), "TRAINS_ON", ""))
+    if wiring is None:
         raise UsageError(
-            f"'facegen train' cannot wire the task '{kind}'.", hint=f"It trains: {', '.join(wirings)}."
+            f"'facegen train' cannot wire the task '{kind}'.",
+            hint=f"A task says what it is trained on: TRAINS_ON = {' or '.join(map(repr, wirings))}.",
         )
-    if recipe.data.augmentation is not None and kind not in AUGMENTED:
-        raise UsageError(
-            f"data.augmentation is for denoisers of pixels and classifiers; '{kind}' has data.flip alone.",
-            hint="--set data.augmentation=null --set data.flip=true",
-        )
-    return wirings[kind](recipe)
+    return wiring(recipe)
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -78,45 +69,21 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def _wire_autoencoding(recipe: Recipe) -> WiredTask:
-    """An autoencoder on images, alone or against a discriminator."""
+def _wire_images(recipe: Recipe) -> WiredTask:
+    """An autoencoder, a classifier, or a task of one's own, on the images of a data set."""
     dataset, config = _open_dataset(recipe), recipe.section("task")
-    parts: dict[str, Any] = {}
-    part_shown = ""  # the module itself
-    if config.kind == "adversarial_autoencoding":
-        parts["perceptual"] = load_perceptual(config.perceptual, dataset.manifest.image_size)
-        part_shown = "autoencoder"
-    autoencoder = recipe.section("autoencoder")
-    task = load_kind("tasks", config.kind).build(
-        config, dataset=dataset, autoencoder_config=autoencoder, data=recipe.data, **parts
-    )
+    images = TrainingImages(dataset, recipe.data, recipe.section, load_perceptual)
+    task: TrainingTask = load_kind("tasks", config.kind).build(config, images)
+    info = _info(recipe, dataset.manifest)
+    if not isinstance(task, AutoencoderTask):
+        return WiredTask(task, info)
+    autoencoder_in = task.autoencoder_in
 
     def make_preview(run: RunDirectory, device: torch.device) -> Preview:
-        held_out = dataset.split(recipe.data.validation_split)
-        draw = reconstruction_preview(held_out, recipe.training.preview_images, run, device)
-        return lambda module, step: draw(module.get_submodule(part_shown), step)
+        draw = reconstruction_preview(images.validation, recipe.training.preview_images, run, device)
+        return lambda module, step: draw(autoencoder_in(module), step)
 
-    return WiredTask(task, _info(recipe, dataset.manifest), make_preview=make_preview)
-
-
-def _wire_classification(recipe: Recipe) -> WiredTask:
-    dataset = _open_dataset(recipe)
-    augmentation = recipe.data.augmentation
-    if augmentation is not None and augmentation.tell_model:
-        raise UsageError(
-            "A classifier is not told of augmentation.", hint="--set data.augmentation.tell_model=false"
-        )
-    task = load_kind("tasks", "attribute_classification").build(
-        recipe.section("task"),
-        labels=dataset.manifest.labels,
-        image_size=dataset.manifest.image_size,
-        train=dataset.split(recipe.data.train_split),
-        validation=dataset.split(recipe.data.validation_split),
-        flip=recipe.data.flip,
-        augmentation=None if augmentation is None else Augmentation(**augmentation.values()),
-        limit=recipe.data.limit,
-    )
-    return WiredTask(task, _info(recipe, dataset.manifest))
+    return WiredTask(task, info, make_preview=make_preview)
 
 
 def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> CheckpointInfo:
@@ -228,18 +195,15 @@ def _pixels(recipe: Recipe) -> _Diffused:
 
 
 def _build_conditioner(recipe: Recipe, diffused: _Diffused) -> Any:
-    """The conditioner, with weights from the run's seed, with cached text embeddings if it can use them."""
+    """The conditioner, with weights from the run's seed, and with what was encoded where it can use that."""
     config = recipe.section("conditioner")
     conditioner = build_seeded(
         lambda: load_kind("conditioners", config.kind).build(config, diffused.info.labels, diffused.sample),
         recipe.training.seed,
         "conditioner",
     )
-    table = diffused.texts
-    if table is not None and table.encoder == getattr(conditioner, "encoder_name", None):
-        conditioner.attach_table(table.captions, table.tokens, table.mask)
-    if hasattr(conditioner, "attach_features"):
-        conditioner.attach_features(diffused.features)
+    if isinstance(conditioner, TableConditioner):
+        conditioner.attach(diffused.texts, diffused.features)
     return conditioner
 
 
@@ -268,7 +232,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
             scaling=info.scaling,
             sample_spec=diffused.sample,
             image_size=info.image_size,
-            recipe=recipe,
+            sampling=recipe.sampling,
             labels=info.labels,
             device=device,
         )

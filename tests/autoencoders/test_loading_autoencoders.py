@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from support.tiny_dataset import write_autoencoder
 
 from facegen.autoencoders import load_autoencoder
@@ -16,7 +17,7 @@ from facegen.autoencoders.compact import Config as CompactConfig
 from facegen.autoencoders.compact import build as build_compact
 from facegen.autoencoders.kl import Config as KlConfig
 from facegen.autoencoders.kl import build as build_kl
-from facegen.errors import MissingModelError, StorageError, UsageError
+from facegen.errors import DataError, MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
 
 IMAGES = torch.linspace(-1, 1, 3 * 16 * 16).view(1, 3, 16, 16)
@@ -110,8 +111,21 @@ def test_weights_that_do_not_fit_are_refused(kl: DiffusersAutoencoder, tmp_path:
     kl.model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"latent_channels": 8}))
-    with pytest.raises(StorageError, match="do not fit"):
+    with pytest.raises(DataError, match=r"(?s)cannot be loaded as autoencoder: .*size mismatch"):
         load_autoencoder(tmp_path)
+
+
+def test_attention_weights_of_older_diffusers_are_read(kl: DiffusersAutoencoder, tmp_path: Path) -> None:
+    kl.model.save_pretrained(tmp_path)
+    file = tmp_path / "diffusion_pytorch_model.safetensors"
+    older = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    weights = load_file(file)
+    for new, old in older.items():
+        weights = {name.replace(f".{new}.", f".{old}."): tensor for name, tensor in weights.items()}
+    assert any(".proj_attn." in name for name in weights)
+    save_file(weights, file)
+    images = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(load_autoencoder(tmp_path).module.encode(images).mean, kl.encode(images).mean)
 
 
 def test_cut_weights_are_named(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def table(encoder="some/encoder", width=4, fingerprint=FINGERPRINT):
 
 def test_features_are_found_by_record_id_and_standardised():
     conditioner = build()
-    conditioner.attach_features(table())
+    conditioner.attach(None, table())
     inputs = conditioner.inputs(pd.DataFrame({"id": ["c", "a"]}))
     assert inputs.tolist() == [[8, 9, 10, 11], [0, 1, 2, 3]]
     told = conditioner(inputs).vector
@@ -50,30 +50,30 @@ def test_latents_without_the_right_features_say_how_to_add_them():
         (table(width=5), "feature_dim=5"),
     ):
         with pytest.raises(DataError, match=message):
-            build().attach_features(given)
+            build().attach(None, given)
 
 
 def test_a_trained_model_keeps_its_statistics_and_refuses_another_encoder():
     conditioner, again = build(), build()
-    conditioner.attach_features(table())
+    conditioner.attach(None, table())
     again.load_state_dict(conditioner.state_dict())
     assert again.shift.tolist() == [1.0] * 4
     other = table()
-    again.attach_features(
-        ImageFeatures(other.encoder, FINGERPRINT, other.ids, other.features, [9.0] * 4, [9.0] * 4)
+    again.attach(
+        None, ImageFeatures(other.encoder, FINGERPRINT, other.ids, other.features, [9.0] * 4, [9.0] * 4)
     )
     assert again.shift.tolist() == [1.0] * 4
     with pytest.raises(DataError, match="not the one this model was trained with"):
-        again.attach_features(table(fingerprint="11" * 32))
+        again.attach(None, table(fingerprint="11" * 32))
 
 
 def test_photos_are_seen_by_the_encoder_the_model_was_trained_with(clip):
     encoder = load_image_encoder(str(clip))
     conditioner = build(clip, feature_dim=PROJECTION_DIM)
-    conditioner.attach_features(table(str(clip), PROJECTION_DIM, encoder.fingerprint))
+    conditioner.attach(None, table(str(clip), PROJECTION_DIM, encoder.fingerprint))
     assert torch.equal(conditioner.inputs_of_images(IMAGES), encoder(IMAGES))
     stranger = build(clip, feature_dim=PROJECTION_DIM)
-    stranger.attach_features(table(str(clip), PROJECTION_DIM, FINGERPRINT))
+    stranger.attach(None, table(str(clip), PROJECTION_DIM, FINGERPRINT))
     with pytest.raises(DataError, match="not the one"):
         stranger.inputs_of_images(IMAGES)
 

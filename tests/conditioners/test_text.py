@@ -13,6 +13,7 @@ import torch
 from facegen.conditioners import text
 from facegen.conditioners._text_encoder import TextEncoder
 from facegen.errors import DataError, MissingModelError, UsageError
+from facegen.formats.latents import TextEmbeddings
 from facegen.types import LabelSchema, PromptReading, SampleSpec
 
 SAMPLE = SampleSpec((4, 8, 8))
@@ -27,7 +28,7 @@ def build(encoder: Path | str, **options) -> text.TextConditioner:
 def test_embeddings_do_not_depend_on_who_else_is_in_the_batch(tiny_text_encoder) -> None:
     encoder = TextEncoder(str(tiny_text_encoder))
     tokens, mask = encoder.embed(CAPTIONS)
-    assert tokens.dtype == torch.float16
+    assert tokens.dtype == torch.float32
     assert mask.sum(dim=1).tolist() == [2, 15, 32, 6]  # a token a letter here, with start and end; 32 at most
     assert tokens[~mask].abs().max() == 0
     for row, caption in enumerate(CAPTIONS):
@@ -45,7 +46,7 @@ def test_captions_are_cut_to_max_tokens(tiny_text_encoder) -> None:
 def test_a_cached_table_spares_the_encoder(tiny_text_encoder) -> None:
     tokens, mask = TextEncoder(str(tiny_text_encoder)).embed(CAPTIONS)
     cached = build("no-such/encoder")
-    cached.attach_table(CAPTIONS, tokens, mask)
+    cached.attach(TextEmbeddings("no-such/encoder", CAPTIONS, tokens, mask), None)
     frame = pd.DataFrame({"caption": ["a man", "a smiling woman"]})
     fresh = build(tiny_text_encoder)
     told, expected = cached(cached.inputs(frame)), fresh(fresh.inputs(frame))
@@ -59,7 +60,7 @@ def test_a_cached_table_spares_the_encoder(tiny_text_encoder) -> None:
 
 def test_a_table_that_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="do not fit together: 1 captions"):
-        build("x/y").attach_table(["a"], torch.zeros(2, 3, 4), torch.ones(2, 3))
+        build("x/y").attach(TextEmbeddings("x/y", ["a"], torch.zeros(2, 3, 4), torch.ones(2, 3)), None)
 
 
 def test_new_and_longer_words_are_added_to_the_table(tiny_text_encoder) -> None:

@@ -250,7 +250,7 @@ def build_conditioner(tiny_text_encoder: Path):
         config = kind_config("conditioners", section)
         conditioner = load_kind("conditioners", config.kind).build(config, LABELS, SAMPLE)
         if section["kind"] == "image_features":
-            conditioner.attach_features(image_features(section["encoder"], section["feature_dim"]))
+            conditioner.attach(None, image_features(section["encoder"], section["feature_dim"]))
         return conditioner
 
     return build

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.published_pipelines import save_pixel_pipeline
 
 import facegen
 from facegen.diffusion.oracles import GaussianDenoiser
@@ -19,6 +20,8 @@ BLOCKS = re.findall(r"^## (.*?)\n.*?```python\n(.*?)```", PAGE.read_text("utf-8"
 
 def test_every_task_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("downloads").mkdir()
+    save_pixel_pipeline(tmp_path, side=32).rename("downloads/faces")
     names: dict[str, Any] = {}
     assert len(BLOCKS) >= 12
     for title, block in BLOCKS:

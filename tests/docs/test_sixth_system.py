@@ -1,4 +1,4 @@
-"""The sixth system of examples/: a denoiser and a metric from outside the package, by its README."""
+"""The sixth system of examples/: data, conditioner, denoiser and metric from outside, by its README."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.command_lines import commands_in, parse_command_line
+
+from facegen.sampling.png_settings import read_image_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "examples" / "sixth_system"
@@ -51,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_readme_goes_through_train_sample_and_eval() -> None:
     words = [parse_command_line(line)[0] for line in commands()]
-    assert words == ["prepare", "train", "sample", "eval metric"]
+    assert words == ["prepare", "train", "sample", "plot interpolation", "eval metric"]
     assert "export PYTHONPATH=examples" in (EXAMPLE / "README.md").read_text("utf-8")
 
 
@@ -59,6 +61,18 @@ def test_a_denoiser_from_outside_is_trained_and_sampled(made: Path) -> None:
     recipe = (made / "run" / "recipe.yaml").read_text("utf-8")
     assert "kind: sixth_system.networks:TinyConvNet" in recipe
     assert len(list((made / "faces").glob("seed-*.png"))) == 8
+
+
+def test_a_data_set_from_outside_is_prepared_and_its_number_asked_for(made: Path) -> None:
+    manifest = json.loads((made / "data" / "dataset.json").read_text("utf-8"))
+    assert manifest["kind"] == "sixth_system.datasets:Moods"
+    assert "mood" in manifest["extras"]
+    assert "kind: sixth_system.conditioners:NumberConditioner" in (made / "run" / "recipe.yaml").read_text(
+        "utf-8"
+    )
+    told = read_image_settings(next((made / "faces").glob("seed-*.png")))
+    assert told.labels == {"mood": 0.8}
+    assert (made / "moods.png").stat().st_size > 5000
 
 
 def test_a_metric_from_outside_judges_and_is_kept(made: Path) -> None:

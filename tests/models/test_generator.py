@@ -3,14 +3,14 @@ import torch
 from support.generator_parts import DIT, LABELS, SHAPE, UNET, tiny_generator, tiny_recipe
 
 from facegen.errors import MissingModelError, UsageError
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.types import PromptReading
 
 SMILING = PromptReading({"Smiling": 1.0})
 
 
 def settings(generator, **changes):
-    return generator.recipe.sampling.model_copy(update=changes)
+    return generator.sampling.model_copy(update=changes)
 
 
 def requests(generator):
@@ -41,7 +41,7 @@ def test_samples_are_equal_to_the_last_bit_wherever_they_stand_in_a_batch(denois
     inputs, seeds = requests(generator), list(range(8))
 
     def samples(order):
-        walk = generator.trajectory(inputs[order], [seeds[i] for i in order], generator.recipe.sampling)
+        walk = generator.trajectory(inputs[order], [seeds[i] for i in order], generator.sampling)
         return list(walk)[-1].x0
 
     whole = samples([0, 1, 2, 3, 4, 5, 6, 7])
@@ -121,9 +121,9 @@ def test_as_many_seeds_as_requests_are_needed():
 
 def test_loading_from_a_folder_without_a_checkpoint_says_what_was_looked_for(tmp_path):
     with pytest.raises(MissingModelError, match="no checkpoint"):
-        FaceGenerator.load(tmp_path, "cpu")
+        load(tmp_path, "cpu")
 
 
 def test_an_absent_device_is_refused(tmp_path):
     with pytest.raises(UsageError, match="Unknown device"):
-        FaceGenerator.load(tmp_path, "abacus")
+        load(tmp_path, "abacus")

@@ -30,7 +30,7 @@ def test_the_arc_ends_exactly_at_its_seeds_and_equal_noise_stays_itself():
 @pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
 def test_a_face_at_either_end_is_that_seeds_face(sampler):
     generator = tiny_generator()
-    settings = generator.recipe.sampling.model_copy(update={"sampler": {"kind": sampler}})
+    settings = generator.sampling.model_copy(update={"sampler": {"kind": sampler}})
     inputs = generator.inputs_for(PromptReading({"Smiling": 1.0}), 3)
     between = [SeedBetween(5, 9, position) for position in (0.0, 0.5, 1.0)]
     walk = generator.generate(inputs, between, settings)

@@ -21,6 +21,7 @@ from facegen.formats.images import encode_png
 from facegen.formats.latents import LatentStore
 from facegen.models.classifier import load_classifier
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.sampling.records import request_records, requested_inputs
 from facegen.sampling.sample import SampleOptions, sample
@@ -126,8 +127,8 @@ def test_a_variation_looks_like_its_photo(place, tmp_path, kind):
     options = SampleOptions(like=tuple(photos), count=2, out=tmp_path / "out", device="cpu")
     summary = sample(run, options, SilentProgress())
     assert len(summary.paths) == 16
-    generator = FaceGenerator.load(run, "cpu")
-    drawn = generator.generate(generator.inputs_of_images(images), [0] * 8, generator.recipe.sampling)
+    generator = load(run, "cpu")
+    drawn = generator.generate(generator.inputs_of_images(images), [0] * 8, generator.sampling)
     brightness = torch.corrcoef(torch.stack([images.float().mean((1, 2, 3)), drawn.float().mean((1, 2, 3))]))
     assert brightness[0, 1] > 0.8
 
@@ -163,7 +164,7 @@ def test_a_run_asked_with_unrelated_pictures_keeps_nothing(place, monkeypatch):
 
 
 def test_pictures_that_a_model_was_trained_on_are_not_asked_with(place):
-    generator = FaceGenerator.load(place.semantic_run, "cpu")
+    generator = load(place.semantic_run, "cpu")
     for data in (None, place.data.folder, place.latents):
         assert request_records(generator, data, "train").split == "validation"
     asked = [

@@ -14,6 +14,7 @@ from support.tiny_text_encoder import tiny_text_encoder  # noqa: F401
 
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.nn.attention_recording import attention_layers, record_attention
 from facegen.plotting import attention as module
 from facegen.plotting.attention import AttentionOptions, heat, overlay, plot_attention, recorded_walk
@@ -140,7 +141,7 @@ def test_labels_say_whether_they_were_asked_for(unet: Path, tmp_path: Path, monk
 
 
 def test_one_layer_is_the_middle_one_and_names_choose(unet: Path, tmp_path: Path):
-    denoiser: Any = FaceGenerator.load(unet).network
+    denoiser: Any = load(unet).network
     known = [name for name, kind in attention_layers(denoiser).items() if kind == "self"]
     for layers in (",".join(known[:2]), known[1]):
         summary, _ = draw(unet, tmp_path / "a.png", LABELLED, kind="self", layers=layers)

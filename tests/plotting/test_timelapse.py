@@ -53,7 +53,7 @@ def generator_at(step, directory):
             parameter *= step / 14
     inputs = generator.inputs_for(PromptReading({"Smiling": 1.0}), 10)
     denoising_preview(lambda module: generator, inputs, directory)(generator.module, step)
-    return generator.generate(inputs, range(10), generator.recipe.sampling).movedim(1, -1).numpy()
+    return generator.generate(inputs, range(10), generator.sampling).movedim(1, -1).numpy()
 
 
 def test_previews_are_cut_into_their_faces(run, tmp_path, monkeypatch):

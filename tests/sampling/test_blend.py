@@ -49,7 +49,7 @@ def test_mixing_is_the_weighted_sum_and_a_token_counts_where_any_part_has_it():
 def test_a_blend_with_all_its_weight_on_one_part_is_that_part(conditioner):
     generator = tiny_generator(tiny_recipe(conditioner))
     terms = CLASSES if conditioner == "class_label" else ("Smiling", "Male")
-    settings = generator.recipe.sampling
+    settings = generator.sampling
     alone = generator.generate(generator.inputs_for(PromptReading({terms[1]: 1.0}), 3), [1, 2, 3], settings)
     pure = generator.generate(generator.blend({terms[0]: 0.0, terms[1]: 2.0}, 3), [1, 2, 3], settings)
     half = generator.generate(generator.blend(dict.fromkeys(terms, 1.0), 3), [1, 2, 3], settings)
@@ -64,7 +64,7 @@ def test_a_blend_interpolates_the_conditioning_and_not_the_labels(conditioner):
     seen = []
     denoiser = generator.module.get_submodule("denoiser")
     denoiser.register_forward_pre_hook(lambda module, given: seen.append(given[2].vector[0]))
-    settings = generator.recipe.sampling.model_copy(update={"guidance_scale": 1.0, "steps": 1})
+    settings = generator.sampling.model_copy(update={"guidance_scale": 1.0, "steps": 1})
     for weights in ({terms[0]: 1}, {terms[1]: 1}, {terms[0]: 1, terms[1]: 3}):
         generator.generate(generator.blend(weights), [0], settings)
     first, second, mixed = (seen[i * len(seen) // 3] for i in range(3))
@@ -76,7 +76,7 @@ def test_a_blend_gives_the_same_image_at_any_batch_size():
     weights = torch.rand(11, 3, generator=torch.Generator().manual_seed(0))
     rows = [generator.inputs_for(PromptReading({name: 1.0})) for name in LABELS.attributes]
     blend = Blend.of_rows(rows, weights / weights.sum(1, keepdim=True))
-    seeds, settings = list(range(11)), generator.recipe.sampling
+    seeds, settings = list(range(11)), generator.sampling
     whole = generator.generate(blend, seeds, settings, batch_size=11)
     for batch_size in (1, 4):
         assert torch.equal(generator.generate(blend, seeds, settings, batch_size=batch_size), whole)
@@ -87,7 +87,7 @@ def test_a_class_is_drawn_by_name_and_count_from_python():
     images = generator.sample("old", 3, seed=5).images
     assert images.shape == (3, *SHAPE)
     asked = generator.inputs_for(PromptReading({"old": 1.0}), 3)
-    assert torch.equal(images, generator.generate(asked, [5, 6, 7], generator.recipe.sampling))
+    assert torch.equal(images, generator.generate(asked, [5, 6, 7], generator.sampling))
     mixed = generator.sample({"old": 0.5, "young": 0.5}, 3, seed=5).images
     assert not torch.equal(mixed, images)
 

@@ -19,8 +19,7 @@ class FromElsewhere:
 
     def __init__(self, **conditioner: Any) -> None:
         self.conditioner = SimpleNamespace(**conditioner)
-        section = SimpleNamespace(kind="mylab.words:Told")
-        self.recipe = SimpleNamespace(section=lambda name: section)
+        self.trained_on = "Told"
 
 
 def test_a_model_refuses_what_its_conditioner_does_not_take() -> None:

@@ -9,7 +9,7 @@ from support.generator_parts import save_run, tiny_generator, tiny_recipe
 from facegen.config.recipe import parse_recipe
 from facegen.errors import StorageError, UsageError
 from facegen.formats.images import read_png_text
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.sampling.sample import SampleOptions, sample
 from facegen.types import PromptReading
@@ -53,7 +53,7 @@ def test_a_sampled_image_is_what_the_generator_makes_of_its_settings(run, tmp_pa
 
     generator = tiny_generator()
     inputs = generator.inputs_for(PromptReading(settings["labels"]))
-    chosen = generator.recipe.sampling.model_copy(update={"sampler": settings["sampler"], "steps": 3})
+    chosen = generator.sampling.model_copy(update={"sampler": settings["sampler"], "steps": 3})
     assert torch.equal(generator.generate(inputs, [6], chosen)[0], pixels(summary.paths[1]))
 
 
@@ -168,4 +168,4 @@ def test_weights_that_do_not_fit_their_recipe_are_refused(tmp_path):
     data["recipe"]["denoiser"]["depth"] = 3
     info.write_text(json.dumps(data))
     with pytest.raises(StorageError, match="do not fit"):
-        FaceGenerator.load(run, "cpu")
+        load(run, "cpu")

@@ -12,6 +12,7 @@ from support.generator_parts import save_run, tiny_generator, tiny_recipe
 from facegen.errors import DataError, UsageError
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.sampling.sample import SampleOptions, sample
 from facegen.studio import drawing as drawing_module
@@ -37,7 +38,7 @@ def pixels(picture, tmp_path):
 
 def test_pictures_are_byte_for_byte_those_of_facegen_sample(tmp_path):
     run = save_run(tmp_path)
-    easel = Easel(FaceGenerator.load(run, "cpu"))
+    easel = Easel(load(run, "cpu"))
     _, drawn = drawn_of(easel, ASKED)
     options = SampleOptions(
         prompt="a smiling man", attributes="Eyeglasses=0", count=3, seed=5, out=tmp_path / "out", device="cpu"

@@ -8,7 +8,7 @@ import pytest
 from support.generator_parts import save_run
 
 from facegen.errors import FacegenError, MissingModelError, UsageError
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.studio.drawing import Drawn, Easel, Preview
 from facegen.studio.model_process import ModelProcess
 from facegen.studio.state import Wish
@@ -35,7 +35,7 @@ def pictures(drawing):
 
 
 def test_pictures_are_those_of_the_same_process(model, run):
-    easel = Easel(FaceGenerator.load(run, "cpu"))
+    easel = Easel(load(run, "cpu"))
     assert pictures(model.draw(SHORT)) == pictures(easel.draw(SHORT))
     assert model.about.controls == easel.controls
 

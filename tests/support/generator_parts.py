@@ -61,8 +61,10 @@ def tiny_generator(recipe=None, autoencoder=None):
         scaling=LatentScaling((0.0,) * 3, (2.0,) * 3),
         sample_spec=SampleSpec(SHAPE),
         image_size=16 * getattr(autoencoder, "downsampling", 1),
-        recipe=recipe,
+        sampling=recipe.sampling,
         labels=LABELS,
+        data=recipe.data,
+        described=recipe.model_dump(mode="json"),
     )
 
 

@@ -9,13 +9,14 @@ import pandas as pd
 import torch
 from torch import Generator, Tensor, nn
 
-from facegen.config.recipe import Recipe, parse_recipe
+from facegen.config.recipe import DataConfig, Recipe, parse_recipe
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.files import sha256_of
 from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch
+from facegen.tasks import TrainingImages
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.trainer import Preview, Trainer
 from facegen.types import LabelSchema, LatentScaling
@@ -137,3 +138,10 @@ def line_trainer(
     info = CheckpointInfo(0, 0, recipe.model_dump(mode="json"))
     keeper = CheckpointKeeper(folder, info, recipe.training.keep_last)
     return Trainer(task or LineTask(), recipe, keeper, SilentProgress(), torch.device("cpu"), preview)
+
+
+def training_images(dataset: Any, autoencoder: Any, distance: Any = None, **data: Any) -> TrainingImages:
+    """What `facegen train` would give a task whose recipe trains `autoencoder` on `dataset`."""
+    return TrainingImages(
+        dataset, DataConfig(**data), {"autoencoder": autoencoder}.__getitem__, lambda config, size: distance
+    )

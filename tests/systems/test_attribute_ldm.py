@@ -21,7 +21,7 @@ from facegen.config.recipe import Recipe
 from facegen.denoisers.attribute_unet import AttributeUNet
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.latents import LatentStore
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.training.trainer import num_steps_of
 from facegen.types import LabelSchema, SampleSpec
 
@@ -100,7 +100,7 @@ def demonstration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_demonstration_is_told_four_attributes_alone(demonstration: Path) -> None:
-    generator = FaceGenerator.load(demonstration, "cpu")
+    generator = load(demonstration, "cpu")
     assert isinstance(generator.conditioner, AttributeConditioner)
     assert generator.conditioner.attributes == FOUR
     assert generator.conditioner.spec.num_tokens == 4

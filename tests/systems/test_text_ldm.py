@@ -28,6 +28,7 @@ from facegen.errors import Terminated
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.latents import LatentStore
 from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
 from facegen.tasks.attribute_classification import build_network as build_classifier
@@ -178,7 +179,7 @@ def test_faces_are_judged_by_fid_and_attribute_consistency(data: Path, trained: 
 
 def generator_with_shaken_weights(trained: Path) -> FaceGenerator:
     """Four steps teach next to nothing: noise on the weights brings the condition to light."""
-    generator = FaceGenerator.load(trained, "cpu")
+    generator = load(trained, "cpu")
     torch.manual_seed(0)
     for parameter in generator.module.parameters():
         nn.init.normal_(parameter, std=0.1)
@@ -199,7 +200,7 @@ def test_guidance_of_any_scale_is_one_doubled_batch_a_step(
         return forward(self, x_t, *arguments)
 
     monkeypatch.setattr(network, "forward", counting)
-    settings = generator.recipe.sampling.model_copy(update={"guidance_scale": scale, "steps": 3})
+    settings = generator.sampling.model_copy(update={"guidance_scale": scale, "steps": 3})
     step = None
     for step in generator.trajectory(generator.inputs_for(generator.read("a man"), 2), [0, 1], settings):
         assert step.x0.isfinite().all()
@@ -217,7 +218,7 @@ def test_the_prompt_the_negative_and_the_scale_all_change_the_face(trained: Path
     generator = generator_with_shaken_weights(trained)
 
     def face(prompt: str, scale: float, negative: str | None = None) -> torch.Tensor:
-        settings = generator.recipe.sampling.model_copy(update={"guidance_scale": scale})
+        settings = generator.sampling.model_copy(update={"guidance_scale": scale})
         against = None if negative is None else generator.inputs_for(generator.read(negative))
         step = list(
             generator.trajectory(generator.inputs_for(generator.read(prompt)), [3], settings, against)
@@ -232,8 +233,8 @@ def test_the_prompt_the_negative_and_the_scale_all_change_the_face(trained: Path
 
 @pytest.mark.parametrize("sampler", ["ddpm", "ddim", "dpmpp_2m", "heun", "euler"])
 def test_every_sampler_walks_its_squared_cosine_path(trained: Path, sampler: str) -> None:
-    generator = FaceGenerator.load(trained, "cpu")
-    settings = generator.recipe.sampling.model_copy(update={"sampler": {"kind": sampler}, "steps": 4})
+    generator = load(trained, "cpu")
+    settings = generator.sampling.model_copy(update={"sampler": {"kind": sampler}, "steps": 4})
     images = generator.generate(generator.inputs_for(generator.read("a man")), [0], settings)
     assert images.shape == (1, 3, 32, 32)
 

@@ -22,7 +22,7 @@ from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.images import to_unit
 from facegen.formats.latents import LatentStore
 from facegen.formats.run import RunDirectory
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.training.train import train
 from facegen.training.trainer import Trainer, build_seeded
@@ -232,8 +232,8 @@ def test_a_denoiser_of_images_refuses_vectors(latents: Path, tmp_path: Path) -> 
 
 
 def test_faces_of_a_class_by_name_and_count_from_python(vectors: Path) -> None:
-    generator = FaceGenerator.load(vectors, device="cpu")
-    settings = generator.recipe.sampling
+    generator = load(vectors, device="cpu")
+    settings = generator.sampling
     faces = {}
     for name in ("Smiling", "Not_Smiling"):
         inputs = generator.inputs_for(PromptReading({name: 1.0}), count=3)
@@ -248,12 +248,12 @@ def test_faces_of_a_class_by_name_and_count_from_python(vectors: Path) -> None:
 
 def test_guidance_tells_the_classes_apart(vectors: Path) -> None:
     """After four steps the network hardly tells them; with its weights shaken it must."""
-    generator = FaceGenerator.load(vectors, device="cpu")
+    generator = load(vectors, device="cpu")
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in generator.module.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
-    settings = generator.recipe.sampling
+    settings = generator.sampling
 
     def last_x0(name: str, scale: float) -> torch.Tensor:
         inputs = generator.inputs_for(PromptReading({name: 1.0}), count=2)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 from support.tiny_dataset import write_dataset
+from support.training_parts import training_images
 from torch import Tensor, nn
 
 from facegen.autoencoders.vae_gan import Config as VaeGanConfig
 from facegen.config.kinds import kind_config
-from facegen.config.recipe import DataConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import Dataset
 from facegen.nn.perceptual import PerceptualDistance, Vgg16Features
@@ -44,13 +44,8 @@ def make(
     dataset: Dataset, data: dict[str, Any] | None = None, **settings: Any
 ) -> AdversarialAutoencodingTask:
     config: Config = kind_config("tasks", {**SETTINGS, **settings})
-    return build(
-        config,
-        dataset=dataset,
-        autoencoder_config=TINY,
-        data=DataConfig(**(data or {})),
-        perceptual=PerceptualDistance(Vgg16Features(["relu1_1"])),
-    )
+    distance = PerceptualDistance(Vgg16Features(["relu1_1"]))
+    return build(config, training_images(dataset, TINY, distance, **(data or {})))
 
 
 def batch_of(task: AdversarialAutoencodingTask, done: float, count: int = 6) -> Batch:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from support.tiny_dataset import write_dataset
+from support.training_parts import training_images
 from torch import Tensor, nn
 
 from facegen.autoencoders.compact import Config as CompactConfig
 from facegen.autoencoders.identity import Config as IdentityConfig
-from facegen.config.recipe import DataConfig
 from facegen.errors import DataError, UsageError
 from facegen.tasks._reconstruction import peak_signal_to_noise
 from facegen.tasks.autoencoding import AutoencodingTask, Config, build
@@ -25,7 +25,7 @@ def dataset(tmp_path: Path):
 
 
 def make(dataset, config: Config | None = None, **data) -> AutoencodingTask:
-    return build(config or Config(), dataset=dataset, autoencoder_config=COMPACT, data=DataConfig(**data))
+    return build(config or Config(), training_images(dataset, COMPACT, **data))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -104,7 +104,7 @@ def test_validation_repeats_exactly_and_leaves_the_mode_alone(dataset) -> None:
 
 
 def test_a_perfect_autoencoder_is_called_one(dataset) -> None:
-    task = build(Config(), dataset=dataset, autoencoder_config=IdentityConfig(), data=DataConfig())
+    task = build(Config(), training_images(dataset, IdentityConfig()))
     scores = task.validate(task.build_module(), "cpu")
     assert scores["psnr"] == 99.0
     assert scores["l1"] == pytest.approx(0.0, abs=1e-6)

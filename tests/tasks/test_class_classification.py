@@ -13,7 +13,6 @@ from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
 from facegen.tasks.attribute_classification import (
     AttributeClassification,
-    build,
     class_scores,
     class_targets,
     class_verdict,
@@ -46,7 +45,7 @@ def config_of(**settings: Any) -> Any:
 
 def task_of(train: Any, validation: Any) -> AttributeClassification:
     config = config_of(class_column="race")
-    return build(config, labels=LABELS, image_size=32, train=train, validation=validation)
+    return AttributeClassification(config, labels=LABELS, image_size=32, train=train, validation=validation)
 
 
 def test_the_network_learns_visible_classes_and_the_scores_say_so() -> None:

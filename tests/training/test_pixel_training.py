@@ -17,7 +17,7 @@ from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.nn.augmentation import Augmentation
 from facegen.tasks.denoising import PixelSamples
 from facegen.training.data_order import batch_indices, generator_for
@@ -70,8 +70,8 @@ def test_pixels_of_a_data_set_are_diffused_and_sampled(
     info = load_checkpoint(tmp_path / "run").info
     assert info.image_size is not None
     assert info.sample_shape == (channels, info.image_size, info.image_size)
-    generator = FaceGenerator.load(tmp_path / "run", "cpu")
-    images = generator.generate(generator.conditioner.null_inputs(2), [0, 1], generator.recipe.sampling)
+    generator = load(tmp_path / "run", "cpu")
+    images = generator.generate(generator.conditioner.null_inputs(2), [0, 1], generator.sampling)
     assert images.shape == (2, 3, info.image_size, info.image_size)
     assert torch.equal(images[:, 0], images[:, 2]) == grey
 
@@ -151,7 +151,7 @@ def test_a_model_that_was_told_resumes_exactly_and_samples_untouched_faces(
         whole, cut = (load_checkpoint(tmp_path / run, "latest").weights(name) for run in ("whole", "cut"))
         assert "augmentation.weight" in whole
         assert all(torch.equal(whole[key], cut[key]) for key in whole)
-    generator = FaceGenerator.load(tmp_path / "cut", "cpu")
+    generator = load(tmp_path / "cut", "cpu")
     assert set(dict(generator.module.named_children())) == {"denoiser", "conditioner"}
     assert generator.generate(torch.tensor([0, 1]), [0, 1], recipe.sampling).shape == (2, 3, 16, 16)
 

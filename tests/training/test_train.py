@@ -14,7 +14,7 @@ from facegen.config.composition import compose, preset_names
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
-from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
 from facegen.progress import SilentProgress
 from facegen.training.train import estimate, train
 
@@ -48,7 +48,7 @@ def test_a_denoiser_trains_and_its_run_folder_samples(tmp_path: Path, latents: P
     assert (info.sample_shape, info.image_size) == ((3, 8, 8), 8)
     assert info.autoencoder is not None
     assert info.autoencoder["source"] == "identity"
-    generator = FaceGenerator.load(tmp_path / "run", "cpu")
+    generator = load(tmp_path / "run", "cpu")
     images = generator.generate(generator.conditioner.null_inputs(2), [0, 1], recipe.sampling)
     assert images.shape == (2, 3, 8, 8)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from facegen.plotting.saving import PlotSummary
     from facegen.protocols import Progress
 
-RecipeOf = Annotated[str, Argument(help="A run, a checkpoint, or a preset's name.")]
+RecipeOf = Annotated[str, Argument(help="A run, a checkpoint, a pipeline of diffusers, or a preset's name.")]
 
 
 @figure

@@ -15,6 +15,10 @@ from facegen.config.recipe import Recipe
 from facegen.datasets import avatars, utkface
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.latents import TextEmbeddings
+from facegen.models.generator import FaceGenerator
+from facegen.models.loading import load
+from facegen.models.published_pipeline import is_pipeline
 from facegen.nn.augmentation import NUM_PARAMETERS
 from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator
@@ -51,7 +55,7 @@ class Data:
 def plot_architecture(
     subject: str, out: Path | None = None, *, depth: int = DEFAULT_DEPTH, csv: bool = False
 ) -> PlotSummary:
-    """Draw what a run, checkpoint or preset trains; every parameter is in exactly one box.
+    """Draw what a run, checkpoint, pipeline or preset trains; every parameter is in exactly one box.
 
     `depth` 1 shows stages, 2 their blocks, 3 the parts of the blocks. A PNG has 600 dots an inch.
 
@@ -62,11 +66,16 @@ def plot_architecture(
     path = figure_path(out, subject, "architecture")
     if depth not in DEPTHS:
         raise UsageError(f"--depth {depth}: allowed are 1 (stages), 2 (blocks) and 3 (parts of blocks).")
-    found = subject_of(subject)
-    data = data_of(found)
-    diagram, module = diagram_and_module(found.recipe, data, depth)
+    if is_pipeline(Path(subject)):
+        name, (module, run) = Path(subject).resolve().name, _published(generator := load(subject, "cpu"))
+        diagram, words = diagram_of(module, run, depth), f"Published, trained on {generator.trained_on}."
+    else:
+        found = subject_of(subject)
+        name, data = found.name, data_of(found)
+        diagram, module = diagram_and_module(found.recipe, data, depth)
+        words = _subtitle(found, data, diagram)
     total = sum(parameter.numel() for parameter in module.parameters())
-    plot = architecture_plot(diagram, f"{found.name}: {total:,} parameters", _subtitle(found, data, diagram))
+    plot = architecture_plot(diagram, f"{name}: {total:,} parameters", words)
     facts = {"parameters": total, "boxes": len(diagram.boxes)}
     return save_plot(plot, path, csv=csv, dpi=PRINT_DPI, facts=facts)
 
@@ -106,20 +115,31 @@ def _build(recipe: Recipe, section: str, *args: Any) -> Any:
 def _denoising(recipe: Recipe, data: Data) -> Built:
     sample = SampleSpec(data.sample_shape or _usual_shape(recipe, data.image_size))
     conditioner: Any = _build(recipe, "conditioner", data.labels, sample)
-    width = TEXT_WIDTHS.get(getattr(conditioner, "encoder_name", ""))
-    if width is not None and hasattr(conditioner, "attach_table"):  # the encoder itself is not needed
-        tokens = torch.zeros(1, conditioner.max_tokens, width)
-        conditioner.attach_table([""], tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
+    encoder = getattr(conditioner, "encoder_name", "")
+    if encoder in TEXT_WIDTHS and hasattr(conditioner, "max_tokens"):  # the encoder itself is not needed
+        tokens = torch.zeros(1, conditioner.max_tokens, TEXT_WIDTHS[encoder])
+        mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
+        conditioner.attach(TextEmbeddings(encoder, [""], tokens, mask), None)
     denoiser = _build(recipe, "denoiser", sample, conditioner.spec)
     module = nn.ModuleDict({"denoiser": denoiser})
-    learns = count(conditioner) > 0
-    if learns:
+    if count(conditioner) > 0:
         module["conditioner"] = conditioner
     augmentation = recipe.data.augmentation
     if augmentation is not None and augmentation.tell_model:
         module["augmentation"] = nn.Linear(NUM_PARAMETERS, conditioner.spec.vector_dim, bias=False)
     takes_samples = isinstance(conditioner, SampleConditioner)
     asked = "clean sample" if takes_samples else recipe.section("conditioner").kind.replace("_", " ")
+    return module, _denoising_run(module, conditioner, sample, asked)
+
+
+def _published(generator: FaceGenerator) -> Built:
+    """The network of a published pipeline; what asks it is no part of what was trained."""
+    module = nn.ModuleDict({"denoiser": generator.network})  # pyright: ignore[reportArgumentType]
+    return module, _denoising_run(module, generator.conditioner, generator.sample_spec, generator.trained_on)
+
+
+def _denoising_run(module: nn.ModuleDict, conditioner: Any, sample: SampleSpec, asked: str) -> Run:
+    learns, denoiser = "conditioner" in module, module["denoiser"]
 
     def run(trace: Trace) -> tuple[str, str]:
         inputs = conditioner.null_inputs(1)
@@ -135,7 +155,7 @@ def _denoising(recipe: Recipe, data: Data) -> Built:
         trace.put("prediction", denoiser(noisy, time, condition))
         return "noisy sample xₜ", "prediction"
 
-    return module, run
+    return run
 
 
 def _usual_shape(recipe: Recipe, image_size: int) -> tuple[int, ...]:

@@ -1,0 +1,94 @@
+"""Opening a trained generator: a run, a checkpoint, or a published pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from facegen.autoencoders import load_autoencoder
+from facegen.config.kinds import load_kind
+from facegen.config.recipe import parse_recipe
+from facegen.errors import DataError, StorageError, UsageError
+from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.models.devices import resolve_device
+from facegen.models.generator import FaceGenerator
+from facegen.models.objective import objective_of
+from facegen.models.published_pipeline import is_pipeline, open_pipeline
+from facegen.protocols import Autoencoder
+from facegen.types import SampleSpec
+
+
+def load(path: Path | str, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
+    """Open the best checkpoint of a run, a checkpoint folder, or a pipeline's folder in diffusers' layout.
+
+    Raises:
+        MissingModelError: none of these, or its autoencoder is not to be had.
+        UsageError: the run trained something that is not a denoiser, the pipeline is of a kind facegen cannot
+            ask, or there is no such device.
+        StorageError: a file is corrupt or does not fit the recipe.
+        DataError: the autoencoder found is not the one the latents were made with, or a pipeline's part
+            cannot be read.
+    """
+    path, device = Path(path), resolve_device(str(device))
+    if is_pipeline(path):
+        return open_pipeline(path, device)
+    checkpoint = load_checkpoint(path)
+    info = checkpoint.info
+    size = info.image_size
+    if info.task != "denoising" or info.sample_shape is None or info.scaling is None or size is None:
+        raise UsageError(
+            f"'{path}' is a run of task '{info.task}', which does not generate faces.",
+            hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
+        )
+    recipe = parse_recipe(info.recipe)
+    sample_spec = SampleSpec(info.sample_shape)
+    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+    conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
+    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+    stored = checkpoint.weights(weights).items()
+    try:
+        module.load_state_dict({n: value for n, value in stored if not n.startswith("augmentation.")})
+    except RuntimeError as error:
+        raise StorageError(
+            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
+        ) from error
+    which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
+    return FaceGenerator(
+        module=module.to(device).eval(),
+        objective=objective_of(recipe.diffusion),
+        autoencoder=_autoencoder_of(checkpoint, device),
+        scaling=info.scaling,
+        sample_spec=sample_spec,
+        image_size=size,
+        sampling=recipe.sampling,
+        labels=info.labels,
+        data=recipe.data,
+        described=recipe.model_dump(mode="json"),
+        device=device,
+        weights_sha256=info.files[f"{which}.safetensors"],
+        step=info.step,
+        source=path,
+    )
+
+
+def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:
+    """The autoencoder the checkpoint carries, or the one it names; the same as at encoding."""
+    reference = checkpoint.info.autoencoder or {}
+    source = checkpoint.autoencoder_folder or reference.get("source")
+    if source is None:
+        raise StorageError(
+            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
+        )
+    loaded = load_autoencoder(source, device)
+    expected = reference.get("fingerprint", loaded.fingerprint)
+    if loaded.fingerprint != expected:
+        raise DataError(
+            f"Autoencoder '{source}' is not the one this model was trained with: its fingerprint is "
+            f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
+            hint="Restore that autoencoder, or encode again and train on the new latents.",
+        )
+    return loaded.module
