@@ -21,34 +21,37 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+from jaxtyping import Float, Int64, Real, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from facegen.shapes import States
 from facegen.types import Conditioning
 
 KERNEL = F.scaled_dot_product_attention
 Kind = Literal["self", "cross"]
-ChooseRows = Callable[..., Tensor]
-"""From the arguments of a call to the numbers (R,) int64 of the rows to keep; none is allowed."""
+Rows = Int64[Tensor, " R"]
+ChooseRows = Callable[..., Rows]
+"""From the arguments of a call to the numbers of the rows to keep; none is allowed."""
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Where each query of one layer looked in one call: `weights` (R, N, Q, K), on the CPU, sum to 1 over K.
+    """Where each query of one layer looked in one call: `weights`, on the CPU, sum to 1 over K.
 
     `layer` is the dotted name below the recorded module and `call` counts that module's calls from 0. `rows`
-    (R,) are the rows of the call that were kept, and `timestep` (R,) their timesteps, None where the call had
-    none. With averaged heads N is 1. A row that `CrossAttention` lets see no token at all has weights too,
+    are the rows of the call that were kept, and `timestep` their timesteps, None where the call had none.
+    With averaged heads N is 1. A row that `CrossAttention` lets see no token at all has weights too,
     which count for nothing.
     """
 
     layer: str
     kind: Kind
     call: int
-    rows: Tensor
-    timestep: Tensor | None
-    weights: Tensor
+    rows: Rows
+    timestep: Real[Tensor, " R"] | None
+    weights: Float[Tensor, "R N Q K"]
 
 
 @dataclass
@@ -108,7 +111,7 @@ def row_told(conditioning: Conditioning) -> ChooseRows:
     """
     wanted = _parts(conditioning)
 
-    def choose(x_t: Tensor, timestep: Tensor, told: Conditioning) -> Tensor:
+    def choose(x_t: States, timestep: Tensor, told: Conditioning) -> Rows:
         same = torch.ones(len(x_t), dtype=torch.bool, device=x_t.device)
         for part, value in zip(_parts(told), wanted, strict=True):
             same &= (part == value).flatten(1).all(1)
@@ -123,15 +126,15 @@ def _parts(conditioning: Conditioning) -> list[Tensor]:
 
 
 def explicit_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
+    query: Float[Tensor, "B N Q d"],
+    key: Float[Tensor, "B N K d"],
+    value: Float[Tensor, "B N K e"],
+    attn_mask: Shaped[Tensor, "... K"] | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """`scaled_dot_product_attention` (B, N, Q, d) and its weights softmax(q k^T / sqrt(d)) (B, N, Q, K).
+) -> tuple[Float[Tensor, "B N Q e"], Float[Tensor, "B N Q K"]]:
+    """`scaled_dot_product_attention` and its weights softmax(q k^T / sqrt(d)).
 
     Vaswani et al. 2017 (arXiv:1706.03762), equation 1. Arguments are PyTorch's; the softmax is in float32.
 
@@ -164,8 +167,8 @@ class _Call:
     """The call of the recorded module that is running."""
 
     number: int
-    rows: Tensor
-    timestep: Tensor | None
+    rows: Rows
+    timestep: Real[Tensor, " R"] | None
 
 
 class _Recorder(TorchFunctionMode):
@@ -195,7 +198,7 @@ class _Recorder(TorchFunctionMode):
             recorder._keep(weights.detach())
         return attended
 
-    def _keep(self, weights: Tensor) -> None:
+    def _keep(self, weights: Float[Tensor, "B N Q K"]) -> None:
         if self._layer is None or self._call is None:
             return
         self._seen = True
