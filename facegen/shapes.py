@@ -1,4 +1,4 @@
-"""Names of shapes; the tests check them at every call of the core and its networks, use does not.
+"""Names of shapes; the tests check them at every call of what computes with them, use does not.
 
 Letters: B batch, S the sample's own axes, such as (C, H, W) or (D,), C channels, H/W rows and columns,
 T tokens, D features.
