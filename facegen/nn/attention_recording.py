@@ -15,10 +15,10 @@ Letters: B rows of a call, R rows kept, N heads, Q queries, K keys, d features a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from jaxtyping import Float, Int64, Real, Shaped
@@ -58,7 +58,7 @@ class AttentionMap:
 class AttentionRecording:
     """Maps in the order in which they were computed."""
 
-    maps: list[AttentionMap] = field(default_factory=list)
+    maps: list[AttentionMap] = field(default_factory=list[AttentionMap])
 
 
 def attention_layers(module: nn.Module) -> dict[str, Kind]:
@@ -66,7 +66,8 @@ def attention_layers(module: nn.Module) -> dict[str, Kind]:
 
     A layer that attends says so by a boolean `is_cross_attention`, as diffusers' `Attention` does.
     """
-    found = ((name, getattr(layer, "is_cross_attention", None)) for name, layer in module.named_modules())
+    layers = cast("Iterator[tuple[str, nn.Module]]", module.named_modules())
+    found = ((name, getattr(layer, "is_cross_attention", None)) for name, layer in layers)
     return {name: "cross" if crosses else "self" for name, crosses in found if isinstance(crosses, bool)}
 
 
@@ -78,7 +79,7 @@ def record_attention(
     rows: ChooseRows | None = None,
     average_heads: bool = False,
     dtype: torch.dtype = torch.float32,
-) -> Iterator[AttentionRecording]:
+) -> Generator[AttentionRecording, None, None]:
     """Keep the attention maps of every call of `module` in this thread until the block ends.
 
     What the module computes stays the same to 1e-5 in float32. `layers` (all), `rows` (all; called with the

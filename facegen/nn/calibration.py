@@ -88,9 +88,9 @@ def fit_calibration(logits: Answers, targets: Answers) -> Calibration:
 def cross_fitted(logits: Answers, targets: Answers) -> tuple[Answers, Answers]:
     """Probabilities and evidence, of each image by a calibration that was fitted without it."""
     probabilities, evidence = torch.empty_like(logits), torch.empty_like(logits)
-    fold = torch.arange(len(logits)) % min(NUM_FOLDS, max(2, len(logits)))
-    for number in fold.unique():
-        here = fold == number
+    num_folds = min(NUM_FOLDS, max(2, len(logits)))
+    for number in range(num_folds):
+        here = torch.arange(len(logits)) % num_folds == number
         calibration = fit_calibration(logits[~here], targets[~here])
         probabilities[here] = calibration.probabilities(logits[here])
         evidence[here] = calibration.evidence(logits[here])

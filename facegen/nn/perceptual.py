@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,7 @@ RANDOM_SEED = 2103_10571  # fixed: the random network is the same in every run
 SMALLEST_ACTIVATION = 1e-3  # keeps a map that is nearly all zeros from counting without bound
 LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")  # of VGG-16
 SMALLEST_NORM = 1e-10  # the published code's
+utils: Any = nn.utils  # torch has no types for it
 MapsOfLayers = list[Float[Tensor, "B _ _ _"]]
 
 
@@ -75,7 +77,7 @@ class UnitFeatureDistance(nn.Module):
         )
 
     def forward(self, one: Images, other: Images) -> Float[Tensor, " B"]:
-        distances = []
+        distances: list[Tensor] = []
         for index, (a, b) in enumerate(zip(self.features(one), self.features(other), strict=True)):
             squared = (_unit(a.float()) - _unit(b.float())).square()  # (B, C, H, W)
             if self.channel_weights is not None:
@@ -135,7 +137,7 @@ class Vgg16Features(nn.Module):
         previous = 3
         for block in VGG16_BLOCKS:
             for width in block:
-                modules += [nn.utils.skip_init(nn.Conv2d, previous, width, 3, padding=1), nn.ReLU()]
+                modules += [utils.skip_init(nn.Conv2d, previous, width, 3, padding=1), nn.ReLU()]
                 previous = width
             modules.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*modules[: max(self.taken) + 1])
@@ -158,7 +160,8 @@ class Vgg16Features(nn.Module):
 
 def vgg16_layers() -> dict[str, int]:
     """Names of VGG-16's maps ("relu1_1" ... "relu5_3") and their place among torchvision's `features`."""
-    names, position = {}, 0
+    names: dict[str, int] = {}
+    position = 0
     for number, block in enumerate(VGG16_BLOCKS, start=1):
         for convolution in range(1, len(block) + 1):
             names[f"relu{number}_{convolution}"] = position + 1
