@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from torch import nn
 
 from facegen.autoencoders import compact, identity, tiny, vae_gan
 
@@ -23,19 +24,25 @@ def of_diffusers() -> Any:
     return built(tiny, **small, num_encoder_blocks=(1, 1), num_decoder_blocks=(1, 1))
 
 
+def plain() -> Any:
+    return built(compact, widths=(8,), encoder_blocks=0, decoder_blocks=0)  # whose blocks check too
+
+
 def of_vectors() -> Any:
-    return built(vae_gan, image_size=8, latent_dim=3, widths=(8, 8))
+    made = built(vae_gan, image_size=8, latent_dim=3, widths=(8, 8))
+    made.encoder, made.decoder = nn.Flatten(), nn.Identity()  # its own check too
+    return made
 
 
 PLANTED: dict[str, Callable[[], object]] = {
-    "compact: one image without a batch": lambda: built(compact).encode(X[0]),
-    "compact: one latent without a batch": lambda: built(compact).decode(LATENTS[0]),
+    "compact: one image without a batch": lambda: plain().encode(X[0]),
+    "compact: one latent without a batch": lambda: plain().decode(LATENTS[0]),
     "identity: an image of one channel": lambda: built(identity, grey=True).encode(X[:, :1]),
     "identity: a latent without channels": lambda: built(identity, grey=True).decode(X[:, 0]),
     "diffusers: one image without a batch": lambda: of_diffusers().encode(X[0]),
     "diffusers: one latent without a batch": lambda: of_diffusers().decode(LATENTS[0]),
     "vae_gan: an image that is not square": lambda: of_vectors().encode(X.reshape(4, 3, 4, 16)),
-    "vae_gan: one latent without a batch": lambda: of_vectors().decode(torch.zeros(3)),
+    "vae_gan: a decoder that gives vectors": lambda: of_vectors().decode(torch.zeros(4, 3)),
 }
 
 

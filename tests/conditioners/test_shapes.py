@@ -48,7 +48,7 @@ PLANTED: dict[str, Callable[[], object]] = {
     "image encoder: fewer features than it says": lambda: encoder(1)(PIXELS),
     "text encoder: a network narrower than it says": lambda: narrow_text_encoder().embed(["a face"]),
     "pictures: a number instead of rows": lambda: PICTURES.drop(torch.tensor(1.0), CHANCE),
-    "pictures: rows without NaN": lambda: PICTURES(MAPS.long()),
+    "pictures: rows that cannot be NaN": lambda: PICTURES.drop(MAPS.long(), CHANCE),
     "attributes: one for all": lambda: ATTRIBUTES(torch.ones(4, 1)),
     "attributes: a row without a batch": lambda: ATTRIBUTES.drop(torch.ones(2), CHANCE),
     "class label: a column of numbers": lambda: CLASS(COLUMN),
