@@ -1,4 +1,4 @@
-"""Names of shapes; the tests check them at every call of the core and its networks, use does not.
+"""Names of shapes; the tests check them at every call of what computes with them, use does not.
 
 Letters: B batch, S the sample's own axes, such as (C, H, W) or (D,), C channels, H/W rows and columns,
 T tokens, D features.
@@ -6,7 +6,7 @@ T tokens, D features.
 
 from __future__ import annotations
 
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 States = Float[Tensor, "B *S"]
@@ -20,6 +20,12 @@ Columns = Float[Tensor, "B ..."]
 
 Maps = Float[Tensor, "B C H W"]
 """Images, latents, or a layer's features of them."""
+
+Images = Float[Tensor, "B 3 H W"]
+"""Images in colour, in [-1, 1]."""
+
+Pixels = UInt8[Tensor, "B 3 H W"]
+"""The same as they are stored, in bytes."""
 
 Vectors = Float[Tensor, "B D"]
 """Features of each of a batch, such as the embedding of its timestep."""

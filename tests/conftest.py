@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from jaxtyping import install_import_hook
 
-# From here on, every call of the core checks the shapes that its annotations name.
-install_import_hook(
-    ["facegen.diffusion", "facegen.samplers", "facegen.denoisers", "facegen.nn"], "beartype.beartype"
-)
+# From here on, every call of these packages checks the shapes that its annotations name.
+CHECKED = ("diffusion", "samplers", "denoisers", "nn", "conditioners", "autoencoders")
+install_import_hook([f"facegen.{package}" for package in CHECKED], "beartype.beartype")
 
 from support.celeba_source import write_celeba  # noqa: E402
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from facegen.autoencoders._geometry import map_shape
+from facegen.shapes import Images, Maps
 from facegen.types import LatentMoments
 
 KINDS = {
@@ -17,7 +19,7 @@ KINDS = {
 
 
 class DiffusersAutoencoder(nn.Module):
-    """One of `KINDS`: (B, 3, H, W) in [-1, 1] <-> latents (B, C, H/f, W/f), f = 2^(levels - 1)."""
+    """One of `KINDS`; latents are (B, C, H/f, W/f), f = 2^(levels - 1)."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -28,11 +30,11 @@ class DiffusersAutoencoder(nn.Module):
         levels = len(self.model.config.block_out_channels)
         return map_shape(self.latent_channels, 2 ** (levels - 1), image_size)
 
-    def encode(self, images: Tensor) -> LatentMoments:
+    def encode(self, images: Images) -> LatentMoments:
         encoded = self.model.encode(images)
         if "latents" in encoded:  # of an AutoencoderTiny or a VQModel, which are deterministic
             return LatentMoments.exactly(encoded.latents)
         return LatentMoments(encoded.latent_dist.mean, encoded.latent_dist.logvar)
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Maps) -> Float[Tensor, "B 3 _ _"]:
         return self.model.decode(latents).sample

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
@@ -15,6 +16,7 @@ from facegen.autoencoders._geometry import map_shape
 from facegen.config.kinds import KindConfig
 from facegen.nn.autoencoder_blocks import build_decoder, build_encoder
 from facegen.nn.blocks import GROUP_CHANNELS
+from facegen.shapes import Images, Maps
 from facegen.types import LatentMoments
 
 
@@ -51,10 +53,10 @@ class CompactAutoencoder(nn.Module):
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
         return map_shape(self.latent_channels, self.downsampling, image_size)
 
-    def encode(self, images: Tensor) -> LatentMoments:
+    def encode(self, images: Images) -> LatentMoments:
         return LatentMoments.of_halves(self.encoder(images))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Maps) -> Float[Tensor, "B 3 {self.downsampling}*H {self.downsampling}*W"]:
         return self.decoder(latents)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.nn.augmentation import LUMA
+from facegen.shapes import Images, Maps
 from facegen.types import LatentMoments
 
 
@@ -33,10 +34,10 @@ class IdentityAutoencoder(nn.Module):
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
         return 1 if self.grey else 3, image_size, image_size
 
-    def encode(self, images: Tensor) -> LatentMoments:
+    def encode(self, images: Images) -> LatentMoments:
         return LatentMoments.exactly((images * self.luma).sum(1, keepdim=True) if self.grey else images)
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Maps) -> Images:
         return latents.expand(-1, 3, -1, -1)
 
 

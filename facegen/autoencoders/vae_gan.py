@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
 from facegen.nn.vector_autoencoder import VectorDecoder, VectorEncoder
+from facegen.shapes import Vectors
 from facegen.types import LatentMoments
 
 
@@ -42,7 +44,7 @@ class Config(KindConfig, frozen=True):
 
 
 class VaeGan(nn.Module):
-    """`encode` (B, 3, H, H) in [-1, 1] -> moments (B, D); `decode` the other way."""
+    """`encode` square images in [-1, 1] to moments of vectors; `decode` the other way."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -66,10 +68,10 @@ class VaeGan(nn.Module):
             )
         return (self.latent_dim,)
 
-    def encode(self, images: Tensor) -> LatentMoments:
+    def encode(self, images: Float[Tensor, "B 3 H H"]) -> LatentMoments:
         return LatentMoments.of_halves(self.encoder(images))
 
-    def decode(self, latents: Tensor) -> Tensor:
+    def decode(self, latents: Vectors) -> Float[Tensor, "B 3 H H"]:
         return self.decoder(latents)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float16
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
@@ -22,6 +23,7 @@ from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
 from facegen.formats.model_folders import PretrainedFolder
 from facegen.nn.perceptual import IMAGENET_MEAN, IMAGENET_STD
+from facegen.shapes import Pixels, Vectors
 
 WITHOUT_NETWORK = "Without: copy the model's folder here and give its path, or take classifier:RUN."
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -30,7 +32,7 @@ FIXED_ROWS = 8  # images a call, always, so that an image's features do not depe
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """uint8 (B, 3, H, W) -> features (B, D). Not a module, so that it never enters a state_dict.
+    """Pixels to features. Not a module, so that it never enters a state_dict.
 
     `fingerprint` changes with the weights and with what is done to the image before them.
     """
@@ -38,11 +40,11 @@ class ImageEncoder:
     name: str
     fingerprint: str
     dim: int
-    extract: Callable[[Tensor], Tensor]
+    extract: Callable[[Pixels], Vectors]
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Features (B, D) float16 on the CPU.
+    def __call__(self, images: Pixels) -> Float16[Tensor, "B {self.dim}"]:
+        """Features on the CPU.
 
         Raises:
             UsageError: a classifier of another image size.
@@ -78,7 +80,7 @@ def _classifier(name: str, device: torch.device) -> ImageEncoder:
     run = name.removeprefix(CLASSIFIER_PREFIX)
     classifier = open_classifier(Path(run), device)
 
-    def extract(images: Tensor) -> Tensor:
+    def extract(images: Pixels) -> Vectors:
         check_image_size(f"The classifier '{run}'", classifier.image_size, images.shape[-1])
         return classifier.network.features(to_unit(images.to(device)))
 
@@ -108,7 +110,7 @@ def _transformer(name: str, device: torch.device) -> ImageEncoder:
     colours = [tuple(told.get(key, u)) for key, u in zip(("image_mean", "image_std"), usual, strict=True)]
     shift, scale = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in colours)
 
-    def extract(images: Tensor) -> Tensor:
+    def extract(images: Pixels) -> Vectors:
         x = images.to(device).float() / 255
         x = F.interpolate(x, (side, side), mode="bicubic", antialias=True).clamp(0, 1)
         answer = model(pixel_values=(x - shift) / scale)  # (B, 3, S, S)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from facegen.errors import UsageError
+from facegen.shapes import Vectors
 from facegen.types import Asking, Conditioning, ConditioningSpec, PromptReading
 from facegen.vocabulary.prompts import ASK_WITH_PICTURES
+
+Rows = Float[Tensor, "B *R"]
 
 
 def asked_with_pictures(condition: str) -> Asking:
@@ -18,7 +22,7 @@ def asked_with_pictures(condition: str) -> Asking:
 
 
 class PictureConditioner(nn.Module, ABC):
-    """Rows (B, *R) of pictures to a vector (B, D); a row of NaN is no picture, and gives the learned `null`.
+    """Rows of pictures to a vector each; a row of NaN is no picture, and gives the learned `null`.
 
     A kind assigns `null` (D,) and turns rows into vectors by `vectors_of`. Words and labels are refused.
     """
@@ -32,14 +36,14 @@ class PictureConditioner(nn.Module, ABC):
         self.spec = ConditioningSpec(vector_dim=dim)
 
     @abstractmethod
-    def vectors_of(self, rows: Tensor) -> Tensor:
-        """Rows (B, *R) without NaN -> vectors (B, D)."""
+    def vectors_of(self, rows: Rows) -> Vectors:
+        """Rows without NaN -> vectors."""
 
-    def null_inputs(self, count: int) -> Tensor:
-        """(count, *R) of NaN."""
+    def null_inputs(self, count: int) -> Float[Tensor, " {count} *R"]:
+        """Rows of NaN."""
         return torch.full((count, *self.row_shape), torch.nan, dtype=self.row_dtype)
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+    def drop(self, inputs: Rows, generator: Generator) -> Rows:
         """Hide the picture of a share of the samples."""
         dropped = torch.rand(len(inputs), generator=generator) < self.dropout
         return inputs.masked_fill(dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1)), torch.nan)
@@ -54,7 +58,7 @@ class PictureConditioner(nn.Module, ABC):
             raise UsageError("This model is conditioned on pictures, not on words.", hint=ASK_WITH_PICTURES)
         return PromptReading({})
 
-    def inputs_from(self, reading: PromptReading) -> Tensor:
+    def inputs_from(self, reading: PromptReading) -> Float[Tensor, " 1 *R"]:
         """One row without a picture.
 
         Raises:
@@ -67,7 +71,7 @@ class PictureConditioner(nn.Module, ABC):
             )
         return self.null_inputs(1)
 
-    def forward(self, inputs: Tensor) -> Conditioning:
+    def forward(self, inputs: Rows) -> Conditioning:
         marked = inputs.flatten(1).isnan().any(1)
         vectors = self.vectors_of(inputs.nan_to_num())
         return Conditioning(vector=torch.where(marked[:, None], self.null, vectors))

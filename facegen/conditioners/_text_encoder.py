@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from facegen.formats.model_folders import PretrainedFolder
@@ -68,8 +69,8 @@ class TextEncoder:
     @torch.inference_mode()
     def embed(
         self, captions: Sequence[str], advance: Callable[[int], None] = lambda count: None
-    ) -> tuple[Tensor, Tensor]:
-        """Last hidden states of `captions`: tokens (U, L, D) and mask (U, L) bool, both on the CPU.
+    ) -> tuple[Float[Tensor, "U L D"], Bool[Tensor, "U L"]]:
+        """Last hidden states of `captions`: tokens (float32) and mask, both on the CPU.
 
         L is the longest caption's length in tokens; beyond a caption's own, tokens are zero and the mask is
         False. `advance` is told how many captions each batch has finished.
@@ -88,12 +89,17 @@ class TextEncoder:
             padded = torch.tensor([row + [pad_id] * (length - len(row)) for row in rows])
             visible = torch.tensor([[i < len(row) for i in range(length)] for row in rows])
             padded, visible = padded.to(self.model.device), visible.to(self.model.device)
-            hidden = self.model(input_ids=padded, attention_mask=visible.long()).last_hidden_state
+            hidden = self._hidden(padded, visible)
             part = slice(start, start + len(rows))
             tokens[part, :length] = (hidden.float() * visible[:, :, None]).cpu()
             mask[part, :length] = visible.cpu()
             advance(len(rows))
         return tokens, mask
+
+    def _hidden(
+        self, ids: Int64[Tensor, "B L"], visible: Bool[Tensor, "B L"]
+    ) -> Float[Tensor, "B L {self.token_dim}"]:
+        return self.model(input_ids=ids, attention_mask=visible.long()).last_hidden_state
 
     def words_of(self, caption: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """The words of `caption` and the numbers of their tokens, as `embed` orders them.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Float, Int8, Real
 from pydantic import Field, model_validator
 from torch import Generator, Tensor, nn
 
@@ -46,7 +47,7 @@ class Config(KindConfig, frozen=True):
 
 
 class AttributeConditioner(nn.Module):
-    """Inputs (B, A) of +1 yes, -1 no, 0 unknown to a vector (B, D) and tokens (B, A, D), or one of them.
+    """Inputs of +1 yes, -1 no, 0 unknown to a vector (B, D) and tokens (B, A, D), or one of them.
 
     Values between are allowed and blend the learned embeddings of their neighbours.
 
@@ -72,8 +73,8 @@ class AttributeConditioner(nn.Module):
         if config.vector:
             self.vector_mlp = nn.Sequential(nn.Linear(dim, dim), nn.SiLU(), nn.Linear(dim, dim))
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
-        """(N, A) int8 from nullable columns of 1, 0 and <NA>.
+    def inputs(self, frame: pd.DataFrame) -> Int8[Tensor, "N A"]:
+        """From nullable columns of 1, 0 and <NA>.
 
         Raises:
             DataError: a column is missing.
@@ -88,11 +89,11 @@ class AttributeConditioner(nn.Module):
         signed = (2 * values - 1).fillna(0).to_numpy(dtype="int8")
         return torch.from_numpy(signed.copy())
 
-    def null_inputs(self, count: int) -> Tensor:
-        """(count, A) int8 zeros: everything unknown."""
+    def null_inputs(self, count: int) -> Int8[Tensor, "{count} A"]:
+        """Zeros: everything unknown."""
         return torch.zeros(count, len(self.attributes), dtype=torch.int8)
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+    def drop(self, inputs: Real[Tensor, "B A"], generator: Generator) -> Real[Tensor, "B A"]:
         """Hide all attributes of a share of the samples, and a random subset of another share's.
 
         A sample that loses a subset keeps each attribute with one probability drawn for it uniformly,
@@ -109,8 +110,8 @@ class AttributeConditioner(nn.Module):
         """What of `prompt` names an attribute of this model, with negation and synonyms."""
         return read_prompt(prompt, LabelSchema(attributes=self.attributes))
 
-    def inputs_from(self, reading: PromptReading) -> Tensor:
-        """(1, A) float32 from `reading.labels` in [-1, 1]; the rest is unknown.
+    def inputs_from(self, reading: PromptReading) -> Float[Tensor, "1 A"]:
+        """One row from `reading.labels` in [-1, 1]; the rest is unknown.
 
         Raises:
             UsageError: a label this model does not know, or a value out of range.
@@ -131,7 +132,7 @@ class AttributeConditioner(nn.Module):
         """Each attribute and its one token, asked for or not; none of a model without tokens."""
         return tuple((name, (number,)) for number, name in enumerate(self.attributes if self.tokens else ()))
 
-    def forward(self, inputs: Tensor) -> Conditioning:
+    def forward(self, inputs: Real[Tensor, "B {len(self.attributes)}"]) -> Conditioning:
         values = inputs.to(self.embedding.dtype)
         weights = torch.stack([(-values).relu(), 1 - values.abs(), values.relu()], dim=2)  # (B, A, V)
         count = len(self.attributes)

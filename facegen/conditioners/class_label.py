@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Int, Int64
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
@@ -29,7 +30,7 @@ class Config(KindConfig, frozen=True):
 
 
 class ClassLabelConditioner(nn.Module):
-    """Class numbers (B,) to a learned vector (B, D); one number past the last class is the null class.
+    """Class numbers to a learned vector (B, D); one number past the last class is the null class.
 
     Raises:
         UsageError: the data has no classes, not that column, or several and none is named.
@@ -46,18 +47,18 @@ class ClassLabelConditioner(nn.Module):
         self.spec = ConditioningSpec(vector_dim=config.dim)
         self.embedding = nn.Embedding(len(self.classes) + 1, config.dim)
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
-        """(N,) int64 class numbers; a missing value is the null class.
+    def inputs(self, frame: pd.DataFrame) -> Int64[Tensor, " N"]:
+        """Class numbers; a missing value is the null class.
 
         Raises:
             DataError: no such column, or a class the model does not know.
         """
         return class_numbers(frame, self.column, self.classes)
 
-    def null_inputs(self, count: int) -> Tensor:
+    def null_inputs(self, count: int) -> Int64[Tensor, " {count}"]:
         return torch.full((count,), len(self.classes), dtype=torch.int64)
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+    def drop(self, inputs: Int[Tensor, " B"], generator: Generator) -> Int[Tensor, " B"]:
         """Give a share of the samples the null class."""
         dropped = torch.rand(len(inputs), generator=generator) < self.dropout
         return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
@@ -68,8 +69,8 @@ class ClassLabelConditioner(nn.Module):
             return read_prompt(prompt, LabelSchema(attributes=(self.column,)))
         return read_prompt(prompt, LabelSchema(classes={self.column: self.classes}))
 
-    def inputs_from(self, reading: PromptReading) -> Tensor:
-        """(1,) int64: the class asked for as "name" or "column=name", the null class if none was.
+    def inputs_from(self, reading: PromptReading) -> Int64[Tensor, " 1"]:
+        """The class asked for as "name" or "column=name", the null class if none was.
 
         Raises:
             UsageError: an unknown class, several at once, or one asked away.
@@ -91,7 +92,7 @@ class ClassLabelConditioner(nn.Module):
             raise UsageError(f"Class '{names[0]}' can be asked for, but not asked away.", hint=known)
         return torch.tensor([self.classes.index(names[0])]) if names else self.null_inputs(1)
 
-    def forward(self, inputs: Tensor) -> Conditioning:
+    def forward(self, inputs: Int[Tensor, " B"]) -> Conditioning:
         return Conditioning(vector=self.embedding(inputs))
 
 

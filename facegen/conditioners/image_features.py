@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Float, Float16
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -20,6 +21,7 @@ from facegen.conditioners._image_encoder import ImageEncoder, load_image_encoder
 from facegen.conditioners._pictures import PictureConditioner, asked_with_pictures
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
+from facegen.shapes import Pixels, Vectors
 from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:
@@ -117,8 +119,8 @@ class ImageFeatureConditioner(PictureConditioner):
         self.scale.copy_(1 / torch.tensor(features.std).clamp(min=1e-6))
         self.encoder_sha256.copy_(torch.tensor(list(bytes.fromhex(features.fingerprint)), dtype=torch.uint8))
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
-        """(N, D) float16: the features of the records of `frame`, by their `id`.
+    def inputs(self, frame: pd.DataFrame) -> Float16[Tensor, "N D"]:
+        """The features of the records of `frame`, by their `id`.
 
         Raises:
             DataError: the table lacks a record.
@@ -132,15 +134,15 @@ class ImageFeatureConditioner(PictureConditioner):
             )
         return self._features[torch.tensor([self._rows[record] for record in ids], dtype=torch.int64)]
 
-    def inputs_of_images(self, images: Tensor) -> Tensor:
-        """(B, D) float16 of uint8 images (B, 3, H, W).
+    def inputs_of_images(self, images: Pixels) -> Float16[Tensor, "B D"]:
+        """What the encoder makes of pictures.
 
         Raises:
             MissingModelError, DataError: the encoder is not to be had, or is another one.
         """
         return self.encoder(images)
 
-    def vectors_of(self, rows: Tensor) -> Tensor:
+    def vectors_of(self, rows: Vectors) -> Float[Tensor, "B E"]:
         return self.project((rows.float() - self.shift) * self.scale)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import torch
+from jaxtyping import Int8
 from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
@@ -19,13 +20,15 @@ ASKING = Asking(
     (), "no condition", "Sample it without a request, or train with a conditioner such as 'attributes'."
 )
 
+Nothing = Int8[Tensor, "N 0"]
+
 
 class Config(KindConfig, frozen=True):
     kind: Literal["none"] = "none"
 
 
 class NoCondition(nn.Module):
-    """Gives an empty `Conditioning`; its inputs are (N, 0)."""
+    """Gives an empty `Conditioning`."""
 
     asking = ASKING
     spec = ConditioningSpec()
@@ -33,20 +36,20 @@ class NoCondition(nn.Module):
     def __init__(self, config: Config, labels: LabelSchema, sample: SampleSpec) -> None:
         super().__init__()
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
+    def inputs(self, frame: pd.DataFrame) -> Nothing:
         return torch.zeros(len(frame), 0, dtype=torch.int8)
 
-    def null_inputs(self, count: int) -> Tensor:
+    def null_inputs(self, count: int) -> Int8[Tensor, "{count} 0"]:
         return torch.zeros(count, 0, dtype=torch.int8)
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+    def drop(self, inputs: Nothing, generator: Generator) -> Nothing:
         return inputs
 
     def read(self, prompt: str) -> PromptReading:
         """Nothing is understood: every word is left over."""
         return PromptReading(labels={}, not_understood=tuple(prompt.split()))
 
-    def inputs_from(self, reading: PromptReading) -> Tensor:
+    def inputs_from(self, reading: PromptReading) -> Int8[Tensor, "1 0"]:
         """One empty row.
 
         Raises:
@@ -59,7 +62,7 @@ class NoCondition(nn.Module):
             )
         return self.null_inputs(1)
 
-    def forward(self, inputs: Tensor) -> Conditioning:
+    def forward(self, inputs: Nothing) -> Conditioning:
         return Conditioning()
 
 

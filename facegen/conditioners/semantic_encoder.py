@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from facegen.conditioners._pictures import PictureConditioner, asked_with_pictures
 from facegen.config.kinds import KindConfig
 from facegen.errors import UsageError
 from facegen.nn.blocks import group_norm
 from facegen.nn.classifier import POOLED_CELLS, ResidualBlock
+from facegen.shapes import Maps, Vectors
 from facegen.types import LabelSchema, SampleSpec
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Config(KindConfig, frozen=True):
 
 
 class SemanticEncoder(PictureConditioner):
-    """Clean samples (B, C, H, W) in the denoiser's space to a vector (B, D); rows of NaN to a learned one.
+    """Clean samples in the denoiser's space to a vector each; rows of NaN to a learned one.
 
     The vector leaves through a layer norm without scale or shift: all have one length, so that the space
     between two of them is not empty, and guidance starts from a known scale.
@@ -65,11 +66,11 @@ class SemanticEncoder(PictureConditioner):
         self.to_vector = nn.Linear(widths[-1] * POOLED_CELLS**2, dim)
         self.null = nn.Parameter(torch.randn(dim))
 
-    def inputs_of(self, samples: Tensor) -> Tensor:
-        """The samples (B, C, H, W) themselves: they are encoded anew whenever the encoder has learned."""
+    def inputs_of(self, samples: Maps) -> Maps:
+        """The samples themselves: they are encoded anew whenever the encoder has learned."""
         return samples
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
+    def inputs(self, frame: pd.DataFrame) -> Maps:
         """Refused: labels do not show the picture.
 
         Raises:
@@ -77,7 +78,7 @@ class SemanticEncoder(PictureConditioner):
         """
         raise UsageError("This model is conditioned on pictures, and label rows hold none.")
 
-    def vectors_of(self, rows: Tensor) -> Tensor:
+    def vectors_of(self, rows: Maps) -> Vectors:
         maps = self.stages(self.stem(rows))
         cells = F.adaptive_avg_pool2d(F.silu(self.norm(maps)), POOLED_CELLS)  # (B, width, 4, 4)
         vector = self.to_vector(cells.flatten(1))

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+from jaxtyping import Int64
 from pydantic import Field
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
@@ -43,7 +44,7 @@ class Config(KindConfig, frozen=True):
 
 
 class TextConditioner(nn.Module):
-    """Caption numbers (B, 1) to the frozen encoder's tokens (B, L, D), their mask, and their mean (B, D).
+    """Caption numbers, of a row the first, to the frozen encoder's tokens, their mask, and their mean.
 
     Numbers are rows of a table of unique captions' embeddings. The table is taken from a cache by
     `attach`, and grows by whatever else is asked for, which needs the encoder. Neither the table
@@ -95,8 +96,8 @@ class TextConditioner(nn.Module):
         self._rows = {caption: row for row, caption in enumerate(captions)}
         self._tokens, self._mask = tokens, mask.bool()
 
-    def inputs(self, frame: pd.DataFrame) -> Tensor:
-        """(N, K) int64 rows of the table: all phrasings of `captions` where there are any, else `caption`.
+    def inputs(self, frame: pd.DataFrame) -> Int64[Tensor, "N K"]:
+        """Rows of the table: all phrasings of `captions` where there are any, else `caption`.
 
         Raises:
             DataError: the frame has no captions.
@@ -114,12 +115,12 @@ class TextConditioner(nn.Module):
         rows = [[self._rows[many[k % len(many)]] for k in range(most)] for many in phrasings]
         return torch.tensor(rows, dtype=torch.int64).view(len(phrasings), most)
 
-    def null_inputs(self, count: int) -> Tensor:
-        """(count, 1): the empty caption."""
+    def null_inputs(self, count: int) -> Int64[Tensor, "{count} 1"]:
+        """The empty caption."""
         return self._row_of(NULL_CAPTION).expand(count, 1).clone()
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
-        """Choose one phrasing a sample, (N, K) -> (N, 1), and the empty caption for a share of them."""
+    def drop(self, inputs: Int64[Tensor, "N K"], generator: Generator) -> Int64[Tensor, "N 1"]:
+        """Choose one phrasing a sample, and the empty caption for a share of them."""
         draws = torch.rand(len(inputs), 2, generator=generator).to(inputs.device)
         choice = (draws[:, :1] * inputs.shape[1]).long().clamp(max=inputs.shape[1] - 1)
         null = self._row_of(NULL_CAPTION).to(inputs.device)
@@ -132,8 +133,8 @@ class TextConditioner(nn.Module):
             return PromptReading(labels={})
         return PromptReading(labels={text: 1.0}, understood=((text, "text"),))
 
-    def inputs_from(self, reading: PromptReading) -> Tensor:
-        """(1, 1): the row of what was asked for in words.
+    def inputs_from(self, reading: PromptReading) -> Int64[Tensor, "1 1"]:
+        """The row of what was asked for in words.
 
         Raises:
             UsageError: something was asked away, which this model understands in words only.
@@ -150,7 +151,7 @@ class TextConditioner(nn.Module):
         """Each word of the prompt with its tokens, and the marks that the encoder adds, in brackets."""
         return self.encoder.words_of(_caption_of(reading))
 
-    def forward(self, inputs: Tensor) -> Conditioning:
+    def forward(self, inputs: Int64[Tensor, "B K"]) -> Conditioning:
         rows = inputs[:, 0].to(self._tokens.device)
         tokens = self._tokens[rows].to(inputs.device).float()
         mask = self._mask[rows].to(inputs.device)
@@ -158,7 +159,7 @@ class TextConditioner(nn.Module):
         vector = (tokens * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
         return Conditioning(vector=vector, tokens=tokens, token_mask=mask)
 
-    def _row_of(self, caption: str) -> Tensor:
+    def _row_of(self, caption: str) -> Int64[Tensor, "1 1"]:
         self._embed([caption])
         return torch.tensor([[self._rows[caption]]])
 

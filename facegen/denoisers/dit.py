@@ -83,8 +83,8 @@ class DiffusionTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+                for bias in list(module.parameters())[1:]:
+                    nn.init.zeros_(bias)
         zero = [self.modulation, self.modulation_out, self.patch_out]
         for block in self.blocks:
             assert isinstance(block, TransformerBlock)

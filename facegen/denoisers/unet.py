@@ -9,14 +9,14 @@ Letters: B batch, C channels, H/W rows and columns, L condition tokens, D featur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
+from torch.utils import checkpoint
 
 from facegen.config.kinds import KindConfig
 from facegen.denoisers._told import check_levels, map_shape, time_and_vector, tokens_of
@@ -37,6 +37,8 @@ from facegen.shapes import Maps, Times, Tokens, Visible
 from facegen.types import UNCONDITIONAL, Conditioning, ConditioningSpec, SampleSpec
 
 LEVELS = "channel_multipliers"  # the option that says how many levels there are
+
+recomputing: Any = checkpoint  # torch has no types for it
 
 
 class Config(KindConfig, frozen=True):
@@ -202,7 +204,7 @@ class Stage(nn.Module):
     ) -> Float[Tensor, "B out H W"]:
         """Map x (B, C, H, W), embedding (B, E), context (B, L, D), mask (B, L) -> (B, C', H, W)."""
         if self.recompute and self.training and torch.is_grad_enabled():
-            return checkpoint(self._run, x, embedding, context, mask, use_reentrant=False)
+            return recomputing.checkpoint(self._run, x, embedding, context, mask, use_reentrant=False)
         return self._run(x, embedding, context, mask)
 
     def _run(self, x: Tensor, embedding: Tensor, context: Tensor | None, mask: Tensor | None) -> Tensor:

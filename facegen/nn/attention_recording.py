@@ -15,47 +15,50 @@ Letters: B rows of a call, R rows kept, N heads, Q queries, K keys, d features a
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+from jaxtyping import Float, Int64, Real, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from facegen.shapes import States
 from facegen.types import Conditioning
 
 KERNEL = F.scaled_dot_product_attention
 Kind = Literal["self", "cross"]
-ChooseRows = Callable[..., Tensor]
-"""From the arguments of a call to the numbers (R,) int64 of the rows to keep; none is allowed."""
+Rows = Int64[Tensor, " R"]
+ChooseRows = Callable[..., Rows]
+"""From the arguments of a call to the numbers of the rows to keep; none is allowed."""
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Where each query of one layer looked in one call: `weights` (R, N, Q, K), on the CPU, sum to 1 over K.
+    """Where each query of one layer looked in one call: `weights`, on the CPU, sum to 1 over K.
 
     `layer` is the dotted name below the recorded module and `call` counts that module's calls from 0. `rows`
-    (R,) are the rows of the call that were kept, and `timestep` (R,) their timesteps, None where the call had
-    none. With averaged heads N is 1. A row that `CrossAttention` lets see no token at all has weights too,
+    are the rows of the call that were kept, and `timestep` their timesteps, None where the call had none.
+    With averaged heads N is 1. A row that `CrossAttention` lets see no token at all has weights too,
     which count for nothing.
     """
 
     layer: str
     kind: Kind
     call: int
-    rows: Tensor
-    timestep: Tensor | None
-    weights: Tensor
+    rows: Rows
+    timestep: Real[Tensor, " R"] | None
+    weights: Float[Tensor, "R N Q K"]
 
 
 @dataclass
 class AttentionRecording:
     """Maps in the order in which they were computed."""
 
-    maps: list[AttentionMap] = field(default_factory=list)
+    maps: list[AttentionMap] = field(default_factory=list[AttentionMap])
 
 
 def attention_layers(module: nn.Module) -> dict[str, Kind]:
@@ -63,7 +66,8 @@ def attention_layers(module: nn.Module) -> dict[str, Kind]:
 
     A layer that attends says so by a boolean `is_cross_attention`, as diffusers' `Attention` does.
     """
-    found = ((name, getattr(layer, "is_cross_attention", None)) for name, layer in module.named_modules())
+    layers = cast("Iterator[tuple[str, nn.Module]]", module.named_modules())
+    found = ((name, getattr(layer, "is_cross_attention", None)) for name, layer in layers)
     return {name: "cross" if crosses else "self" for name, crosses in found if isinstance(crosses, bool)}
 
 
@@ -75,7 +79,7 @@ def record_attention(
     rows: ChooseRows | None = None,
     average_heads: bool = False,
     dtype: torch.dtype = torch.float32,
-) -> Iterator[AttentionRecording]:
+) -> Generator[AttentionRecording, None, None]:
     """Keep the attention maps of every call of `module` in this thread until the block ends.
 
     What the module computes stays the same to 1e-5 in float32. `layers` (all), `rows` (all; called with the
@@ -108,7 +112,7 @@ def row_told(conditioning: Conditioning) -> ChooseRows:
     """
     wanted = _parts(conditioning)
 
-    def choose(x_t: Tensor, timestep: Tensor, told: Conditioning) -> Tensor:
+    def choose(x_t: States, timestep: Tensor, told: Conditioning) -> Rows:
         same = torch.ones(len(x_t), dtype=torch.bool, device=x_t.device)
         for part, value in zip(_parts(told), wanted, strict=True):
             same &= (part == value).flatten(1).all(1)
@@ -123,15 +127,15 @@ def _parts(conditioning: Conditioning) -> list[Tensor]:
 
 
 def explicit_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
+    query: Float[Tensor, "B N Q d"],
+    key: Float[Tensor, "B N K d"],
+    value: Float[Tensor, "B N K e"],
+    attn_mask: Shaped[Tensor, "... K"] | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
-) -> tuple[Tensor, Tensor]:
-    """`scaled_dot_product_attention` (B, N, Q, d) and its weights softmax(q k^T / sqrt(d)) (B, N, Q, K).
+) -> tuple[Float[Tensor, "B N Q e"], Float[Tensor, "B N Q K"]]:
+    """`scaled_dot_product_attention` and its weights softmax(q k^T / sqrt(d)).
 
     Vaswani et al. 2017 (arXiv:1706.03762), equation 1. Arguments are PyTorch's; the softmax is in float32.
 
@@ -164,8 +168,8 @@ class _Call:
     """The call of the recorded module that is running."""
 
     number: int
-    rows: Tensor
-    timestep: Tensor | None
+    rows: Rows
+    timestep: Real[Tensor, " R"] | None
 
 
 class _Recorder(TorchFunctionMode):
@@ -195,7 +199,7 @@ class _Recorder(TorchFunctionMode):
             recorder._keep(weights.detach())
         return attended
 
-    def _keep(self, weights: Tensor) -> None:
+    def _keep(self, weights: Float[Tensor, "B N Q K"]) -> None:
         if self._layer is None or self._call is None:
             return
         self._seen = True

@@ -1,7 +1,7 @@
 """Random changes to a batch of training images: `Augmentation`, described by a few numbers an image, and
 cheap ones: mirroring, and for classifiers shifts, erased boxes and mixes.
 
-Letters: B batch, H/W rows and columns, A targets.
+Letters: B batch, C channels, H/W rows and columns, A targets.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ import math
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Real
 from torch import Generator, Tensor
 from torch.nn import functional as F
+
+from facegen.shapes import Images, Maps
 
 PARAMETERS = ("flip", "rotation", "scale", "shift_x", "shift_y", "brightness", "contrast", "saturation")
 NUM_PARAMETERS = len(PARAMETERS)
 MOVED, COLOURED = slice(1, 5), slice(5, 8)  # of PARAMETERS
 ERASED_SIDE = (0.125, 0.4)  # smallest and largest side of an erased box, as a share of the image's
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+Parameters = Float[Tensor, "B 8"]
+FloatsOrBytes = Real[Tensor, "B C H W"]
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """Draws what is done to each image of a batch, and does it.
 
-    Fields are the options of a recipe's `data.augmentation`. Parameters (B, 8) are in [-1, 1], in units of
+    Fields are the options of a recipe's `data.augmentation`. Parameters are in [-1, 1], in units of
     what those allow at most; 0 is "untouched".
     """
 
@@ -38,8 +43,8 @@ class Augmentation:
     probability: float
     tell_model: bool
 
-    def draw(self, count: int, generator: Generator) -> Tensor:
-        """Parameters (count, 8), independent per image: each operation is done with its probability."""
+    def draw(self, count: int, generator: Generator) -> Float[Tensor, "{count} 8"]:
+        """Parameters, independent per image: each operation is done with its probability."""
         amount = 2 * torch.rand(count, NUM_PARAMETERS, generator=generator) - 1
         chance = torch.rand(count, NUM_PARAMETERS, generator=generator)
         smallest, largest = self._log_scales()
@@ -50,8 +55,8 @@ class Augmentation:
         probability[0] = 0.5
         return torch.where((chance < probability) & self._possible(), amount, 0.0)
 
-    def apply(self, images: Tensor, parameters: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [-1, 1], changed as `parameters` (B, 8) say; zeros change not one bit.
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        """Images in [-1, 1], changed as `parameters` say; zeros change not one bit.
 
         Mirrored, then turned (counter-clockwise), zoomed and shifted in one resampling (bicubic; what comes
         in from outside is the mirrored edge), then contrast, saturation and brightness, and clamped.
@@ -66,7 +71,7 @@ class Augmentation:
             images[coloured] = self._colour(images[coloured], parameters[coloured])
         return images
 
-    def _move(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def _move(self, images: Images, parameters: Parameters) -> Images:
         """Each pixel is looked up where it came from: `affine_grid` wants the inverse of what is done."""
         smallest, largest = self._log_scales()
         _, rotation, scale, shift_x, shift_y = parameters[:, :5].unbind(1)
@@ -80,7 +85,7 @@ class Augmentation:
         moved = F.grid_sample(images, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
         return moved.clamp(-1, 1)  # bicubic interpolation overshoots at edges
 
-    def _colour(self, images: Tensor, parameters: Tensor) -> Tensor:
+    def _colour(self, images: Images, parameters: Parameters) -> Images:
         brightness, contrast, saturation = parameters[:, COLOURED, None, None, None].unbind(1)
         images = images * (1 + self.contrast * contrast)
         grey = (images * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
@@ -91,22 +96,22 @@ class Augmentation:
         smallest, largest = self.scale
         return math.log(smallest), math.log(largest)
 
-    def _possible(self) -> Tensor:
-        """Which operations (8,) the configuration has at all."""
+    def _possible(self) -> Bool[Tensor, " 8"]:
+        """Which operations the configuration has at all."""
         zoomed = self.scale != (1.0, 1.0)
         sizes = (self.rotation_degrees, zoomed, self.shift, self.shift)
         colours = (self.brightness, self.contrast, self.saturation)
         return torch.tensor([bool(value) for value in (self.flip, *sizes, *colours)])
 
 
-def mirrored(images: Tensor, generator: Generator) -> Tensor:
-    """Each image (B, 3, H, W) mirrored or not, with equal chances."""
+def mirrored(images: FloatsOrBytes, generator: Generator) -> FloatsOrBytes:
+    """Each image mirrored or not, with equal chances."""
     chosen = torch.rand(len(images), generator=generator) < 0.5
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
-def shifted(images: Tensor, max_shift: int, generator: Generator) -> Tensor:
-    """Each image (B, 3, H, W) moved by up to `max_shift` whole pixels either way, edges repeated."""
+def shifted(images: FloatsOrBytes, max_shift: int, generator: Generator) -> FloatsOrBytes:
+    """Each image moved by up to `max_shift` whole pixels either way, edges repeated."""
     count, _, height, width = images.shape
     shifts = torch.randint(-max_shift, max_shift + 1, (2, count, 1), generator=generator)
     rows = (torch.arange(height) + shifts[0]).clamp(0, height - 1)  # (B, H)
@@ -117,8 +122,8 @@ def shifted(images: Tensor, max_shift: int, generator: Generator) -> Tensor:
     )
 
 
-def erased(images: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Images (B, 3, H, W) in [-1, 1], a box of each made grey with `probability`.
+def erased(images: Maps, probability: float, generator: Generator) -> Maps:
+    """Images in [-1, 1], a box of each made grey with `probability`.
 
     Zhong et al. 2020 (arXiv:1708.04896): no single spot may decide an answer.
     """
@@ -133,8 +138,10 @@ def erased(images: Tensor, probability: float, generator: Generator) -> Tensor:
     return images.masked_fill(box, 0.0)
 
 
-def mixed(images: Tensor, targets: Tensor, alpha: float, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Each image (B, 3, H, W) and its targets (B, A) blended with another's, shares from Beta(alpha, alpha).
+def mixed(
+    images: Maps, targets: Float[Tensor, "B A"], alpha: float, generator: Generator
+) -> tuple[Maps, Float[Tensor, "B A"]]:
+    """Each image and its targets blended with another's, shares from Beta(alpha, alpha).
 
     Zhang et al. 2018 (arXiv:1710.09412). A target that is NaN in either is NaN in the mix.
     """
@@ -147,7 +154,7 @@ def mixed(images: Tensor, targets: Tensor, alpha: float, generator: Generator) -
     return images, share[:, None] * targets + (1 - share[:, None]) * targets[other]
 
 
-def _gamma(alpha: float, shape: tuple[int, ...], generator: Generator) -> Tensor:
+def _gamma(alpha: float, shape: tuple[int, int], generator: Generator) -> Float[Tensor, "2 B"]:
     """Gamma(alpha, 1) draws from `generator`, by rejection (Marsaglia & Tsang 2000), boosted below one."""
     shift = alpha + 1.0 - 1.0 / 3.0
     scale = 1.0 / (9.0 * shift) ** 0.5

@@ -8,13 +8,14 @@ convolution runs at full resolution, where most of a usual autoencoder's time go
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
 from facegen.nn.blocks import group_norm, normed, zeroed
+from facegen.shapes import Maps
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(norm(conv(act(norm(x)))))), starting as the identity: (B, width, h, w) -> same."""
+    """x + conv(act(norm(conv(act(norm(x)))))), starting as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -22,7 +23,7 @@ class ResidualBlock(nn.Module):
         first = nn.Conv2d(width, width, 3, padding=1)
         self.layers = nn.Sequential(*normed(group_norm(width), first), *normed(group_norm(width), last))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Maps:
         return x + self.layers(x)
 
 

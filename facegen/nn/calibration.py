@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 NEWTON_STEPS = 50
@@ -19,22 +20,24 @@ SMALLEST_SCALE = 0.05  # an output may not be turned around
 NUM_FOLDS = 5
 NUM_BINS = 15
 KEYS = ("scale", "offset", "log_odds")
+Answers = Float[Tensor, "N A"]
+OfEach = Float[Tensor, " A"]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Scale and offset (A,) of each logit, and the log odds (A,) of yes in the images it was fitted on."""
+    """Scale and offset of each logit, and the log odds of yes in the images it was fitted on."""
 
-    scale: Tensor
-    offset: Tensor
-    log_odds: Tensor
+    scale: OfEach
+    offset: OfEach
+    log_odds: OfEach
 
-    def probabilities(self, logits: Tensor) -> Tensor:
-        """Probability of yes (N, A) for images in which yes is as frequent as where it was fitted."""
+    def probabilities(self, logits: Answers) -> Answers:
+        """Probability of yes for images in which yes is as frequent as where it was fitted."""
         return torch.sigmoid(self.scale * logits + self.offset)
 
-    def evidence(self, logits: Tensor) -> Tensor:
-        """Log likelihood ratio (N, A) of yes to no; positive where the image speaks for yes.
+    def evidence(self, logits: Answers) -> Answers:
+        """Log likelihood ratio of yes to no; positive where the image speaks for yes.
 
         The base rate is taken off (Menon et al. 2021, arXiv:2007.07314, section 4): a rare attribute is not
         denied because it is rare, so generated faces can be asked for it as often as one likes.
@@ -50,21 +53,17 @@ class Calibration:
 def calibration_of(entries: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Calibration:
     """The calibration that `entries` hold by output; one that was never fitted leaves logits as they are."""
 
-    def column(key: str, missing: float) -> Tensor:
+    def column(key: str, missing: float) -> OfEach:
         return torch.tensor([entries.get(name, {}).get(key, missing) for name in names])
 
     return Calibration(column("scale", 1.0), column("offset", 0.0), column("log_odds", 0.0))
 
 
-def fit_calibration(logits: Tensor, targets: Tensor) -> Calibration:
+def fit_calibration(logits: Answers, targets: Answers) -> Calibration:
     """Scale and offset of each output with the likeliest targets, by Newton's method in float64.
 
     A normal prior around "as they are" keeps them finite where the logits separate the targets
     (scikit-learn's logistic regression has none around a scale of 1).
-
-    Args:
-        logits: (N, A).
-        targets: (N, A) with 1, 0 or NaN.
     """
     known = (~torch.isnan(targets)).double()
     yes, z = torch.nan_to_num(targets).double(), logits.double()
@@ -86,24 +85,22 @@ def fit_calibration(logits: Tensor, targets: Tensor) -> Calibration:
     return Calibration(scale.clamp(min=SMALLEST_SCALE).float(), offset.float(), log_odds.float())
 
 
-def cross_fitted(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Probabilities and evidence (N, A), of each image by a calibration that was fitted without it."""
+def cross_fitted(logits: Answers, targets: Answers) -> tuple[Answers, Answers]:
+    """Probabilities and evidence, of each image by a calibration that was fitted without it."""
     probabilities, evidence = torch.empty_like(logits), torch.empty_like(logits)
-    fold = torch.arange(len(logits)) % min(NUM_FOLDS, max(2, len(logits)))
-    for number in fold.unique():
-        here = fold == number
+    num_folds = min(NUM_FOLDS, max(2, len(logits)))
+    for number in range(num_folds):
+        here = torch.arange(len(logits)) % num_folds == number
         calibration = fit_calibration(logits[~here], targets[~here])
         probabilities[here] = calibration.probabilities(logits[here])
         evidence[here] = calibration.evidence(logits[here])
     return probabilities, evidence
 
 
-def calibration_error(probabilities: Tensor, targets: Tensor) -> float | None:
+def calibration_error(probabilities: Float[Tensor, " N"], targets: Float[Tensor, " N"]) -> float | None:
     """Mean gap between probability and frequency over 15 equal bins, weighted by images (Guo et al. eq. 3).
 
-    Args:
-        probabilities: (N,) of yes.
-        targets: (N,) with 1, 0 or NaN; None is returned if all are unknown.
+    None if all targets are unknown.
     """
     known = ~torch.isnan(targets)
     if not known.any():

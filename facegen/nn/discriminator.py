@@ -13,13 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from facegen.shapes import Maps
+from facegen.shapes import Images
 
 LEAK = 0.2  # Radford et al. 2016
 
 
 class Discriminator(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> logits (B, h, w), positive for real; H = h * 2^len(widths).
+    """Images -> logits, positive for real; H = h * 2^len(widths).
 
     One 4x4 convolution of stride 2 per width (Radford et al. 2016, arXiv:1511.06434) and a logit for every
     cell (Isola et al. 2017, arXiv:1611.07004). No batch norm: an image's logits depend on nothing else,
@@ -36,12 +36,12 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.head = nn.Conv2d(previous, 1, 1)
 
-    def forward(self, images: Maps) -> Float[Tensor, "B h w"]:
+    def forward(self, images: Images) -> Float[Tensor, "B h w"]:
         return self.head(self.layers(images)).squeeze(1)
 
 
-def generator_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
-    """softplus(-D(fake)), a mean: small where `fake` (B, 3, H, W) passes for real (Goodfellow et al. 2014).
+def generator_loss(discriminator: nn.Module, fake: Images) -> Float[Tensor, ""]:
+    """softplus(-D(fake)), a mean: small where `fake` passes for real (Goodfellow et al. 2014).
 
     The discriminator's weights are detached, so that gradients go to `fake` alone.
     """
@@ -49,7 +49,9 @@ def generator_loss(discriminator: nn.Module, fake: Tensor) -> Tensor:
     return F.softplus(-functional_call(discriminator, frozen, (fake,)).float()).mean()
 
 
-def discriminator_loss(discriminator: nn.Module, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+def discriminator_loss(
+    discriminator: nn.Module, real: Images, fake: Images
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """softplus(-D(real)) + softplus(D(fake)) and the penalty |grad D(real)|^2, each a mean over the batch.
 
     `fake` is detached. The penalty (Mescheder et al. 2018, arXiv:1801.04406, R1) is per image the squared

@@ -8,25 +8,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 Scores = dict[str, float | int | None]
 
 
-def multilabel_scores(logits: Tensor, targets: Tensor, names: Sequence[str]) -> dict[str, Scores]:
+def multilabel_scores(
+    logits: Float[Tensor, "N A"], targets: Float[Tensor, "N A"], names: Sequence[str]
+) -> dict[str, Scores]:
     """Per attribute: accuracy, balanced accuracy, AUC, majority (share of the commoner value) and counts.
 
-    Args:
-        logits: (N, A); positive means yes.
-        targets: (N, A) with 1, 0 or NaN.
-
-    A score that the targets do not define (no known label; one value only) is None.
+    Positive logits mean yes. A score that the targets do not define (no known label; one value only) is None.
     """
     return {name: label_scores(logits[:, i], targets[:, i]) for i, name in enumerate(names)}
 
 
-def label_scores(logits: Tensor, targets: Tensor) -> Scores:
-    """The scores of one label: logits (N,) against targets (N,) of 1, 0 or NaN."""
+def label_scores(logits: Float[Tensor, " N"], targets: Float[Tensor, " N"]) -> Scores:
+    """The scores of one label."""
     known = ~torch.isnan(targets)
     scores, positive = logits[known].double(), targets[known] > 0.5
     num_known, num_positive = int(known.sum()), int(positive.sum())
@@ -51,12 +50,10 @@ def label_scores(logits: Tensor, targets: Tensor) -> Scores:
     }
 
 
-def area_under_roc(scores: Tensor, positive: Tensor) -> float:
+def area_under_roc(scores: Float[Tensor, " N"], positive: Bool[Tensor, " N"]) -> float:
     """Probability that a positive outscores a negative, ties half (Mann-Whitney U / (n+ n-)).
 
-    Args:
-        scores: (N,) float.
-        positive: (N,) bool with at least one True and one False.
+    There must be one of either.
     """
     from scipy.stats import mannwhitneyu
 

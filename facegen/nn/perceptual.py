@@ -11,12 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from facegen.nn.classifier import MultiLabelResNet
+from facegen.shapes import Images, Maps
 
 VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -24,10 +27,12 @@ RANDOM_SEED = 2103_10571  # fixed: the random network is the same in every run
 SMALLEST_ACTIVATION = 1e-3  # keeps a map that is nearly all zeros from counting without bound
 LPIPS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")  # of VGG-16
 SMALLEST_NORM = 1e-10  # the published code's
+utils: Any = nn.utils  # torch has no types for it
+MapsOfLayers = list[Float[Tensor, "B _ _ _"]]
 
 
 class PerceptualDistance(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1], target and other -> distance (B,), gradients to the other alone.
+    """How far one batch of images is from another, with gradients to the other alone.
 
     Per map the mean absolute difference over the target's own mean absolute activation, so that a network
     of any scale weighs the same; the mean over maps. Images are averaged over `downscale`^2 pixels first.
@@ -38,7 +43,7 @@ class PerceptualDistance(nn.Module):
         self.features = features.eval().requires_grad_(False)
         self.downscale = downscale
 
-    def forward(self, target: Tensor, other: Tensor) -> Tensor:
+    def forward(self, target: Images, other: Images) -> Float[Tensor, " B"]:
         with torch.no_grad():
             wanted = self._maps(target)
         distances = [
@@ -48,29 +53,31 @@ class PerceptualDistance(nn.Module):
         ]
         return torch.stack(distances).mean(0)
 
-    def _maps(self, images: Tensor) -> list[Tensor]:
+    def _maps(self, images: Images) -> MapsOfLayers:
         if self.downscale > 1:
             images = F.avg_pool2d(images, self.downscale)
         return self.features(images)
 
 
 class UnitFeatureDistance(nn.Module):
-    """Two batches of images (B, 3, H, W) in [-1, 1] -> distance (B,).
+    """How far two batches of images are apart.
 
     Feature vectors are scaled to length one at each place (eq. 1 of the paper), their squared differences
     weighted per channel, summed over channels, averaged over places and summed over maps. Without
     `channel_weights` all weights are 1 over the number of maps.
     """
 
-    def __init__(self, features: nn.Module, channel_weights: Sequence[Tensor] | None = None) -> None:
+    def __init__(
+        self, features: nn.Module, channel_weights: Sequence[Float[Tensor, " _"]] | None = None
+    ) -> None:
         super().__init__()
         self.features = features.eval().requires_grad_(False)
         self.channel_weights = (
             None if channel_weights is None else [weight.float() for weight in channel_weights]
         )
 
-    def forward(self, one: Tensor, other: Tensor) -> Tensor:
-        distances = []
+    def forward(self, one: Images, other: Images) -> Float[Tensor, " B"]:
+        distances: list[Tensor] = []
         for index, (a, b) in enumerate(zip(self.features(one), self.features(other), strict=True)):
             squared = (_unit(a.float()) - _unit(b.float())).square()  # (B, C, H, W)
             if self.channel_weights is not None:
@@ -80,8 +87,8 @@ class UnitFeatureDistance(nn.Module):
         return total.sum(0) if self.channel_weights is not None else total.mean(0)
 
 
-def lpips_weights(state: Mapping[str, Tensor]) -> list[Tensor]:
-    """The channel weights, one (C,) a map, from the published state dict of LPIPS on VGG-16.
+def lpips_weights(state: Mapping[str, Tensor]) -> list[Float[Tensor, " _"]]:
+    """The channel weights of each map, from the published state dict of LPIPS on VGG-16.
 
     Raises:
         ValueError: a weight is missing or of another shape; says which.
@@ -101,12 +108,12 @@ def _checked(state: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -
     return {name: state[name].float() for name in shapes}
 
 
-def _unit(maps: Tensor) -> Tensor:
+def _unit(maps: Maps) -> Maps:
     return maps / (maps.square().sum(1, keepdim=True).sqrt() + SMALLEST_NORM)
 
 
 class Vgg16Features(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> the maps named in `layers` ("relu1_2": block 1, convolution 2).
+    """Images -> the maps named in `layers` ("relu1_2": block 1, convolution 2).
 
     Simonyan & Zisserman 2015 (arXiv:1409.1556), cut after the deepest map asked for. Parameter names are
     torchvision's. Fresh weights are drawn from a fixed seed: random features serve as well, at no download
@@ -130,7 +137,7 @@ class Vgg16Features(nn.Module):
         previous = 3
         for block in VGG16_BLOCKS:
             for width in block:
-                modules += [nn.utils.skip_init(nn.Conv2d, previous, width, 3, padding=1), nn.ReLU()]
+                modules += [utils.skip_init(nn.Conv2d, previous, width, 3, padding=1), nn.ReLU()]
                 previous = width
             modules.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*modules[: max(self.taken) + 1])
@@ -138,7 +145,7 @@ class Vgg16Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self._draw_weights()
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Images) -> MapsOfLayers:
         return _maps(self.features, ((images + 1) / 2 - self.mean) / self.std, self.taken)
 
     @torch.no_grad()
@@ -153,7 +160,8 @@ class Vgg16Features(nn.Module):
 
 def vgg16_layers() -> dict[str, int]:
     """Names of VGG-16's maps ("relu1_1" ... "relu5_3") and their place among torchvision's `features`."""
-    names, position = {}, 0
+    names: dict[str, int] = {}
+    position = 0
     for number, block in enumerate(VGG16_BLOCKS, start=1):
         for convolution in range(1, len(block) + 1):
             names[f"relu{number}_{convolution}"] = position + 1
@@ -174,7 +182,7 @@ def load_vgg16(features: Vgg16Features, state: Mapping[str, Tensor]) -> None:
 
 
 class ClassifierFeatures(nn.Module):
-    """Images (B, 3, H, W) in [-1, 1] -> the maps after the blocks named in `layers` ("block1" first).
+    """Images -> the maps after the blocks named in `layers` ("block1" first).
 
     Raises:
         ValueError: no layers, or a block that the classifier does not have.
@@ -192,11 +200,11 @@ class ClassifierFeatures(nn.Module):
         self.stages = nn.Sequential(*list(network.stages)[: max(numbers)])
         self.taken = frozenset(number - 1 for number in numbers)
 
-    def forward(self, images: Tensor) -> list[Tensor]:
+    def forward(self, images: Images) -> MapsOfLayers:
         return _maps(self.stages, self.stem(images), self.taken)
 
 
-def _maps(layers: nn.Sequential, x: Tensor, taken: Collection[int]) -> list[Tensor]:
+def _maps(layers: nn.Sequential, x: Maps, taken: Collection[int]) -> MapsOfLayers:
     """What the layers numbered `taken`, from 0, give on the way of `x` through all of them."""
     outputs = accumulate(layers, lambda before, layer: layer(before), initial=x)
     return [output for number, output in enumerate(outputs, start=-1) if number in taken]

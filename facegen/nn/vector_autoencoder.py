@@ -11,28 +11,30 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from facegen.nn.autoencoder_blocks import ResidualBlock
 from facegen.nn.blocks import SpatialAttention, feature_norm, normed, zeroed
+from facegen.shapes import Maps, Vectors
 
 ATTENTION_CELLS = 8  # a side: larger maps are left to convolutions
 
 
 class ResidualDown(nn.Module):
-    """(B, in, H, H) -> (B, out, H/2, H/2): a strided residual branch beside an averaged skip."""
+    """A strided residual branch beside an averaged skip."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.skip = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(in_channels, out_channels, 1))
         self.branch = _branch(nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Float[Tensor, "B out H//2 W//2"]:
         return self.skip(x) + self.branch(x)
 
 
 class ResidualUp(nn.Module):
-    """(B, in, H, H) -> (B, out, 2 H, 2 H): a transposed convolution beside an interpolated skip."""
+    """A transposed convolution beside an interpolated skip."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -40,7 +42,7 @@ class ResidualUp(nn.Module):
         up = smooth_upsampling(nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1))
         self.branch = _branch(up)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Maps) -> Float[Tensor, "B out 2*H 2*W"]:
         skip = F.interpolate(self.skip(x), scale_factor=2.0, mode="bilinear", align_corners=False)
         return skip + self.branch(x)
 
@@ -54,7 +56,7 @@ def _branch(resize: nn.Conv2d | nn.ConvTranspose2d) -> nn.Sequential:
 
 
 class VectorEncoder(nn.Module):
-    """Images (B, 3, H, H) -> (B, out_dim); `widths` from fine to coarse, H = h * 2^len(widths).
+    """Images -> vectors of `out_dim`; `widths` from fine to coarse, H = h * 2^len(widths).
 
     Maps of 8 cells a side and fewer attend to themselves.
     """
@@ -76,12 +78,12 @@ class VectorEncoder(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(widths[-1] * cells**2, out_dim)
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Float[Tensor, "B 3 H H"]) -> Vectors:
         return self.head(self.layers(images).flatten(1))
 
 
 class VectorDecoder(nn.Module):
-    """Vectors (B, D) -> images (B, 3, H, H), about [-1, 1]; `widths` from fine to coarse."""
+    """Vectors -> images, about [-1, 1]; `widths` from fine to coarse."""
 
     def __init__(self, image_size: int, widths: Sequence[int], blocks: int, in_dim: int) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class VectorDecoder(nn.Module):
         last = smooth_upsampling(nn.ConvTranspose2d(widths[0], 3, 4, stride=2, padding=1))
         self.layers = nn.Sequential(*layers, *normed(feature_norm("group", widths[0]), last))
 
-    def forward(self, vectors: Tensor) -> Tensor:
+    def forward(self, vectors: Vectors) -> Float[Tensor, "B 3 H H"]:
         cells = self.head(vectors).unflatten(1, (-1, self.cells, self.cells))  # (B, C, h, h)
         return self.layers(cells)
 

@@ -15,10 +15,6 @@ from facegen.diffusion.oracles import GaussianDenoiser
 from facegen.diffusion.paths import Flow
 from facegen.diffusion.walk import fresh_noise
 from facegen.diffusion.weighting import MinSnr
-from facegen.nn.attention import CrossAttention, SelfAttention
-from facegen.nn.blocks import Upsample
-from facegen.nn.classifier import MultiLabelResNet
-from facegen.nn.embeddings import TimestepEmbedding
 from facegen.samplers.ddim import DDIM
 from facegen.samplers.ddpm import DDPM
 from facegen.samplers.dpmpp_2m import DPMSolver2M
@@ -28,7 +24,6 @@ from facegen.samplers.heun import Heun
 from facegen.samplers.unipc import UniPC
 from facegen.types import Conditioning
 
-TOKENS, SEEN = torch.zeros(4, 5, 8), torch.ones(4, 5, dtype=torch.bool)
 X, TIME, NONE = torch.zeros(4, 3, 8, 8), torch.full((4,), 500.0), Conditioning()
 MODEL = Denoiser(lambda x_t, timestep, condition: x_t, Flow())
 CUT = Denoiser(lambda x_t, timestep, condition: x_t[:, :1], Flow())
@@ -44,11 +39,6 @@ PLANTED: dict[str, Callable[[], object]] = {
     "oracles: maps instead of vectors": lambda: ORACLE(X, TIME),
     "oracles: a mean that does not fit": lambda: GaussianDenoiser(Flow(), torch.zeros(3), torch.eye(2)),
     "weighting: alphas in a column": lambda: MinSnr()(TIME[:, None], TIME[:, None]),
-    "embeddings: a column of timesteps": lambda: TimestepEmbedding(8)(TIME[:, None]),
-    "attention: a mask of another length": lambda: SelfAttention(8, 2)(TOKENS, SEEN[:, :4]),
-    "attention: a context of another batch": lambda: CrossAttention(8, 8, 2)(TOKENS, TOKENS[:2]),
-    "blocks: a map without channels": lambda: Upsample(3)(X[:, 0]),
-    "classifier: one image without a batch": lambda: MultiLabelResNet(2, 32, (8, 8), 1)(X[0]),
     "unet: a timestep for all": lambda: UNet(3, 16, (1, 2), self_attention_levels=())(X, TIME[:1]),
     "walk: noise without a batch": lambda: fresh_noise(0, torch.tensor(1.0)),
 }
