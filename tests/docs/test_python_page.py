@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ from typing import Any
 import pytest
 import torch
 from support.published_pipelines import save_pixel_pipeline
+from support.python_page import BLOCKS
 
 import facegen
-from facegen.diffusion.oracles import GaussianDenoiser
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "python.md"
-BLOCKS = re.findall(r"^## (.*?)\n.*?```python\n(.*?)```", PAGE.read_text("utf-8"), re.S | re.M)
 
 
 def test_every_task_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,21 +22,8 @@ def test_every_task_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(BLOCKS) >= 12
     for title, block in BLOCKS:
         torch.manual_seed(0)
-        exec(compile(block, f"{PAGE.name}: {title}", "exec"), names)
+        exec(compile(block, f"docs/python.md: {title}", "exec"), names)
     assert Path("faces.png").stat().st_size > 1000
-
-
-def test_the_sampler_of_the_page_recovers_a_gaussian() -> None:
-    block = next(block for title, block in BLOCKS if title == "A sampler of your own")
-    names: dict[str, Any] = {}
-    exec(block[: block.index("*_, last")], names)
-    mean, covariance = torch.tensor([0.7, -0.4]), torch.tensor([[0.8, 0.3], [0.3, 0.5]])
-    for path in (facegen.Flow(), facegen.VariancePreserving.of_betas(facegen.betas_of("linear"))):
-        noise = torch.cat([torch.zeros(1, 2), torch.eye(2)])  # the walk is affine in its start
-        *_, last = names["own_sampler"](GaussianDenoiser(path, mean, covariance), 200)(noise)
-        columns = last.x0[1:] - last.x0[0]
-        torch.testing.assert_close(last.x0[0], mean, rtol=0, atol=0.02)
-        torch.testing.assert_close(columns.T @ columns, covariance, rtol=0, atol=0.04)
 
 
 def test_the_front_door_offers_what_its_stub_lists() -> None:

@@ -3,13 +3,14 @@
 E[x0 | x_t] is affine in x_t, so a sampler is an affine map of the start noise and of each step's noise. One
 row of the batch is the origin and one each a unit vector of those, which gives the sample's mean and
 covariance exactly: no Monte Carlo, what is left is the discretisation (and, for the linear schedule, 0.003 of
-the mean: alpha is not 0 at its end).
+the mean: alpha is not 0 at its end). The sampler that docs/python.md writes stands among them.
 """
 
 from functools import partial
 
 import pytest
 import torch
+from support.python_page import sampler_of_the_page
 
 from facegen.config.kinds import kinds_of, load_kind
 from facegen.diffusion.oracles import GaussianDenoiser, MixtureDenoiser
@@ -43,6 +44,7 @@ def fractions_cubed(path, steps):
     return at(*(path.last_timestep * (1 - i / steps) ** 3 for i in range(steps)))(path, steps)
 
 
+OWN = sampler_of_the_page()
 ANY = {"trailing": trailing, "karras": karras, "own": fractions_cubed}
 # sampler, steps, largest error of mean and covariance (entries up to 0.8); first order: ~ 1 / steps
 CASES = [
@@ -54,6 +56,7 @@ CASES = [
     (DPMSolver2M, 100, 0.025),
     (DPMSolver2MSDE, 100, 0.03),
     (UniPC, 100, 0.025),
+    (OWN, 200, 0.045),
 ]
 FEW = [(Heun, 40, 0.02), (DPMSolver2M, 20, 0.03), (UniPC, 20, 0.025), (DPMSolver2M, 100, 0.01)]
 
@@ -103,20 +106,23 @@ def test_leading_spacing_comes_close_too(path):
     assert float((covariance - SIGMA).abs().max()) < 0.04
 
 
-@pytest.mark.parametrize("sampler", [DDIM, Euler, Heun, DPMSolver2M, UniPC], ids=name_of)
+@pytest.mark.parametrize("sampler", [DDIM, Euler, Heun, DPMSolver2M, UniPC, OWN], ids=name_of)
 @pytest.mark.parametrize("path", PATHS)
 def test_twice_the_steps_come_closer(sampler, path):
     errors = [float((moments(sampler, steps, PATHS[path])[1] - SIGMA).abs().max()) for steps in (20, 40, 80)]
     assert errors[0] > errors[1] > errors[2]
 
 
-@pytest.mark.parametrize("kind", kinds_of("samplers"))
-@pytest.mark.parametrize("path", PATHS)
-def test_the_steps_count_up_to_a_clean_sample(kind, path):
+def made_of(kind):
     found = load_kind("samplers", kind)
+    return found.build(found.Config(kind=kind))
+
+
+@pytest.mark.parametrize("sampler", [*map(made_of, kinds_of("samplers")), OWN], ids=name_of)
+@pytest.mark.parametrize("path", PATHS)
+def test_the_steps_count_up_to_a_clean_sample(sampler, path):
     noise = torch.randn(2, DIM, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    sampler = found.build(found.Config(kind=kind))(GaussianDenoiser(PATHS[path], MU, SIGMA), 7)
-    steps = list(sampler(noise))
+    steps = list(sampler(GaussianDenoiser(PATHS[path], MU, SIGMA), 7)(noise))
     assert [(step.index, step.num_steps) for step in steps] == [(index, 7) for index in range(7)]
     timesteps = [step.timestep for step in steps]
     assert timesteps == sorted(timesteps, reverse=True)
@@ -124,7 +130,7 @@ def test_the_steps_count_up_to_a_clean_sample(kind, path):
     torch.testing.assert_close(steps[-1].x_t, steps[-1].x0, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("sampler", [DPMSolver2M, Heun, DPMSolver2MSDE], ids=name_of)
+@pytest.mark.parametrize("sampler", [DPMSolver2M, Heun, DPMSolver2MSDE, OWN], ids=name_of)
 def test_a_mixture_comes_out_in_its_parts(sampler):
     """A quarter of the data near -2, the rest near 1: so are the samples, each as spread as its part."""
     means, covariances = torch.tensor([[-2.0], [1.0]]), torch.tensor([[[0.04]], [[0.09]]])
