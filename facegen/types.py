@@ -192,6 +192,7 @@ class Asking:
 
     `options` are those of `facegen sample` that fit, `trained_on` what a refusal of another one names, and
     `instead` its hint. `condition` says in a sentence what it is asked with, `example` is such an option.
+    With `free_text` any words are understood, so that a model of pictures and words can judge the faces.
     """
 
     options: tuple[str, ...]
@@ -199,6 +200,7 @@ class Asking:
     instead: str
     condition: str = ""
     example: str = ""
+    free_text: bool = False
 
 
 @dataclass(frozen=True)

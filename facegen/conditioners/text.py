@@ -33,6 +33,7 @@ ASKING = Asking(
     "Use --prompt.",
     "a caption",
     '--prompt "a smiling woman with blond hair"',
+    free_text=True,
 )
 
 

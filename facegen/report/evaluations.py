@@ -207,7 +207,7 @@ def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
             asked["attributes"] = f"attributes {run} --classifier {judge}"
         if "attributes" in facts.asking.options:
             asked["control"] = f"control {run} --classifier {judge}"
-        if facts.conditioner == "text":
+        if facts.asking.free_text:
             asked["clip-score"] = f"clip-score {run} --clip CLIP"
         asked["memorization"] = f"memorization {run} --train {dataset}"
         if labels:

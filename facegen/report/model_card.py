@@ -80,7 +80,7 @@ def _front_matter(facts: RunFacts, shown: Shown) -> dict[str, Any]:
         front["license_name"] = f"training-data-{_slug(facts.data.name or 'licence')}"
     front["library_name"] = "facegen"
     if facts.kind in PIPELINES:
-        asked = facts.kind == "generator" and facts.conditioner == "text"
+        asked = facts.kind == "generator" and facts.asking.free_text
         front["pipeline_tag"] = "text-to-image" if asked else PIPELINES[facts.kind]
     tags = ["facegen", "faces", TAGS[facts.kind]]
     front["tags"] = tags + ([facts.recipe.preset] if facts.recipe.preset else [])
