@@ -20,8 +20,8 @@ NUMBER = r"[-+]?\d*\.?\d+"
 class NumberConditioner(nn.Module):
     """A column's number (B, 1), NaN where unknown, to a vector (B, D); blends work as they do with words.
 
-    The number enters as sines and cosines of rising frequency, so that small steps can be told apart
-    (Tancik et al. 2020, arXiv:2006.10739).
+    The number enters as it is and as sines and cosines of rising frequency, so that small steps can be told
+    apart (Tancik et al. 2020, arXiv:2006.10739).
     """
 
     class Config(KindConfig):
@@ -48,7 +48,7 @@ class NumberConditioner(nn.Module):
             example=f'--prompt "{config.column} {config.high:g}"',
         )
         self.project = nn.Sequential(
-            nn.Linear(2 * config.frequencies, config.dim), nn.SiLU(), nn.Linear(config.dim, config.dim)
+            nn.Linear(1 + 2 * config.frequencies, config.dim), nn.SiLU(), nn.Linear(config.dim, config.dim)
         )
         self.unknown = nn.Parameter(torch.zeros(config.dim))
 
@@ -88,8 +88,7 @@ class NumberConditioner(nn.Module):
     def forward(self, inputs: Tensor) -> Conditioning:
         config = self.config
         place = 2 * (inputs - config.low) / (config.high - config.low) - 1  # (B, 1) in [-1, 1]
-        angles = (
-            place.nan_to_num() * math.pi / 2 * 2.0 ** torch.arange(config.frequencies, device=inputs.device)
-        )
-        vector = self.project(torch.cat([angles.sin(), angles.cos()], dim=1))
+        known = place.nan_to_num()
+        angles = known * math.pi / 2 * 2.0 ** torch.arange(config.frequencies, device=inputs.device)
+        vector = self.project(torch.cat([known, angles.sin(), angles.cos()], dim=1))
         return Conditioning(vector=torch.where(place.isnan(), self.unknown, vector))

@@ -42,7 +42,7 @@ class Moods(DatasetAdapter):
         chance = random.Random(self.config.seed)
         for number in range(self.config.count):
             mood, beard, skin = chance.uniform(-1, 1), chance.random() < 0.5, chance.randrange(4)
-            shift = chance.uniform(-4, 4), chance.uniform(-4, 4)
+            shift = chance.uniform(-2, 2), chance.uniform(-2, 2)
             yield DatasetRecord(
                 id=f"face-{number:05d}",
                 load=partial(draw_face, mood, beard, skin, shift, self.config.size),
@@ -64,13 +64,13 @@ def draw_face(mood: float, beard: bool, skin: int, shift: tuple[float, float], s
     pen.ellipse(at(14, 8, 114, 122), fill=colour)
     if beard:
         pen.chord(at(18, 30, 110, 121), 20, 160, fill=(70, 50, 40))
-        pen.ellipse(at(38, 66, 90, 108), fill=colour)
+        pen.ellipse(at(30, 60, 98, 112), fill=colour)
     for x in (44, 84):
         pen.ellipse(at(x - 7, 44, x + 7, 58), fill="white")
         pen.ellipse(at(x - 3, 48, x + 3, 54), fill="black")
-    height = 20 * mood
-    curve = [at(48 + step, 88 + height / 2 - height * ((step - 16) / 16) ** 2) for step in range(33)]
-    pen.line([tuple(point) for point in curve], fill=(160, 40, 50), width=5 * FINER, joint="curve")
+    height = 26 * mood
+    curve = [at(40 + step, 84 + height / 2 - height * ((step - 24) / 24) ** 2) for step in range(49)]
+    pen.line([tuple(point) for point in curve], fill=(160, 40, 50), width=9 * FINER, joint="curve")
     stream = io.BytesIO()
     picture.resize((size, size), Image.Resampling.LANCZOS).save(stream, "PNG")
     return stream.getvalue()

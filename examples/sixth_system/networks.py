@@ -17,7 +17,7 @@ class TinyConvNet(nn.Module):
 
     class Config(KindConfig):
         channels: int = Field(32, ge=8, multiple_of=8)
-        depth: int = Field(6, ge=1)
+        depth: int = Field(8, ge=1)
 
     @staticmethod
     def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> TinyConvNet:
@@ -31,7 +31,7 @@ class TinyConvNet(nn.Module):
         self.time = TimestepEmbedding(channels)
         self.vector = nn.Linear(vector_dim, channels)
         self.conv_in = nn.Conv2d(sample_channels, channels, 3, padding=1)
-        dilations = [2 ** (index % 3) for index in range(depth)]
+        dilations = [2 ** (index % 4) for index in range(depth)]
         self.layers = nn.ModuleList(
             nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation) for dilation in dilations
         )

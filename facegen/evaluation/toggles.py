@@ -155,15 +155,14 @@ def askable(generator: FaceGenerator, judge: FaceClassifier, run: Path) -> Askab
         UsageError: a run that is asked neither by attributes nor by a class, or a judge of something else.
         DataError: nothing that both know.
     """
-    names = tuple(getattr(generator.conditioner, "attributes", ()))
-    if names:
+    if names := generator.attributes:
         if judge.classes:
             raise UsageError(
                 f"The classifier tells '{judge.class_column}', and this run is asked for attributes.",
                 hint="Train one of attributes: facegen train --preset attribute-classifier --data DATASET",
             )
         found = _attributes(names, judge)
-    elif column := getattr(generator.conditioner, "column", None):
+    elif column := generator.class_column:
         found = _classes(generator, judge, column)
     else:
         raise UsageError(

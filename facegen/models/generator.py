@@ -38,7 +38,6 @@ from facegen.types import (
 CPU = torch.device("cpu")
 NO_LABELS, NO_DATA = LabelSchema(), DataConfig()
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
-NAMED_BY = ("classes", "attributes")  # where conditioners keep the names they can be asked for by
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -100,7 +99,7 @@ class FaceGenerator:
         Raises:
             UsageError: neither.
         """
-        known: tuple[str, ...] = sum((getattr(self.conditioner, name, ()) for name in NAMED_BY), ())
+        known = (*self.classes, *self.attributes)
         for name in known:
             if name.replace("_", " ").casefold() == term.replace("_", " ").strip().casefold():
                 return PromptReading({name: 1.0}, ((term, name),))
@@ -144,8 +143,27 @@ class FaceGenerator:
     @property
     def trained_on(self) -> str:
         """What its condition was in training, in words."""
-        told: Asking | None = getattr(self.conditioner, "asking", None)
-        return type(self.conditioner).__name__ if told is None else told.trained_on
+        return type(self.conditioner).__name__ if self.asking is None else self.asking.trained_on
+
+    @property
+    def asking(self) -> Asking | None:
+        """How it is asked, where its conditioner says so."""
+        return getattr(self.conditioner, "asking", None)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes that its conditioner knows by name, which may be fewer than `labels` has."""
+        return tuple(getattr(self.conditioner, "attributes", ()))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that its conditioner knows by name."""
+        return tuple(getattr(self.conditioner, "classes", ()))
+
+    @property
+    def class_column(self) -> str | None:
+        """The column that `classes` are of."""
+        return getattr(self.conditioner, "column", None) if self.classes else None
 
     @property
     def takes_pictures(self) -> bool:

@@ -8,7 +8,8 @@ A folder with `model_index.json` is read by its parts, not by its pipeline's nam
     text_encoder, tokenizer    what a text U-Net's captions went through
     scheduler                  betas, what the network predicts, clipping, and how it is usually sampled
 
-Weights come from safetensors alone, and no code of the folder is run.
+Older ones (google/ddpm-celebahq-256) have network and scheduler in the folder itself. Weights come from
+safetensors alone, and no code of the folder is run.
 """
 
 from __future__ import annotations
@@ -90,8 +91,8 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
         MissingModelError: the autoencoder has no weights in safetensors.
     """
     index = _read(folder / INDEX_FILE)
-    part = _part(folder, "unet", "transformer")
-    if part is None:
+    part = _part(folder, "unet", "transformer") or folder
+    if not (part / "config.json").is_file():
         parts = ", ".join(name for name in index if not name.startswith("_"))
         raise UsageError(f"'{folder}' has neither 'unet' nor 'transformer', but: {parts}.")
     model, spec = _network(part)
@@ -106,9 +107,10 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
             f"The network in '{part}' takes {channels} channels where a noisy sample has {expected}: it is "
             "told more than that, as for inpainting, and cannot be asked for faces alone."
         )
-    objective, sampling = _walk(folder / "scheduler" / "scheduler_config.json", guidance)
+    objective, sampling = _walk((_part(folder, "scheduler") or folder) / "scheduler_config.json", guidance)
     shift, scale = settings.get("shift_factor") or 0.0, settings.get("scaling_factor", 1.0)
     weights = [sha256_of(file) for file in sorted(part.glob("*.safetensors"))]
+    configurations = [*folder.glob("*config.json"), *folder.glob("*/*config.json")]
     column = getattr(conditioner, "column", None)
     return FaceGenerator(
         module=nn.ModuleDict({"denoiser": network, "conditioner": conditioner}).to(device).eval(),
@@ -119,9 +121,7 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
         image_size=side * 2 ** (len(settings.get("block_out_channels", [0])) - 1),
         sampling=sampling,
         labels=LabelSchema() if column is None else LabelSchema(classes={column: conditioner.classes}),
-        described={
-            str(file.relative_to(folder)): _read(file) for file in sorted(folder.rglob("*config.json"))
-        },
+        described={str(file.relative_to(folder)): _read(file) for file in configurations},
         device=device,
         weights_sha256=sha256_of("".join(weights).encode()),
         source=folder,

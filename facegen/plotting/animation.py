@@ -152,7 +152,7 @@ def _terms(requested: Requested, walk: Sequence[str]) -> list[str]:
     check_takes(requested.generator, "blend")
     terms: list[str] = list(walk)
     if terms == [EVERY_CLASS]:
-        terms[:] = getattr(requested.generator.conditioner, "classes", ())
+        terms[:] = requested.generator.classes
         if not terms:
             raise UsageError(
                 "--walk all walks over classes, and this model has none.",

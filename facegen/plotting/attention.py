@@ -194,7 +194,7 @@ def _words(generator: FaceGenerator, plan: Plan, followed: Sequence[str]) -> lis
 def _names(generator: FaceGenerator, plan: Plan) -> dict[str, str]:
     """Beside each label of the model whether it was asked for, asked away, or left open."""
     names = {}
-    for name in getattr(generator.conditioner, "attributes", ()):
+    for name in generator.attributes:
         value = plan.reading.labels.get(name, 0)
         answer = "yes" if value > 0 else "no" if value < 0 else "left open"
         names[name] = f"{readable(name)}\n{answer}"

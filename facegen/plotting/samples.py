@@ -121,9 +121,8 @@ def _rows_by_default(requested: Requested, data: Path | None) -> list[_Row]:
     generator = requested.generator
     if not asking_of(generator).options:
         return _rows_asked(requested, [SampleOptions()])
-    classes: tuple[str, ...] = getattr(generator.conditioner, "classes", ())
-    if classes:
-        return _rows_asked(requested, [SampleOptions(class_name=name) for name in classes])
+    if generator.classes:
+        return _rows_asked(requested, [SampleOptions(class_name=name) for name in generator.classes])
     return _rows_held_out(requested, request_records(generator, data, "validation"))
 
 
@@ -163,8 +162,8 @@ def _captions(requested: Requested) -> tuple[str, ...]:
 def _labels_of(requested: Requested, records: LabelledRecords, number: int) -> str:
     """What a record asks an attribute model for; its caption for a model of words."""
     record = records.frame.iloc[number]
-    attributes = getattr(requested.generator.conditioner, "attributes", None)
-    if attributes is None:
+    attributes = requested.generator.attributes
+    if not attributes:
         return str(record.get("caption", record["id"]))
     asked = {name: 1.0 for name in attributes if str(record[name]) == "1"}
     return request_text(asked) or "none of the attributes"

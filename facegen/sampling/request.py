@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
@@ -36,7 +35,7 @@ def read_request(
             check_takes(generator, option)
     reading = PromptReading({}) if prompt is None else _read_prompt(generator, prompt, progress)
     if attributes is not None:
-        listed = read_attributes(attributes, LabelSchema(_attributes(generator)))
+        listed = read_attributes(attributes, LabelSchema(generator.attributes or generator.labels.attributes))
         reading = PromptReading(
             {**reading.labels, **listed.labels},
             (*reading.understood, *listed.understood),
@@ -74,11 +73,10 @@ def read_terms(generator: FaceGenerator, terms: Iterable[str], progress: Progres
 
 def asking_of(generator: FaceGenerator) -> Asking:
     """How the model is asked, as its conditioner says; of one from elsewhere that does not, by its looks."""
-    conditioner: Any = generator.conditioner
-    if told := getattr(conditioner, "asking", None):
-        return told
-    named = {"attributes": "attributes", "class": "classes"}
-    words = ("prompt", "negative", "blend", *(way for way in named if getattr(conditioner, named[way], ())))
+    if generator.asking is not None:
+        return generator.asking
+    named = {"attributes": generator.attributes, "class": generator.classes}
+    words = ("prompt", "negative", "blend", *(way for way in named if named[way]))
     options = ("like", "between") if generator.takes_pictures else words
     return Asking(options, generator.trained_on, "")
 
@@ -89,7 +87,7 @@ def check_takes(generator: FaceGenerator, option: str) -> None:
     Raises:
         UsageError: says what the model was trained on and how it can be asked.
     """
-    told: Asking | None = getattr(generator.conditioner, "asking", None)
+    told = generator.asking
     if told is not None and option not in told.options:
         raise UsageError(
             f"--{option} does not fit this model: it was trained on {told.trained_on}.", hint=told.instead
@@ -153,12 +151,8 @@ def _say_reading(generator: FaceGenerator, reading: PromptReading, progress: Pro
 
 
 def _known(generator: FaceGenerator) -> str:
-    classes = getattr(generator.conditioner, "classes", None)
-    if classes:
-        return f"This model knows the classes {', '.join(classes)}."
-    return f"This model knows: {', '.join(_attributes(generator))}."
-
-
-def _attributes(generator: FaceGenerator) -> tuple[str, ...]:
-    """Those the model was trained on, which may be fewer than the data has."""
-    return tuple(getattr(generator.conditioner, "attributes", generator.labels.attributes))
+    if generator.classes:
+        return f"This model knows the classes {', '.join(generator.classes)}."
+    if generator.attributes:
+        return f"This model knows: {', '.join(generator.attributes)}."
+    return f"This model was trained on {generator.trained_on}."

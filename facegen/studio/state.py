@@ -43,7 +43,6 @@ class Controls:
     def of(generator: FaceGenerator) -> Controls:
         """The controls that fit this generator's conditioner."""
         takes = asking_of(generator).options
-        conditioner: Any = generator.conditioner
         pictures = "like" in takes
         words = [name for name in ("prompt", "attributes", "class") if name in takes]
         ways: list[Way] = [] if pictures else ["faces"]
@@ -56,8 +55,8 @@ class Controls:
             ways=(*ways, "photo"),
             takes_prompt="prompt" in takes and "class" not in takes,  # a list of classes says it all
             takes_negative="negative" in takes,
-            attributes=tuple(conditioner.attributes) if "attributes" in takes else (),
-            classes=tuple(conditioner.classes) if "class" in takes else (),
+            attributes=generator.attributes if "attributes" in takes else (),
+            classes=generator.classes if "class" in takes else (),
             guidance=settings.guidance_scale,
             steps=settings.steps,
             sampler=kind_config("samplers", settings.sampler).kind,

@@ -30,6 +30,7 @@ def commands() -> list[str]:
     for large, small in SMALLER.items():
         assert any(large in line for line in lines), large
         lines = [line.replace(large, small) for line in lines]
+    lines = [line.replace("mood 0.8", "mood 0.8, happy") for line in lines]
     return [line + " --size smoke" if line.startswith("facegen train") else line for line in lines]
 
 
@@ -48,6 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert result.returncode == 0, result.stderr
     (folder / "stdout.txt").write_text(result.stdout, "utf-8")
+    (folder / "stderr.txt").write_text(result.stderr, "utf-8")
     return folder
 
 
@@ -72,6 +74,7 @@ def test_a_data_set_from_outside_is_prepared_and_its_number_asked_for(made: Path
     )
     told = read_image_settings(next((made / "faces").glob("seed-*.png")))
     assert told.labels == {"mood": 0.8}
+    assert "'happy'. This model was trained on the number 'mood'." in (made / "stderr.txt").read_text("utf-8")
     assert (made / "moods.png").stat().st_size > 5000
 
 

@@ -117,6 +117,16 @@ def test_a_pixel_pipeline_draws_what_diffusers_draws(saved, monkeypatch: pytest.
     torch.testing.assert_close(images_of(generator, last_x0(generator, "")), theirs, rtol=0, atol=1e-4)
 
 
+def test_the_older_layout_without_folders_is_read(saved, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved(save_pixel_pipeline), tmp_path / "flat")
+    for part in ("unet", "scheduler"):
+        for file in (folder / part).iterdir():
+            file.rename(folder / file.name)
+        (folder / part).rmdir()
+    flat, usual = facegen.load(folder, "cpu"), facegen.load(saved(save_pixel_pipeline), "cpu")
+    assert torch.equal(last_x0(flat, ""), last_x0(usual, ""))
+
+
 def test_a_latent_pipeline_draws_what_diffusers_draws(saved, monkeypatch: pytest.MonkeyPatch) -> None:
     generator, pipeline = opened(saved(save_latent_pipeline), **AS_FACEGEN)
     assert generator.image_size == 16

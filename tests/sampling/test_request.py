@@ -9,17 +9,16 @@ import pytest
 from support.generator_parts import tiny_generator, tiny_recipe
 
 from facegen.errors import UsageError
+from facegen.models.generator import FaceGenerator
 from facegen.sampling.request import asking_of, check_takes
 
 
-class FromElsewhere:
+def from_elsewhere(**conditioner: Any) -> FaceGenerator:
     """A generator whose conditioner, of another package, does not say how it is asked."""
-
-    takes_pictures = False
-
-    def __init__(self, **conditioner: Any) -> None:
-        self.conditioner = SimpleNamespace(**conditioner)
-        self.trained_on = "Told"
+    generator = tiny_generator()
+    told: Any = SimpleNamespace(**conditioner)
+    generator.conditioner = told
+    return generator
 
 
 def test_a_model_refuses_what_its_conditioner_does_not_take() -> None:
@@ -30,14 +29,14 @@ def test_a_model_refuses_what_its_conditioner_does_not_take() -> None:
 
 
 def test_a_conditioner_from_elsewhere_is_told_by_its_looks() -> None:
-    plain: Any = FromElsewhere()
+    plain = from_elsewhere()
     assert asking_of(plain).options == ("prompt", "negative", "blend")
-    named: Any = FromElsewhere(attributes=("Smiling",), classes=("old", "young"))
+    named = from_elsewhere(attributes=("Smiling",), classes=("old", "young"))
     assert asking_of(named).options == ("prompt", "negative", "blend", "attributes", "class")
     check_takes(plain, "like")  # it judges for itself
 
 
 def test_its_own_word_counts_more_than_its_looks() -> None:
     asking = asking_of(tiny_generator(tiny_recipe("none")))
-    told: Any = FromElsewhere(attributes=("Smiling",), asking=asking)
+    told = from_elsewhere(attributes=("Smiling",), asking=asking)
     assert asking_of(told) is asking
