@@ -20,6 +20,7 @@ them, otherwise as their dataclass. Annotations for typer itself, such as its `A
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, is_dataclass, replace
 from functools import wraps
@@ -95,9 +96,14 @@ def name_of(one: Callable[..., None] | Group) -> str:
 
 def help_texts(doc: str) -> dict[str, Any]:
     """`help` and `short_help` of what a docstring says."""
-    about, examples = _read(doc)
-    lines = "\n".join(f"  [cyan]{example.replace('[', chr(92) + '[')}[/]" for example in examples)
+    about, examples = ([_literal(text) for text in part] for part in _read(doc))
+    lines = "\n".join(f"  [cyan]{example}[/]" for example in examples)
     return {"help": "\n\n".join([*about, f"\b\n[bold]Examples[/]\n{lines}"]), "short_help": about[0]}
+
+
+def _literal(text: str) -> str:
+    """`text` with what rich would take for markup, such as the extra in 'facegen[web]', shown as it is."""
+    return re.sub(r"\[(?=[a-z#/@])", r"\[", text)
 
 
 def _read(doc: str) -> tuple[list[str], list[str]]:
@@ -183,7 +189,7 @@ def _option(name: str, annotation: Any, default: Any, /, **around: Any) -> inspe
             kind,
             typer.Option(
                 *(told.names or ["--" + name.rpartition(INNER)[2].replace("_", "-")]),
-                help=told.help.format(**around),
+                help=_literal(told.help.format(**around)),
                 min=told.min,
                 max=told.max,
                 metavar=told.metavar,

@@ -68,14 +68,21 @@ def load_kind(family: str, kind: str) -> Kind:
     else:
         known = kinds_of(family)
         if kind.replace("-", "_") not in known:
+            names = [spelt(family, name) for name in known]
             raise UsageError(
-                f"Unknown {family} kind '{kind}'.{did_you_mean(kind, known)}",
-                hint=f"Known kinds: {', '.join(known)}; or 'package.module:Name' for your own.",
+                f"Unknown {family} kind '{kind}'.{did_you_mean(kind, names)}",
+                hint=f"Known kinds: {', '.join(names)}; or 'package.module:Name' for your own.",
             )
         found = import_module(f"facegen.{family}.{kind.replace('-', '_')}")
     if not hasattr(found, "Config") or not hasattr(found, "build"):
         raise UsageError(f"{family} kind '{kind}' must offer 'Config' and 'build'.")
     return cast(Kind, found)
+
+
+def spelt(family: str, kind: str) -> str:
+    """A kind's name as its recipes spell it: a shipped one is found with - and _ alike."""
+    own = load_kind(family, kind).Config.model_fields["kind"].default
+    return own if isinstance(own, str) and own.replace("-", "_") == kind.replace("-", "_") else kind
 
 
 def kind_config(family: str, data: dict[str, Any]) -> Any:
@@ -86,9 +93,10 @@ def kind_config(family: str, data: dict[str, Any]) -> Any:
     """
     if "kind" not in data:
         raise UsageError(f"The section for {family} needs a 'kind'; one of {', '.join(kinds_of(family))}.")
-    kind = load_kind(family, str(data["kind"]))
+    name = str(data["kind"])
+    kind = load_kind(family, name)
     try:
-        return kind.Config(**data)
+        return kind.Config(**{**data, "kind": spelt(family, name)})
     except ValidationError as error:
         raise UsageError(explain(error, kind.Config, f"{family} '{data['kind']}'")) from error
 

@@ -13,7 +13,7 @@ import PIL
 import pyarrow
 
 from facegen import __version__
-from facegen.config.kinds import kind_config, load_kind
+from facegen.config.kinds import kind_config, load_kind, spelt
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
@@ -71,6 +71,7 @@ def prepare(
     options, progress = options or PrepareOptions(), progress or SilentProgress()
     out = Path(os.path.abspath(out))
     _check_options(options)
+    kind = spelt("datasets", kind)
     adapter = _adapter(kind, options)
     crop = _crop_name(kind, adapter, options.crop)
     is_remote = getattr(adapter, "is_remote", lambda _: False)  # without it, sources are places on this disk

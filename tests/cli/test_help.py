@@ -80,3 +80,7 @@ def test_python_dash_m_is_the_same_command() -> None:
     result = subprocess.run([sys.executable, "-m", "facegen", "version"], capture_output=True, text=True)
     assert result.returncode == 0
     assert result.stdout.startswith("facegen")
+
+
+def test_brackets_are_shown_and_not_taken_for_markup() -> None:
+    assert "pip install 'facegen[web]'" in CliRunner().invoke(app, ["studio", "--help"]).output
