@@ -149,7 +149,7 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
         fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
         return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
     for kind in metrics:
-        metric = _metric(kind)
+        metric = _metric(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
         if metric.needs_classes and features != "inception":

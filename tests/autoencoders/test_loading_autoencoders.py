@@ -30,13 +30,13 @@ def kl() -> DiffusersAutoencoder:
     return build_kl(KlConfig(block_out_channels=(8, 8), layers_per_block=1, norm_num_groups=4)).eval()
 
 
-def write_run(folder: Path, task: str = "autoencoding") -> dict[str, Any]:
+def write_run(folder: Path, task: str = "autoencoding", **sections: Any) -> dict[str, Any]:
     torch.manual_seed(0)
     states = {
         "model": build_compact(CompactConfig(**TINY)).state_dict(),
         "ema": build_compact(CompactConfig(**TINY)).state_dict(),
     }
-    recipe = {"task": {"kind": task}, "autoencoder": {"kind": "compact", **TINY}}
+    recipe = {"task": {"kind": task}, "autoencoder": {"kind": "compact", **TINY}, **sections}
     info = CheckpointInfo(step=5, images_seen=40, recipe=recipe)
     save_checkpoint(folder / "checkpoints" / "step-00000005", info, cast(Any, states), {})
     return states
@@ -52,7 +52,7 @@ def test_a_run_gives_its_averaged_weights(tmp_path: Path) -> None:
 
 
 def test_a_run_of_another_task_is_refused(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", task="denoising")
+    write_run(tmp_path / "run", task="denoising", denoiser={"kind": "unet"})
     with pytest.raises(UsageError, match="task 'denoising', not an autoencoder"):
         load_autoencoder(tmp_path / "run")
 

@@ -34,7 +34,7 @@ def narrow_text_encoder() -> TextEncoder:
     """Its network gives tokens of width 1, which would spread over the 16 that its configuration says."""
     made = object.__new__(TextEncoder)
     answer = SimpleNamespace(last_hidden_state=torch.ones(1, 2, 1))
-    made.max_tokens, made.token_dim = 2, 16
+    made.max_tokens, made.token_dim, made.pad = 2, 16, False
     made.tokenizer = Mock(return_value={"input_ids": [[1, 2]]}, pad_token_id=0)
     made.model = Mock(return_value=answer, device="cpu")
     return made
