@@ -48,7 +48,10 @@ class NumberConditioner(nn.Module):
             example=f'--prompt "{config.column} {config.high:g}"',
         )
         self.project = nn.Sequential(
-            nn.Linear(1 + 2 * config.frequencies, config.dim), nn.SiLU(), nn.Linear(config.dim, config.dim)
+            nn.Linear(1 + 2 * config.frequencies, config.dim),
+            nn.SiLU(),
+            nn.Linear(config.dim, config.dim),
+            nn.LayerNorm(config.dim),  # as loud as the timestep's embedding from the first step on
         )
         self.unknown = nn.Parameter(torch.zeros(config.dim))
 

@@ -13,10 +13,10 @@ from facegen.datasets._sources import open_source
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.vocabulary.words import AGE_GROUPS
 
 GENDERS = ("Male", "Female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
-AGE_GROUPS = {"Child": 12, "Teenager": 19, "Young_Adult": 35, "Middle_Aged": 59, "Senior": 130}  # up to
 LICENCE = "UTKFace, for non-commercial research only (https://susanqq.github.io/UTKFace)"
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)(\.jpg)?(\.chip)?\.(jpg|jpeg|png)", re.IGNORECASE)
 _PATTERN = "[age]_[gender 0-1]_[race 0-4]_[date].jpg.chip.jpg"

@@ -10,6 +10,8 @@ import yaml
 
 Role = Literal["adjective", "having", "doing"]
 ROLES: tuple[Role, ...] = ("adjective", "having", "doing")
+Turn = Literal["negates", "doubts", "undoes"]
+TURN_KINDS: tuple[Turn, ...] = ("negates", "doubts", "undoes")
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,18 @@ COMBINED_WORDS: dict[str, dict[str, float]] = {
     said: entry["labels"] for entry in _TABLE["combined"] for said in entry["words"]
 }
 COARSER: dict[str, str] = _TABLE["coarser"]
+AGE_GROUPS: dict[str, int] = _TABLE["age_groups"]  # name -> the oldest in it
+YOUNG_UP_TO, OLD_FROM = _TABLE["young_up_to"], _TABLE["old_from"]
 FILLERS = frozenset(_TABLE["fillers"])
-NEGATIONS = frozenset(_TABLE["negations"])
+DETERMINERS = frozenset(_TABLE["determiners"])
+RESTARTS = frozenset(_TABLE["restarts"])
+THINGS = frozenset(_TABLE["things"])
+VERBAL = frozenset(_TABLE["verbal"])
 HAIR_ADJECTIVES = frozenset(_TABLE["hair_adjectives"])
+TENS: dict[str, int] = {word: 10 * tens for tens, word in enumerate(_TABLE["tens"], start=2)}
+TURNS: dict[tuple[str, ...], Turn] = {
+    tuple(said.split()): kind for kind in TURN_KINDS for said in _TABLE[kind]
+}  # words that turn the sense of others
 
 
 def attribute_words(name: str) -> LabelWords:

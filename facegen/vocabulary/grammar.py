@@ -1,0 +1,357 @@
+"""How far a "no" reaches: from the words of a prompt to phrases that are asked for, asked away, or refused.
+
+    prompt    item, item and item; ...
+    item      phrase | opener list | age
+    opener    no, without, doesn't, ... (negates) | hardly, no longer, ... (doubts)
+    list      one phrase, and what is joined to it:
+              by "or" and "nor", with all that commas join before ("no hat, glasses or beard");
+              by "and", with things that stand by themselves ("without lipstick, earrings and necklace");
+              not by a comma alone ("no hat, smiling"), nor what starts anew ("no beard and wearing
+              a hat")
+
+Where a list can be read either way ("no hat, glasses", "no hat and blond hair") the prompt is refused. Words
+that may turn a sense and are not understood take the phrase beside them along. What phrases there are:
+`phrases.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from typing import Literal
+
+from facegen.errors import UsageError
+from facegen.vocabulary.phrases import Lexicon, Meaning, Words
+from facegen.vocabulary.words import (
+    DETERMINERS,
+    FILLERS,
+    HAIR_ADJECTIVES,
+    RESTARTS,
+    TENS,
+    THINGS,
+    TURNS,
+    VERBAL,
+)
+
+Kind = Literal[
+    "phrase", "negates", "doubts", "undoes", "or", "and", ",", ";", "starts", "the", "filler", "unknown"
+]  # fmt: skip
+_MOST_WORDS = max(len(said) for said in TURNS)
+_SIGNS = {",": ",", "/": "or", "&": "and", "+": "and"}
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word, or words that belong together; a phrase also has its `meaning`."""
+
+    kind: Kind
+    text: str
+    words: Words = ()
+    meaning: Meaning = field(default_factory=dict[str, float])
+    turned: bool = False  # its meaning has the "no" before it in it: "no hair"
+
+
+@dataclass(frozen=True)
+class Said:
+    """Words of a prompt and their meaning, empty where they are not understood or have no label."""
+
+    text: str
+    meaning: Meaning
+
+
+@dataclass
+class _Item:
+    """One member of a list: what joins it to the one before, and its own tokens from `start` on."""
+
+    joined: str
+    start: int
+    phrases: list[Token] = field(default_factory=list[Token])
+    before: list[str] = field(default_factory=list[str])  # unknown words between the opener and the phrase
+    after: list[str] = field(default_factory=list[str])
+    starts_anew: bool = False
+    determined: bool = False
+
+    @property
+    def text(self) -> str:
+        return " ".join([*self.before, *(phrase.text for phrase in self.phrases)])
+
+    @property
+    def is_noun(self) -> bool:
+        """Whether it names a thing, with or without more about it."""
+        return bool(self.phrases) and self.phrases[-1].words[-1] in THINGS
+
+    @property
+    def is_thing(self) -> bool:
+        """Whether it is one bare noun, which can follow "no" as it is: glasses, not "blond hair"."""
+        return self.is_noun and len(self.phrases) == 1 and len(self.phrases[0].words) == 1
+
+
+def said_in(prompt: str, lexicon: Lexicon) -> list[Said]:
+    """What `prompt` says, in order.
+
+    Raises:
+        UsageError: a list after a negation that can be read in two ways; both are shown.
+    """
+    return _Reader(list(_tokens(prompt, lexicon)), lexicon).read()
+
+
+class _Reader:
+    """Walks over tokens once; `_said` since `_segment` is what a word that undoes takes back."""
+
+    def __init__(self, tokens: list[Token], lexicon: Lexicon) -> None:
+        self._tokens, self._lexicon = tokens, lexicon
+        self._said: list[Said] = []
+        self._segment = 0
+
+    def read(self) -> list[Said]:
+        position = 0
+        while position < len(self._tokens):
+            token = self._tokens[position]
+            if token.kind in ("negates", "doubts"):
+                position = self._scope(position)
+                continue
+            if token.kind == "phrase":
+                self._said.append(Said(token.text, token.meaning))
+            elif token.kind == "unknown":
+                self._said.append(Said(token.text, {}))
+            elif token.kind == "undoes":
+                self._undo(token.text)
+            elif token.kind in (",", ";"):
+                self._segment = len(self._said)
+            position += 1
+        return self._said
+
+    def _undo(self, text: str) -> None:
+        """The phrases of this segment are not asked for after all: they are left out with the word."""
+        undone = [said.text for said in self._said[self._segment :]]
+        self._said[self._segment :] = [Said(" ".join([*undone, text]), {})]
+
+    def _scope(self, position: int) -> int:
+        """Read an opener and its list; returns where reading goes on."""
+        opener = self._tokens[position]
+        items, end, doubtful = self._items(position + 1)
+        if not items:
+            self._undo(opener.text)  # "glasses: no"
+            return end
+        count = _reach(opener, items)
+        for item in items[:count]:
+            text = f"{_spoken(opener)} {item.text}"
+            meaning: Meaning = {}
+            if opener.kind == "negates" and not doubtful and not item.before and len(item.phrases) == 1:
+                (phrase,) = item.phrases
+                turned = phrase.turned
+                meaning = phrase.meaning if turned else self._lexicon.negated(phrase.words, phrase.meaning)
+            self._said.append(Said(text, meaning))
+            self._said += [Said(word, {}) for word in item.after]
+        self._segment = len(self._said)
+        return items[count].start if count < len(items) else end
+
+    def _items(self, position: int) -> tuple[list[_Item], int, bool]:
+        """The members of a list from `position` on, where it ends, and whether it is doubtful."""
+        items: list[_Item] = []
+        item, doubtful = _Item("", position), False
+        while position < len(self._tokens):
+            token = self._tokens[position]
+            if token.kind == ";":
+                break
+            if token.kind in ("negates", "doubts"):
+                if item.phrases or items:
+                    break
+                doubtful = True  # "not without glasses"
+            elif token.kind == "undoes":
+                doubtful = True
+                item.before.append(token.text)
+            elif token.kind in (",", "or", "and"):
+                joined, position = self._joint(position)
+                if item.phrases or item.before:
+                    items.append(item)
+                elif not items and joined == ",":
+                    break
+                item = _Item(joined, position)
+                continue
+            elif token.kind == "starts":
+                if item.phrases:
+                    break
+                item.starts_anew = bool(items)
+            elif token.kind == "the":
+                item.determined = True
+            elif token.kind == "phrase":
+                item.phrases.append(token)
+            elif token.kind == "unknown":
+                (item.after if item.phrases else item.before).append(token.text)
+            position += 1
+        if item.phrases or item.before:
+            items.append(item)
+        return items, position, doubtful
+
+    def _joint(self, position: int) -> tuple[str, int]:
+        """What joins two members (", or" is "or"), and where the second begins."""
+        kinds: set[str] = set()
+        while position < len(self._tokens) and self._tokens[position].kind in (",", "or", "and"):
+            kinds.add(self._tokens[position].kind)
+            position += 1
+        return next(kind for kind in ("or", "and", ",") if kind in kinds), position
+
+
+def _reach(opener: Token, items: Sequence[_Item]) -> int:
+    """How many members of the list the opener is about.
+
+    Raises:
+        UsageError: that can be read in two ways.
+    """
+    alternatives = [index for index, item in enumerate(items) if index and item.joined == "or"]
+    if alternatives:
+        last = alternatives[-1]
+        for item in items[1 : last + 1]:
+            apart = item.starts_anew or items[0].is_noun != item.is_noun
+            if item.joined == "and" or (item.joined == "," and apart):
+                raise _ambiguous(opener, items, last + 1)
+        return _and_then(opener, items, last + 1)
+    closing = next((index for index, item in enumerate(items) if index and item.joined == "and"), None)
+    if closing is None:
+        bare = [item.is_thing and not (item.determined or item.starts_anew) for item in items[:2]]
+        if bare == [True, True]:  # "no hat, glasses"
+            raise _ambiguous(opener, items, 2)
+        return 1
+    for index in range(1, closing):  # "no hat, glasses and beard", but "no hat, smiling and blond"
+        if items[index].starts_anew or not (items[0].is_thing and items[index].is_thing):
+            return 1
+    return _and_then(opener, items, closing)
+
+
+def _and_then(opener: Token, items: Sequence[_Item], count: int) -> int:
+    """`count`, and the members that "and" adds to so many."""
+    while count < len(items) and items[count].joined == "and":
+        item, verbal = items[count], opener.text in VERBAL
+        if item.starts_anew and not verbal:
+            return count if count == 1 or items[count - 1].joined != "," else 1
+        things = items[0].is_thing and item.is_thing and not item.determined
+        if things and not item.starts_anew:
+            count += 1
+        elif verbal or item.is_noun:
+            raise _ambiguous(opener, items, count + 1)
+        else:
+            return count  # "no glasses and smiling"
+    return count
+
+
+def _ambiguous(opener: Token, items: Sequence[_Item], count: int) -> UsageError:
+    first, others = items[0].text, [item.text for item in items[1:count]]
+    said = _spoken(opener)
+    away = ", ".join(f"{said} {text}" for text in (first, *others))
+    there = ", ".join([*others, f"{said} {first}"])
+    return UsageError(
+        f"'{opener.text} {first} ... {others[-1]}' can be read in two ways.",
+        hint=f'Say "{away}" or "{there}"; or name each: --attributes NAME=0,NAME=1',
+    )
+
+
+def _spoken(opener: Token) -> str:
+    return "not" if opener.text in VERBAL else opener.text
+
+
+def _tokens(prompt: str, lexicon: Lexicon) -> Iterator[Token]:
+    """The words of a prompt, phrases and turning words whole."""
+    words = list(_words(prompt, lexicon))
+    position = 0
+    while position < len(words):
+        word = words[position]
+        turn = _longest(words, position, TURNS, _MOST_WORDS)
+        said = () if word in FILLERS else _longest(words, position, lexicon, lexicon.longest)
+        if turn and len(said) > len(turn) and TURNS[turn] == "negates":
+            yield Token("negates", " ".join(turn))
+            yield Token("phrase", " ".join(said[len(turn) :]), said, lexicon[said], turned=True)
+        elif said and len(said) >= len(turn):
+            yield Token("phrase", " ".join(said), said, lexicon[said])
+        elif turn:
+            said = ()
+            yield Token(TURNS[turn], " ".join(turn))
+        elif age := re.fullmatch(r"age(\d+)", word):
+            yield Token("phrase", f"{age[1]} years old", (word,), lexicon.of_age(int(age[1])))
+        else:
+            yield Token(_kind_of(word), word)
+        position += len(said or turn) or 1
+
+
+def _kind_of(word: str) -> Kind:
+    if word in (",", ";", "and"):
+        return word
+    if word in ("or", "nor"):
+        return "or"
+    if word in ("but", "however", "though", "yet"):
+        return ";"
+    if word in RESTARTS:
+        return "starts"
+    if word in DETERMINERS:
+        return "the"
+    return "filler" if word in FILLERS else "unknown"
+
+
+def _longest(words: Sequence[str], position: int, known: Container[Words], most: int) -> Words:
+    sizes = range(min(most, len(words) - position), 0, -1)
+    parts = (tuple(words[position : position + size]) for size in sizes)
+    return next((part for part in parts if part in known), ())
+
+
+_TEN = "|".join(TENS)
+_OF_A_TEN = r"\bin (?:his|her|their) (?:early |mid[- ]?|late )?"
+_AGES = (  # what is matched, times what it counts, plus half of what it leaves open
+    (r"\b(\d{1,3})[\s-]*(?:years?|yrs?|yo\b|y/o|y\.o\.)(?:[\s-]*olds?\b)?", 1, 0),
+    (r"\baged?\s+(\d{1,3})\b", 1, 0),
+    (_OF_A_TEN + r"(\d)0[’']?s\b", 10, 5),
+    (_OF_A_TEN + rf"({_TEN.replace('y', 'ies')})\b", 1, 5),
+    (rf"\b({_TEN})(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?[\s-]*years?[\s-]*olds?\b", 1, 5),
+)
+
+
+def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
+    """Lower-case words and signs: "a hat-less 25-year-old with long, curly hair" is a, no, hat, ;, age25,
+    with, long, hair, curly, hair."""
+    text = prompt.casefold().replace("_", " ")
+    for pattern, times, plus in _AGES:
+        text = re.sub(pattern, partial(_age, times, plus), text)
+    text = re.sub(r"n[’']t\b", " not ", text)
+    text = re.sub(r"[’'](?:s|t|re|ve|d|ll)?\b", " ", text)
+    text = re.sub(r"\bnon[- ](\w+)", r" not \1 ; ", text)
+    text = re.sub(r"\b(\w+(?:-\w+)*)-(?:less|free)\b", r" no \1 ; ", text)
+    found = re.findall(r"[^\W_]+|[^\w\s’'\"=:-]", text)
+    words = [_SIGNS.get(word, word if word.isalnum() else ";") for word in found]
+    return _whole_hair([part for word in words for part in _without(word, lexicon)])
+
+
+def _age(times: int, plus: int, found: re.Match[str]) -> str:
+    number = int(found[1]) if found[1].isdecimal() else TENS[found[1].replace("ies", "y")]
+    return f" age{number * times + plus} "
+
+
+def _without(word: str, lexicon: Lexicon) -> Words:
+    """ "beardless" as no, beard, ; where it has no words of its own."""
+    stem = word.removesuffix("less").removesuffix("free")
+    if stem == word or (word,) in lexicon:
+        return (word,)
+    known = next((form for form in (stem, f"{stem}s") if (form,) in lexicon), None)
+    return (word,) if known is None else ("no", known, ";")
+
+
+def _whole_hair(words: Sequence[str]) -> Iterator[str]:
+    """ "long, curly black hair" becomes "long hair curly hair black hair"; an "or" between them stays."""
+    waiting: list[str] = []  # adjectives that wait for their "hair", with what joins them
+    for word, following in pairwise([*words, ""]):
+        joins = waiting and word in (",", "and", "or", "nor") and following in HAIR_ADJECTIVES
+        if word in HAIR_ADJECTIVES or joins:
+            waiting.append(word)
+        elif waiting and word in ("hair", "haired"):
+            for adjective in waiting:
+                if adjective in HAIR_ADJECTIVES:
+                    yield from (adjective, "hair")
+                elif adjective in ("or", "nor"):
+                    yield adjective
+            waiting = []
+        else:
+            yield from waiting
+            waiting = []
+            yield word
+    yield from waiting
