@@ -43,7 +43,7 @@ class Lexicon:
                 self._meanings[words] = {**self._meanings.get(words, {}), **meaning}
         for words, meaning in list(self._meanings.items()):
             for form in inflected(words):
-                self._meanings.setdefault(form, meaning)
+                self._meanings[form] = self._meanings.get(form) or meaning
         self.longest = max((len(words) for words in self._meanings), default=1)
 
     def __contains__(self, words: Words) -> bool:

@@ -11,6 +11,7 @@ from facegen.datasets._avatar_style import ATTRIBUTES
 from facegen.errors import UsageError
 from facegen.types import LabelSchema
 from facegen.vocabulary.captions import captions_for
+from facegen.vocabulary.phrases import inflected, words_of
 from facegen.vocabulary.prompts import read_prompt
 from facegen.vocabulary.words import ATTRIBUTE_WORDS
 
@@ -201,3 +202,24 @@ def test_every_caption_reads_back_as_the_labels_it_was_made_of() -> None:
             for said in captions_for(row, {}, f"face-{number}"):
                 for label, value in read_prompt(said, schema).labels.items():
                     assert row[label] == (value > 0), (said, label)
+
+
+FORMS = sorted(
+    {
+        (name, " ".join(form))
+        for name, words in ATTRIBUTE_WORDS.items()
+        for said in (words.caption, *words.asks)
+        for form in (words_of(said), *inflected(words_of(said)))
+    }
+)
+
+
+@pytest.mark.parametrize("name", sorted(ATTRIBUTE_WORDS))
+def test_every_form_of_a_label_asks_for_it_and_never_for_its_opposite(name: str) -> None:
+    schema = LabelSchema((name,))
+    for form in [form for label, form in FORMS if label == name]:
+        assert read_prompt(form, schema).labels == {name: 1}, form
+        assert read_prompt(form.replace(" ", "-"), schema).labels == {name: 1}, form
+        for negation in ("no", "without any", "isn't", "doesn't have"):
+            labels = read_prompt(f"{negation} {form}", schema).labels
+            assert labels in ({name: -1}, {}), (negation, form)
