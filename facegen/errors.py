@@ -49,9 +49,9 @@ class StorageError(FacegenError):
 
 
 class TrainingDivergedError(FacegenError):
-    """Training produced non-finite numbers and could not go on (exit code 5)."""
+    """Training produced non-finite numbers and could not go on (exit code 6)."""
 
-    exit_code = 5
+    exit_code = 6
 
 
 class Terminated(FacegenError):

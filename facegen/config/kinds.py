@@ -18,14 +18,14 @@ from facegen.errors import UsageError, did_you_mean
 class Section(BaseModel):
     """Base of every part of a recipe: frozen, and unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def values(self) -> dict[str, Any]:
         """The options as arguments for what is built from them."""
         return dict(self)
 
 
-class KindConfig(BaseModel, frozen=True, extra="forbid"):
+class KindConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """Base of every kind's `Config`, as strict as a `Section`."""
 
     kind: str

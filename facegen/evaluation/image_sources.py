@@ -15,7 +15,9 @@ from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.formats.dataset import DatasetSplit
-from facegen.formats.images import decode_image
+from facegen.formats.images import decode_image, read_png_text
+from facegen.sampling.png_settings import SETTINGS_KEY
+from facegen.sampling.sample import GRID_NAME, STRIP_NAME
 
 LOSSY_FORMATS = ("jpeg", "webp", "mpo")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -24,7 +26,8 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 class FolderImages:
     """The image files of a folder (not of its subfolders), in the order of their names.
 
-    Grids that `facegen sample` puts beside its samples (`grid*.png`) and hidden files are left out.
+    Grids and strips that `facegen sample` puts beside its samples, which say so themselves, and hidden files
+    are left out.
 
     Raises:
         DataError: no such folder, or no images in it.
@@ -131,8 +134,16 @@ def batches(source: DatasetSplit | FolderImages, indices: Tensor, batch_size: in
 
 
 def _is_sample(path: Path) -> bool:
-    hidden_or_grid = path.name.startswith((".", "grid"))
-    return path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES and not hidden_or_grid
+    if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        return False
+    return path.name not in (GRID_NAME, STRIP_NAME) or SETTINGS_KEY not in _text_of(path)
+
+
+def _text_of(path: Path) -> dict[str, str]:
+    try:
+        return read_png_text(path)
+    except DataError:  # it is judged, and then refused with the reason
+        return {}
 
 
 def _opened(path: Path) -> tuple[bytes, str, str]:

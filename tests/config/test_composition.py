@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import yaml
 from hypothesis import given
@@ -72,12 +74,12 @@ def test_an_unknown_key_of_a_kind_section_is_refused() -> None:
 
 
 @given(value=st.one_of(st.text(max_size=8), st.lists(st.integers(), max_size=2), st.floats(max_value=0)))
-def test_a_learning_rate_that_is_no_positive_number_is_refused(value: object) -> None:
+def test_a_learning_rate_that_is_no_positive_finite_number_is_refused(value: object) -> None:
     data = yaml.safe_load(preset_text("avatars"))
     data.pop("smoke", None)
     data.setdefault("optimizer", {})["lr"] = value
     try:
-        accepted = float(value) > 0  # type: ignore[arg-type]
+        accepted = 0 < float(value) < math.inf  # type: ignore[arg-type]
     except (TypeError, ValueError):
         accepted = False
     if accepted:

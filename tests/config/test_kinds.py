@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 
 from facegen.config.kinds import kind_config, load_kind, spelt
+from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
+from facegen.models.generator import sampling_with
 
 
 @pytest.mark.parametrize("typed", ["image-folder", "image_folder"])
@@ -28,3 +31,11 @@ def test_what_is_suggested_is_accepted(family: str, typed: str) -> None:
     assert refusal.value.hint is not None
     for known in refusal.value.hint.removeprefix("Known kinds: ").split(";")[0].split(", "):
         assert spelt(family, known) == known
+
+
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_settings_are_finite(number: float) -> None:
+    with pytest.raises(UsageError, match="should be a finite number"):
+        kind_config("samplers", {"kind": "ddim", "eta": number})
+    with pytest.raises(UsageError, match="should be a finite number"):
+        sampling_with(SamplingConfig(), {"guidance_scale": number})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from facegen.errors import DataError
 from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
+from facegen.formats.images import pil_to_png
 
 
 def save(path: Path, size: tuple[int, int] = (8, 8), color: str = "red") -> None:
@@ -19,11 +21,14 @@ def save(path: Path, size: tuple[int, int] = (8, 8), color: str = "red") -> None
 def test_images_come_in_the_order_of_names_without_grids_and_hidden_files(tmp_path: Path):
     save(tmp_path / "b.png", color="blue")
     save(tmp_path / "a.png", color="red")
-    save(tmp_path / "grid.png", size=(80, 80))
+    save(tmp_path / "gridlock.png", color="lime")
+    for name in ("grid.png", "blend.png"):
+        settings = {"facegen": json.dumps({"shows": "grid"})}
+        (tmp_path / name).write_bytes(pil_to_png(Image.new("RGB", (80, 80)), settings))
     save(tmp_path / ".hidden.png")
     (tmp_path / "notes.txt").write_text("no image")
     source = FolderImages(tmp_path)
-    assert [path.name for path in source.files] == ["a.png", "b.png"]
+    assert [path.name for path in source.files] == ["a.png", "b.png", "gridlock.png"]
     assert source.image_size == 8
     assert source.images(torch.tensor([1]))[0, :, 0, 0].tolist() == [0, 0, 255]
 
