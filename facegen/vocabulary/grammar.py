@@ -6,12 +6,11 @@
     list      one phrase, and what is joined to it:
               by "or" and "nor", with all that commas join before ("no hat, glasses or beard");
               by "and", with things that stand by themselves ("without lipstick, earrings and necklace");
-              not by a comma alone ("no hat, smiling"), nor what starts anew ("no beard and wearing
+              not by a comma alone ("no hat, glasses"), nor what starts anew ("no beard and wearing
               a hat")
 
-Where a list can be read either way ("no hat, glasses", "no hat and blond hair") the prompt is refused. Words
-that may turn a sense and are not understood take the phrase beside them along. What phrases there are:
-`phrases.py`.
+Where a list can be read either way ("no hat and blond hair") the prompt is refused. Words that may turn a
+sense and are not understood take the phrase beside them along. What phrases there are: `phrases.py`.
 """
 
 from __future__ import annotations
@@ -212,9 +211,6 @@ def _reach(opener: Token, items: Sequence[_Item]) -> int:
         return _and_then(opener, items, last + 1)
     closing = next((index for index, item in enumerate(items) if index and item.joined == "and"), None)
     if closing is None:
-        bare = [item.is_thing and not (item.determined or item.starts_anew) for item in items[:2]]
-        if bare == [True, True]:  # "no hat, glasses"
-            raise _ambiguous(opener, items, 2)
         return 1
     for index in range(1, closing):  # "no hat, glasses and beard", but "no hat, smiling and blond"
         if items[index].starts_anew or not (items[0].is_thing and items[index].is_thing):
