@@ -18,7 +18,8 @@ from safetensors import SafetensorError
 from facegen.errors import DataError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO}
+_STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+LONGEST_PREFIX = 100  # of a name in its temporary one, which must be no longer than a name may be
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def whole_folder(path: Path) -> Generator[Path]:
     Raises:
         OSError: the disk is full or may not be written, or `path` is a folder that is not empty.
     """
-    prefix = f".{path.name}.{socket.gethostname()}"
+    prefix = f".{path.name[:LONGEST_PREFIX]}.{socket.gethostname()}"
     for leftover in path.parent.glob(f"{prefix}.*.tmp"):
         if not _is_running(leftover.name.split(".")[-2]):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -162,6 +162,12 @@ def _free_folder(out: Path | None) -> Path:
     """`out` if nothing is in the way, or the first free numbered folder under `samples/`."""
     if out is None:
         return next(folder for n in count(1) if not (folder := Path("samples") / f"{n:04d}").exists())
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.resolve() == Path.cwd():
+        raise UsageError(
+            f"'{out}' is the folder you are in; samples make a new one.", hint="--out samples/me"
+        )
+    with storage_errors(out):
+        in_the_way = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    if in_the_way:
         raise UsageError(f"'{out}' is in the way: it exists and is not empty.", hint="Choose another --out.")
     return out

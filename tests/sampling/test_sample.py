@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,6 +108,19 @@ def test_output_in_the_way_is_refused_and_kept(run, tmp_path):
     with pytest.raises(UsageError, match="in the way"):
         sample(run, SampleOptions(count=1, out=tmp_path), SilentProgress())
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_folder_one_is_in_is_no_place_for_samples(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="the folder you are in"):
+        sample(run, SampleOptions(count=1, out=Path(".")), SilentProgress())
+
+
+def test_the_longest_name_a_folder_may_have_will_do(run, tmp_path):
+    out = tmp_path / ("x" * 250)
+    assert sample(run, SampleOptions(count=1, out=out), SilentProgress()).grid.parent == out
+    with pytest.raises(StorageError, match="name too long"):
+        sample(run, SampleOptions(count=1, out=tmp_path / ("x" * 300)), SilentProgress())
 
 
 def test_without_out_the_next_free_folder_is_used(run, tmp_path, monkeypatch):
