@@ -30,6 +30,7 @@ class TinyConvNet(nn.Module):
         super().__init__()
         self.time = TimestepEmbedding(channels)
         self.vector = nn.Linear(vector_dim, channels)
+        self.modulation = nn.Linear(channels, depth * 2 * channels)
         self.conv_in = nn.Conv2d(sample_channels, channels, 3, padding=1)
         dilations = [2 ** (index % 4) for index in range(depth)]
         self.layers = nn.ModuleList(
@@ -40,8 +41,10 @@ class TinyConvNet(nn.Module):
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         assert conditioning.vector is not None
-        told = self.time(timestep) + self.vector(conditioning.vector)  # (B, channels)
+        told = F.silu(self.time(timestep) + self.vector(conditioning.vector))  # (B, channels)
+        signals = self.modulation(told)[:, :, None, None].chunk(2 * len(self.layers), dim=1)
         x = self.conv_in(x_t)
-        for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = x + F.silu(layer(norm(x) + told[:, :, None, None]))
+        for number, (layer, norm) in enumerate(zip(self.layers, self.norms, strict=True)):
+            scale, shift = signals[2 * number : 2 * number + 2]
+            x = x + F.silu(layer(norm(x) * (1 + scale) + shift))
         return self.conv_out(x)

@@ -203,12 +203,15 @@ def _reach(opener: Token, items: Sequence[_Item]) -> int:
     """
     alternatives = [index for index, item in enumerate(items) if index and item.joined == "or"]
     if alternatives:
-        last = alternatives[-1]
-        for item in items[1 : last + 1]:
-            apart = item.starts_anew or items[0].is_noun != item.is_noun
-            if item.joined == "and" or (item.joined == "," and apart):
-                raise _ambiguous(opener, items, last + 1)
-        return _and_then(opener, items, last + 1)
+        last = start = alternatives[-1]
+        while start and (items[start].joined == "or" or _goes_on(items[start - 1], items[start])):
+            start -= 1
+        if start == 0:
+            return _and_then(opener, items, last + 1)
+        anew = items[start].starts_anew and opener.text not in VERBAL
+        if items[start].joined == "and" or (start == 1 and not anew):
+            raise _ambiguous(opener, items, last + 1)
+        return _reach(opener, items[:start])  # "no hat, smiling, with a beard or glasses"
     closing = next((index for index, item in enumerate(items) if index and item.joined == "and"), None)
     if closing is None:
         return 1
@@ -216,6 +219,11 @@ def _reach(opener: Token, items: Sequence[_Item]) -> int:
         if items[index].starts_anew or not (items[0].is_thing and items[index].is_thing):
             return 1
     return _and_then(opener, items, closing)
+
+
+def _goes_on(item: _Item, following: _Item) -> bool:
+    """Whether a comma between the two can be one of a list: both are things, or neither is."""
+    return following.joined == "," and not following.starts_anew and item.is_noun == following.is_noun
 
 
 def _and_then(opener: Token, items: Sequence[_Item], count: int) -> int:

@@ -46,6 +46,15 @@ FACIAL_HAIR_AWAY = {"No_Beard": 1}
         ("neither smiling, bald nor chubby", {"Smiling": -1, "Bald": -1, "Chubby": -1}),
         ("no beard and wearing a hat", {**FACIAL_HAIR_AWAY, "Wearing_Hat": 1}),
         ("no hat, glasses", {"Wearing_Hat": -1, "Eyeglasses": 1}),
+        (
+            "no hat, smiling, with a goatee or glasses",
+            {"Wearing_Hat": -1, "Smiling": 1, "Goatee": 1, "Eyeglasses": 1},
+        ),
+        (
+            "no hat or glasses, smiling, blond or wavy hair",
+            {"Wearing_Hat": -1, "Eyeglasses": -1, "Smiling": 1, "Blond_Hair": 1, "Wavy_Hair": 1},
+        ),
+        ("no hat, with bangs or sideburns", {"Wearing_Hat": -1, "Bangs": 1, "Sideburns": 1}),
         ("no hat but glasses", {"Wearing_Hat": -1, "Eyeglasses": 1}),
         ("no glasses, red lips, smiling", {"Eyeglasses": -1, "Wearing_Lipstick": 1, "Smiling": 1}),
         ("no hair or beard", {"Bald": 1, **FACIAL_HAIR_AWAY}),
