@@ -317,6 +317,7 @@ def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
     text = prompt.casefold().replace("_", " ")
     for pattern, times, plus in _AGES:
         text = re.sub(pattern, partial(_age, times, plus), text)
+    text = re.sub(r"\bw/o\b", " without ", text)
     text = re.sub(r"n[’']t\b", " not ", text)
     text = re.sub(r"[’'](?:s|t|re|ve|d|ll)?\b", " ", text)
     text = re.sub(r"\bnon[- ](\w+)", r" not \1 ; ", text)

@@ -38,9 +38,9 @@ class Lexicon:
             for value in values:
                 self._add(value, {f"{name}={value}": 1.0})
         for said, labelled in COMBINED_WORDS.items():
-            if meaning := {label: float(value) for label, value in labelled.items() if label in self._known}:
-                words = words_of(said)
-                self._meanings[words] = {**self._meanings.get(words, {}), **meaning}
+            meaning = {label: float(value) for label, value in labelled.items() if label in self._known}
+            words = words_of(said)
+            self._meanings[words] = {**self._meanings.get(words, {}), **meaning}
         for words, meaning in list(self._meanings.items()):
             for form in inflected(words):
                 self._meanings[form] = self._meanings.get(form) or meaning

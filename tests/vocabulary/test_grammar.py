@@ -37,6 +37,7 @@ FACIAL_HAIR_AWAY = {"No_Beard": 1}
             {"Wearing_Hat": -1, "Wearing_Necktie": -1, "Wearing_Earrings": -1},
         ),
         ("without any glasses", {"Eyeglasses": -1}),
+        ("w/o glasses", {"Eyeglasses": -1}),
         ("doesn't wear glasses", {"Eyeglasses": -1}),
         ("she does not have any bangs or wear a hat", {"Bangs": -1, "Wearing_Hat": -1}),
         ("a hat-less, smiling man", {"Wearing_Hat": -1, "Smiling": 1, "Male": 1}),
@@ -81,6 +82,8 @@ def test_prompts_are_read_as_they_are_meant(prompt: str, labels: dict[str, float
     [
         ("without round glasses", "without round glasses"),
         ("hardly smiling", "hardly smiling"),
+        ("anything but a hat", "anything but hat"),
+        ("middle-aged", "middle aged"),
         ("no longer bald", "no longer bald"),
         ("not without glasses", "not without glasses"),
         ("glasses: no", "glasses no"),
