@@ -12,7 +12,7 @@ from .encoding.encode import encode
 from .encoding.options import EncodeOptions
 from .evaluation.attributes import evaluate_attributes
 from .evaluation.compare import compare
-from .evaluation.distribution import evaluate_distribution
+from .evaluation.distribution import evaluate
 from .evaluation.options import DistributionOptions
 from .evaluation.reconstruction import evaluate_reconstruction
 from .formats.dataset import open_dataset
@@ -72,8 +72,8 @@ __all__ = [
     "compare",
     "compose",
     "encode",
+    "evaluate",
     "evaluate_attributes",
-    "evaluate_distribution",
     "evaluate_reconstruction",
     "frechet_distance",
     "guide",

@@ -23,7 +23,7 @@ from facegen.demo.speed import Speed, measure_speed, num_threads, with_training
 from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.evaluation.attributes import AttributeReport, evaluate_attributes
-from facegen.evaluation.distribution import DistributionReport, evaluate_distribution
+from facegen.evaluation.distribution import DistributionReport, evaluate
 from facegen.evaluation.options import AttributeOptions, DistributionOptions
 from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
 from facegen.formats.files import write_json
@@ -150,5 +150,5 @@ class _Demo:
         attributes = evaluate_attributes(folders.run, folders.classifier, asked, self._progress)
         features = f"classifier:{folders.classifier}"
         judged_by = DistributionOptions(features=features, num_samples=count, seed=seed)
-        fid = evaluate_distribution(folders.run, folders.dataset, ("fid",), judged_by, self._progress)
+        fid = evaluate(folders.run, folders.dataset, ("fid",), judged_by, self._progress)
         return attributes, fid

@@ -65,7 +65,7 @@ class DistributionReport(JudgedReport):
         return self.main.value
 
 
-def evaluate_distribution(
+def evaluate(
     subject: Path | str,
     reference: Path | str,
     metrics: Sequence[str] | None = None,

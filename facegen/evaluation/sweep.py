@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facegen.errors import UsageError
-from facegen.evaluation.distribution import DistributionOptions, DistributionReport, evaluate_distribution
+from facegen.evaluation.distribution import DistributionOptions, DistributionReport, evaluate
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.steps import evaluation_path, save_picture, saved
 from facegen.formats.reports import Report, ScoreRow
@@ -86,7 +86,7 @@ def sweep_distribution(
 
     Raises:
         UsageError: not a run, or the setting is also given by itself.
-        as `evaluate_distribution`.
+        as `evaluate`.
     """
     options, progress, run = options or DistributionOptions(), progress or SilentProgress(), Path(run)
     if not is_run(run):
@@ -98,7 +98,7 @@ def sweep_distribution(
     for value in sweep.values:
         progress.say(f"{sweep.setting} {value:g}")
         told = replace(options, **{sweep.setting: value})
-        reports.append(evaluate_distribution(run, reference, kinds, told, progress))
+        reports.append(evaluate(run, reference, kinds, told, progress))
     first = next(iter(reports[0].scores))
     # recall is what guidance is paid with
     across, down = ("precision", "recall") if first in ("precision", "recall") else ("recall", first)

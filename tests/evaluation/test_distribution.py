@@ -15,7 +15,7 @@ from support.known import known
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.compare import compare
-from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
+from facegen.evaluation.distribution import DistributionOptions, evaluate
 from facegen.evaluation.sweep import Sweep, read_sweep, sweep_distribution
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import read_json, write_json
@@ -59,7 +59,7 @@ def held_out(place: SimpleNamespace, count: int = 100) -> torch.Tensor:
 
 
 def judged(place: SimpleNamespace, subject: Path, **changes):
-    return evaluate_distribution(subject, place.data.folder, None, options(place, **changes))
+    return evaluate(subject, place.data.folder, None, options(place, **changes))
 
 
 def test_all_scores_come_from_one_drawing_with_floor_ceiling_and_interval(place, monkeypatch) -> None:
@@ -98,12 +98,12 @@ def test_a_folder_whose_file_changed_is_looked_at_anew(place, tmp_path: Path) ->
 
 def test_the_inception_score_wants_inception(place) -> None:
     with pytest.raises(UsageError, match="class probabilities"):
-        evaluate_distribution(place.run, place.data.folder, ("inception_score",), options(place))
+        evaluate(place.run, place.data.folder, ("inception_score",), options(place))
 
 
 def test_a_metric_nobody_knows_is_refused(place) -> None:
     with pytest.raises(UsageError, match="not a distribution metric"):
-        evaluate_distribution(place.run, place.data.folder, ("fad",), options(place))
+        evaluate(place.run, place.data.folder, ("fad",), options(place))
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
@@ -127,7 +127,7 @@ def test_another_crop_than_the_references_is_refused(place, tmp_path: Path) -> N
     (reference / "dataset.json").write_text((tmp_path / "face.json").read_text())
     assert Dataset.open(reference).manifest.transform["crop"] == "face"
     with pytest.raises(DataError, match=r"crop 'center' and the reference .* of crop 'face'"):
-        evaluate_distribution(other.folder, reference, ("kid",), options(place))
+        evaluate(other.folder, reference, ("kid",), options(place))
 
 
 def test_a_sweep_gives_a_row_a_value_a_front_and_a_picture(place, monkeypatch) -> None:

@@ -14,7 +14,7 @@ from support.generator_parts import save_run
 from support.known import known
 
 from facegen.errors import DataError, MissingModelError, UsageError
-from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
+from facegen.evaluation.distribution import DistributionOptions, evaluate
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
 
@@ -33,7 +33,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def evaluate_fid(subject: Path, reference: Path, options: DistributionOptions, progress=None):
-    return evaluate_distribution(subject, reference, ("fid",), options, progress)
+    return evaluate(subject, reference, ("fid",), options, progress)
 
 
 def options(place: SimpleNamespace, **changes) -> DistributionOptions:

@@ -17,7 +17,7 @@ from facegen.config.composition import compose, preset_names
 from facegen.config.recipe import Recipe
 from facegen.encoding.encode import EncodeOptions, encode
 from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
-from facegen.evaluation.distribution import DistributionOptions, evaluate_distribution
+from facegen.evaluation.distribution import DistributionOptions, evaluate
 from facegen.evaluation.reconstruction import ReconstructionOptions, evaluate_reconstruction
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.images import encode_png
@@ -121,7 +121,7 @@ def judge_generator(preset: str, run: Path, pieces: Pieces, tmp_path: Path) -> N
     scoring = DistributionOptions(
         features=f"classifier:{pieces.judge(size)}", num_samples=16, split="train", device="cpu"
     )
-    report = evaluate_distribution(run, pieces.dataset(size), ("fid",), scoring, SilentProgress())
+    report = evaluate(run, pieces.dataset(size), ("fid",), scoring, SilentProgress())
     assert report.score > 0
 
 

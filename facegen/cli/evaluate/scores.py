@@ -66,9 +66,9 @@ def _scoring(
             from facegen.evaluation.sweep import read_sweep, sweep_distribution
 
             return sweep_distribution(subject, reference, read_sweep(sweep), metrics, told, progress)
-        from facegen.evaluation.distribution import evaluate_distribution
+        from facegen.evaluation.distribution import evaluate
 
-        return evaluate_distribution(subject, reference, metrics, told, progress, name=name.replace("_", "-"))
+        return evaluate(subject, reference, metrics, told, progress, name=name.replace("_", "-"))
 
     score.__name__, score.__doc__ = name, doc
     return command(print_evaluation)(score)
