@@ -13,11 +13,16 @@ import httpx
 @contextmanager
 def running(run, folder, name="tiny"):
     """Address of a studio that runs while the block does."""
+    import anyio
     import uvicorn
 
     from facegen.studio.model_process import ModelProcess
     from facegen.studio.server import build_app
 
+    # anyio loads its parts when they are first used, and pytest rewrites them then: deep in a server's thread
+    # Python 3.11 fails at that now and then ("AST constructor recursion depth mismatch").
+    for part in dir(anyio):
+        getattr(anyio, part)
     with socket.socket() as listener, ModelProcess(run, "cpu") as model:
         listener.bind(("127.0.0.1", 0))
         app = build_app(model, name, folder)
