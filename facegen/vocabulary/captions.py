@@ -8,7 +8,11 @@ from collections.abc import Mapping
 from facegen.vocabulary.words import ATTRIBUTE_WORDS, ROLES, attribute_words, spoken
 
 MAX_PHRASES = 6  # more would outgrow what a reader, or a text encoder, takes in
-_IMPLIED = {"Mustache": "Beard", "Eyeglasses": "Sunglasses"}  # said only where the other is not
+_UNSAID_BESIDE = {  # said only where none of the others is there
+    "Mustache": ("Beard",),
+    "Eyeglasses": ("Sunglasses",),
+    "No_Beard": ("Mustache", "Goatee"),  # "clean-shaven" would deny them
+}
 _WORTH_DENYING = ("Smiling", "Eyeglasses", "Wearing_Hat", "Beard", "Mustache")
 _AGE_NOUNS = {
     ("Child", "Male"): "boy",
@@ -65,7 +69,7 @@ def _chosen(attributes: Mapping[str, bool | None], id: str) -> list[str]:
     true = [
         name
         for name, value in attributes.items()
-        if value and name != "Male" and not attributes.get(_IMPLIED.get(name, ""))
+        if value and name != "Male" and not any(map(attributes.get, _UNSAID_BESIDE.get(name, ())))
     ]
     kept = sorted(true, key=lambda name: _rank(id, name))[:MAX_PHRASES]
     order = {name: index for index, name in enumerate(ATTRIBUTE_WORDS)}
