@@ -1,11 +1,12 @@
 """A studio on a real port of this computer, with a tiny untrained model."""
 
+import asyncio
 import gc
 import socket
 import threading
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 
@@ -36,9 +37,11 @@ def running(run, folder, name="tiny"):
         finally:
             server.should_exit = True
             thread.join(timeout=10)
-            with (
-                warnings.catch_warnings()
-            ):  # Gradio leaves event loops behind, which later tests would be told
+            # Gradio leaves event loops behind, one of them as this thread's own; a later test would be told
+            with suppress(RuntimeError):
+                asyncio.get_event_loop_policy().get_event_loop().close()
+            asyncio.set_event_loop(None)
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ResourceWarning)
                 gc.collect()
 
