@@ -83,7 +83,7 @@ class DiffusionTransformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
-                for bias in list(module.parameters())[1:]:
+                for bias in list(module.parameters())[1:]:  # none where it has none
                     nn.init.zeros_(bias)
         zero = [self.modulation, self.modulation_out, self.patch_out]
         for block in self.blocks:

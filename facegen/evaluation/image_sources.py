@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,14 +137,16 @@ def batches(source: DatasetSplit | FolderImages, indices: Tensor, batch_size: in
 def _is_sample(path: Path) -> bool:
     if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
         return False
-    return path.name not in (GRID_NAME, STRIP_NAME) or SETTINGS_KEY not in _text_of(path)
+    return path.name not in (GRID_NAME, STRIP_NAME) or not _shows_many(path)
 
 
-def _text_of(path: Path) -> dict[str, str]:
+def _shows_many(path: Path) -> bool:
+    """Whether a PNG carries the settings of a grid or strip; those of format version 1 do not say of what."""
     try:
-        return read_png_text(path)
-    except DataError:  # it is judged, and then refused with the reason
-        return {}
+        settings = json.loads(read_png_text(path).get(SETTINGS_KEY, "null"))
+    except (DataError, ValueError):  # it is judged, and then refused with the reason
+        return False
+    return isinstance(settings, dict) and settings.get("shows") != "image"
 
 
 def _opened(path: Path) -> tuple[bytes, str, str]:

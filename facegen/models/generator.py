@@ -36,7 +36,7 @@ from facegen.types import (
 )
 
 CPU = torch.device("cpu")
-NO_LABELS, NO_DATA = LabelSchema(), DataConfig()
+NO_DATA = DataConfig()
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
 
 
@@ -60,7 +60,7 @@ class FaceGenerator:
     sample_spec: SampleSpec
     image_size: int  # height and width of the images in pixels
     sampling: SamplingConfig
-    labels: LabelSchema = NO_LABELS
+    labels: LabelSchema
     data: DataConfig = NO_DATA
     described: Mapping[str, Any] = field(default_factory=dict[str, Any])
     device: torch.device = CPU

@@ -8,8 +8,8 @@ A folder with `model_index.json` is read by its parts, not by its pipeline's nam
     text_encoder, tokenizer    what a text U-Net's captions went through
     scheduler                  betas, what the network predicts, clipping, and how it is usually sampled
 
-Older ones (google/ddpm-celebahq-256) have network and scheduler in the folder itself. Weights come from
-safetensors alone, and no code of the folder is run.
+Older ones have network and scheduler in the folder itself. Weights come from safetensors alone, and no code
+of the folder is run.
 """
 
 from __future__ import annotations
@@ -193,10 +193,13 @@ def _class_number(conditioning: Conditioning) -> dict[str, Any]:
 
 def _walk(file: Path, guidance: float) -> tuple[Objective, SamplingConfig]:
     """What the scheduler says of training, and how it samples, as far as facegen has the same."""
-    diffusers = _diffusers()
-    name = str(_read(file).get("_class_name"))
-    kind: Any = getattr(diffusers, name, None)
-    scheduler: Any = None if kind is None else kind.from_config(_read(file))
+    settings = _read(file)
+    name = str(settings.get("_class_name"))
+    kind: Any = getattr(_diffusers(), name, None) if name.endswith("Scheduler") else None
+    try:
+        scheduler: Any = None if kind is None else kind.from_config(settings)
+    except Exception as error:  # settings can be wrong in as many ways as there are schedulers
+        raise DataError(f"'{file}' does not describe a {name}: {error}.") from error
     config: Any = {} if scheduler is None else scheduler.config
     predicts = PREDICTS.get(config.get("prediction_type", "epsilon"))
     betas: Tensor | None = getattr(scheduler, "betas", None)

@@ -43,3 +43,13 @@ def test_a_prompt_is_read_as_the_page_says(prompt: str, outcome: str) -> None:
 
 def test_the_page_has_examples_of_every_outcome() -> None:
     assert len(EXAMPLES) >= 20
+    outcomes = [outcome for _, outcome in EXAMPLES]
+    for beginning in (
+        "refused",
+        "left out",
+        "the first absent",
+        "all of the list absent",
+        "absent",
+        "an age",
+    ):
+        assert any(outcome.startswith(beginning) for outcome in outcomes), beginning

@@ -33,6 +33,13 @@ def test_images_come_in_the_order_of_names_without_grids_and_hidden_files(tmp_pa
     assert source.images(torch.tensor([1]))[0, :, 0, 0].tolist() == [0, 0, 255]
 
 
+def test_a_sample_may_be_called_grid(tmp_path: Path):
+    settings = {"facegen": json.dumps({"shows": "image"})}
+    (tmp_path / "grid.png").write_bytes(pil_to_png(Image.new("RGB", (8, 8)), settings))
+    save(tmp_path / "blend.png")
+    assert [path.name for path in FolderImages(tmp_path).files] == ["blend.png", "grid.png"]
+
+
 def test_mixed_sizes_are_refused_by_name(tmp_path: Path):
     save(tmp_path / "a.png")
     save(tmp_path / "b.png", size=(16, 16))

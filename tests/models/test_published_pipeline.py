@@ -171,6 +171,12 @@ def altered(saved, tmp_path: Path) -> Callable[..., Path]:
             {"_class_name": "FlowMatchEulerDiscreteScheduler"},
             "schedulers with betas",
         ),
+        (
+            save_text_pipeline,
+            "scheduler/scheduler_config.json",
+            {"_class_name": "logging"},
+            "cannot walk as",
+        ),
     ],
 )
 def test_what_facegen_cannot_ask_or_walk_is_refused(altered, save, file, changes, message) -> None:
@@ -186,6 +192,11 @@ def test_damage_is_named(altered) -> None:
     with pytest.raises(DataError, match="cannot be loaded as network"):
         facegen.load(folder, "cpu")
     weights.with_suffix(".bin").rename(weights)
-    (folder / "scheduler" / "scheduler_config.json").write_text("{", "utf-8")
+    scheduler = folder / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_text("utf-8"))
+    scheduler.write_text(json.dumps(settings | {"beta_schedule": "steep"}), "utf-8")
+    with pytest.raises(DataError, match="does not describe a DDIMScheduler: steep"):
+        facegen.load(folder, "cpu")
+    scheduler.write_text("{", "utf-8")
     with pytest.raises(DataError, match=r"scheduler_config\.json' cannot be read"):
         facegen.load(folder, "cpu")
