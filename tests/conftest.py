@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 from jaxtyping import install_import_hook
+
+# One thread a process, set before torch is loaded: pytest's workers already share the cores among
+# them, and torch's threads that wait for a core only spin.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # From here on, every call of these packages checks the shapes that its annotations name.
 CHECKED = ("diffusion", "samplers", "denoisers", "nn", "conditioners", "autoencoders")
