@@ -59,8 +59,10 @@ class DatasetAdapter(Protocol):
     """Reads one layout of face data. Deterministic: the same source gives the same records in order.
 
     `crops` are the cuts that suit it, the first being what "auto" means; None keeps a square image as it
-    is. `records` fills `notes` (to be told) and `rejects` (left out) while it runs. A class that has this as
-    its base says only what is otherwise.
+    is. `records` fills these while it runs: `read_as` (what was taken for what, with the evidence), `repairs`
+    (what was changed or dropped to make sense of it; an error under --strict), `notes` (what else is to be
+    told), `rejects` (images left out) and `files` (location -> what it is, of every file that is no image of
+    the data set). A class that has this as its base says only what is otherwise.
     """
 
     crops: Mapping[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
@@ -70,13 +72,17 @@ class DatasetAdapter(Protocol):
     medium: str = "photo"  # or "cartoon", for captions
     licence: str | None = None
     labels: LabelSchema  # valid once `records` has been started
+    read_as: list[str]
+    repairs: list[str]
     notes: list[str]
     rejects: list[DatasetReject]
+    files: dict[str, str]
     config: Any
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.labels, self.notes, self.rejects = LabelSchema(), [], []
+        self.labels, self.rejects, self.files = LabelSchema(), [], {}
+        self.read_as, self.repairs, self.notes = [], [], []
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
 

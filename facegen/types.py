@@ -217,7 +217,8 @@ class DatasetRecord:
     """One source image with its labels, before decoding.
 
     `load` returns the file's raw bytes. `attributes` values are True, False or None (unknown).
-    `split` is None where the source does not say. `location` names the origin for error messages.
+    `split` is None where the source does not say. `location` names the origin for error messages. By `size`
+    in bytes and `modified`, seconds since the epoch, a change of the file is seen; None where it has none.
     """
 
     id: str
@@ -229,6 +230,8 @@ class DatasetRecord:
     split: str | None = None
     identity: str | None = None
     extra: dict[str, int | float | str | None] = field(default_factory=dict[str, Any])  # e.g. age
+    size: int | None = None
+    modified: float | None = None
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,12 @@ def _print(summary: PrepareSummary) -> None:
         more = f", the {MAX_LISTED} largest of {len(rows)}" if len(rows) > MAX_LISTED else ""
         shares = [(name, count, percent(count / max(1, total))) for name, count in rows[:MAX_LISTED]]
         print_table(f"Classes: {column}{more}", ("class", "images", "share"), shares)
-    print_table("Left out (see rejects.csv)", ("reason", "images"), summary.rejects.items())
-    print_facts({"Notes": "\n".join(summary.notes) or None, "Data set": summary.out})
+    shown = [(each.id, each.split, each.labels or None, each.caption) for each in summary.examples]
+    print_table("Three of them", ("image", "split", "labels", "caption"), shown)
+    print_table("Left out (rejects.csv has them)", ("reason", "images"), summary.rejects.items())
+    facts = {"Read as": summary.read_as, "Repaired": summary.repairs, "Notes": summary.notes}
+    told = {name: "\n".join(lines) or None for name, lines in facts.items()}
+    print_facts({**told, "Every file": summary.out / "account.csv", "Data set": summary.out})
 
 
 @command(_print)

@@ -59,7 +59,7 @@ def compose(
     if config_file is not None:
         if not config_file.is_file():
             raise UsageError(f"Config file '{config_file}' does not exist.")
-        layer = _load_yaml(config_file.read_text(encoding="utf-8"), f"'{config_file}'")
+        layer = _load_yaml(config_file.read_bytes(), f"'{config_file}'")
         data = merge(data, _at_size(layer, size))
     for override in overrides:
         data = merge(data, _parse_override(override))
@@ -99,7 +99,15 @@ def _parse_override(override: str) -> dict[str, Any]:
         raise UsageError(
             f"--set takes key.path=value, not '{override}'.", hint="Example: --set optimizer.lr=2e-4"
         )
-    value: Any = yaml.safe_load(text)
+    try:
+        value: Any = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(
+            f"--set {override}: the value is not valid YAML.",
+            hint="Brackets and quotes have to be closed; to the shell, quote the whole: --set 'a.b=[c, d]'",
+        ) from error
+    if isinstance(value, dict) and not text.lstrip().startswith("{"):  # words with a colon in them
+        value = text.strip()
     if isinstance(value, str):  # YAML 1.1 reads 2e-4 as a word
         with contextlib.suppress(ValueError):
             value = float(value)
@@ -110,11 +118,29 @@ def _parse_override(override: str) -> dict[str, Any]:
     return nested
 
 
-def _load_yaml(text: str, where: str) -> dict[str, Any]:
+class _OnceLoader(yaml.SafeLoader):
+    """A key that stands twice in one mapping is an error; YAML's own loader lets the second win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen and isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"'{key.value}' stands there twice", key.start_mark
+                )
+            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return super().construct_mapping(node, deep)
+
+
+def _load_yaml(text: str | bytes, where: str) -> dict[str, Any]:
+    """A mapping from YAML text, or from bytes in UTF-8 or UTF-16."""
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is not valid YAML: {error}") from error
+        data = yaml.load(text, _OnceLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(
+            f"{where} is not valid YAML: {error}",
+            hint="It has to be UTF-8 or UTF-16 text, with every section once.",
+        ) from error
     if not isinstance(data, dict):
         raise UsageError(f"{where} must be a mapping of sections, not {type(data).__name__}.")
     return data

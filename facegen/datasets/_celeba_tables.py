@@ -1,67 +1,95 @@
-"""Text files of CelebA and CelebA-HQ, with spaces or commas, read strictly and told by line and column."""
+"""CelebA's and CelebA-HQ's tables, as they are published or as other tools saved them again."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from facegen.datasets._sources import check_relative
+from facegen.datasets._columns import is_trinary, judge
+from facegen.datasets._tables import FILE_COLUMNS, Table, parse_pairs, parse_table
+from facegen.datasets._tree import check_relative
 from facegen.errors import DataError
 
-_FIELD = re.compile(r"[^\s,]+")
-_SIGNS = {"1": True, "+1": True, "-1": False, "0": False}
 _PARTS = {"0": "train", "1": "validation", "2": "test"}
 _IMAGE_NAME = re.compile(r".*\.(jpe?g|png)", re.IGNORECASE)
 _MAX_DIGITS = 9
 PARTITION_FILES = ("list_eval_partition.txt", "list_eval_partition.csv")
-IDENTITY_FILES = ("identity_CelebA.txt",)
+IDENTITY_FILES = ("identity_CelebA.txt", "identity_CelebA.csv")
 MAPPING_COLUMNS = ("idx", "orig_idx", "orig_file")
-Line = tuple[str, str, list[str]]  # file:number, text, fields
 
 
 @dataclass(frozen=True)
 class AttributeTable:
-    """`rows` file name -> values in the order of `names`; `notes` says what was odd but readable."""
+    """`rows` file name -> values in the order of `names`, None for unknown; `notes` says what was odd but
+    readable, `told` in what form it was."""
 
     names: tuple[str, ...]
-    rows: dict[str, tuple[bool, ...]]
-    notes: tuple[str, ...]
+    rows: dict[str, tuple[bool | None, ...]]
+    notes: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 def parse_attributes(text: str, where: str) -> AttributeTable:
-    """Read `list_attr_celeba.txt` or `.csv`. Byte order mark, CRLF, commas or spaces do not matter.
+    """Read `list_attr_celeba.txt` or `.csv`: 1, -1, 0, yes, true, blanks, whatever separates them.
 
     Raises:
-        DataError: with file:line:column; no header, a short or long row, a value that is not 1 or -1, a
-            name that leaves its folder, an image twice.
+        DataError: with file and line; no header, a short or long row, a column that is not yes/no, a name
+            that leaves its folder, an image twice.
     """
-    lines = _lines(text, where)
-    at, fields = _first(lines, where)
-    stated = int(fields[0]) if len(fields) == 1 and fields[0].isdigit() else None
-    if stated is not None:
-        at, fields = _first(lines, where)
-    names = tuple(fields[1:] if fields[0].casefold() in ("image_id", "image", "filename") else fields)
-    if _IMAGE_NAME.fullmatch(fields[0]) or any(re.fullmatch(r"[+-]?\d+", name) for name in names):
-        raise DataError(f"{at}: the line with the attributes' names is missing.")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice or not names:
-        raise DataError(f"{at}: attribute '{twice}' is named twice." if twice else f"{where}: no names.")
-    rows: dict[str, tuple[bool, ...]] = {}
-    for at, line, fields in lines:
-        _check_row(fields, len(names), rows, at)
-        try:
-            rows[fields[0]] = tuple([_SIGNS[value] for value in fields[1:]])
-        except KeyError as error:
-            index = next(index for index, value in enumerate(fields[1:]) if value not in _SIGNS)
-            column = [match.start() + 1 for match in _FIELD.finditer(line)][index + 1]
-            raise DataError(
-                f"{at}:{column}: '{fields[index + 1]}' for {names[index]} is not 1 or -1."
-            ) from error
+    table = parse_table(text, where)
+    names = list(table.columns)
+    if any(_IMAGE_NAME.fullmatch(name) or re.fullmatch(r"[+-]?\d+", name) for name in names):
+        raise DataError(f"{where}: the line with the attributes' names is missing.")
+    file_column = _file_column(table)
+    told = [table.form] if table.form and where.endswith(".csv") else []
+    index = [name for name in names if name != file_column and _numbers_rows(table.columns[name])]
+    told += [f"column '{name}' numbers the rows: left out" for name in index]
+    attributes = tuple(name for name in names if name not in (file_column, *index))
+    trinary = any(is_trinary(table.columns[name]) for name in attributes)
+    readings = {name: _yes_no(table, name, trinary=trinary) for name in attributes}
+    told += sorted({f"{reading.told}" for reading in readings.values() if reading.told})
+    values = [list(map(readings[name].read, table.columns[name])) for name in attributes]
+    files = table.columns[file_column]
+    rows: dict[str, tuple[bool | None, ...]] = {}
+    for row, labels in enumerate(zip(*values, strict=True)):
+        name = files[row] or ""
+        _check_plain(name, table.at(row))
+        if name in rows:
+            raise DataError(f"{table.at(row)}: '{name}' stands there twice.")
+        rows[name] = labels
     notes = ()
-    if stated is not None and stated != len(rows):
-        notes = (f"{where} says {stated:,} rows and holds {len(rows):,}.",)
-    return AttributeTable(names, rows, notes)
+    if table.stated is not None and table.stated != len(rows):
+        notes = (f"{where} says {table.stated:,} rows and holds {len(rows):,}.",)
+    return AttributeTable(attributes, rows, notes, tuple(told))
+
+
+def _file_column(table: Table) -> str:
+    """The column of files' names: the one with names of images in it, else one so called."""
+    for name, cells in table.columns.items():
+        if cells and cells[0] is not None and _IMAGE_NAME.fullmatch(cells[0]):
+            return name
+    called = next((name for name in FILE_COLUMNS if name in table.columns), None)
+    if called is None:
+        raise DataError(f"{table.where}: no column names the images.")
+    return called
+
+
+def _numbers_rows(cells: list[str | None]) -> bool:
+    return len(cells) > 2 and cells in ([*map(str, range(len(cells)))], [*map(str, range(1, len(cells) + 1))])
+
+
+def _yes_no(table: Table, name: str, *, trinary: bool):
+    cells = table.columns[name]
+    reading = judge(name, cells, None, lambda value: table.at(cells.index(value)), trinary=trinary)
+    if reading.role not in ("attribute", "nothing"):
+        wrong = next(value for value in cells if value is not None and _is_wrong(value))
+        raise DataError(f"{table.at(cells.index(wrong))}, column '{name}': '{wrong}' is not 1 or -1.")
+    return reading
+
+
+def _is_wrong(value: str) -> bool:
+    return value.casefold() not in ("1", "-1", "0", "+1", "1.0", "-1.0", "0.0", "yes", "no", "true", "false")
 
 
 def parse_partition(text: str, where: str) -> dict[str, str]:
@@ -83,19 +111,18 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
         DataError: with file:line; no header, a short or long row, an index that is no number or does not
             belong to its file (`000001.jpg` has index 0), a number twice, a name that leaves its folder.
     """
-    lines = _lines(text, where)
-    at, fields = _first(lines, where)
-    if tuple(field.casefold() for field in fields) != MAPPING_COLUMNS:
-        raise DataError(f"{at}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
+    table = parse_table(text, where)
+    called = {name.casefold(): cells for name, cells in table.columns.items()}
+    if not {*MAPPING_COLUMNS} <= {*called}:
+        raise DataError(f"{where}: the header '{' '.join(MAPPING_COLUMNS)}' is missing.")
     rows: dict[int, str] = {}
-    for at, line, fields in lines:
-        if len(fields) != len(MAPPING_COLUMNS):
-            raise DataError(f"{at}: {len(fields)} values where {len(MAPPING_COLUMNS)} belong.")
-        index, original, file = fields
+    for row, cells in enumerate(zip(*(called[name] for name in MAPPING_COLUMNS), strict=True)):
+        at = table.at(row)
+        index, original, file = (cell or "" for cell in cells)
         _check_plain(file, at)
         stem = file.rpartition(".")[0]
         if not all(_is_number(value) for value in (index, original, stem)):
-            raise DataError(f"{at}: '{line.strip()}' is not two numbers and a numbered file.")
+            raise DataError(f"{at}: '{index} {original} {file}' is not two numbers and a numbered file.")
         if int(stem) != int(original) + 1:
             raise DataError(f"{at}: index {original} does not belong to '{file}'.")
         if int(index) in rows:
@@ -111,38 +138,22 @@ def _is_number(text: str) -> bool:
 def _parse_pairs(text: str, where: str, read: Callable[[str], str | None], wrong: str) -> dict[str, str]:
     """File name -> what `read` makes of the value beside it; `wrong` says what a None means."""
     rows: dict[str, str] = {}
-    for at, line, fields in _lines(text, where):
-        if not rows and fields[0].casefold() == "image_id":
-            continue
-        _check_row(fields, 1, rows, at)
-        value = read(fields[1])
+    for at, name, told in parse_pairs(text, where):
+        _check_new(name, rows, at)
+        value = read(told.removesuffix(".0"))
         if value is None:
-            raise DataError(f"{at}:{line.rindex(fields[1]) + 1}: {wrong.format(fields[1])}.")
-        rows[fields[0]] = value
+            raise DataError(f"{at}: {wrong.format(told)}.")
+        rows[name] = value
     return rows
 
 
-def _check_row(fields: list[str], num_values: int, rows: Collection[str], at: str) -> None:
-    if len(fields) != num_values + 1:
-        raise DataError(f"{at}: {len(fields) - 1} values where {num_values} belong.")
-    _check_plain(fields[0], at)
-    if fields[0] in rows:
-        raise DataError(f"{at}: '{fields[0]}' stands there twice.")
+def _check_new(name: str, rows: Collection[str], at: str) -> None:
+    _check_plain(name, at)
+    if name in rows:
+        raise DataError(f"{at}: '{name}' stands there twice.")
 
 
 def _check_plain(name: str, at: str) -> None:
-    if "/" in name or "\\" in name or ".." in name:
+    if not name or "/" in name or "\\" in name or ".." in name:
         check_relative(name, at)
         raise DataError(f"{at}: '{name}' is not a plain file name.")
-
-
-def _lines(text: str, where: str) -> Iterator[Line]:
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        if line.strip(" \t\r,"):
-            yield f"{where}:{number}", line.rstrip("\r"), line.replace(",", " ").split()
-
-
-def _first(lines: Iterator[Line], where: str) -> tuple[str, list[str]]:
-    for at, _, fields in lines:
-        return at, fields
-    raise DataError(f"{where}: the file is empty or ends before its header.")

@@ -1,8 +1,8 @@
 """What the columns of an image data set are: the picture, labels, captions, people, numbers.
 
 Their types tell, the `datasets` library's features, and for the rest their values. Anything can be said
-otherwise by name: `{"attr_smile": "Smiling", "label": "race", "notes": "none"}`. Whole numbers stay numbers
-unless the name says `class:race`.
+otherwise by name: `{"attr_smile": "Smiling", "label": "race", "notes": "none"}`, or by form and name, as in
+`class:race` (`facegen.datasets._columns.FORMS`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from facegen.datasets._metadata import CAPTION_COLUMNS, MAX_CLASSES, words
-from facegen.datasets.image_folder import SPLIT_FOLDERS
+from facegen.datasets._columns import Column, is_trinary, judge, parse_form
+from facegen.datasets._layouts import split_named
+from facegen.datasets._tables import words
+from facegen.datasets.image_folder import CAPTION_COLUMNS, LEAVE_OUT
 from facegen.errors import DataError, UsageError, did_you_mean
 
-LEAVE_OUT = "none"
 NAMES_OF_ROLE = {
     "image": ("image", "img", "picture", "photo", "jpg", "png"),
     "caption": CAPTION_COLUMNS,
@@ -26,9 +27,6 @@ NAMES_OF_ROLE = {
     "id": ("id", "image_id", "file_name", "filename"),
 }
 TAKEN = ("captions", "sha256", *NAMES_OF_ROLE)  # facegen's own columns
-CLASS_NAMES = ("label", "labels", "class")
-AS_CLASS = "class:"  # before a name: a class, whatever the column holds
-_YES_NO_NAMES = ({"0", "1"}, {"no", "yes"}, {"false", "true"}, {"-1", "1"})
 
 
 class ColumnPlan:
@@ -52,12 +50,13 @@ class ColumnPlan:
         self.classes: dict[str, str] = {}
         self.extras: dict[str, str] = {}
         self.class_names: dict[str, tuple[str, ...]] = {}
-        self.class_values: dict[str, tuple[str, ...]] = {}  # by label, in order
+        self.readings: dict[str, Column] = {}  # by label
         self.left_out: dict[str, str] = {}  # column -> why
+        trinary = any(is_trinary(_words_in(labels[name])) for name in labels.column_names)
         for column in schema.names:
             if column in self.roles.values():
                 continue
-            name = asked.get(column, column).removeprefix(AS_CLASS)
+            form, name = parse_form(asked.get(column, column))
             if name == LEAVE_OUT:
                 self.left_out[column] = "as asked"
             elif name in TAKEN:
@@ -67,8 +66,7 @@ class ColumnPlan:
             elif column not in labels.column_names:
                 self.left_out[column] = f"{schema.field(column).type}"
             else:
-                as_class = asked.get(column, column) != name
-                self._sort(name, column, labels[column], features.get(column), as_class=as_class)
+                self._judge(name, column, labels[column], features.get(column), form, trinary=trinary)
 
     def lines(self) -> list[str]:
         """A line for each kind of label, for a person to look over."""
@@ -76,11 +74,12 @@ class ColumnPlan:
         if self.attributes:
             told.append(f"attributes (yes/no): {_pairs(self.attributes)}")
         for name, column in self.classes.items():
-            values = self.class_values[name]
+            values = self.readings[name].values
             shown = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
             told.append(f"class {_pairs({name: column})}: {len(values)} values ({shown})")
         if self.extras:
             told.append(f"kept as they are: {_pairs(self.extras)}")
+        told += [f"{name}: {reading.told}" for name, reading in self.readings.items() if reading.told]
         if self.left_out:
             told.append(f"left out: {', '.join(f'{name} ({why})' for name, why in self.left_out.items())}")
         return told
@@ -88,44 +87,57 @@ class ColumnPlan:
     def labels_of(self, row: Mapping[str, Any], split: str | None) -> dict[str, Any]:
         """The labels of a `DatasetRecord`, from a row's values by column and its file's split."""
         said = {role: words(row[column]) for role, column in self.roles.items() if role != "image"}
+
+        def value(name: str, column: str) -> Any:
+            return self.readings[name].read(self._words_of(row, column))
+
         return {
-            "attributes": {
-                name: _yes_no(self._class_of(row, column)) for name, column in self.attributes.items()
-            },
-            "classes": {name: self._class_of(row, column) for name, column in self.classes.items()},
+            "attributes": {name: value(name, column) for name, column in self.attributes.items()},
+            "classes": {name: value(name, column) for name, column in self.classes.items()},
             "extra": {name: row[column] for name, column in self.extras.items()},
             "caption": said.get("caption"),
             "identity": said.get("identity"),
-            "split": SPLIT_FOLDERS.get((said.get("split") or "").casefold(), split),
+            "split": split_named(said.get("split") or "") or split,
         }
 
-    def _class_of(self, row: Mapping[str, Any], column: str) -> str | None:
+    def _words_of(self, row: Mapping[str, Any], column: str) -> str | None:
         value, names = row[column], self.class_names.get(column)
         if names is None:
             return words(value)
         return None if value is None or value < 0 else names[value]
 
-    def _sort(self, name: str, column: str, values: pa.ChunkedArray, feature: Any, *, as_class: bool) -> None:
-        found = _different(values)
-        if not found:
-            self.left_out[column] = "always empty"
-            return
-        if names := feature if isinstance(feature, tuple) else ():
-            outside = [value for value in found if not isinstance(value, int) or not -1 <= value < len(names)]
+    def _judge(
+        self,
+        name: str,
+        column: str,
+        values: pa.ChunkedArray,
+        feature: Any,
+        form: str | None,
+        *,
+        trinary: bool,
+    ) -> None:
+        cells = _words_in(values)
+        if isinstance(feature, tuple):
+            found = _different(values)
+            outside = [
+                value for value in found if not isinstance(value, int) or not -1 <= value < len(feature)
+            ]
             if outside:
-                raise DataError(f"Column '{column}' holds {outside[0]!r}, and its classes are {len(names)}.")
-            self.class_names[column] = names
-            yes_no = {each.casefold() for each in names} in _YES_NO_NAMES
-        else:
-            yes_no = all(isinstance(value, int) and value in (-1, 0, 1) for value in found)
-        if yes_no and not as_class:
-            self.attributes[name] = column
-        elif as_class or names or _is_class(values, found, column):
-            self.classes[name] = column
-            said = names or [str(one).strip() for one in sorted(found)]
-            self.class_values[name] = tuple(dict.fromkeys(said))
-        else:
-            self.extras[name] = column
+                raise DataError(
+                    f"Column '{column}' holds {outside[0]!r}, and its classes are {len(feature)}."
+                )
+            self.class_names[column] = feature
+            cells = list(feature) if found else []
+            form = form or (None if len(feature) == 2 else "class")
+        reading = judge(name, cells, form, lambda value: f"column '{column}'", trinary=trinary)
+        if reading.role == "nothing":
+            self.left_out[column] = reading.told
+            return
+        if column in self.class_names and reading.role == "class":  # the data's own order of names
+            reading = Column("class", words, tuple(dict.fromkeys(self.class_names[column])))
+        self.readings[name] = reading
+        places = {"attribute": self.attributes, "class": self.classes}
+        places.get(reading.role, self.extras)[name] = column
 
 
 def is_picture(kind: pa.DataType) -> bool:
@@ -181,7 +193,7 @@ def _check_asked(schema: pa.Schema, asked: Mapping[str, str]) -> None:
                 f"There is no column '{column}'.{did_you_mean(column, schema.names)}",
                 hint=f"Columns there: {', '.join(schema.names)}.",
             )
-    names = [name.removeprefix(AS_CLASS) for name in asked.values() if name != LEAVE_OUT]
+    names = [parse_form(name)[1] for name in asked.values() if name != LEAVE_OUT]
     kept = [column for column in schema.names if column not in asked and column not in NAMES_OF_ROLE]
     twice = next((name for name in names if [*names, *kept].count(name) > 1), None)
     if twice:
@@ -224,30 +236,24 @@ def _roles(
 
 def _suits(role: str, values: pa.ChunkedArray) -> bool:
     found, in_words = _different(values), _is_words(values.type)
-    splits = {str(value).casefold() for value in found}
+    splits = {split_named(str(value)) for value in found}
     return (
         bool(found)
         and {
             "caption": in_words,
             "identity": in_words or pa.types.is_integer(values.type),
-            "split": in_words and len(splits) > 1 and splits <= set(SPLIT_FOLDERS),
+            "split": in_words and len(splits) > 1 and None not in splits,
             "id": values.null_count == 0 and len(found) == len(values),
         }[role]
     )
-
-
-def _is_class(values: pa.ChunkedArray, found: list[Any], column: str) -> bool:
-    if all(isinstance(value, str) for value in found):
-        return len(found) <= min(MAX_CLASSES, max(2, len(values) // 2))
-    return column.casefold() in CLASS_NAMES and all(isinstance(value, int) for value in found)
 
 
 def _is_words(kind: pa.DataType) -> bool:
     return pa.types.is_string(kind) or pa.types.is_large_string(kind)
 
 
-def _yes_no(value: str | None) -> bool | None:
-    return None if value is None else value.casefold() in ("1", "yes", "true")
+def _words_in(values: pa.ChunkedArray) -> list[str | None]:
+    return [words(value) for value in values.to_pylist()]
 
 
 def _different(values: pa.ChunkedArray) -> list[Any]:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from facegen.datasets._layouts import SPLIT_FOLDERS
 from facegen.datasets._sources import list_folder
-from facegen.datasets.image_folder import SPLIT_FOLDERS
 from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError, did_you_mean
 from facegen.formats.files import sha256_of, storage_errors
 

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from facegen.datasets._sources import MAX_FILE_BYTES
+from facegen.datasets._tree import MAX_FILE_BYTES
 from facegen.errors import DataError
 
 _BATCH_ROWS = 32

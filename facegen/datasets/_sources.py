@@ -1,113 +1,21 @@
-"""Folders, zip and tar archives as one thing: relative names and how to read each. Nothing is extracted.
-
-An archive whose entries point outside, or are links, is refused as a whole. Sizes are capped, so that a
-small file cannot unfold to fill the memory or the disk.
-"""
+"""Opens a source, a folder or archive, and finds the files of labels that belong to it."""
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
-import tarfile
-import tempfile
-import zipfile
-import zlib
+import stat
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import IO, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
+from facegen.datasets._archives import ARCHIVE_SUFFIXES, list_archive
+from facegen.datasets._tables import read_text
+from facegen.datasets._tree import MAX_FILE_BYTES, Place, SourceFile, SourceTree, passed_over, plain_name
 from facegen.errors import DataError, UsageError
-from facegen.formats.files import storage_errors
 from facegen.protocols import Progress
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
-MAX_FILE_BYTES = 256 << 20
-MAX_RATIO = 200  # photographs hardly shrink; what unfolds 200 times is an attack
-_RATIO_MATTERS_BYTES = 1 << 20
-_CHUNK_BYTES = 1 << 20
-
-Load = Callable[[], bytes]
 Parsed = TypeVar("Parsed")
-
-
-@dataclass(frozen=True)
-class SourceTree:
-    """The files of a folder or archive: relative name (with `/`) -> how to read it, sorted by name."""
-
-    root: Path
-    files: Mapping[str, Load]
-
-    def location(self, name: str) -> str:
-        """Where a file is, for messages."""
-        return f"{self.root.name}/{name}"
-
-    def images(self) -> list[str]:
-        """Names of image files."""
-        return [name for name in self.files if name.casefold().endswith(IMAGE_SUFFIXES)]
-
-    def find(self, wanted: Collection[str]) -> dict[str, Place]:
-        """Where the files of these plain names are; of several with one name, the shallowest."""
-        by_depth = sorted(self.files, key=lambda name: -name.count("/"))
-        plain = {PurePosixPath(name).name: (self, name) for name in by_depth}
-        return {name: place for name, place in plain.items() if name in wanted}
-
-    def beside(self) -> SourceTree:
-        """What lies beside this source, one folder deep."""
-        return list_folder(self.root.absolute().parent, max_depth=1)
-
-    def read_text(self, name: str) -> str:
-        """A text file, UTF-8 with or without byte order mark.
-
-        Raises:
-            DataError: not UTF-8.
-        """
-        try:
-            return self.files[name]().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{self.location(name)}: not UTF-8 text ({error.reason}).") from error
-
-
-Place = tuple[SourceTree, str]
-"""A tree and the name of a file in it."""
-
-
-def read_first(
-    places: Mapping[str, Place], names: Sequence[str], parse: Callable[[str, str], Parsed]
-) -> Parsed | None:
-    """What `parse` makes of the text and name of the first of `names` that is there; None where none is."""
-    for tree, inner in (places[name] for name in names if name in places):
-        return parse(tree.read_text(inner), inner)
-    return None
-
-
-def check_match(
-    rows: Collection[str], images: Collection[str], place: str, *, strict: bool, row: str = "row"
-) -> list[str]:
-    """What to tell of rows without images and images without rows: one sentence, or none.
-
-    Raises:
-        DataError: there are such, and `strict` forbids them.
-    """
-    without_image, without_row = len(set(rows) - set(images)), len(set(images) - set(rows))
-    gaps = [f"{without_image:,} {row}s have no image"] if without_image else []
-    gaps += [f"{without_row:,} images have no {row} and are left out"] if without_row else []
-    if not gaps:
-        return []
-    told = f"'{place}': {' and '.join(gaps)}; {len(set(rows) & set(images)):,} match."
-    if strict:
-        raise DataError(told, hint="Without --strict the images that match are used.")
-    return [told]
-
-
-def tell(told: Iterable[str], notes: list[str], progress: Progress) -> None:
-    """Warn a person now, and keep it among the data set's `notes`."""
-    for note in told:
-        notes.append(note)
-        progress.warn(note)
 
 
 def open_source(path: Path | None, kind: str) -> SourceTree:
@@ -125,118 +33,126 @@ def open_source(path: Path | None, kind: str) -> SourceTree:
         return list_folder(path)
     if not path.is_file():
         raise DataError(f"'{path}' does not exist.")
-    name = path.name.casefold()
-    if not name.endswith(ARCHIVE_SUFFIXES):
+    if not path.name.casefold().endswith(ARCHIVE_SUFFIXES):
         raise DataError(f"'{path}' is neither a folder nor an archive ({', '.join(ARCHIVE_SUFFIXES)}).")
-    try:
-        return _list_zip(path) if name.endswith(".zip") else _list_tar(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"'{path}' is damaged or not what its name says: {error}.") from error
+    return list_archive(path)
 
 
-def list_folder(root: Path, max_depth: int | None = None) -> SourceTree:
-    """List a folder, hidden names left out, at most `max_depth` folders deep."""
-    files: dict[str, Load] = {}
-    for folder, subfolders, names in os.walk(root):
-        here = Path(folder)
-        depth = len(here.relative_to(root).parts)
-        deeper = max_depth is None or depth < max_depth
-        subfolders[:] = sorted(name for name in subfolders if not _hidden(name)) if deeper else []
-        for name in names:
-            if not _hidden(name):
-                files[(here / name).relative_to(root).as_posix()] = partial(_read_file, here / name)
-    return SourceTree(root, dict(sorted(files.items())))
+def list_folder(root: Path) -> SourceTree:
+    """List a folder; hidden names and a system's own are passed over, links followed, never in a circle."""
+    walk = _Walk()
+    walk.into(root, "", os.path.realpath(root), frozenset())
+    return SourceTree(root, dict(sorted(walk.files.items())), walk.skipped)
 
 
-def check_relative(name: str, where: str) -> None:
-    """Refuse a name that is absolute or leaves its folder.
+def find_texts(
+    tree: SourceTree, wanted: Collection[str], labels: str | None, read_from: dict[str, str]
+) -> dict[str, Place]:
+    """Where the files of these names are: in the source and, if `labels` names a folder or file, there first.
+
+    `read_from` is told of each, by location.
 
     Raises:
-        DataError: names `where` it stood.
+        UsageError: there is nothing of that name, or none of the files in it.
     """
-    parts = PurePosixPath(name.replace("\\", "/")).parts
-    if not parts or name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
-        raise DataError(f"{where}: '{name}' points outside the data; it is refused.")
+    found = tree.find(wanted)
+    if labels is not None:
+        place = Path(labels)
+        if not place.exists():
+            raise UsageError(f"--labels '{labels}' does not exist.")
+        outside = list_folder(place if place.is_dir() else place.absolute().parent)
+        given = outside.find(wanted if place.is_dir() else [place.name])
+        if not given or not {*given} <= {*wanted}:
+            raise UsageError(f"--labels '{labels}' holds none of {', '.join(wanted)}.")
+        found |= given
+        read_from |= {each.location(name): "labels, from outside the source" for each, name in given.values()}
+    read_from |= {tree.location(name): "labels" for each, name in found.values() if each is tree}
+    return found
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
+def near(tree: SourceTree, wanted: Collection[str]) -> str:
+    """A hint where files of these names lie beside the source: they are not read unasked. Else ""."""
+    parent = tree.root.absolute().parent
+    folders = (
+        [parent, *(each for each in sorted(parent.iterdir()) if each.is_dir())] if parent.is_dir() else []
+    )
+    found = [folder for folder in folders if any((folder / name).is_file() for name in wanted)]
+    outside = next((folder for folder in found if folder != tree.root.absolute()), None)
+    return f" Beside the source there is one: --labels {os.path.relpath(outside)}" if outside else ""
+
+
+def read_first(
+    places: Mapping[str, Place], names: Sequence[str], parse: Callable[[str, str], Parsed]
+) -> Parsed | None:
+    """What `parse` makes of the text and name of the first of `names` that is there; None where none is."""
+    for tree, inner in (places[name] for name in names if name in places):
+        return parse(read_text(tree.files[inner].load(), inner), inner)
+    return None
+
+
+def read_lines(texts: Mapping[str, Place], kinds: Mapping[tuple[str, ...], str]) -> list[str]:
+    """ "attributes from CelebA/list_attr_celeba.txt": what was read from which file; `kinds` is by names."""
+    lines: list[str] = []
+    for names, what in kinds.items():
+        place = next((texts[name] for name in names if name in texts), None)
+        lines += [] if place is None else [f"{what} from {place[0].location(place[1])}"]
+    return lines
+
+
+def tell(told: Iterable[str], notes: list[str], progress: Progress) -> None:
+    """Warn a person now, and keep it among the data set's `notes`."""
+    for note in told:
+        notes.append(note)
+        progress.warn(note)
+
+
+class _Walk:
+    """Every file below a folder. A folder that links lead to is followed once."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, SourceFile] = {}
+        self.skipped: dict[str, str] = {}
+        self._followed: set[str] = set()
+
+    def into(self, folder: Path, prefix: str, real: str, above: frozenset[str]) -> None:
+        """List `folder`, whose files are named under `prefix`; `real` is where it truly is."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.skipped[plain_name(prefix) or "."] = f"a folder that may not be read: {error.strerror}"
+            return
+        for entry in entries:
+            relative = f"{prefix}{entry.name}"
+            if not entry.is_dir():
+                self._add(entry, relative)
+            elif why := passed_over(relative):
+                self.skipped[f"{plain_name(relative)}/"] = why
+            else:
+                inner = os.path.realpath(entry.path) if entry.is_symlink() else f"{real}/{entry.name}"
+                if entry.is_symlink() and (inner in {*above, real, *self._followed}):
+                    self.skipped[f"{plain_name(relative)}/"] = "a link to a folder that is read already"
+                    continue
+                self._followed |= {inner} if entry.is_symlink() else set()
+                self.into(Path(entry.path), f"{relative}/", inner, above | {real})
+
+    def _add(self, entry: os.DirEntry[str], relative: str) -> None:
+        name = plain_name(relative)
+        name = relative if name in self.files else name  # two spellings of one name are two files
+        try:
+            found = entry.stat()
+        except OSError as error:
+            self.skipped[name] = "a link to nothing" if entry.is_symlink() else f"{error.strerror}"
+            return
+        if why := passed_over(name):
+            self.skipped[name] = why
+        elif not stat.S_ISREG(found.st_mode):
+            self.skipped[name] = "no file: a pipe, socket or device"
+        else:
+            load = partial(_read_file, Path(entry.path))
+            self.files[name] = SourceFile(load, found.st_size, found.st_mtime)
 
 
 def _read_file(path: Path) -> bytes:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise DataError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
     return path.read_bytes()
-
-
-def _list_zip(path: Path) -> SourceTree:
-    archive = zipfile.ZipFile(path)  # kept open: `load` reads from it, under its own lock
-    files: dict[str, Load] = {}
-    for entry in archive.infolist():
-        check_relative(entry.filename, f"'{path}'")
-        if (entry.external_attr >> 16) & 0o170000 == 0o120000:
-            raise DataError(f"'{path}': '{entry.filename}' is a link; it is refused.")
-        if not entry.is_dir() and not any(_hidden(part) for part in entry.filename.split("/")):
-            files[entry.filename] = partial(_read_zip_entry, archive, entry)
-    return SourceTree(path, dict(sorted(files.items())))
-
-
-def _read_zip_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    unfolds = entry.file_size > MAX_RATIO * max(1, entry.compress_size)
-    if entry.file_size > MAX_FILE_BYTES or (unfolds and entry.file_size > _RATIO_MATTERS_BYTES):
-        raise DataError(f"would unfold from {entry.compress_size:,} to {entry.file_size:,} bytes")
-    try:
-        with archive.open(entry) as file:
-            return file.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
-        raise DataError(f"damaged in the archive: {error}") from error
-
-
-class _PlainTar:
-    """An uncompressed tar that is read in slices, by several threads, and closed with its last reader."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-
-    def read_slice(self, offset: int, size: int) -> bytes:
-        if size > MAX_FILE_BYTES:
-            raise DataError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-        return os.pread(self.file.fileno(), size, offset)
-
-    def __del__(self) -> None:
-        self.file.close()
-
-
-def _list_tar(path: Path) -> SourceTree:
-    plain = _PlainTar(_gunzipped(path) if path.name.casefold().endswith("gz") else path.open("rb"))
-    files: dict[str, Load] = {}
-    with tarfile.open(fileobj=plain.file, mode="r:") as archive:
-        for entry in archive:
-            check_relative(entry.name, f"'{path}'")
-            if entry.isdir():
-                continue
-            if not entry.isreg():
-                raise DataError(f"'{path}': '{entry.name}' is a link or device; it is refused.")
-            if not any(_hidden(part) for part in entry.name.split("/")):
-                files[entry.name] = partial(plain.read_slice, entry.offset_data, entry.size)
-    return SourceTree(path, dict(sorted(files.items())))
-
-
-def _gunzipped(path: Path) -> IO[bytes]:
-    """The tar inside a .tar.gz, in a nameless temporary file that is gone when it is closed."""
-    allowed = MAX_RATIO * path.stat().st_size + _RATIO_MATTERS_BYTES
-    plain = tempfile.TemporaryFile()  # noqa: SIM115 - outlives this function
-    try:
-        with storage_errors(Path(tempfile.gettempdir())), gzip.open(path) as packed:
-            while chunk := packed.read(_CHUNK_BYTES):
-                plain.write(chunk)
-                if plain.tell() > allowed:
-                    raise DataError(
-                        f"'{path}' unfolds to more than {MAX_RATIO} times its size; it is refused."
-                    )
-            plain.flush()
-        plain.seek(0)
-    except BaseException:
-        plain.close()
-        raise
-    return plain

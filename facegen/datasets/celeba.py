@@ -4,11 +4,13 @@ list_attr_celeba.txt | .csv        needed      (also in Anno/)
 img_align_celeba.zip | folder      needed      (also in Img/; Kaggle's doubled folder)
 list_eval_partition.txt | .csv     official partition    (also in Eval/)
 identity_CelebA.txt                identities
+
+The three tables are found anywhere in the source, or where `labels` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -20,21 +22,29 @@ from facegen.datasets._celeba_tables import (
     parse_identities,
     parse_partition,
 )
-from facegen.datasets._sources import Place, SourceTree, check_match, open_source, read_first, tell
+from facegen.datasets._match import check_match
+from facegen.datasets._sources import find_texts, near, open_source, read_first, read_lines, tell
+from facegen.datasets._tree import Place, SourceTree
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, LabelSchema
 
 ATTRIBUTE_FILES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 IMAGES = "img_align_celeba"
+_READ_AS = {
+    ATTRIBUTE_FILES: "attributes",
+    PARTITION_FILES: "the partition",
+    IDENTITY_FILES: "identities",
+}
 LICENCE = "CelebA, for non-commercial research only (https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html)"
 
 
 class Config(KindConfig, frozen=True):
-    """`strict` makes an error of rows without images, and of images without rows."""
+    """`strict` makes an error of every gap and repair; `labels` is a folder or file with the tables."""
 
     kind: Literal["celeba"] = "celeba"
     strict: bool = False
+    labels: str | None = None
 
 
 class CelebA(DatasetAdapter):
@@ -52,63 +62,75 @@ class CelebA(DatasetAdapter):
         Raises:
             DataError: a needed file is missing or malformed, nothing matches, or `strict` found a gap.
         """
-        texts, images, place = _find(source)
+        tree = open_source(source, "celeba")
+        images, inner = _find_images(tree)
+        texts = find_texts(
+            tree, (*ATTRIBUTE_FILES, *PARTITION_FILES, *IDENTITY_FILES), self.config.labels, self.files
+        )
         table = read_first(texts, ATTRIBUTE_FILES, parse_attributes)
         if table is None:
             raise DataError(
-                f"'{place}' has images but no attributes.",
-                hint=f"Looked for {' or '.join(ATTRIBUTE_FILES)} there, in its folders and beside it; "
-                "for images alone use facegen prepare image-folder.",
+                f"'{tree.root}' has images but no attributes.",
+                hint=f"Looked for {' or '.join(ATTRIBUTE_FILES)} there and in its folders."
+                f"{near(tree, ATTRIBUTE_FILES) or ' For images alone use facegen prepare image-folder.'}",
             )
         partition = read_first(texts, PARTITION_FILES, parse_partition) or {}
         identities = read_first(texts, IDENTITY_FILES, parse_identities) or {}
         self.labels = LabelSchema(attributes=table.names)
+        self._account(tree, inner, images, texts, table.told)
         tell(table.notes, self.notes, progress)
         if not partition:
-            told = f"No {PARTITION_FILES[0]} in '{place}': images will be split here."
+            told = f"No {PARTITION_FILES[0]} in '{tree.root}': images will be split here."
             tell([told], self.notes, progress)
         row_of = {PurePosixPath(name).stem: name for name in table.rows}
-        tell(check_match(row_of, images, place.name, strict=self.config.strict), self.notes, progress)
-        for stem, (tree, image) in images.items():
+        tell(check_match(row_of, images, tree.root.name, strict=self.config.strict), self.notes, progress)
+        for stem, image in images.items():
             name = row_of.get(stem)
             if name is not None:
                 yield DatasetRecord(
                     id=stem,
-                    load=tree.files[image],
-                    location=tree.location(image),
+                    **inner.record_of(image),
                     attributes=dict(zip(table.names, table.rows[name], strict=True)),
                     split=partition.get(name),
                     identity=identities.get(name),
                 )
 
+    def _account(
+        self,
+        tree: SourceTree,
+        inner: SourceTree,
+        images: Mapping[str, str],
+        texts: Mapping[str, Place],
+        told: Sequence[str],
+    ) -> None:
+        """Say which file was read as what, and what every other one is."""
+        self.read_as += read_lines(texts, _READ_AS)
+        self.read_as += told
+        outer = tree.accounted(tree.images if inner is tree else ())
+        self.files = {**outer, **inner.accounted({*images.values()}), **self.files}
+
 
 build = CelebA
 
 
-def _find(source: Path | None) -> tuple[dict[str, Place], dict[str, Place], Path]:
-    """Annotation files in `source`, or beside it if it holds images only; images by stem; what was read."""
-    tree = open_source(source, "celeba")
-    wanted = (*ATTRIBUTE_FILES, *PARTITION_FILES, *IDENTITY_FILES)
-    texts = tree.find(wanted)
-    images = _images_in(tree)
+def _find_images(tree: SourceTree) -> tuple[dict[str, str], SourceTree]:
+    """The aligned images by stem, and the tree that has them: the source or the archive of images in it."""
+    images, inner = _images_in(tree), tree
+    packed = next((name for name in tree.files if PurePosixPath(name).name == f"{IMAGES}.zip"), None)
+    if not images and packed is not None and tree.root.is_dir():
+        inner = open_source(tree.root / packed, "celeba")
+        images = _images_in(inner)
     if not images:
-        packed = next((name for name in tree.files if PurePosixPath(name).name == f"{IMAGES}.zip"), None)
-        if packed is not None and tree.root.is_dir():
-            images = _images_in(open_source(tree.root / packed, "celeba"))
-    if not images:
-        found = ", ".join(sorted(texts)) or "nothing of CelebA"
         raise DataError(
             f"No aligned images in '{tree.root}'.",
-            hint=f"Looked for {IMAGES}.zip and {IMAGES}/*.jpg; found {found}.",
+            hint=f"Looked for {IMAGES}.zip and {IMAGES}/*.jpg; {len(tree.files)} files are there.",
         )
-    if not any(name in texts for name in ATTRIBUTE_FILES):
-        texts = {**tree.beside().find(wanted), **texts}
-    return texts, images, tree.root
+    return images, inner
 
 
-def _images_in(tree: SourceTree) -> dict[str, Place]:
-    names = tree.images()
+def _images_in(tree: SourceTree) -> dict[str, str]:
+    names = tree.images
     aligned = [name for name in names if IMAGES in PurePosixPath(name).parts] or [
         name for name in names if tree.root.name.startswith(IMAGES) or "/" not in name
     ]
-    return {PurePosixPath(name).stem: (tree, name) for name in aligned}
+    return {PurePosixPath(name).stem: name for name in aligned}

@@ -4,12 +4,12 @@ CelebA-HQ-img/0.jpg ... 29999.jpg     images; without that folder, every image t
 CelebAMask-HQ-attribute-anno.txt      forty attributes
 CelebA-HQ-to-CelebA-mapping.txt       which image of CelebA each was made from
 list_eval_partition.txt | .csv        CelebA's official partition    } CelebA's own files, anywhere in the
-identity_CelebA.txt                   CelebA's identities            } source or one folder deep beside it
+identity_CelebA.txt                   CelebA's identities            } source, or where `labels` says
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -22,15 +22,9 @@ from facegen.datasets._celeba_tables import (
     parse_mapping,
     parse_partition,
 )
-from facegen.datasets._sources import (
-    IMAGE_SUFFIXES,
-    Place,
-    SourceTree,
-    check_match,
-    open_source,
-    read_first,
-    tell,
-)
+from facegen.datasets._match import check_match
+from facegen.datasets._sources import find_texts, near, open_source, read_first, read_lines, tell
+from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
@@ -40,6 +34,12 @@ ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
 MAPPING_FILE = "CelebA-HQ-to-CelebA-mapping.txt"
 UNLABELLED_CAPTION = "A photo of a face"
 CELEBA_FILE_COLUMN = "celeba_file"
+_READ_AS = {
+    (ATTRIBUTE_FILE,): "attributes",
+    (MAPPING_FILE,): "which image of CelebA each is",
+    PARTITION_FILES: "CelebA's partition",
+    IDENTITY_FILES: "CelebA's identities",
+}
 LICENCE = (
     "CelebAMask-HQ, for non-commercial research and educational purposes only "
     "(https://github.com/switchablenorms/CelebAMask-HQ)"
@@ -47,10 +47,12 @@ LICENCE = (
 
 
 class Config(KindConfig, frozen=True):
-    """`strict` makes an error of rows without images, and of images without rows."""
+    """`strict` makes an error of every gap and repair; `labels` is a folder with CelebA's own tables, or
+    those of CelebA-HQ."""
 
     kind: Literal["celeba-hq"] = "celeba-hq"
     strict: bool = False
+    labels: str | None = None
 
 
 class CelebAHq(DatasetAdapter):
@@ -70,9 +72,8 @@ class CelebAHq(DatasetAdapter):
         tree = open_source(source, "celeba-hq")
         images = self._images_in(tree)
         wanted = (ATTRIBUTE_FILE, MAPPING_FILE, *PARTITION_FILES, *IDENTITY_FILES)
-        texts = tree.find(wanted)
-        if any(name not in texts for name in wanted if name != PARTITION_FILES[1]):
-            texts = {**tree.beside().find(wanted), **texts}
+        texts = find_texts(tree, wanted, self.config.labels, self.files)
+        self.files = {**tree.accounted({*images.values()}), **self.files}
         table = read_first(texts, [ATTRIBUTE_FILE], parse_attributes)
         mapping = read_first(texts, [MAPPING_FILE], parse_mapping) or {}
         known = texts if mapping else {}  # by the mapping alone are CelebA's own files of use
@@ -81,13 +82,20 @@ class CelebAHq(DatasetAdapter):
         notes = (
             list(table.notes)
             if table
-            else [f"No {ATTRIBUTE_FILE}: images without labels, captioned '{UNLABELLED_CAPTION}'."]
+            else [
+                f"No {ATTRIBUTE_FILE}: images without labels, captioned '{UNLABELLED_CAPTION}'."
+                + near(tree, [ATTRIBUTE_FILE])
+            ]
         )
-        if mapping:
-            notes.append(_told("Identities", IDENTITY_FILES, texts, identities))
-            notes.append(_told("The partition", PARTITION_FILES, texts, partition))
-        else:
-            notes.append(f"No {MAPPING_FILE}: identities and CelebA's partition are unknown.")
+        self.read_as += read_lines(texts, _READ_AS if mapping else {(ATTRIBUTE_FILE,): "attributes"})
+        self.read_as += table.told if table else ()
+        if not mapping:
+            told = f"No {MAPPING_FILE}: identities and CelebA's partition are unknown."
+            notes.append(told + near(tree, [MAPPING_FILE]))
+        elif not (partition and identities):
+            missing = IDENTITY_FILES if not identities else PARTITION_FILES
+            what = "identities" if not identities else "the partition"
+            notes.append(f"No {missing[0]} of CelebA in the source: {what} unknown." + near(tree, missing))
         tell(notes, self.notes, progress)
         values = {_key(name): row for name, row in table.rows.items()} if table else {}
         if table is not None:
@@ -100,8 +108,7 @@ class CelebAHq(DatasetAdapter):
             original = mapping.get(int(key)) if key.isdigit() else None
             yield DatasetRecord(
                 id=PurePosixPath(name).stem,
-                load=tree.files[name],
-                location=tree.location(name),
+                **tree.record_of(name),
                 attributes=dict(zip(table.names, values[key], strict=True)) if table else {},
                 caption=None if table else UNLABELLED_CAPTION,
                 split=partition.get(original or ""),
@@ -111,12 +118,12 @@ class CelebAHq(DatasetAdapter):
 
     def _images_in(self, tree: SourceTree) -> dict[str, str]:
         """Key -> name of the images, by number; a second file of one number is left out and listed."""
-        names = [name for name in tree.images() if MASKS not in PurePosixPath(name).parts]
+        names = [name for name in tree.images if MASKS not in PurePosixPath(name).parts]
         within = [name for name in names if IMAGES in PurePosixPath(name).parts] or names
         if not within:
             raise DataError(
                 f"No images of CelebA-HQ in '{tree.root}'.",
-                hint=f"Looked for {IMAGES}/ and for {', '.join(IMAGE_SUFFIXES)} in any folder but {MASKS}.",
+                hint=f"Looked for {IMAGES}/ and for images (.jpg, .png, ...) in any folder but {MASKS}.",
             )
         images: dict[str, str] = {}
         for name in within:
@@ -136,11 +143,3 @@ def _key(name: str) -> str:
     """What images and rows are matched by: "00012.png" and "12.jpg" are both image 12."""
     stem = PurePosixPath(name).stem
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
-
-
-def _told(what: str, names: Sequence[str], texts: Mapping[str, Place], found: Mapping[str, str]) -> str:
-    """Where one of CelebA's own files was found, or what follows from its absence."""
-    place = next((texts[name] for name in names if name in texts), None)
-    if found and place is not None:
-        return f"{what} of CelebA read from '{place[0].location(place[1])}'."
-    return f"No {names[0]} of CelebA in the source or beside it: {what.lower()} unknown."

@@ -32,8 +32,9 @@ from facegen.types import DatasetRecord, LabelSchema
 
 
 class Config(KindConfig, frozen=True):
-    """`columns` is column -> what it becomes: a label's name ("class:race" for a class), "image", "caption",
-    "identity", "split", "id" or "none". `limit` is how many images will be used at most, so that no more
+    """`columns` is column -> what it becomes: a label's name, with a form before it where it is not what its
+    values say ("class:race", "yes-no:Smiling", "number:age"), "image", "caption", "identity", "split", "id"
+    or "none". `limit` is how many images will be used at most, so that no more
     files are fetched than hold as many."""
 
     kind: Literal["hub"] = "hub"
@@ -101,7 +102,13 @@ class Hub(DatasetAdapter):
         final = ColumnPlan(schema, labels, features, asked)
         if final.lines() != plan.lines():
             _show(final, "Columns, after a look at all files", progress)
-        self.labels = LabelSchema(tuple(final.attributes), dict(final.class_values))
+        self.labels = LabelSchema(
+            tuple(final.attributes), {name: final.readings[name].values for name in final.classes}
+        )
+        self.read_as += final.lines()
+        mended = {name: reading.mended for name, reading in final.readings.items()}
+        self.repairs += [f"{name}: {told}" for name, told in mended.items() if told]
+        self.files = dict.fromkeys(paths, "rows and pictures")
         yield from _records(parquet, parts, paths, labels, final)
 
     def _fetch_rest(

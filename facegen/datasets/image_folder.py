@@ -1,50 +1,66 @@
-"""Any folder or archive of images, in one of four layouts.
+"""Any folder or archive of images.
 
-metadata.csv | metadata.jsonl      Hugging Face's: file_name and labels (also one per split folder)
+metadata.csv | .jsonl | .parquet   file_name and labels, as Hugging Face has them (also one per folder)
+labels.csv, legend.tsv, ...        any table with a column that names the images
+dataset.json                       StyleGAN's list of classes
+7.jpg with 7.txt, 7.cls, 7.json    captions, classes and labels beside the images
 train/ val/ [test/]                splits; inside them classes or plain images
-CLASS/*.jpg                        a folder per class
-*.jpg                              images without labels
+CLASS/*.jpg                        a folder per class, or with `layout` people a folder per person
+*.jpg, 00000/*.png                 images without labels, in shards or not
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from facegen.config.kinds import KindConfig
-from facegen.datasets._metadata import (
-    IDENTITY_COLUMN,
-    SPLIT_COLUMN,
-    MetadataRow,
-    read_metadata,
-    sort_columns,
-    yes_no,
-)
-from facegen.datasets._sources import IMAGE_SUFFIXES, SourceTree, check_match, open_source, tell
-from facegen.errors import DataError
+from facegen.datasets._columns import Column, is_trinary, judge, parse_form
+from facegen.datasets._label_tables import LabelTable, find_tables
+from facegen.datasets._layouts import Folders, Layout, read_folders, read_splits, split_named
+from facegen.datasets._match import Matched, check_match, match_rows
+from facegen.datasets._sources import open_source, tell
+from facegen.datasets._tree import SourceTree
+from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, LabelSchema
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 
-METADATA_FILES = ("metadata.csv", "metadata.jsonl")
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-}
+CAPTION_COLUMNS = ("text", "caption")
+IDENTITY_COLUMNS = ("identity", "identity_id", "person", "person_id", "subject", "subject_id")
+SPLIT_COLUMN = "split"
 CLASS_COLUMN = "class"
+LEAVE_OUT = "none"
+_MOST_UNREAD = 6  # of other tables that the summary names; account.csv has them all
+TAKEN = ("id", "image", "captions", "sha256")  # facegen's own columns
 
 
 class Config(KindConfig, frozen=True):
-    """`strict` makes an error of metadata rows without images, and of images without rows."""
+    """`strict` makes an error of every gap and repair. `labels` is a table, in the source or elsewhere;
+    `layout` what folders mean; `columns` column -> a label's name ("class:race", "yes-no:Smiling",
+    "number:age"), "caption", "identity", "split" or "none"."""
 
     kind: Literal["image-folder"] = "image-folder"
     strict: bool = False
+    labels: str | None = None
+    layout: Layout = "auto"
+    columns: dict[str, str] | None = None
+
+
+@dataclass
+class _Columns:
+    """What the columns of all tables are: name -> column, and which column has which role."""
+
+    labels: dict[str, Column] = field(default_factory=dict[str, Column])
+    source_of: dict[str, str] = field(default_factory=dict[str, str])  # label -> column
+    caption: str | None = None
+    identity: str | None = None
+    split: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict[str, str])
+
+    def of_role(self, role: str) -> dict[str, Column]:
+        return {name: column for name, column in self.labels.items() if column.role == role}
 
 
 class ImageFolder(DatasetAdapter):
@@ -56,90 +72,257 @@ class ImageFolder(DatasetAdapter):
         """Find out which layout it is, say so, and read it.
 
         Raises:
-            DataError: no images, or a malformed metadata file (file:line).
+            DataError: no images; a malformed table (file:line); two readings that are equally likely.
+            UsageError: columns or a table that are not there.
         """
-        tree = open_source(source, "image-folder")
-        tree = _without_wrapper(tree)
-        images = tree.images()
-        if not images:
+        tree = _without_wrapper(open_source(source, "image-folder"))
+        if not tree.images:
             raise DataError(
                 f"No images in '{tree.root}'.",
-                hint=f"Looked for {', '.join(IMAGE_SUFFIXES)}, folders included; {len(tree.files)} others.",
+                hint=f"{len(tree.files)} files are there, none of them an image by its suffix (.jpg, .png, "
+                ".webp, .avif, .jp2, .tif, .bmp, .gif, .ppm, ...) or its first bytes.",
             )
-        metadata = [name for name in tree.files if PurePosixPath(name).name in METADATA_FILES]
-        if metadata:
-            progress.say(f"Layout: Hugging Face metadata ({', '.join(metadata)}).")
-            yield from self._with_metadata(tree, images, metadata, progress)
+        tables, unread = [], dict[str, str]()
+        if self.config.layout in ("auto", "table") or self.config.labels:
+            tables, unread = find_tables(tree, self.config.labels)
+        if self.config.layout == "table" and not tables:
+            raise DataError(
+                f"No table in '{tree.root}' names its images.", hint="Name one with --labels FILE."
+            )
+        self.files = {**tree.accounted(tree.images), **unread}
+        for table in tables:
+            self.files |= table.files
+        if tables:
+            yield from self._by_tables(tree, tables, unread, progress)
         else:
-            yield from self._by_folders(tree, images, progress)
+            self.read_as += _not_read(unread)
+            yield from self._by_folders(tree, progress)
 
-    def _by_folders(self, tree: SourceTree, images: list[str], progress: Progress) -> Iterator[DatasetRecord]:
-        split_folders = _split_folders(images)
-        parts_of = {name: PurePosixPath(name).parts[bool(split_folders) : -1] for name in images}
-        classes = tuple(sorted({parts[0] for parts in parts_of.values() if parts}))
-        layout = "a folder per class" if classes else "images without labels"
-        progress.say(f"Layout: {', '.join(split_folders) + ' with ' if split_folders else ''}{layout}.")
-        if classes:
-            self.labels = LabelSchema(classes={CLASS_COLUMN: classes})
-        for name in images:
-            parts = parts_of[name]
-            yield DatasetRecord(
-                id=name,
-                load=tree.files[name],
-                location=tree.location(name),
-                classes={CLASS_COLUMN: parts[0] if parts else None} if classes else {},
-                split=SPLIT_FOLDERS[name.split("/")[0].casefold()] if split_folders else None,
-            )
+    def _by_folders(self, tree: SourceTree, progress: Progress) -> Iterator[DatasetRecord]:
+        if self.config.columns:
+            raise UsageError("--columns is for tables, and none labels these images.")
+        folders = read_folders(tree.images, self.config.layout)
+        self.read_as += folders.told
+        self.repairs += folders.repairs
+        if folders.class_names:
+            self.labels = LabelSchema(classes={CLASS_COLUMN: folders.class_names})
+        progress.say(f"Layout: {'; '.join(folders.told)}.")
+        self._leave_out(tree, folders)
+        for name in tree.images:
+            if name not in folders.left_out:
+                yield DatasetRecord(
+                    id=name,
+                    **tree.record_of(name),
+                    classes={CLASS_COLUMN: folders.class_of.get(name)} if folders.class_names else {},
+                    split=folders.split_of.get(name),
+                    identity=folders.person_of.get(name),
+                )
 
-    def _with_metadata(
-        self, tree: SourceTree, images: list[str], metadata: list[str], progress: Progress
+    def _by_tables(
+        self, tree: SourceTree, tables: list[LabelTable], unread: dict[str, str], progress: Progress
     ) -> Iterator[DatasetRecord]:
-        split_folders = _split_folders([name for name in images if "/" in name])
-        found: list[tuple[str, MetadataRow]] = []
-        for file in metadata:
-            folder = PurePosixPath(file).parent
-            rows = read_metadata(tree.read_text(file), tree.location(file))
-            found += [((folder / row.file_name).as_posix(), row) for row in rows]
-        columns = sort_columns([row for _, row in found])
-        self.labels = LabelSchema(tuple(columns.attributes), columns.classes)
-        known = set(images)
-        names = [name for name, _ in found]
-        gaps = check_match(names, known, tree.root.name, strict=self.config.strict, row="metadata row")
-        tell(gaps, self.notes, progress)
-        if columns.remarks:
-            self.notes.append(f"Kept as remarks, not as classes: {', '.join(columns.remarks)}.")
-        for name, row in found:
-            if name not in known:
+        folders, _ = read_splits(tree.images)
+        columns = self._judge(tables)
+        matches = [match_rows(each.table, each.column, each.names) for each in tables]
+        self.labels = LabelSchema(
+            tuple(columns.of_role("attribute")),
+            {name: column.values for name, column in columns.of_role("class").items()},
+        )
+        self.read_as += [_described(each) for each in tables] + _lines(columns)
+        self.read_as += [told for told in folders.told if told.startswith("splits")]
+        self.read_as += _not_read(unread)
+        progress.say("Labels: " + "; ".join(self.read_as) + ".")
+        for match in matches:
+            self.repairs += match.repairs
+        self._tell_gaps(tree, tables, matches, folders, progress)
+        self._leave_out(tree, folders)
+        rows = {
+            each.folder + image: (each, row)
+            for each, match in zip(tables, matches, strict=True)
+            for image, row in match.row_of.items()
+        }
+        for name, (each, row) in rows.items():
+            if name not in folders.left_out:
+                yield self._record(tree, name, each, row, columns, folders)
+
+    def _judge(self, tables: list[LabelTable]) -> _Columns:
+        """Say of every column of the tables together what it is."""
+        asked = dict(self.config.columns or {})
+        names = list(dict.fromkeys(name for each in tables for name in each.table.columns))
+        for column in asked:
+            if column not in names:
+                raise UsageError(
+                    f"There is no column '{column}'.{did_you_mean(column, names)}",
+                    hint=f"Columns there: {', '.join(names)}.",
+                )
+        cells = {
+            name: [cell for each in tables for cell in each.table.columns.get(name, ())] for name in names
+        }
+        trinary = any(is_trinary(column) for column in cells.values())
+        columns = _Columns()
+        for name in names:
+            if any(each.column == name for each in tables):
                 continue
-            values = row.values
-            split = values.get(SPLIT_COLUMN) or (name.split("/")[0] if split_folders else None)
-            if split is not None and split.casefold() not in SPLIT_FOLDERS:
-                raise DataError(f"{row.where}: split '{split}' is not one of {', '.join(SPLIT_FOLDERS)}.")
-            numbers = {
-                key: None if (text := values.get(key)) is None else read(text)
-                for key, read in columns.numbers.items()
-            }
-            yield DatasetRecord(
-                id=name,
-                load=tree.files[name],
-                location=tree.location(name),
-                attributes={key: yes_no(values.get(key)) for key in columns.attributes},
-                classes={key: values.get(key) for key in columns.classes},
-                caption=values.get(columns.caption) if columns.caption else None,
-                split=SPLIT_FOLDERS[split.casefold()] if split else None,
-                identity=values.get(IDENTITY_COLUMN),
-                extra={**numbers, **{key: values.get(key) for key in columns.remarks}},
+            form, label = parse_form(asked.get(name, name))
+            if why := _left_out(name, label, cells[name]) if name not in asked or label == LEAVE_OUT else "":
+                columns.left_out[name] = why
+            elif form is None and (role := _role(label, columns)):
+                setattr(columns, role, name)
+            elif label in columns.labels or label in TAKEN:
+                raise UsageError(
+                    f"Two columns would be called '{label}'.", hint="Leave one out: none=COLUMN."
+                )
+            else:
+                column = judge(
+                    label, cells[name], form, lambda value, n=name: _first(tables, n, value), trinary=trinary
+                )
+                self._keep(columns, name, label, column)
+        return columns
+
+    def _keep(self, columns: _Columns, name: str, label: str, column: Column) -> None:
+        if column.role == "nothing":
+            columns.left_out[name] = column.told
+            return
+        columns.labels[label], columns.source_of[label] = column, name
+        if column.mended:
+            self.repairs.append(f"column '{name}': {column.mended}")
+
+    def _record(
+        self, tree: SourceTree, name: str, each: LabelTable, row: int, columns: _Columns, folders: Folders
+    ) -> DatasetRecord:
+        def cell(column: str | None) -> str | None:
+            return each.table.columns[column][row] if column in each.table.columns else None
+
+        values = {
+            label: column.read(cell(columns.source_of[label])) for label, column in columns.labels.items()
+        }
+        split = cell(columns.split)
+        if split is not None and split_named(split) is None:
+            raise DataError(f"{each.table.at(row)}: split '{split}' is not one of train, validation, test.")
+        extra = {**columns.of_role("number"), **columns.of_role("remark")}
+        return DatasetRecord(
+            id=name,
+            **tree.record_of(name),
+            attributes={label: values[label] for label in columns.of_role("attribute")},
+            classes={label: values[label] for label in columns.of_role("class")},
+            caption=cell(columns.caption),
+            split=split_named(split) if split else folders.split_of.get(name),
+            identity=cell(columns.identity),
+            extra={label: values[label] for label in extra},
+        )
+
+    def _tell_gaps(
+        self,
+        tree: SourceTree,
+        tables: list[LabelTable],
+        matches: list[Matched],
+        folders: Folders,
+        progress: Progress,
+    ) -> None:
+        named = [
+            each.folder + (each.table.columns[each.column][row] or "")
+            for each, match in zip(tables, matches, strict=True)
+            for row in match.unmatched
+        ]
+        found = [
+            each.folder + image for each, match in zip(tables, matches, strict=True) for image in match.row_of
+        ]
+        torn = {
+            each.folder + image: rows
+            for each, match in zip(tables, matches, strict=True)
+            for image, rows in match.conflicts.items()
+        }
+        here = [name for name in tree.images if name not in folders.left_out and name not in torn]
+        gaps = check_match(
+            [*named, *found], here, tree.root.name, strict=self.config.strict, row="metadata row"
+        )
+        tell(gaps, self.notes, progress)
+        for name in sorted({*here} - {*found}):
+            self.files[tree.location(name)] = "an image that no row names"
+        for name in torn:
+            self.rejects.append(
+                DatasetReject(name, tree.location(name), "conflict: rows of one table label it differently")
             )
+
+    def _leave_out(self, tree: SourceTree, folders: Folders) -> None:
+        self.rejects += [
+            DatasetReject(name, tree.location(name), f"outside the splits: {why}")
+            for name, why in folders.left_out.items()
+        ]
 
 
 build = ImageFolder
 
 
-def _split_folders(images: list[str]) -> list[str]:
-    """Top folders, if every one of them is named like a split; else none."""
-    tops = {name.split("/")[0] if "/" in name else "" for name in images}
-    splits = all(top.casefold() in SPLIT_FOLDERS for top in tops)
-    return sorted(tops) if splits and any(SPLIT_FOLDERS[top.casefold()] == "train" for top in tops) else []
+def _left_out(name: str, label: str, cells: list[str | None]) -> str:
+    """Why a column is no label; "" for a label."""
+    if label == LEAVE_OUT:
+        return "as asked"
+    lowered = name.casefold()
+    unnamed = not name or name.startswith("Unnamed:")
+    if unnamed or lowered in ("index", "id", "level_0"):
+        if all(cell is not None and cell.isdigit() for cell in cells) and len({*cells}) == len(cells):
+            return "it numbers the rows"
+        if unnamed:
+            raise DataError(f"Column {name or 'without a name'} holds labels such as '{cells[0]}'. Name it.")
+    if lowered == "id":
+        return "facegen's own name; --columns NAME=id keeps it under another"
+    return "facegen's own name" if label in TAKEN else ""
+
+
+def _role(label: str, columns: _Columns) -> str:
+    """The field of `_Columns` for a column that is no label; "" where it is one."""
+    lowered = label.casefold()
+    if lowered in CAPTION_COLUMNS and columns.caption is None:
+        return "caption"
+    if lowered in IDENTITY_COLUMNS and columns.identity is None:
+        return "identity"
+    return "split" if lowered == SPLIT_COLUMN else ""
+
+
+def _first(tables: list[LabelTable], column: str, value: str) -> str:
+    """Where a value stands first."""
+    for each in tables:
+        if value in (cells := each.table.columns.get(column, [])):
+            return each.table.at(cells.index(value))
+    return tables[0].table.where
+
+
+def _not_read(unread: dict[str, str]) -> list[str]:
+    return [f"{where}: {why}" for where, why in list(unread.items())[:_MOST_UNREAD]]
+
+
+def _described(each: LabelTable) -> str:
+    form = f", {each.table.form}" if each.table.form else ""
+    return f"{each.table.where}: {len(each.table):,} rows, files named by column '{each.column}'{form}"
+
+
+def _lines(columns: _Columns) -> list[str]:
+    """A line for each kind of label, for a person to look over."""
+    lines: list[str] = []
+    if attributes := columns.of_role("attribute"):
+        lines.append(f"yes/no: {_listed(columns, attributes)}")
+    for name, column in columns.of_role("class").items():
+        shown = ", ".join(column.values[:6]) + (", ..." if len(column.values) > 6 else "")
+        lines.append(f"class {_listed(columns, {name: column})}: {len(column.values)} names ({shown})")
+    for role, words in (("number", "numbers"), ("remark", "kept as remarks")):
+        if found := columns.of_role(role):
+            lines.append(f"{words}: {_listed(columns, found)}")
+    roles = {role: getattr(columns, role) for role in ("caption", "identity", "split")}
+    lines += [f"{role} from column '{column}'" for role, column in roles.items() if column is not None]
+    if columns.left_out:
+        told = ", ".join(f"'{name}' ({why})" for name, why in columns.left_out.items())
+        lines.append(f"columns left out: {told}")
+    return lines
+
+
+def _listed(columns: _Columns, found: dict[str, Column]) -> str:
+    return ", ".join(
+        name
+        + (f" from '{columns.source_of[name]}'" if columns.source_of[name] != name else "")
+        + (f" ({column.told})" if column.told else "")
+        for name, column in found.items()
+    )
 
 
 def _without_wrapper(tree: SourceTree) -> SourceTree:
@@ -150,6 +333,5 @@ def _without_wrapper(tree: SourceTree) -> SourceTree:
     if len(tops) != 1 or any("/" not in name for name in tree.files):
         return tree
     prefix = f"{tops.pop()}/"
-    inner = {name.removeprefix(prefix): load for name, load in tree.files.items()}
-    deeper = any("/" in name for name in inner) or any(name in METADATA_FILES for name in inner)
-    return SourceTree(tree.root, inner) if deeper else tree
+    inner = {name.removeprefix(prefix): file for name, file in tree.files.items()}
+    return SourceTree(tree.root, inner, tree.passed_over)

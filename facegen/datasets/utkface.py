@@ -40,7 +40,9 @@ class UtkFace(DatasetAdapter):
         classes = {"gender": GENDERS, "race": RACES, "age_group": tuple(AGE_GROUPS)}
         self.labels = LabelSchema(attributes=("Male",), classes=classes)
         tree = open_source(source, "utkface")
-        names = tree.images()
+        names = tree.images
+        self.files = tree.accounted(names)
+        self.read_as.append(f"age, gender and race from the images' names ({_PATTERN})")
         if not any(_NAME.fullmatch(PurePosixPath(name).name) for name in names):
             raise DataError(
                 f"'{tree.root}' has {len(names)} images and none is named as in UTKFace.",
@@ -59,8 +61,7 @@ class UtkFace(DatasetAdapter):
             gender = GENDERS[int(found[2])]
             yield DatasetRecord(
                 id=id,
-                load=tree.files[name],
-                location=tree.location(name),
+                **tree.record_of(name),
                 attributes={"Male": gender == "Male"},
                 classes={"gender": gender, "race": RACES[int(found[3])], "age_group": age_group(age)},
                 extra={"age": age},

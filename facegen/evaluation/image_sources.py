@@ -16,12 +16,11 @@ from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.formats.dataset import DatasetSplit
-from facegen.formats.images import decode_image, read_png_text
+from facegen.formats.images import IMAGE_SUFFIXES, decode_image, read_png_text
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.sample import GRID_NAME, STRIP_NAME
 
 LOSSY_FORMATS = ("jpeg", "webp", "mpo")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 class FolderImages:

@@ -3,6 +3,7 @@
     DATASET/dataset.json                        what was done: `DatasetManifest`
     DATASET/data/train-00000-of-00002.parquet   image {bytes, path}, labels, captions, ...
     DATASET/rejects.csv                         what was left out, and why
+    DATASET/account.csv                         what became of every file (`facegen.preparation.account`)
 
 `datasets.load_dataset(folder)` and `pandas.read_parquet(folder/data)` read it too.
 """
@@ -41,7 +42,8 @@ _CACHE_BYTES = 2 << 30  # of decoded images that a split keeps
 @dataclass(frozen=True)
 class DatasetManifest:
     """What `dataset.json` says. `counts` is images per split; `transform` crop, size and filters;
-    `extras` the type of each further column; `rejects` how many were left out per reason."""
+    `extras` the type of each further column; `rejects` how many were left out per reason; `read_as` what was
+    taken for what, `repairs` what was changed or dropped to make sense of the source."""
 
     kind: str
     image_size: int
@@ -54,6 +56,8 @@ class DatasetManifest:
     attribute_rates: dict[str, float | None] = field(default_factory=dict[str, float | None])
     class_counts: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
     rejects: dict[str, int] = field(default_factory=dict[str, int])
+    read_as: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict[str, str])
 

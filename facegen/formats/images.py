@@ -24,34 +24,82 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_PIXELS = 80_000_000
-READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+READABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "JPEG2000")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm"),
+)
+"""What files of these formats are usually called."""
+_UNREAD = {  # first bytes of pictures that are told apart but not read, and what helps
+    "HEIC": "HEIC is read with pip install 'facegen[heic]'",
+    "JPEG XL": "JPEG XL is not read: convert it to PNG or JPEG",
+}
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
 _WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
+_MOST_FRAMES = 16  # of an animation whose first frames are empty
+
+
+def image_format(data: bytes) -> str | None:
+    """The format by a file's first bytes: Pillow's name, "HEIC" or "JPEG XL"; None for no image."""
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and b"avif" not in data[8:64]:
+        return "HEIC"
+    if data.startswith(_JPEG_XL_STARTS):
+        return "JPEG XL"
+    Image.init()
+    openers = ((name, Image.OPEN[name][1]) for name in READABLE_FORMATS if name in Image.OPEN)
+    return next((name for name, accepts in openers if accepts and accepts(data[:16]) is True), None)
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """Decode an image file's bytes to an upright RGB image.
+    """Decode an image file's bytes to an upright RGB image; `read_image` says besides what was mended."""
+    return read_image(data)[0]
 
-    EXIF rotation is applied; 16-bit is scaled to 8; alpha is laid over white; CMYK, palette and grey
-    become RGB. Size is checked before any pixel is decoded.
+
+def read_image(data: bytes) -> tuple[Image.Image, str]:
+    """Decode an image file's bytes to an upright RGB image, and say what had to be mended ("" for nothing).
+
+    EXIF rotation is applied, or ignored where it cannot be read; 16-bit is scaled to 8, as are 8 and 12 bits
+    in a wider type; alpha is laid over white; CMYK, palette and grey become RGB; of an animation the first
+    frame counts that shows anything. Size is checked before any pixel is decoded.
 
     Raises:
         DataError: empty, truncated, not an image of `READABLE_FORMATS`, or above `MAX_PIXELS`.
     """
     if not data:
         raise DataError("the file is empty")
+    formats = READABLE_FORMATS
+    found = image_format(data)
+    if found == "HEIC" and _heic_is_read():
+        formats = ("HEIF",)
+    elif found in _UNREAD:
+        raise DataError(_UNREAD[found])
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=READABLE_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=formats)
         if image.width * image.height > MAX_PIXELS:
             raise DataError(f"{image.width}x{image.height} is more than {MAX_PIXELS:,} pixels")
         image.load()
-        return _to_rgb(ImageOps.exif_transpose(image))
+        mended = _seek_visible(image)
+        upright, turned = _upright(image)
+        rgb, scaled = _to_rgb(upright)
+        return rgb, "; ".join(filter(None, (mended, turned, scaled)))
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(f"more than {MAX_PIXELS:,} pixels") from error
     except _WRONG_BYTES as error:
         raise DataError(_why(error)) from error
+
+
+def _heic_is_read() -> bool:
+    """Whether pillow-heif is there; it then reads HEIC as one more format of Pillow's."""
+    try:
+        import pillow_heif  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()  # pyright: ignore[reportUnknownMemberType]
+    return True
 
 
 def _why(error: BaseException) -> str:
@@ -61,19 +109,40 @@ def _why(error: BaseException) -> str:
     return f"cannot be decoded: {text or type(error).__name__}"
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey
+def _seek_visible(image: Image.Image) -> str:
+    """Go to the first frame that is not wholly transparent."""
+    for frame in range(min(getattr(image, "n_frames", 1), _MOST_FRAMES)):
+        image.seek(frame)
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return f"frame {frame + 1} taken: those before are empty" if frame else ""
+        if image.convert("RGBA").getchannel("A").getextrema()[1] != 0:
+            return f"frame {frame + 1} taken: those before are empty" if frame else ""
+    image.seek(0)
+    return ""
+
+
+def _upright(image: Image.Image) -> tuple[Image.Image, str]:
+    try:
+        return ImageOps.exif_transpose(image), ""
+    except Exception:  # whatever a broken tag raises, the pixels are whole
+        return image, "EXIF cannot be read: ignored"
+
+
+def _to_rgb(image: Image.Image) -> tuple[Image.Image, str]:
+    if image.mode.startswith("I"):  # 16-bit grey, or less in a wider type
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 0xFFFF:
             raise DataError("32-bit integer pixels have no known range")
-        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+        bits = next(bits for bits in (8, 12, 16) if values.max() < 1 << bits)
+        grey = Image.fromarray((values >> (bits - 8)).astype(np.uint8)).convert("RGB")
+        return grey, f"{bits} bits in a wider type: scaled to 8" if bits < 16 else ""
     if image.mode == "F":
         raise DataError("floating-point pixels have no known range")
     if "A" in image.getbands() or "transparency" in image.info:
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return Image.alpha_composite(white, layer).convert("RGB"), ""
+    return (image if image.mode == "RGB" else image.convert("RGB")), ""
 
 
 def crop_square(image: Image.Image, box: tuple[float, float, float] | None) -> Image.Image:

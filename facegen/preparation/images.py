@@ -15,7 +15,7 @@ from multiprocessing import get_context
 
 from facegen.errors import DataError, FacegenError, UsageError
 from facegen.formats.files import sha256_of
-from facegen.formats.images import crop_square, decode_image, pil_to_png, resize_square
+from facegen.formats.images import crop_square, pil_to_png, read_image, resize_square
 
 Load = Callable[[], bytes]
 
@@ -33,13 +33,14 @@ class ImageJob:
 class PreparedImage:
     """The PNG of one record and its source's SHA-256, or the `problem` that keeps it out.
 
-    `side` is the width of the square before it was resized.
+    `side` is the width of the square before it was resized, `mended` what had to be mended to read it.
     """
 
     png: bytes | None = None
     sha256: str = ""
     side: int = 0
     problem: str = ""
+    mended: str = ""
 
 
 def prepare_image(job: ImageJob, load: Load) -> PreparedImage:
@@ -49,14 +50,15 @@ def prepare_image(job: ImageJob, load: Load) -> PreparedImage:
     except (OSError, FacegenError) as error:
         return PreparedImage(problem=f"unreadable: {error}")
     try:
-        square = crop_square(decode_image(data), job.crop)
+        image, mended = read_image(data)
+        square = crop_square(image, job.crop)
     except DataError as error:
         told = str(error)
         return PreparedImage(problem=told if told.startswith("not square") else f"unreadable: {told}")
     if square.width < job.min_side:
         return PreparedImage(problem=f"too small: {square.width} pixels, {job.min_side} are needed")
     png = pil_to_png(resize_square(square, job.size))
-    return PreparedImage(png=png, sha256=sha256_of(data), side=square.width)
+    return PreparedImage(png=png, sha256=sha256_of(data), side=square.width, mended=mended)
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """How a data set is made and labelled."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from facegen.errors import UsageError
 from facegen.options import HARDWARE, Device, Option, terms
 
-IMAGES, RECORDS, HUB = "Images", "Which images, which split", "Kind hub"
+IMAGES, RECORDS, LABELS, HUB = "Images", "Which images, which split", "Labels", "Kind hub"
 
 
 def read_splits(text: str) -> tuple[float, float, float]:
@@ -48,8 +48,9 @@ class PrepareOptions:
     """How images are made.
 
     `crop` is "auto" (the kind's first) or one of the kind's own; `limit` chooses by hash; `min_side` is of
-    the square that is cut. `revision`, `subset` and `columns` (names by column) are for the kind hub
-    (`facegen.datasets.hub.Config`), `count` is for kinds that draw (avatars).
+    the square that is cut. `labels`, `layout` and `columns` (names by column) say how labels are read where
+    the source does not say it itself; `conflicts` what happens to equal pictures with different labels.
+    `revision` and `subset` are for the kind hub, `count` is for kinds that draw (avatars).
     """
 
     size: Annotated[int, Option("Side of the square images in pixels.", IMAGES)] = 64
@@ -67,18 +68,31 @@ class PrepareOptions:
         ),
     ] = None
     seed: Annotated[int, Option("Of drawing, choosing and splitting.", RECORDS, min=0)] = 0
-    strict: Annotated[bool, Option("Fail where images and labels do not match.", RECORDS)] = False
+    renew: Annotated[bool, Option("Make it anew where the source has changed since.", RECORDS)] = False
+    strict: Annotated[bool, Option("Fail at every gap and repair instead of telling it.", RECORDS)] = False
     max_reject_share: Annotated[float, Option("Fail if more than this share is unusable.", RECORDS)] = 0.5
+    labels: Annotated[
+        str | None,
+        Option("Table or folder of labels, in the source or elsewhere.", LABELS, metavar="PATH"),
+    ] = None
+    layout: Annotated[
+        Literal["auto", "table", "classes", "people", "flat"],
+        Option("What folders of images mean; auto: by the evidence, which is told.", LABELS),
+    ] = "auto"
     columns: Annotated[
         dict[str, str] | None,
         Option(
-            "What columns are: a label's name (class:NAME for a class), image, caption, identity, split, id;"
-            " none leaves out.",
-            HUB,
+            "What columns are: a label's name (yes-no:NAME, class:NAME, number:NAME for another form), image,"
+            " caption, identity, split, id; none leaves out.",
+            LABELS,
             metavar="NAME=COLUMN,...",
             read=read_columns,
         ),
     ] = None
+    conflicts: Annotated[
+        Literal["leave-out", "keep-first"],
+        Option("Equal pictures with different labels: none is kept, or the first.", LABELS),
+    ] = "leave-out"
     subset: Annotated[str | None, Option("Which one, if it has several.", HUB)] = None
     revision: Annotated[str | None, Option("Branch, tag or commit on the hub.", HUB)] = None
     workers: Annotated[int | None, Option("Processes; left out: one a core.", HARDWARE)] = None

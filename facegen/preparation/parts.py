@@ -31,10 +31,16 @@ from facegen.types import DatasetRecord
 
 RECORDS_PER_PART = 1024
 _BATCH = 16
-_JOB_VERSION = 1
+_JOB_VERSION = 2
 _FILE_BYTES = 256 << 20
 _SCHEMA = pa.schema(
-    [("png", pa.binary()), ("sha256", pa.string()), ("side", pa.int32()), ("problem", pa.string())]
+    [
+        ("png", pa.binary()),
+        ("sha256", pa.string()),
+        ("side", pa.int32()),
+        ("problem", pa.string()),
+        ("mended", pa.string()),
+    ]
 )
 
 
@@ -83,7 +89,7 @@ class WorkFolder:
 
     def outcomes(self) -> list[PreparedImage]:
         """Every record's outcome without its PNG, in order."""
-        table = pq.read_table(self._parts, columns=["sha256", "side", "problem"])
+        table = pq.read_table(self._parts, columns=["sha256", "side", "problem", "mended"])
         return [PreparedImage(**row) for row in table.to_pylist()]
 
     def pngs(self, indices: Sequence[int]) -> Iterator[bytes]:
@@ -98,8 +104,10 @@ class WorkFolder:
         return sum(part.stat().st_size for part in self._parts)
 
     def publish(self, out: Path) -> None:
-        """Rename the finished data set to `out` and drop the work folder."""
+        """Rename the finished data set to `out`, in the place of an older one, and drop the work folder."""
         with storage_errors(out):
+            if out.exists() and any(out.iterdir()):
+                out.rename(self.folder / "replaced")
             put_in_place(self.dataset, out)
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,33 @@ import pyarrow
 from facegen import __version__
 from facegen.config.kinds import kind_config, load_kind, spelt
 from facegen.errors import DataError, UsageError
-from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset, DatasetManifest
+from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.files import sha256_of
 from facegen.formats.plain import plain
+from facegen.preparation.account import Example, changes, examples, write_account
+from facegen.preparation.duplicates import NO_FAULT, sort_out
 from facegen.preparation.images import ImageJob, PreparedImage, worker_pool
 from facegen.preparation.options import PrepareOptions
 from facegen.preparation.parts import WorkFolder, open_work, write_splits
 from facegen.preparation.splits import assign_splits, check_fractions
 from facegen.progress import SilentProgress
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 from facegen.vocabulary.captions import captions_for
 
 _SMALLEST_SIZE = 8
-HUB_OPTIONS = ("revision", "subset", "columns")
-ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *HUB_OPTIONS)  # each to the kinds that know it
+READING_OPTIONS = ("labels", "layout", "columns", "revision", "subset")
+ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *READING_OPTIONS)  # each to kinds that know it
 
 
 @dataclass(frozen=True)
 class PrepareSummary:
-    """What was made; `already_done` says that it stood there finished, with the same settings."""
+    """What was made; `already_done` says that it stood there finished, of the same source and settings.
+
+    `read_as` says what was taken for what, `repairs` what was changed or dropped to make sense of the source,
+    `examples` shows a few images with their labels.
+    """
 
     out: Path
     kind: str
@@ -44,6 +51,9 @@ class PrepareSummary:
     attribute_rates: dict[str, float | None]
     class_counts: dict[str, dict[str, int]]
     rejects: dict[str, int]
+    read_as: tuple[str, ...]
+    examples: tuple[Example, ...]
+    repairs: tuple[str, ...]
     notes: tuple[str, ...]
     fingerprint: str
     seconds: float
@@ -62,9 +72,13 @@ def prepare(
 ) -> PrepareSummary:
     """Make a data set at `out` from `source`. Resumes after interruption; nothing stands there half-made.
 
+    What stands there finished is compared with the source as it is now.
+
     Raises:
-        UsageError: a wrong option, or something else stands at `out`.
-        DataError: the source is missing, of another layout, or too much of it cannot be used.
+        UsageError: a wrong option, something else stands at `out`, or it was made of another state of the
+            source and `options.renew` does not ask for a new one.
+        DataError: the source is missing, of another layout, too much of it cannot be used, or it needs a
+            repair that `strict` forbids.
         StorageError: the disk is full or may not be written; what was done is taken up next time.
     """
     started = time.monotonic()
@@ -78,16 +92,48 @@ def prepare(
     remote = source is not None and is_remote(source)
     settings = _settings(kind, source, crop, options, remote=remote)
     finished = _finished(out, settings)
-    if finished is not None:
-        progress.say(f"'{out}' is finished already, with these settings.")
-        return _summary(out, finished, started, already_done=True)
-    if source is not None and not remote and not source.exists():
+    readable = source is not None and (remote or source.exists())
+    if finished is not None and (remote or not readable):
+        told = "" if source is None or remote else " Its source is not there any more, to compare it with."
+        progress.say(f"'{out}' is finished already, with these settings.{told}")
+        return _summary(finished, started, already_done=True)
+    if source is not None and not readable:
         raise DataError(f"'{source}' does not exist.")
     run = _Preparation(kind, adapter, _records(adapter, source, options, progress), settings, options)
+    if finished is not None:
+        differences = changes(finished, run.records, adapter.rejects, adapter.labels)
+        if not differences:
+            progress.say(f"'{out}' is finished already, with these settings and this source.")
+            return _summary(finished, started, already_done=True)
+        _check_renew(out, source, differences, options)
+        progress.say(f"The source has changed: {'; '.join(differences)}. '{out}' is made anew.")
+    if options.strict:
+        refuse_repairs(adapter.repairs)
     with open_work(out) as work:
-        manifest = run.make(work, progress)
+        run.make(work, progress)
         work.publish(out)
-    return _summary(out, manifest, started)
+    return _summary(Dataset.open(out), started)
+
+
+def _check_renew(out: Path, source: Path | None, differences: Sequence[str], options: PrepareOptions) -> None:
+    if not options.renew:
+        raise UsageError(
+            f"'{out}' was made of another state of '{source}': {'; '.join(differences)}.",
+            hint="--renew makes it anew; another --out keeps both.",
+        )
+
+
+def refuse_repairs(repairs: Sequence[str]) -> None:
+    """What --strict does about repairs.
+
+    Raises:
+        DataError: there are any.
+    """
+    if repairs:
+        told = "\n".join(f"  {repair}" for repair in repairs)
+        raise DataError(
+            f"--strict allows no repairs:\n{told}", hint="Mend the source, or leave out --strict."
+        )
 
 
 def _check_options(options: PrepareOptions) -> None:
@@ -110,9 +156,9 @@ def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
         raise UsageError(
             f"--count is for kinds that draw; '{kind}' reads.", hint="Use --limit to read fewer."
         )
-    for name in HUB_OPTIONS:
-        if getattr(options, name) is not None and name not in known:
-            raise UsageError(f"--{name} is for the kind hub; '{kind}' has no use for it.")
+    for name in READING_OPTIONS:
+        if getattr(options, name) not in (None, "auto") and name not in known:
+            raise UsageError(f"--{name} is for other kinds; '{kind}' has no use for it.")
     wanted = {name: getattr(options, name) for name in ADAPTER_OPTIONS}
     section = {name: value for name, value in wanted.items() if name in known and value is not None}
     return module.build(kind_config("datasets", {"kind": kind, **section}))
@@ -135,23 +181,25 @@ def _settings(
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
     name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
     decisive = ("size", "crop", "limit", "splits", "seed", "min_side", "count")
-    hub = {option: getattr(options, option) for option in HUB_OPTIONS}
+    reading = {option: getattr(options, option) for option in (*READING_OPTIONS, "conflicts")}
+    reading["labels"] = Path(options.labels).name if options.labels else None
     return {
         "kind": kind,
         "source": name,
         **{option: getattr(options, option) for option in decisive},
         "crop": crop,
         "splits": None if options.splits is None else list(options.splits),
-        **{option: value for option, value in hub.items() if value is not None},
+        **{option: value for option, value in reading.items() if value not in (None, "auto", "leave-out")},
     }
 
 
-def _finished(out: Path, settings: dict[str, Any]) -> DatasetManifest | None:
+def _finished(out: Path, settings: dict[str, Any]) -> Dataset | None:
     if not (out / MANIFEST_NAME).is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"'{out}' exists and is not a prepared data set.", hint="Choose another --out.")
         return None
-    manifest = Dataset.open(out).manifest
+    dataset = Dataset.open(out)
+    manifest = dataset.manifest
     if manifest.transform != settings:
         keys = {*manifest.transform, *settings}
         other = sorted(key for key in keys if manifest.transform.get(key) != settings.get(key))
@@ -160,7 +208,7 @@ def _finished(out: Path, settings: dict[str, Any]) -> DatasetManifest | None:
             f"'{out}' holds a data set made with other settings: {told}.",
             hint="Choose another --out, or delete that folder first.",
         )
-    return manifest
+    return dataset
 
 
 def _records(
@@ -196,10 +244,11 @@ class _Preparation:
     settings: dict[str, Any]
     options: PrepareOptions
 
-    def make(self, work: WorkFolder, progress: Progress) -> DatasetManifest:
+    def make(self, work: WorkFolder, progress: Progress) -> None:
         """Write the data set into `work`, from where an interrupted run left it."""
         records, options = self.records, self.options
-        digest = sha256_of("".join(f"{record.id}\0{record.location}\n" for record in records).encode())
+        states = ((record.id, record.location, record.size, record.modified) for record in records)
+        digest = sha256_of("\n".join(map(repr, states)).encode())
         if work.begin({"settings": self.settings, "records": digest}, len(records)):
             progress.say("Taking up the work that an interrupted run left.")
         job = ImageJob(self.adapter.crops[self.settings["crop"]], options.size, options.min_side)
@@ -210,28 +259,16 @@ class _Preparation:
         ):
             work.prepare_missing(records, job, pool, task)
         outcomes = work.outcomes()
-        kept, rejects = self._sort_out(outcomes)
-        self._check_rejects(len(kept), rejects)
-        return self._write(work, kept, rejects, outcomes, progress)
-
-    def _sort_out(self, outcomes: Sequence[PreparedImage]) -> tuple[list[int], list[DatasetReject]]:
-        """Indices of the images to keep, and everything left out; of equal files the first is kept."""
-        first: dict[str, str] = {}
-        kept: list[int] = []
-        rejects = list(self.adapter.rejects)
-        for index, (record, outcome) in enumerate(zip(self.records, outcomes, strict=True)):
-            problem = outcome.problem
-            if not problem and outcome.sha256 in first:
-                problem = f"duplicate: same bytes as {first[outcome.sha256]}"
-            if problem:
-                rejects.append(DatasetReject(record.id, record.location, problem))
-            else:
-                first[outcome.sha256] = record.id
-                kept.append(index)
-        return kept, rejects
+        sorted_out = sort_out(records, outcomes, keep_first=options.conflicts == "keep-first")
+        repairs = [*self.adapter.repairs, *sorted_out.repairs]
+        if options.strict:
+            refuse_repairs(repairs)
+        rejects = [*self.adapter.rejects, *sorted_out.rejects]
+        self._check_rejects(len(sorted_out.kept), rejects)
+        self._write(work, sorted_out.kept, rejects, repairs, outcomes, progress)
 
     def _check_rejects(self, num_kept: int, rejects: Sequence[DatasetReject]) -> None:
-        bad = [reject for reject in rejects if not reject.reason.startswith("duplicate")]
+        bad = [reject for reject in rejects if not reject.reason.startswith(NO_FAULT)]
         total, allowed = len(bad) + num_kept, self.options.max_reject_share
         if num_kept and len(bad) / total <= allowed:
             return
@@ -249,9 +286,10 @@ class _Preparation:
         work: WorkFolder,
         kept: Sequence[int],
         rejects: Sequence[DatasetReject],
+        repairs: Sequence[str],
         outcomes: Sequence[PreparedImage],
         progress: Progress,
-    ) -> DatasetManifest:
+    ) -> None:
         adapter, records, size = self.adapter, self.records, self.options.size
         kept_records = [records[index] for index in kept]
         splits, notes = assign_splits(kept_records, adapter, self.options.splits, self.options.seed)
@@ -261,7 +299,10 @@ class _Preparation:
         chosen: dict[str, list[int]] = {split: [] for split in SPLITS}
         for index, split in zip(kept, splits, strict=True):
             chosen[split].append(index)
-        labels, extras = adapter.labels, _extras(records)
+        labels, empty = _with_images(adapter.labels, kept_records)
+        if empty:
+            notes.append(f"No image is left of {', '.join(empty)}: no label of the data set.")
+        extras = _extras(records)
 
         def rows_of(split: str) -> Iterator[dict[str, Any]]:
             for index, png in zip(chosen[split], work.pngs(chosen[split]), strict=True):
@@ -286,27 +327,51 @@ class _Preparation:
         writer = DatasetWriter(work.dataset, labels, extras, self.settings)
         counts = {split: len(indices) for split, indices in chosen.items()}
         write_splits(writer, counts, rows_of, work.total_png_bytes() / len(kept), progress)
-        return writer.finish(
+        split_of = dict(zip(kept, splits, strict=True))
+        write_account(work.dataset, records, split_of, rejects, self.adapter.files)
+        writer.finish(
             rejects=list(map(astuple, rejects)),
             kind=self.kind,
             image_size=size,
             source={"name": self.settings["source"], "licence": adapter.licence},
+            read_as=(*adapter.read_as, *_told_files(adapter.files)),
+            repairs=tuple(repairs),
             notes=(*adapter.notes, *notes),
             versions={"facegen": __version__, "pillow": PIL.__version__, "pyarrow": pyarrow.__version__},
         )
 
 
-def _summary(
-    out: Path, manifest: DatasetManifest, started: float, *, already_done: bool = False
-) -> PrepareSummary:
+def _with_images(labels: LabelSchema, records: Sequence[DatasetRecord]) -> tuple[LabelSchema, list[str]]:
+    """The classes that any record has, and "COLUMN NAME" of those that none has."""
+    seen = {(column, name) for record in records for column, name in record.classes.items()}
+    left = {
+        column: tuple(n for n in names if (column, n) in seen) for column, names in labels.classes.items()
+    }
+    empty = [
+        f"{column} {n}" for column, names in labels.classes.items() for n in names if n not in left[column]
+    ]
+    return replace(labels, classes=left), empty
+
+
+def _told_files(files: Mapping[str, str]) -> list[str]:
+    """One line on the files that are no images of the data set."""
+    counted = Counter(files.values()).most_common()
+    return [f"other files: {', '.join(f'{count:,} {what}' for what, count in counted)}"] if counted else []
+
+
+def _summary(dataset: Dataset, started: float, *, already_done: bool = False) -> PrepareSummary:
+    manifest = dataset.manifest
     return PrepareSummary(
-        out=out,
+        out=dataset.folder,
         kind=manifest.kind,
         image_size=manifest.image_size,
         counts=manifest.counts,
         attribute_rates=manifest.attribute_rates,
         class_counts=manifest.class_counts,
         rejects=manifest.rejects,
+        read_as=manifest.read_as,
+        examples=examples(dataset),
+        repairs=manifest.repairs,
         notes=manifest.notes,
         fingerprint=manifest.fingerprint,
         seconds=round(time.monotonic() - started, 3),

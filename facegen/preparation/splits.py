@@ -41,7 +41,11 @@ def assign_splits(
     if asked is None and official and not empty:
         without = sum(record.split is None for record in records)
         notes = [f"{without} images that the partition does not name went to train."] if without else []
-        return [record.split or "train" for record in records], notes
+        splits = [record.split or "train" for record in records]
+        notes += [
+            f"No image of {each} is in train: it is not learnt." for each in _untrained(records, splits)
+        ]
+        return splits, notes
     fractions = asked or adapter.default_splits
     how = "by identity" if any(record.identity for record in records) else "by image"
     shares = ", ".join(f"{name} {share:g}" for name, share in zip(SPLITS, fractions, strict=True))
@@ -53,7 +57,38 @@ def assign_splits(
     note = f"{reason}: split {how} ({shares})."
     if how == "by image" and adapter.medium == "photo":
         note += " No identities are known, so one person may be in two parts."
-    return split_by_group(records, fractions, seed), [note]
+    splits = split_by_group(records, fractions, seed)
+    moved = _train_every_class(records, splits)
+    return splits, [note, *([f"Moved to train, to have one there: {_listed(moved)}."] if moved else [])]
+
+
+def _untrained(records: Sequence[DatasetRecord], splits: Sequence[str]) -> dict[str, int]:
+    """ "COLUMN NAME" of each class without an image in train -> the first record of it."""
+    first: dict[str, int] = {}
+    trained: set[str] = set()
+    for index, (record, split) in enumerate(zip(records, splits, strict=True)):
+        for each in (f"{column} {name}" for column, name in record.classes.items() if name is not None):
+            first.setdefault(each, index)
+            if split == "train":
+                trained.add(each)
+    return {each: index for each, index in first.items() if each not in trained}
+
+
+def _train_every_class(records: Sequence[DatasetRecord], splits: list[str]) -> list[str]:
+    """Move an image, and with it its person, to train for every class that has none there; which classes."""
+    images_of: dict[str | None, list[int]] = {}
+    for index, record in enumerate(records):
+        images_of.setdefault(record.identity, []).append(index)
+    untrained = _untrained(records, splits)
+    for index in untrained.values():
+        identity = records[index].identity
+        for other in images_of[identity] if identity else [index]:
+            splits[other] = "train"
+    return list(untrained)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
 
 
 def split_by_group(records: Sequence[DatasetRecord], fractions: Fractions, seed: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import yaml
@@ -125,3 +126,32 @@ def test_a_preset_written_to_a_file_is_a_config_file(size: str, tmp_path) -> Non
     assert recipe.model_dump(exclude={"preset"}) == compose("avatars", size=size).model_dump(
         exclude={"preset"}
     )
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_file_is_read_in_any_unicode_encoding(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_bytes("about: René\n".encode(encoding))
+    assert compose("celeba-attributes", file).about == "René"
+
+
+def test_files_that_are_no_unicode_or_name_a_section_twice_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "my.yaml"
+    file.write_bytes("about: René\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"my.yaml' is not valid YAML[\s\S]*UTF-8 or UTF-16"):
+        compose("celeba-attributes", file)
+    file.write_text("training:\n  batch_size: 8\nabout: x\ntraining:\n  max_steps: 9\n")
+    with pytest.raises(UsageError, match=r"'training' stands there twice[\s\S]*line 4"):
+        compose("celeba-attributes", file)
+
+
+@pytest.mark.parametrize(
+    "text", ["training.trackers=[tensorboard", "about='it", "a.b={c", "a.b=[" + "[" * 5000]
+)
+def test_a_value_with_an_open_bracket_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="the value is not valid YAML"):
+        compose("celeba-attributes", overrides=[text])
+
+
+def test_words_with_a_colon_stay_words() -> None:
+    assert compose("celeba-attributes", overrides=["about=it's: fine"]).about == "it's: fine"

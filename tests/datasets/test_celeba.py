@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 
 from facegen.datasets._celeba_tables import parse_attributes, parse_identities, parse_partition
 from facegen.datasets.celeba import CelebA, Config
-from facegen.errors import DataError
+from facegen.errors import DataError, UsageError
 from facegen.progress import SilentProgress
 
 TABLE = "2\nBald Smiling \n000001.jpg  1 -1\n000002.jpg -1  1\n"
 
 
-def read(source: Path, *, strict: bool = False) -> tuple[CelebA, list, SilentProgress]:
-    adapter, progress = CelebA(Config(strict=strict)), SilentProgress()
+def read(
+    source: Path, *, strict: bool = False, labels: Path | None = None
+) -> tuple[CelebA, list, SilentProgress]:
+    adapter = CelebA(Config(strict=strict, labels=None if labels is None else str(labels)))
+    progress = SilentProgress()
     return adapter, list(adapter.records(source, progress)), progress
 
 
@@ -34,8 +37,20 @@ def test_official_folder_is_read(celeba_source: Path) -> None:
 
 def test_parent_folder_and_image_folder_are_read_too(celeba_source: Path) -> None:
     expected = [record.attributes for record in read(celeba_source)[1]]
-    for source in (celeba_source.parent, celeba_source / "img_align_celeba"):
-        assert [record.attributes for record in read(source)[1]] == expected
+    images = celeba_source / "img_align_celeba"
+    for source, labels in ((celeba_source.parent, None), (images, celeba_source)):
+        assert [record.attributes for record in read(source, labels=labels)[1]] == expected
+
+
+def test_tables_beside_the_source_are_read_on_request_only(celeba_source: Path) -> None:
+    images = celeba_source / "img_align_celeba"
+    with pytest.raises(DataError, match="Beside the source there is one: --labels"):
+        read(images)
+    adapter, _, _ = read(images, labels=celeba_source)
+    assert adapter.files["celeba/list_attr_celeba.txt"] == "labels, from outside the source"
+    assert "attributes from celeba/list_attr_celeba.txt" in adapter.read_as
+    with pytest.raises(UsageError, match="holds none of list_attr_celeba"):
+        read(images, labels=images)
 
 
 def test_zip_of_images_beside_its_texts_is_read(celeba_source: Path) -> None:
@@ -45,8 +60,8 @@ def test_zip_of_images_beside_its_texts_is_read(celeba_source: Path) -> None:
             file.write(path, f"img_align_celeba/{path.name}")
     expected = [record.load() for record in read(celeba_source)[1]]
     shutil.rmtree(celeba_source / "img_align_celeba")
-    for source in (archive, celeba_source):
-        assert [record.load() for record in read(source)[1]] == expected
+    for source, labels in ((archive, celeba_source), (celeba_source, None)):
+        assert [record.load() for record in read(source, labels=labels)[1]] == expected
 
 
 def test_kaggles_csv_and_doubled_folder_are_read(celeba_source: Path) -> None:
@@ -73,7 +88,10 @@ def test_rows_without_images_and_images_without_rows_are_counted(celeba_source: 
     (images / "000002.jpg").rename(images / "777777.jpg")
     _, records, progress = read(celeba_source)
     assert len(records) == 10
-    assert "2 rows have no image and 1 images have no row" in progress.warned[0]
+    assert (
+        "2 rows have no image (such as '000001') and 1 images have no row and are left out (such as '777777')"
+        in progress.warned[0]
+    )
     with pytest.raises(DataError, match="2 rows have no image"):
         read(celeba_source, strict=True)
 
@@ -100,12 +118,12 @@ def test_odd_but_readable_tables_are_read(celeba_source: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TABLE.replace("-1  1", "-1"), r"list.txt:4: 1 values where 2 belong"),
-        (TABLE.replace("-1  1", "-1  x"), r"list.txt:4:16: 'x' for Smiling is not 1 or -1"),
+        (TABLE.replace("-1  1", "-1"), r"list.txt:4: 2 values where 3 belong"),
+        (TABLE.replace("-1  1", "-1  x"), r"list.txt:4, column 'Smiling': 'x' is not 1 or -1"),
         (TABLE.replace("000002", "../../x"), r"list.txt:4: '../../x.jpg' points outside"),
         (TABLE.replace("000002", "000001"), r"list.txt:4: '000001.jpg' stands there twice"),
-        (TABLE.replace("Bald Smiling \n", ""), r"list.txt:2: the line with the attributes' names is missing"),
-        (TABLE.replace("Bald", "Smiling"), r"list.txt:2: attribute 'Smiling' is named twice"),
+        (TABLE.replace("Bald Smiling \n", ""), r"list.txt: the line with the attributes' names is missing"),
+        (TABLE.replace("Bald", "Smiling"), r"list.txt:2: two columns are called 'Smiling'"),
         ("", r"list.txt: the file is empty"),
         ("12\n", r"list.txt: the file is empty or ends"),
     ],
@@ -116,9 +134,9 @@ def test_malformed_tables_are_refused_by_line_and_column(text: str, message: str
 
 
 def test_malformed_partitions_and_identities_are_refused() -> None:
-    with pytest.raises(DataError, match=r"p.txt:2:12: partition '3'"):
+    with pytest.raises(DataError, match=r"p.txt:2: partition '3'"):
         parse_partition("000001.jpg 0\n000002.jpg 3\n", "p.txt")
-    with pytest.raises(DataError, match=r"i.txt:1:12: identity 'Ann'"):
+    with pytest.raises(DataError, match=r"i.txt:1: identity 'Ann'"):
         parse_identities("000001.jpg Ann\n", "i.txt")
 
 
@@ -140,5 +158,5 @@ def test_the_real_table_and_its_lying_count_line_are_read(real_faces: Path) -> N
     assert (len(adapter.labels.attributes), len(records)) == (40, 7949)
     assert adapter.notes == [
         "list_attr_celeba.txt says 202,599 rows and holds 20,000.",
-        "'celeba': 12,051 rows have no image; 7,949 match.",
+        "'celeba': 12,051 rows have no image (such as '000005'); 7,949 match.",
     ]

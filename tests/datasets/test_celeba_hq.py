@@ -25,15 +25,18 @@ def source(tmp_path: Path) -> Path:
     return write_celeba_hq(tmp_path / "data" / "CelebAMask-HQ")
 
 
-def read(source: Path, *, strict: bool = False) -> tuple[CelebAHq, list, SilentProgress]:
-    adapter, progress = CelebAHq(Config(strict=strict)), SilentProgress()
+def read(
+    source: Path, *, strict: bool = False, labels: Path | None = None
+) -> tuple[CelebAHq, list, SilentProgress]:
+    adapter = CelebAHq(Config(strict=strict, labels=None if labels is None else str(labels)))
+    progress = SilentProgress()
     return adapter, list(adapter.records(source, progress)), progress
 
 
-def facts(source: Path) -> list[tuple]:
+def facts(source: Path, labels: Path | None = None) -> list[tuple]:
     return [
         (record.id, record.attributes, record.split, record.identity, record.load())
-        for record in read(source)[1]
+        for record in read(source, labels=labels)[1]
     ]
 
 
@@ -61,27 +64,32 @@ def test_the_official_layout_is_read_in_the_order_of_its_numbers(source: Path) -
 
 
 def test_parent_folder_and_zip_give_the_same_records(source: Path) -> None:
-    write_celeba_tables(source.parent / "celeba")
-    expected = facts(source)
+    tables = source.parent / "celeba"
+    write_celeba_tables(tables)
+    expected = facts(source, tables)
     assert facts(source.parent) == expected
     archive = zipped(source, source.parent / "CelebAMask-HQ.zip")
     shutil.rmtree(source)
-    assert facts(archive) == expected
+    assert facts(archive, tables) == expected
 
 
-def test_the_image_folder_alone_finds_the_texts_beside_it(source: Path) -> None:
+def test_the_image_folder_alone_reads_the_texts_beside_it_on_request(source: Path) -> None:
     write_celeba_tables(source)
-    assert facts(source / "CelebA-HQ-img") == facts(source)
+    images = source / "CelebA-HQ-img"
+    assert facts(images, source) == facts(source)
+    adapter, records, _ = read(images)
+    assert records[0].attributes == {}
+    assert "Beside the source there is one: --labels" in adapter.notes[0]
 
 
 @pytest.mark.parametrize("place", ["CelebAMask-HQ", "celeba", "."])
 def test_celebas_identities_and_partition_come_by_the_mapping(source: Path, place: str) -> None:
     write_celeba_tables(source.parent / place)
-    adapter, records, _ = read(source)
+    adapter, records, _ = read(source, labels=source.parent / place)
     assert [record.identity for record in records] == [str(100 + number // 2) for number in range(NUM_IMAGES)]
     assert [record.split for record in records] == ["train"] * 8 + ["validation"] * 2 + ["test"] * 2
-    assert any("Identities of CelebA read from" in note for note in adapter.notes)
-    assert any("The partition of CelebA read from" in note for note in adapter.notes)
+    assert any("CelebA's identities from" in line for line in adapter.read_as)
+    assert any("CelebA's partition from" in line for line in adapter.read_as)
 
 
 def test_without_celebas_tables_people_are_unknown_and_it_is_said(source: Path, tmp_path: Path) -> None:
@@ -147,7 +155,7 @@ def test_rows_without_images_and_images_without_rows_are_counted(source: Path) -
     (images / "1.jpg").rename(images / "777.jpg")
     _, records, progress = read(source)
     assert len(records) == NUM_IMAGES - 2
-    assert "2 rows have no image and 1 images have no row" in progress.warned[-1]
+    assert "2 rows have no image (such as '0') and 1 images have no row" in progress.warned[-1]
     with pytest.raises(DataError, match="2 rows have no image"):
         read(source, strict=True)
 
@@ -187,7 +195,7 @@ def test_the_mapping_is_read_with_spaces_commas_or_crlf() -> None:
     ("text", "message"),
     [
         ("", r"m.txt: the file is empty"),
-        (MAPPING.partition("\n")[2], r"m.txt:1: the header 'idx orig_idx orig_file' is missing"),
+        (MAPPING.partition("\n")[2], r"m.txt: the header 'idx orig_idx orig_file' is missing"),
         (MAPPING.replace("99094 ", ""), r"m.txt:3: 2 values where 3 belong"),
         (MAPPING.replace("99094", "many"), r"m.txt:3: .* is not two numbers and a numbered file"),
         (MAPPING.replace("99094", "99095"), r"m.txt:3: index 99095 does not belong to '099095.jpg'"),

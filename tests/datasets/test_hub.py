@@ -349,8 +349,8 @@ def test_files_without_pictures_or_that_are_not_parquet_are_told(tmp_path: Path)
     (tmp_path / "bad.parquet").write_bytes(b"not parquet at all")
     with pytest.raises(DataError, match=r"'bad.parquet' cannot be read as parquet"):
         made(tmp_path / "bad.parquet", tmp_path / "out")
-    with pytest.raises(UsageError, match="--columns is for the kind hub"):
-        prepare("image-folder", tmp_path, tmp_path / "out", PrepareOptions(columns={"a": "b"}))
+    with pytest.raises(UsageError, match="--columns is for other kinds; 'utkface' has no use for it"):
+        prepare("utkface", tmp_path, tmp_path / "out", PrepareOptions(columns={"a": "b"}))
 
 
 def test_only_a_few_rows_of_a_large_row_group_are_held(tmp_path: Path) -> None:

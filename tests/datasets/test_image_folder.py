@@ -66,7 +66,8 @@ def test_metadata_columns_are_told_apart_by_their_values(tmp_path: Path) -> None
     adapter, records = read(tmp_path)
     assert adapter.labels.attributes == ("Smiling",)
     assert adapter.labels.classes == {"mood": ("glad", "glum")}
-    assert [record.attributes["Smiling"] for record in records.values()] == [True, False, None, False]
+    smiling = [record.attributes["Smiling"] for record in records.values()]
+    assert smiling == [True, False, None, None]  # beside 1 and -1, 0 is "not decided"
     assert records["a.jpg"].caption == "A face, seen from afar"
     assert records["a.jpg"].identity == "7"
     assert records["a.jpg"].extra == {"age": 20, "height": 1.5, "remark": "w"}
@@ -91,7 +92,10 @@ def test_gaps_between_metadata_and_images_are_counted(tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_text("file_name,Bald\na.jpg,1\nmissing.jpg,0\n")
     adapter, records = read(tmp_path)
     assert list(records) == ["a.jpg"]
-    assert "1 metadata rows have no image and 1 images have no metadata row" in adapter.notes[0]
+    assert (
+        "1 metadata rows have no image (such as 'missing.jpg') and 1 images have no metadata row"
+        in adapter.notes[0]
+    )
     with pytest.raises(DataError, match="1 metadata rows"):
         read(tmp_path, strict=True)
 
@@ -101,8 +105,7 @@ def test_gaps_between_metadata_and_images_are_counted(tmp_path: Path) -> None:
     [
         ("../secret.jpg,1", r"metadata.csv:2: '../secret.jpg' points outside"),
         ("/etc/secret.jpg,1", r"metadata.csv:2: '/etc/secret.jpg' points outside"),
-        ("a.jpg", r"metadata.csv:2: 2 values belong in each row"),
-        ("a.jpg,1\na.jpg,0", r"metadata.csv:3: 'a.jpg' stands there twice"),
+        ("a.jpg", r"metadata.csv:2: 1 values where 2 belong"),
     ],
 )
 def test_bad_metadata_rows_are_refused_by_line(tmp_path: Path, row: str, message: str) -> None:
@@ -126,14 +129,15 @@ def test_a_zip_is_read_without_extracting_it(tmp_path: Path) -> None:
 def test_zips_that_point_outside_or_hold_links_are_refused(tmp_path: Path) -> None:
     link = zipfile.ZipInfo("link.jpg")
     link.external_attr = 0o120777 << 16
-    for entry, message in (
-        ("../evil.jpg", "points outside"),
-        ("/evil.jpg", "points outside"),
-        (link, "is a link"),
+    for entry, data in (
+        ("../evil.jpg", b"x"),
+        ("/evil.jpg", b"x"),
+        (link, b"../secret"),
+        (link, b"/etc/passwd"),
     ):
         with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
-            archive.writestr(entry, b"x")
-        with pytest.raises(DataError, match=message):
+            archive.writestr(entry, data)
+        with pytest.raises(DataError, match="points outside"):
             read(tmp_path / "faces.zip")
 
 

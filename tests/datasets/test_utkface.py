@@ -80,7 +80,7 @@ def test_tars_that_point_outside_or_hold_links_are_refused(tmp_path: Path) -> No
             read(_tar_with(tmp_path / "a.tar.gz", entry))
     link = tarfile.TarInfo("UTKFace/link.jpg")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    with pytest.raises(DataError, match="is a link or device"):
+    with pytest.raises(DataError, match="is a link that points outside"):
         read(_tar_with(tmp_path / "b.tar.gz", link))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "b.tar.gz"]
 

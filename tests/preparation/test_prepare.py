@@ -169,13 +169,13 @@ def test_bad_images_and_duplicates_are_listed_and_the_run_goes_on(tmp_path: Path
     (faces / "glad" / "empty.jpg").write_bytes(b"")
     (faces / "glad" / "text.jpg").write_text("hello")
     Image.new("RGB", (9, 9)).save(faces / "glad" / "tiny.png")
-    shutil.copy(faces / "glad" / "001.png", faces / "glum" / "笑顔 é.png")
+    shutil.copy(faces / "glad" / "001.png", faces / "glad" / "笑顔 é.png")
     summary = prepare("image-folder", faces, tmp_path / "out", SMALL)
     assert sum(summary.counts.values()) == 12
     assert summary.rejects == {"duplicate": 1, "too small": 1, "unreadable": 3}
     with (tmp_path / "out" / "rejects.csv").open(encoding="utf-8") as file:
         reasons = {row["id"]: row["reason"] for row in csv.DictReader(file)}
-    assert reasons["glum/笑顔 é.png"] == "duplicate: same bytes as glad/001.png"
+    assert reasons["glad/笑顔 é.png"] == "duplicate: same bytes as glad/001.png"
     assert "the file is empty" in reasons["glad/empty.jpg"]
 
 

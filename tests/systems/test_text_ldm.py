@@ -57,6 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_celeba_hq(root / "CelebAMask-HQ", 40)
     write_celeba_tables(root / "CelebA", 40)
     run("prepare", "celeba-hq", f"{root / 'CelebAMask-HQ'}", "--size", "32", "--out", f"{root / 'data'}",
+        "--labels", f"{root / 'CelebA'}",
         "--splits", "0.5,0.5,0", "--workers", "1")  # fmt: skip
     return root
 
@@ -109,7 +110,7 @@ def test_the_preset_is_what_the_system_says() -> None:
 
 def test_celeba_hq_is_prepared_with_identities_kept_together(data: Path) -> None:
     manifest = json.loads((data / "data" / "dataset.json").read_text())
-    assert any("Identities of CelebA read from" in note for note in manifest["notes"])
+    assert any("CelebA's identities from" in line for line in manifest["read_as"])
     assert any("split by identity" in note for note in manifest["notes"])
 
 
