@@ -58,6 +58,7 @@ MADE_HERE = (  # first the files that call the folder whole
     "text_embeddings-*",
     "image_features-*",
     ".*.tmp",
+    f"{AUTOENCODER_FOLDER}/.*.tmp",
 )
 
 
@@ -198,15 +199,16 @@ def _is_current(job: EncodingJob, standing: Standing) -> bool:
 
 
 def _of_same_faces(job: EncodingJob, standing: Standing, images: Images) -> Standing:
-    """`standing`, if it has any image of the data set; latents of another one are not replaced by mistake.
+    """`standing`, unless it has no image of the data set: latents of another one are not replaced by mistake.
 
     Raises:
-        UsageError: it has none.
+        UsageError: it has none, as far as every split's images are known.
     """
     if not standing.index.images:  # made before latents said it: of the same data set, or they were refused
         return replace(standing, images=images)
     before, now = standing.index.dataset_fingerprint, job.dataset.manifest.fingerprint
-    if before != now and standing.all_images.isdisjoint(chain.from_iterable(images.values())):
+    known = standing.images.keys() == standing.index.shards.keys()
+    if before != now and known and standing.all_images.isdisjoint(chain.from_iterable(images.values())):
         _refuse_other(job, {"dataset": before}, {"dataset": now})
     return standing
 
