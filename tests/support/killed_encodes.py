@@ -1,9 +1,9 @@
 """Renews latents again and again, each time in a child that is SIGKILLed at another write step.
 
-    python -m support.killed_encodes FOLDER NEW      prints one JSON line per kill
+    python -m support.killed_encodes FOLDER NEW FIRST      prints one JSON line per kill
 
-FOLDER has latents; each child gets a copy of them and renews it from the data set NEW. A fresh,
-single-threaded interpreter, so that forking is safe.
+FOLDER has latents; each child gets a copy of them and renews it from the data set NEW. Killed at step FIRST,
+FIRST + 2 and so on. A fresh, single-threaded interpreter, so that forking is safe.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
 
 
-def main(latents: Path, new: Path) -> None:
-    for point in range(1, 200):
+def main(latents: Path, new: Path, first: int) -> None:
+    for point in range(first, 200, 2):
         out = latents.with_name("renewed")
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(latents, out)
@@ -77,4 +77,4 @@ def _kill_at(point: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
