@@ -187,9 +187,7 @@ def _found(job: EncodingJob) -> tuple[Standing | None, EncodingState]:
         return None, state
     index = read_index(job.out)
     _refuse_other(job, index.transform["plan"], job.settings if index.images else job.plan)
-    if state.plan != job.plan:  # the data set was changed once more
-        state = EncodingState(job.plan)
-    return standing_latents(job.out, job.progress), state
+    return standing_latents(job.out, job.progress), replace(state, plan=job.plan)
 
 
 def _is_current(job: EncodingJob, standing: Standing) -> bool:

@@ -22,6 +22,7 @@ from support.tiny_text_encoder import save_tiny_text_encoder, tiny_text_encoder 
 
 from facegen.conditioners.image_features import ImageEncoder
 from facegen.conditioners.text import TextEncoder
+from facegen.encoding import shards
 from facegen.encoding.encode import EncodeSummary, encode
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats.dataset import Dataset
@@ -103,6 +104,14 @@ def test_a_damaged_shard_is_made_anew_alone(place: Place, how: str) -> None:
     place.assert_as_fresh(data)
 
 
+def test_nothing_is_taken_over_from_a_damaged_shard(place: Place) -> None:
+    place.encode(place.data(OLD))
+    damage(place.out / shard("train", 1))
+    data = place.data([*OLD[:3], *OLD[4:]])
+    assert place.encode(data).images_encoded == 2
+    place.assert_as_fresh(data)
+
+
 @pytest.mark.parametrize("name", ["records-train.parquet", "images-train.safetensors"])
 def test_any_other_damaged_file_is_made_anew(place: Place, name: str) -> None:
     data = place.data(OLD, faces(20, 21))
@@ -158,11 +167,13 @@ def test_other_words_and_labels_leave_every_shard_as_it_is(place: Place) -> None
     place.assert_as_fresh(data)
 
 
-def test_removed_and_changed_images_leave_no_trace_and_cost_no_others(place: Place) -> None:
+def test_removed_and_changed_images_leave_no_trace_and_cost_no_others(place: Place, monkeypatch) -> None:
     place.encode(place.data(OLD, faces(20, 21)))
+    encoded, whole = [], shards.moments
+    monkeypatch.setattr(shards, "moments", lambda job, batch: encoded.append(batch) or whole(job, batch))
     before = states(place.out)
     data = place.data([*OLD[:1], *OLD[2:7], Face("face-7", 77)])  # and validation is gone
-    assert place.encode(data).images_encoded == 1
+    assert place.encode(data).images_encoded == len(torch.cat(encoded)) == 1
     assert place.progress.said[-1].startswith(
         "2 of 3 shards made anew (1 regrouped, 1 with new images), 1 kept"
     )
@@ -246,7 +257,7 @@ def test_renewing_killed_at_any_moment_leaves_whole_latents_and_goes_on(place: P
     assert_same_latents(place.folder / "renewed", place.folder / "fresh")
 
 
-def test_a_renewal_that_was_stopped_is_dropped_when_the_data_set_changes_again(
+def test_a_renewal_that_was_stopped_leaves_nothing_wrong_when_the_data_set_changes_again(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place.encode(place.data(OLD))
