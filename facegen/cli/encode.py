@@ -44,7 +44,8 @@ def encode(
     """Encode a data set into latents, what a generator is trained on.
 
     The autoencoder is a run of facegen, a diffusers folder, a hub name, or identity (plain pixels). Stopped
-    anywhere, the same command goes on where it stood.
+    anywhere, the same command goes on where it stood. On a changed data set or damaged latents it makes anew
+    what it must.
 
         facegen encode data/celeba --autoencoder runs/ae --out latents --flips
         facegen encode data/me --autoencoder stabilityai/sd-vae-ft-mse --out lat

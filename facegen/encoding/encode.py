@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from facegen.autoencoders import load_autoencoder
 from facegen.encoding.job import EncodingJob
+from facegen.encoding.layout import (
+    Images,
+    Shard,
+    Standing,
+    images_of,
+    layout,
+    standing_latents,
+    what_changed,
+)
 from facegen.encoding.options import EncodeOptions
-from facegen.encoding.scaling import measured_scaling, model_scaling
+from facegen.encoding.scaling import Sums, measured_scaling, model_scaling
 from facegen.encoding.shards import STATE_FILE, EncodingState, batches, moments, write_shards
-from facegen.encoding.tables import remove_other_tables, tables_are_in, with_tables
+from facegen.encoding.tables import tables_are_in, with_tables
 from facegen.errors import UsageError
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import storage_errors
@@ -22,8 +35,12 @@ from facegen.formats.latents import (
     INDEX_FILE,
     LatentIndex,
     LatentStore,
+    StoredFile,
+    map_safetensors,
+    read_index,
     write_index,
     write_records,
+    write_tensors,
 )
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
@@ -36,9 +53,12 @@ MADE_HERE = (  # first the files that call the folder whole
     STATE_FILE,
     "latents-*.safetensors",
     "records-*.parquet",
+    "images-*.safetensors",
+    "order-*.safetensors",
     "text_embeddings-*",
     "image_features-*",
     ".*.tmp",
+    f"{AUTOENCODER_FOLDER}/.*.tmp",
 )
 
 
@@ -75,14 +95,17 @@ def encode(
 ) -> EncodeSummary:
     """Encode every split of the data set in `dataset` into the latent folder `out`.
 
-    Interrupted, the same command goes on where it stopped and makes the same bytes.
+    Interrupted, the same command goes on where it stopped and makes the same bytes. Over finished latents it
+    makes anew what is damaged or missing and what the data set has other images for, and keeps the rest byte
+    for byte; until that is done, the index and what it names stay as they were.
 
     Raises:
         UsageError: sizes that do not divide, wrong options, an autoencoder without a scaling of its own
-            where that is asked for, or `out` holds something else or other latents.
+            where that is asked for, or `out` holds something else, latents of other settings, or none of
+            this data set.
         MissingModelError: the autoencoder or text encoder is not to be had.
         DataError: `dataset` is not a data set, or was changed after it was prepared.
-        StorageError: the disk is full or may not be written, or finished latents are damaged.
+        StorageError: the disk is full or may not be written.
     """
     options, progress = options or EncodeOptions(), progress or SilentProgress()
     for name in ("batch_size", "shard_size", "limit"):
@@ -99,29 +122,38 @@ def encode(
 
 def _encoded(job: EncodingJob) -> EncodeSummary:
     started = time.perf_counter()
-    state, finished = _taken_up(job)
-    if finished is not None and tables_are_in(job, finished):
+    standing, state = _found(job)
+    if standing is not None and _is_current(job, standing):
+        _remove_latents(job.out, standing.index)
         job.progress.say(f"'{job.out}' already holds these latents; nothing to do.")
-        return _summary(job, finished, 0, started)
+        return _summary(job, standing.index, 0, started)
     with job.progress.stage("Checking the data set"):
         job.dataset.verify()
-    todo = 0 if finished is not None else write_shards(job, state)
-    index = with_tables(job, finished or _index(job, state))
+        images = images_of(job)
+    if standing is not None:
+        standing = _of_same_faces(job, standing, images)
+    shards = layout(job, images, standing)
+    _begin(job, state)
+    whole = {} if standing is None else standing.whole
+    missing = [shard for shard in shards if shard.name not in whole and not state.holds(shard)]
+    left_over = {} if standing is None else standing.left_over({shard.name for shard in shards})
+    encoded = write_shards(job, missing, state, left_over)
+    index = with_tables(job, _index(job, shards, state, standing), images, standing)
     write_index(job.out, index)
-    with storage_errors(job.out):
-        (job.out / STATE_FILE).unlink(missing_ok=True)
-    remove_other_tables(job, index)
-    return _summary(job, index, todo, started)
+    _remove_latents(job.out, index)
+    if standing is not None:
+        job.progress.say(what_changed(shards, standing))
+    return _summary(job, index, encoded, started)
 
 
 def _estimated(job: EncodingJob) -> EncodeSummary:
     """Size and seconds of the whole, from encoding a few batches; nothing is written."""
-    shard = job.shards[0]
-    shard = replace(shard, stop=min(shard.stop, job.options.batch_size * (MEASURED_BATCHES + 1)))
+    split, count = next(iter(job.counts.items()))
+    rows = range(min(count, job.shard_size, job.options.batch_size * (MEASURED_BATCHES + 1)))
     measured, started = 0, time.perf_counter()
-    for start, batch in batches(job, shard):
+    for start, batch in batches(job, split, rows):
         moments(job, batch)
-        if start == 0 and shard.count > len(batch):
+        if start == 0 and len(rows) > len(batch):
             started = time.perf_counter()
         else:
             measured += len(batch)
@@ -138,33 +170,62 @@ def _estimated(job: EncodingJob) -> EncodeSummary:
     )
 
 
-def _taken_up(job: EncodingJob) -> tuple[EncodingState, LatentIndex | None]:
-    """The state to go on from, and the index of finished latents; refuses a folder of anything else."""
+def _found(job: EncodingJob) -> tuple[Standing | None, EncodingState]:
+    """Finished latents that stand in the folder, and the state to go on from; refuses anything else there."""
     finished, unfinished = (job.out / INDEX_FILE).is_file(), (job.out / STATE_FILE).is_file()
     state = EncodingState(job.plan)
     if not (finished or unfinished):
         if job.out.exists() and (job.out.is_file() or any(job.out.iterdir())):
             raise UsageError(f"'{job.out}' is not empty and holds no latents.", hint="Choose another --out.")
-    elif not job.options.resume:
-        _remove_latents(job.out)
-    elif finished:
-        index = LatentStore.open(job.out, verify=True).index
-        _refuse_other(job, index.transform["plan"])
-        return state, index
-    else:
+        return None, state
+    if not job.options.resume:
+        return None, state
+    if unfinished:
         state = EncodingState.read(job.out)
-        _refuse_other(job, state.plan)
+    if not finished:
+        _refuse_other(job, state.plan, job.plan)
+        return None, state
+    index = read_index(job.out)
+    _refuse_other(job, index.transform["plan"], job.settings if index.images else job.plan)
+    return standing_latents(job.out, job.progress), replace(state, plan=job.plan)
+
+
+def _is_current(job: EncodingJob, standing: Standing) -> bool:
+    """Whether everything stands, whole and of this data set."""
+    same = standing.index.dataset_fingerprint == job.dataset.manifest.fingerprint
+    return same and not standing.damaged and tables_are_in(job, standing.index)
+
+
+def _of_same_faces(job: EncodingJob, standing: Standing, images: Images) -> Standing:
+    """`standing`, unless it has no image of the data set: latents of another one are not replaced by mistake.
+
+    Raises:
+        UsageError: it has none, as far as every split's images are known.
+    """
+    if not standing.index.images:  # made before latents said it: of the same data set, or they were refused
+        return replace(standing, images=images)
+    before, now = standing.index.dataset_fingerprint, job.dataset.manifest.fingerprint
+    known = standing.images.keys() == standing.index.shards.keys()
+    if before != now and known and standing.all_images.isdisjoint(chain.from_iterable(images.values())):
+        _refuse_other(job, {"dataset": before}, {"dataset": now})
+    return standing
+
+
+def _begin(job: EncodingJob, state: EncodingState) -> None:
+    """Clear away what cannot be gone on with, and note what is being made."""
+    if not job.options.resume:
+        _remove_latents(job.out)
+    with storage_errors(job.out):
         for leftover in job.out.glob(".*.tmp"):
             leftover.unlink()
-        for name in state.drop_damaged(job.out):
-            job.progress.warn(f"'{job.out / name}' was damaged since it was written; it is encoded again.")
-        return state, None
+    for name in state.drop_damaged(job.out):
+        job.progress.warn(f"'{job.out / name}' was damaged since it was written; it is encoded again.")
     state.write(job.out)
-    return state, None
 
 
-def _refuse_other(job: EncodingJob, plan: dict[str, Any]) -> None:
-    old, new = {"scaling": "measured", **plan}, job.plan  # measured: from before there was a choice
+def _refuse_other(job: EncodingJob, before: dict[str, Any], new: dict[str, Any]) -> None:
+    # Latents from before there was a choice were measured; a limit that is not told is told by the counts.
+    old = {"scaling": "measured", "limit": job.options.limit, **before}
     different = [name for name in new if old.get(name) != new[name]]
     if different:
         told = "; ".join(
@@ -177,16 +238,21 @@ def _refuse_other(job: EncodingJob, plan: dict[str, Any]) -> None:
         )
 
 
-def _index(job: EncodingJob, state: EncodingState) -> LatentIndex:
-    """The index of latents whose shards are all there; the autoencoder and the labels are put beside them."""
+def _index(
+    job: EncodingJob, shards: Sequence[Shard], state: EncodingState, standing: Standing | None
+) -> LatentIndex:
+    """The index of `shards`, which are all there; the autoencoder and the labels are put beside them."""
     manifest = job.dataset.manifest
     if job.loaded.is_local:
         job.loaded.save(job.out / AUTOENCODER_FOLDER)
+    files = state.files if standing is None else standing.whole | state.files
+    others = () if standing is None else standing.index.files
     records = {
-        name: write_records(job.out, name, job.dataset.split(name).frame.iloc[:count])
+        name: write_records(job.out, name, job.dataset.split(name).frame.iloc[:count], others)
         for name, count in job.counts.items()
     }
-    scaling, measured_on = _scaling(job, state)
+    by_split = {name: [shard for shard in shards if shard.split == name] for name in job.counts}
+    scaling, measured_on = _scaling(job, by_split, state)
     return LatentIndex(
         sample_shape=job.shape,
         scaling=scaling,
@@ -196,25 +262,51 @@ def _index(job: EncodingJob, state: EncodingState) -> LatentIndex:
         autoencoder=job.loaded.reference(),
         dataset_fingerprint=manifest.fingerprint,
         transform={
-            "plan": state.plan,
+            "plan": job.plan,
             "stored_dtype": "float16",
             "scaling": job.options.scaling,
             "scaling_split": measured_on,
             "source": {"kind": manifest.kind, **manifest.source},
         },
-        shards={
-            name: tuple(state.files[shard.name] for shard in job.shards if shard.split == name)
-            for name in job.counts
-        },
+        shards={name: tuple(files[shard.name] for shard in part) for name, part in by_split.items()},
         records=records,
+        images={name: _written_images(job.out, name, part, others) for name, part in by_split.items()},
+        order={
+            name: _written_order(job.out, name, part, others)
+            for name, part in by_split.items()
+            if any(row != place for place, row in enumerate(_rows(part)))
+        },
     )
 
 
-def _scaling(job: EncodingJob, state: EncodingState) -> tuple[LatentScaling, str | None]:
+def _rows(shards: Sequence[Shard]) -> Iterator[int]:
+    """The record behind each row of the shards of one split."""
+    return chain.from_iterable(shard.rows for shard in shards)
+
+
+def _written_images(
+    folder: Path, split: str, shards: Sequence[Shard], others: Sequence[StoredFile]
+) -> StoredFile:
+    hashes = bytearray().join(image for shard in shards for image in shard.images)
+    sha256 = torch.frombuffer(hashes, dtype=torch.uint8).view(-1, 32)
+    return write_tensors(folder, f"images-{split}.safetensors", {"sha256": sha256}, standing=others)
+
+
+def _written_order(
+    folder: Path, split: str, shards: Sequence[Shard], others: Sequence[StoredFile]
+) -> StoredFile:
+    row = torch.tensor(list(_rows(shards))).argsort()  # a permutation's inverse
+    return write_tensors(folder, f"order-{split}.safetensors", {"row": row}, standing=others)
+
+
+def _scaling(
+    job: EncodingJob, shards: dict[str, list[Shard]], state: EncodingState
+) -> tuple[LatentScaling, str | None]:
     """The scaling chosen, and the split it was measured on."""
     if job.options.scaling == "model":
         return model_scaling(job.loaded), None
-    sums = [state.sums[shard.name] for shard in job.shards if shard.split == job.scaling_split]
+    names = [shard.name for shard in shards[job.scaling_split]]
+    sums = [state.sums.get(name) or Sums.of(map_safetensors(job.out / name)[0]) for name in names]
     return measured_scaling(sums), job.scaling_split
 
 
@@ -226,7 +318,7 @@ def _summary(job: EncodingJob, index: LatentIndex, encoded: int, started: float)
         counts=index.counts,
         sample_shape=index.sample_shape,
         autoencoder=index.autoencoder,
-        size_bytes=sum(file.size_bytes for file in store.files),
+        size_bytes=sum(file.size_bytes for file in index.files),
         seconds=time.perf_counter() - started,
         images_encoded=encoded,
         scaling_shift=index.scaling.shift,
@@ -239,10 +331,13 @@ def _short(value: Any) -> str:
     return value[:12] if isinstance(value, str) else str(value)
 
 
-def _remove_latents(folder: Path) -> None:
-    """Remove what encoding made, and nothing else."""
+def _remove_latents(folder: Path, kept: LatentIndex | None = None) -> None:
+    """Remove what encoding made, and nothing else; of it, what the index that is `kept` names stays."""
+    names = set() if kept is None else {INDEX_FILE, *(file.name for file in kept.files)}
     with storage_errors(folder):
         for pattern in MADE_HERE:
             for path in folder.glob(pattern):
-                path.unlink()
-        shutil.rmtree(folder / AUTOENCODER_FOLDER, ignore_errors=True)
+                if path.name not in names:
+                    path.unlink()
+        if kept is None:
+            shutil.rmtree(folder / AUTOENCODER_FOLDER, ignore_errors=True)

@@ -20,20 +20,6 @@ SCALING_SPLIT = "train"
 
 
 @dataclass(frozen=True)
-class Shard:
-    """Rows `start` to `stop` of a split, and the file their latents go to."""
-
-    split: str
-    name: str
-    start: int
-    stop: int
-
-    @property
-    def count(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True)
 class EncodingJob:
     """The data set, the autoencoder on `device`, the folder `out`, and who is told how far it is."""
 
@@ -70,31 +56,25 @@ class EncodingJob:
         most = AUTOMATIC_SHARD_BYTES // self.image_bytes
         return self.options.shard_size or 1 << max(0, most.bit_length() - 1)
 
-    @cached_property
-    def shards(self) -> list[Shard]:
-        """Every split in shards, the last one shorter."""
-        size = self.shard_size
-        return [
-            Shard(split, f"latents-{split}-{number:05d}.safetensors", start, min(start + size, count))
-            for split, count in self.counts.items()
-            for number, start in enumerate(range(0, count, size))
-        ]
-
     @property
     def scaling_split(self) -> str:
         """The split that statistics are measured on."""
         return SCALING_SPLIT if SCALING_SPLIT in self.counts else next(iter(self.counts))
 
     @property
-    def plan(self) -> dict[str, Any]:
-        """Everything that decides the bytes of the shards, and how they are scaled."""
+    def settings(self) -> dict[str, Any]:
+        """Everything but the images that decides the bytes of the shards, and how they are scaled."""
         return {
             "latents_format_version": LATENTS_FORMAT_VERSION,
             "autoencoder": self.loaded.fingerprint,
-            "dataset": self.dataset.manifest.fingerprint,
             "dtype": self.options.dtype,
             "scaling": self.options.scaling,
             "flips": self.options.flips,
             "shard_size": self.shard_size,
-            "counts": self.counts,
+            "limit": self.options.limit,
         }
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The settings, and of which images."""
+        return {**self.settings, "dataset": self.dataset.manifest.fingerprint, "counts": self.counts}

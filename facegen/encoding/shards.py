@@ -7,22 +7,31 @@ Letters: N images of a shard, B batch, C channels, h/w latent cells.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from facegen.encoding.job import EncodingJob, Shard
+from facegen.encoding.job import EncodingJob
+from facegen.encoding.layout import Shard
 from facegen.encoding.scaling import Sums
 from facegen.errors import DataError, StorageError
 from facegen.formats.files import read_json, write_json
 from facegen.formats.images import to_unit
-from facegen.formats.latents import FLIPPED, MOMENTS, StoredFile, check_file, write_tensors
+from facegen.formats.latents import (
+    FLIPPED,
+    MOMENTS,
+    StoredFile,
+    check_file,
+    map_safetensors,
+    write_tensors,
+)
 from facegen.formats.plain import from_plain, plain
 from facegen.protocols import ProgressTask
 
@@ -30,14 +39,24 @@ STATE_FILE = "encoding.json"
 STATE_FORMAT_VERSION = 1
 PREFETCHED_BATCHES = 4
 
+Found = Mapping[bytes, tuple[str, int]]
+"""By image, the file and the row that its moments stand in."""
+Part = tuple[list[int], dict[str, Tensor]]
+"""Places in a shard, and the moments that belong there."""
+
 
 @dataclass
 class EncodingState:
-    """What is done so far; `encoding.json`."""
+    """What is done so far; `encoding.json`. `made_of` says of which images each file is (`Shard.made_of`)."""
 
     plan: dict[str, Any]
     files: dict[str, StoredFile] = field(default_factory=dict)
     sums: dict[str, Sums] = field(default_factory=dict)
+    made_of: dict[str, str] = field(default_factory=dict)
+
+    def holds(self, shard: Shard) -> bool:
+        """Whether the shard is done, of the same images."""
+        return shard.name in self.files and self.made_of.get(shard.name) == shard.made_of
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE_FILE, {"format_version": STATE_FORMAT_VERSION, **plain(self)})
@@ -60,10 +79,11 @@ class EncodingState:
         return damaged
 
 
-def write_shards(job: EncodingJob, state: EncodingState) -> int:
-    """Encode every shard that `state` lacks; each is written while the next one is encoded.
+def write_shards(job: EncodingJob, shards: Sequence[Shard], state: EncodingState, left_over: Found) -> int:
+    """Make `shards`; each is written, and noted in `state`, while the next one is encoded.
 
-    Batches never cross a shard's end, so that resuming repeats them. Returns how many images were encoded.
+    Images that are `left_over` in a row of another file are copied from there. Batches never cross a shard's
+    end, so that resuming repeats them. Returns how many images were encoded.
 
     Raises:
         DataError: the autoencoder's answer to an image is not finite in float16.
@@ -73,52 +93,73 @@ def write_shards(job: EncodingJob, state: EncodingState) -> int:
     def finish(shard: Shard, tensors: dict[str, Tensor]) -> None:
         state.files[shard.name] = write_tensors(job.out, shard.name, tensors)
         state.sums[shard.name] = Sums.of(tensors)
+        state.made_of[shard.name] = shard.made_of
         state.write(job.out)
 
-    missing = [shard for shard in job.shards if shard.name not in state.files]
-    todo = sum(shard.count for shard in missing)
     with (
-        job.progress.stage("Encoding", total=todo) as bar,
+        job.progress.stage("Encoding", total=sum(len(shard.rows) for shard in shards)) as bar,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
         pending: Future[None] | None = None
-        for shard in missing:
-            tensors = _encoded(job, shard, bar)
+        for shard in shards:
+            tensors = _tensors(job, shard, left_over, bar)
             if pending is not None:
                 pending.result()
             pending = writer.submit(finish, shard, tensors)
         if pending is not None:
             pending.result()
-    return todo
+    return sum(image not in left_over for shard in shards for image in shard.images)
 
 
-def _encoded(job: EncodingJob, shard: Shard, bar: ProgressTask) -> dict[str, Tensor]:
+def _tensors(job: EncodingJob, shard: Shard, left_over: Found, bar: ProgressTask) -> dict[str, Tensor]:
     """The shard's tensors, float16 (N, C, h, w) on the CPU."""
     tensors: dict[str, Tensor] = {}
-    for start, batch in batches(job, shard):
-        for name, values in moments(job, batch).items():
-            if not bool(torch.isfinite(values).all()):
-                first = shard.start + start
-                raise DataError(
-                    f"The autoencoder gives '{name}' that float16 cannot hold for images {first} to "
-                    f"{first + len(batch) - 1} of split '{shard.split}'.",
-                    hint="Use another autoencoder: this one's latents are not finite or far too large.",
-                )
+    for places, part in chain(_copied(job, shard, left_over), _encoded(job, shard, left_over)):
+        for name, values in part.items():
             if name not in tensors:
-                tensors[name] = torch.empty(shard.count, *values.shape[1:], dtype=torch.float16)
-            tensors[name][start : start + len(batch)] = values
-        bar.advance(len(batch))
+                tensors[name] = torch.empty(len(shard.rows), *values.shape[1:], dtype=torch.float16)
+            tensors[name][places] = values
+        bar.advance(len(places))
     return tensors
 
 
-def batches(job: EncodingJob, shard: Shard) -> Iterator[tuple[int, Tensor]]:
-    """Position in the shard and uint8 (B, 3, H, W), decoded ahead in a thread."""
-    images, size = job.dataset.split(shard.split), job.options.batch_size
-    starts = deque(range(0, shard.count, size))
+def _copied(job: EncodingJob, shard: Shard, left_over: Found) -> Iterator[Part]:
+    """What is found in other files."""
+    found = defaultdict[str, list[tuple[int, int]]](list)
+    for place, image in enumerate(shard.images):
+        if image in left_over:
+            file, row = left_over[image]
+            found[file].append((place, row))
+    for file, pairs in found.items():
+        places, rows = map(list, zip(*pairs, strict=True))
+        tensors, _ = map_safetensors(job.out / file)
+        yield places, {name: values[rows] for name, values in tensors.items()}
+
+
+def _encoded(job: EncodingJob, shard: Shard, left_over: Found) -> Iterator[Part]:
+    """What the autoencoder makes of the other images."""
+    todo = [place for place, image in enumerate(shard.images) if image not in left_over]
+    rows = [shard.rows[place] for place in todo]
+    for start, batch in batches(job, shard.split, rows):
+        part = moments(job, batch)
+        stop = start + len(batch)
+        for name, values in part.items():
+            if not bool(torch.isfinite(values).all()):
+                raise DataError(
+                    f"The autoencoder gives '{name}' that float16 cannot hold for images {rows[start]} to "
+                    f"{rows[stop - 1]} of split '{shard.split}'.",
+                    hint="Use another autoencoder: this one's latents are not finite or far too large.",
+                )
+        yield todo[start:stop], part
+
+
+def batches(job: EncodingJob, split: str, rows: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    """Position in `rows` of the split and uint8 (B, 3, H, W), decoded ahead in a thread."""
+    images, size = job.dataset.split(split), job.options.batch_size
+    starts = deque(range(0, len(rows), size))
 
     def read(start: int) -> tuple[int, Tensor]:
-        stop = min(start + size, shard.count)
-        return start, images.images(range(shard.start + start, shard.start + stop))
+        return start, images.images(rows[start : start + size])
 
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as reader:
         ahead: deque[Future[tuple[int, Tensor]]] = deque()

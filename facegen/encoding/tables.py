@@ -1,16 +1,20 @@
-"""Tables that `facegen encode` writes beside the latents: what frozen encoders make of words and images."""
+"""Tables that `facegen encode` writes beside the latents: what frozen encoders make of words and images.
+
+Rows that a table of the same encoder has already, for the same caption or image, are taken over from it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
+from torch.nn import functional as F
 
 from facegen.conditioners.image_features import load_image_encoder
-from facegen.conditioners.text import TextEncoder
+from facegen.conditioners.text import NULL_CAPTION, TextEncoder
 from facegen.encoding.job import EncodingJob
+from facegen.encoding.layout import Images, Standing
 from facegen.errors import DataError
-from facegen.formats.files import storage_errors
 from facegen.formats.latents import (
     ImageFeatures,
     LatentIndex,
@@ -21,6 +25,7 @@ from facegen.formats.latents import (
 )
 
 BATCH_IMAGES = 64
+SAME_ENCODER = 0.02  # as far as float16 and another device let two embeddings of one caption differ
 
 
 def tables_are_in(job: EncodingJob, index: LatentIndex) -> bool:
@@ -40,62 +45,126 @@ def tables_are_in(job: EncodingJob, index: LatentIndex) -> bool:
     return load_image_encoder(wanted).fingerprint == table.fingerprint
 
 
-def with_tables(job: EncodingJob, index: LatentIndex) -> LatentIndex:
-    """`index` with the tables wanted, which are written.
+def with_tables(
+    job: EncodingJob, index: LatentIndex, images: Images, standing: Standing | None
+) -> LatentIndex:
+    """`index` with the tables wanted, which are written; those that stand are wanted too.
 
     Raises:
         MissingModelError, DataError: an encoder cannot be loaded, or the data have no captions.
     """
-    if job.options.text_encoder is not None:
-        table = _text_embeddings(job, job.options.text_encoder)
-        stored = write_text_embeddings(job.out, table)
+    before = None if standing is None else standing.index
+    files = () if before is None else before.files
+    text_encoder = job.options.text_encoder or (before and before.text_encoder)
+    if text_encoder is not None:
+        table = _text_embeddings(job, text_encoder, standing)
+        stored = write_text_embeddings(job.out, table, files)
         index = replace(index, text_encoder=table.encoder, text_embeddings=stored)
-    if job.options.image_encoder is not None:
-        features = _image_features(job, job.options.image_encoder)
-        stored = write_image_features(job.out, features)
+    image_encoder = job.options.image_encoder or (before and before.image_encoder)
+    if image_encoder is not None:
+        features = _image_features(job, image_encoder, images, standing)
+        stored = write_image_features(job.out, features, files)
         index = replace(index, image_encoder=features.encoder, image_features=stored)
     return index
 
 
-def remove_other_tables(job: EncodingJob, index: LatentIndex) -> None:
-    """Remove tables of other encoders than those `index` names."""
-    kept = {file.name for file in (index.text_embeddings, index.image_features) if file is not None}
-    with storage_errors(job.out):
-        for pattern in ("text_embeddings-*.safetensors", "image_features-*.safetensors"):
-            for path in job.out.glob(pattern):
-                if path.name not in kept:
-                    path.unlink()
-
-
-def _text_embeddings(job: EncodingJob, name: str) -> TextEmbeddings:
+def _text_embeddings(job: EncodingJob, name: str, standing: Standing | None) -> TextEmbeddings:
     """Embeddings of the unique captions, the empty one included."""
-    encoder = TextEncoder(name, device=job.device)
     captions = _unique_captions(job)
-    with job.progress.stage("Embedding captions", total=len(captions)) as bar:
-        tokens, mask = encoder.embed(captions, bar.advance)
-    return TextEmbeddings(name, captions, tokens.half(), mask)
+    table = None if standing is None else _standing_texts(job, standing)
+    parts = [] if table is None or table.encoder != name else [table]
+    known = {caption for part in parts for caption in part.captions}
+    missing = [caption for caption in captions if caption not in known]
+    if missing:
+        encoder = TextEncoder(name, device=job.device)
+        if parts and not _made_by(encoder, parts[0]):
+            parts, missing = [], captions
+        with job.progress.stage("Embedding captions", total=len(missing)) as bar:
+            tokens, mask = encoder.embed(missing, bar.advance)
+        parts.append(TextEmbeddings(name, missing, tokens.half(), mask))
+    return _rows_of(captions, parts)
 
 
-def _image_features(job: EncodingJob, name: str) -> ImageFeatures:
+def _standing_texts(job: EncodingJob, standing: Standing) -> TextEmbeddings | None:
+    file = standing.index.text_embeddings
+    if file is None or file.name in standing.damaged:
+        return None
+    return LatentStore(job.out, standing.index).text_embeddings
+
+
+def _standing_features(job: EncodingJob, standing: Standing) -> ImageFeatures | None:
+    file = standing.index.image_features
+    if file is None or file.name in standing.damaged:
+        return None
+    return LatentStore(job.out, standing.index).image_features
+
+
+def _made_by(encoder: TextEncoder, table: TextEmbeddings) -> bool:
+    """Whether this encoder gives the empty caption what `table` has for it: a name is no fingerprint."""
+    tokens, mask = encoder.embed([NULL_CAPTION])
+    row = table.captions.index(NULL_CAPTION)
+    there = table.tokens[row][table.mask[row]].float()  # (L, D)
+    here = tokens[0][mask[0]]
+    return here.shape == there.shape and torch.allclose(here, there, atol=SAME_ENCODER, rtol=SAME_ENCODER)
+
+
+def _rows_of(captions: list[str], parts: list[TextEmbeddings]) -> TextEmbeddings:
+    """The rows of `captions` out of tables of one encoder, as long as the longest of them."""
+    if len(parts) == 1 and parts[0].captions == captions:
+        return parts[0]
+    length = max(part.mask.shape[1] for part in parts)
+    tokens = torch.cat([F.pad(part.tokens, (0, 0, 0, length - part.mask.shape[1])) for part in parts])
+    mask = torch.cat([F.pad(part.mask, (0, length - part.mask.shape[1])) for part in parts])
+    row_of = {caption: row for row, caption in enumerate(c for part in parts for c in part.captions)}
+    rows = torch.tensor([row_of[caption] for caption in captions])
+    longest = int(mask[rows].sum(1).max())
+    return TextEmbeddings(parts[0].encoder, captions, tokens[rows, :longest], mask[rows, :longest])
+
+
+def _image_features(job: EncodingJob, name: str, images: Images, standing: Standing | None) -> ImageFeatures:
     encoder = load_image_encoder(name, job.device)
     features = torch.empty(sum(job.counts.values()), encoder.dim, dtype=torch.float16)
+    table = None if standing is None else _standing_features(job, standing)
+    known = dict[bytes, int]()
+    if standing is not None and table is not None and table.fingerprint == encoder.fingerprint:
+        known = _rows_by_image(job, standing)
     ids: list[str] = []
     measured = features[:0]
     with job.progress.stage("Image features", total=len(features)) as bar:
-        for split, count in job.counts.items():
-            images, first = job.dataset.split(split), len(ids)
-            for rows in torch.arange(count).split(BATCH_IMAGES):
-                features[first + rows[0] : first + rows[-1] + 1] = encoder(images.images(rows))
+        for split, hashes in images.items():
+            dataset, first = job.dataset.split(split), len(ids)
+            there = [row for row, image in enumerate(hashes) if image in known]
+            if table is not None and there:
+                rows = torch.tensor([known[hashes[row]] for row in there])
+                features[first + torch.tensor(there)] = table.features[rows]
+            bar.advance(len(there))
+            missing = [row for row, image in enumerate(hashes) if image not in known]
+            for start in range(0, len(missing), BATCH_IMAGES):
+                rows = torch.tensor(missing[start : start + BATCH_IMAGES])
+                features[first + rows] = encoder(dataset.images(rows))
                 bar.advance(len(rows))
-            ids += images.frame["id"].iloc[:count].tolist()
+            ids += dataset.frame["id"].iloc[: len(hashes)].tolist()
             if split == job.scaling_split:
-                measured = features[first : first + count].double()
+                measured = features[first : first + len(hashes)].double()
     mean, std = measured.mean(0), measured.std(0, unbiased=False)
     return ImageFeatures(name, encoder.fingerprint, ids, features, mean.tolist(), std.tolist())
 
 
+def _rows_by_image(job: EncodingJob, standing: Standing) -> dict[bytes, int]:
+    """Rows of the table of features that stands, which are in the order of its records."""
+    store, known, first = LatentStore(job.out, standing.index), dict[bytes, int](), 0
+    for split, count in standing.index.counts.items():
+        file = standing.index.order.get(split)
+        if split in standing.images and (file is None or file.name not in standing.damaged):
+            images, order = standing.images[split], store.split(split).order
+            rows = range(count) if order is None else order.tolist()
+            known.update((images[row], first + record) for record, row in enumerate(rows))
+        first += count
+    return known
+
+
 def _unique_captions(job: EncodingJob) -> list[str]:
-    unique = {"": None}  # insertion order: the same on every run
+    unique = {NULL_CAPTION: None}  # insertion order: the same on every run
     for name, count in job.counts.items():
         frame = job.dataset.split(name).frame.iloc[:count]
         for caption, captions in zip(frame["caption"], frame["captions"], strict=True):

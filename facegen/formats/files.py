@@ -148,8 +148,8 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
     atomic_write(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, format_version: int) -> dict[str, Any]:
-    """Read a JSON file of ours that must carry `format_version`.
+def read_json(path: Path, *format_versions: int) -> dict[str, Any]:
+    """Read a JSON file of ours that must carry one of `format_versions`.
 
     Raises:
         DataError: the file is missing, not JSON, or of another format version.
@@ -162,9 +162,10 @@ def read_json(path: Path, format_version: int) -> dict[str, Any]:
         raise DataError(f"'{path}' cannot be read as JSON: {error}.") from error
     data: dict[str, Any] = loaded if isinstance(loaded, dict) else {}  # pyright: ignore[reportUnknownVariableType]
     found = data.get("format_version")
-    if found != format_version:
+    if found not in format_versions:
+        known = " and ".join(map(str, format_versions))
         raise DataError(
-            f"'{path}' has format version {found}; this facegen reads version {format_version}.",
+            f"'{path}' has format version {found}; this facegen reads version {known}.",
             hint="Make it anew with this facegen, or open it with the facegen that wrote it.",
         )
     return data

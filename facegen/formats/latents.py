@@ -3,12 +3,17 @@
     LATENTS/index.json                          what was encoded and how: `LatentIndex`; written last
     LATENTS/latents-train-00000.safetensors     `mean`, `log_variance` float16 (N, C, h, w), and
                                                 `mean_flipped`, `log_variance_flipped` where asked for
-    LATENTS/records-train.parquet               the labels, row by row as in the shards
+    LATENTS/records-train.parquet               the labels, row by row as in the data set
+    LATENTS/images-train.safetensors            `sha256` uint8 (N, 32) of the PNG behind each row of shards
+    LATENTS/order-train.safetensors             `row` int64 (N): which row of the shards is each record's;
+                                                only where they do not stand in the records' order
     LATENTS/autoencoder/                        the autoencoder, unless it is found by its hub name
     LATENTS/text_embeddings-1a2b3c4d.safetensors   unique captions' `tokens` and `mask`, where asked for
     LATENTS/image_features-1a2b3c4d.safetensors    `features` of every image, split by split, where asked for
 
-Whatever is written here raises a `StorageError` where the disk is full or may not be written.
+Where another file of that name has to stand until the next index is written, a name gets a checksum:
+`records-train-1a2b3c4d.parquet`. Whatever is written here raises a `StorageError` where the disk is full or
+may not be written.
 
 Letters: N images, B batch, C channels, h/w latent cells.
 """
@@ -16,7 +21,8 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -35,6 +41,7 @@ from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
 
 LATENTS_FORMAT_VERSION = 1
+ORDERED_FORMAT_VERSION = 2  # with `order`, which readers of version 1 would pass over
 INDEX_FILE = "index.json"
 AUTOENCODER_FOLDER = "autoencoder"
 MOMENTS = ("mean", "log_variance")
@@ -57,8 +64,8 @@ class LatentIndex:
 
     `sample_shape` is (C, h, w); `scaling` was measured on `scaling_split` with the posterior's variance
     included, or is the autoencoder's own (`transform["scaling"]`: measured or model); `autoencoder` is its
-    reference (source, kind, fingerprint); `transform` is what else decides the numbers. `shards`
-    and `records` are per split.
+    reference (source, kind, fingerprint); `transform` is what else decides the numbers. `shards`,
+    `records`, `images` (what the shards were made of) and `order` are per split.
     """
 
     sample_shape: tuple[int, ...]
@@ -75,6 +82,16 @@ class LatentIndex:
     text_embeddings: StoredFile | None = None
     image_encoder: str | None = None
     image_features: StoredFile | None = None
+    images: dict[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+    order: dict[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """Every data file of the folder."""
+        files = [file for shards in self.shards.values() for file in shards]
+        for tables in (self.records, self.images, self.order):
+            files += tables.values()
+        return files + [file for file in (self.text_embeddings, self.image_features) if file is not None]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -83,16 +100,18 @@ class LatentIndex:
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over shards, label tables and a scaling not measured on them: what training depends on."""
+        """sha256 over shards, label tables, their order and a scaling not measured on them: what training
+        depends on."""
         files = [file.sha256 for shards in self.shards.values() for file in shards]
-        files += [file.sha256 for file in self.records.values()]
+        files += [file.sha256 for file in (*self.records.values(), *self.order.values())]
         if self.transform.get("scaling") == "model":
             files.append(repr((self.scaling.shift, self.scaling.scale)))
         return sha256_of("".join(files).encode())
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, headed by the format version."""
-        return {"format_version": LATENTS_FORMAT_VERSION, **plain(self), "counts": self.counts}
+        version = ORDERED_FORMAT_VERSION if self.order else LATENTS_FORMAT_VERSION
+        return {"format_version": version, **plain(self), "counts": self.counts}
 
 
 @dataclass(frozen=True)
@@ -137,24 +156,10 @@ class LatentStore:
             StorageError: names the file that is missing, truncated or (with `verify`) altered.
         """
         folder = Path(folder)
-        if not (folder / INDEX_FILE).is_file():
-            raise DataError(
-                f"'{folder}' holds no {INDEX_FILE}: it is not a folder of finished latents.",
-                hint=f"Make one: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}",
-            )
-        data = read_json(folder / INDEX_FILE, LATENTS_FORMAT_VERSION)
-        store = LatentStore(folder, from_plain(LatentIndex, data, folder / INDEX_FILE))
-        for file in store.files:
+        index = read_index(folder)
+        for file in index.files:
             check_file(folder, file, content=verify)
-        return store
-
-    @property
-    def files(self) -> list[StoredFile]:
-        """Every data file of the folder."""
-        index = self.index
-        files = [file for shards in index.shards.values() for file in shards]
-        files += index.records.values()
-        return files + [file for file in (index.text_embeddings, index.image_features) if file is not None]
+        return LatentStore(folder, index)
 
     @property
     def autoencoder_folder(self) -> Path | None:
@@ -224,6 +229,18 @@ class LatentSplit:
                 f"'{path}' cannot be read: {error}.", hint="Encode the data set again."
             ) from error
 
+    @cached_property
+    def images(self) -> Tensor | None:
+        """sha256 (N, 32) uint8 of the PNG behind each row of the shards; None of latents that do not say."""
+        file = self._index.images.get(self.name)
+        return None if file is None else map_safetensors(self._folder / file.name)[0]["sha256"]
+
+    @cached_property
+    def order(self) -> Tensor | None:
+        """Which row of the shards is each record's (N) int64; None where they stand in the same order."""
+        file = self._index.order.get(self.name)
+        return None if file is None else map_safetensors(self._folder / file.name)[0]["row"]
+
     def gather(self, indices: Tensor, flipped: Tensor | None = None) -> LatentMoments:
         """Moments (B, C, h, w) float32 of rows `indices` (B,) int64, mirrored where `flipped` (B,).
 
@@ -238,6 +255,9 @@ class LatentSplit:
             raise DataError(
                 f"'{self._folder}' was encoded without mirror images.", hint="Encode again with --flips."
             )
+        if self.order is not None:
+            indices = self.order[indices]
+            rows = indices.numpy()
         if flipped is None and len(self._shards) == 1:
             return LatentMoments(
                 *(self._shards[0][name].index_select(0, indices).float() for name in MOMENTS)
@@ -265,6 +285,22 @@ class LatentSplit:
         return [map_safetensors(self._folder / shard.name)[0] for shard in self._index.shards[self.name]]
 
 
+def read_index(folder: Path) -> LatentIndex:
+    """The index of the latents in `folder`, whose other files are not looked at.
+
+    Raises:
+        DataError: no finished latents in the folder, or of another format version.
+    """
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        raise DataError(
+            f"'{folder}' holds no {INDEX_FILE}: it is not a folder of finished latents.",
+            hint=f"Make one: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}",
+        )
+    data = read_json(path, LATENTS_FORMAT_VERSION, ORDERED_FORMAT_VERSION)
+    return from_plain(LatentIndex, data, path)
+
+
 def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors of a safetensors file as views of one memory map, and its metadata.
 
@@ -290,7 +326,7 @@ def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
         StorageError: names the file and what is wrong with it.
     """
     path = folder / file.name
-    again = f"Encode again: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder} --afresh"
+    again = f"Make it anew: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}"
     if not path.is_file():
         raise StorageError(f"Latent file '{path}' is missing.", hint=again)
     size = path.stat().st_size
@@ -303,14 +339,31 @@ def check_file(folder: Path, file: StoredFile, *, content: bool) -> None:
 
 
 def write_tensors(
-    folder: Path, name: str, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+    folder: Path,
+    name: str,
+    tensors: dict[str, Tensor],
+    metadata: dict[str, str] | None = None,
+    standing: Sequence[StoredFile] = (),
 ) -> StoredFile:
-    """Write equally long tensors as one safetensors file, whole or not at all; the same bytes every time."""
+    """Write equally long tensors as one safetensors file, whole or not at all; the same bytes every time.
+
+    Other content that `standing` has under that name is left alone, and `name` gets a checksum.
+    """
     content = save(tensors, metadata=metadata)
     if metadata:
         content = _with_sorted_metadata(content)
+    return _written(folder, name, len(next(iter(tensors.values()))), content, standing)
+
+
+def _written(
+    folder: Path, name: str, count: int, content: bytes, standing: Sequence[StoredFile]
+) -> StoredFile:
+    digest = sha256_of(content)
+    if any(file.name == name and file.sha256 != digest for file in standing):
+        stem, suffix = name.rsplit(".", 1)
+        name = f"{stem}-{digest[:8]}.{suffix}"
     atomic_write(folder / name, content)
-    return StoredFile(name, len(next(iter(tensors.values()))), len(content), sha256_of(content))
+    return StoredFile(name, count, len(content), digest)
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:
@@ -323,30 +376,46 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def write_records(folder: Path, split: str, frame: pd.DataFrame) -> StoredFile:
-    """Write the labels of a split as `records-<split>.parquet`."""
-    path = folder / f"records-{split}.parquet"
-    atomic_write(path, lambda file: frame.to_parquet(file, index=False))
-    return StoredFile(path.name, len(frame), path.stat().st_size, sha256_of(path))
+def write_records(
+    folder: Path, split: str, frame: pd.DataFrame, standing: Sequence[StoredFile] = ()
+) -> StoredFile:
+    """Write the labels of a split as `records-<split>.parquet`; `standing` as in `write_tensors`."""
+    content = frame.to_parquet(None, index=False)
+    return _written(folder, f"records-{split}.parquet", len(frame), content, standing)
 
 
-def write_text_embeddings(folder: Path, table: TextEmbeddings) -> StoredFile:
-    """Write the table as `text_embeddings-*.safetensors`."""
+def write_text_embeddings(
+    folder: Path, table: TextEmbeddings, standing: Sequence[StoredFile] = ()
+) -> StoredFile:
+    """Write the table as `text_embeddings-*.safetensors`; `standing` as in `write_tensors`."""
     told = {"encoder": table.encoder, "captions": json.dumps(table.captions, ensure_ascii=False)}
-    return _write_table(folder, "text_embeddings", told, tokens=table.tokens.half(), mask=table.mask)
+    tensors = {"tokens": table.tokens.half(), "mask": table.mask}
+    return _write_table(folder, "text_embeddings", told, tensors, standing)
 
 
-def write_image_features(folder: Path, table: ImageFeatures) -> StoredFile:
-    """Write the table as `image_features-*.safetensors`; its rows are those of the record tables in turn."""
+def write_image_features(
+    folder: Path, table: ImageFeatures, standing: Sequence[StoredFile] = ()
+) -> StoredFile:
+    """Write the table as `image_features-*.safetensors`; its rows are those of the record tables in turn.
+
+    `standing` as in `write_tensors`.
+    """
     told = {"encoder": table.encoder, "fingerprint": table.fingerprint}
     told |= {"mean": json.dumps(table.mean), "std": json.dumps(table.std)}
-    return _write_table(folder, "image_features", told, features=table.features.half())
+    return _write_table(folder, "image_features", told, {"features": table.features.half()}, standing)
 
 
-def _write_table(folder: Path, kind: str, metadata: dict[str, str], **tensors: Tensor) -> StoredFile:
+def _write_table(
+    folder: Path,
+    kind: str,
+    metadata: dict[str, str],
+    tensors: dict[str, Tensor],
+    standing: Sequence[StoredFile],
+) -> StoredFile:
     """Write to a file named after the encoder, so that a table of another one stays whole."""
     name = f"{kind}-{sha256_of(metadata['encoder'].encode())[:8]}.safetensors"
-    return write_tensors(folder, name, {key: value.contiguous() for key, value in tensors.items()}, metadata)
+    whole = {key: value.contiguous() for key, value in tensors.items()}
+    return write_tensors(folder, name, whole, metadata, standing)
 
 
 def write_index(folder: Path, index: LatentIndex) -> None:

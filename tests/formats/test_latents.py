@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,7 @@ from facegen.formats.latents import (
     LatentStore,
     TextEmbeddings,
     map_safetensors,
+    read_index,
     write_index,
     write_records,
     write_tensors,
@@ -83,6 +85,32 @@ def test_gather_takes_the_mirror_image_where_asked(tmp_path: Path) -> None:
     for name, values in (("mean", moments.mean), ("log_variance", moments.log_variance)):
         mirrored, plain = whole[f"{name}_flipped"][indices], whole[name][indices]
         assert torch.equal(values, torch.where(flipped.view(-1, 1, 1, 1), mirrored, plain).float())
+
+
+def test_records_in_another_order_than_the_shards_get_their_own_rows(tmp_path: Path) -> None:
+    whole = write_latents(tmp_path)
+    before = read_index(tmp_path)
+    row = torch.tensor([7, 0, 11, 1, 2, 3, 4, 5, 6, 8, 9, 10])
+    order = {"train": write_tensors(tmp_path, "order-train.safetensors", {"row": row})}
+    write_index(tmp_path, replace(before, order=order))
+    store = LatentStore.open(tmp_path, verify=True)
+    indices, flipped = torch.tensor([2, 0, 11]), torch.tensor([True, False, False])
+    assert torch.equal(store.split("train").gather(indices).mean, whole["mean"][row[indices]].float())
+    mirrored = store.split("train").gather(indices, flipped).mean[0]
+    assert torch.equal(mirrored, whole["mean_flipped"][11].float())
+    assert store.index.fingerprint != before.fingerprint
+    told = json.loads((tmp_path / "index.json").read_text())
+    assert told["format_version"] == 2  # which a reader that knows of no order refuses
+
+
+def test_other_content_that_an_index_names_is_written_beside(tmp_path: Path) -> None:
+    values = torch.arange(3)
+    old = write_tensors(tmp_path, "a.safetensors", {"x": values})
+    assert write_tensors(tmp_path, "a.safetensors", {"x": values}, standing=[old]) == old
+    new = write_tensors(tmp_path, "a.safetensors", {"x": values + 1}, standing=[old])
+    assert new.name == f"a-{new.sha256[:8]}.safetensors"
+    assert torch.equal(load_file(tmp_path / old.name)["x"], values)
+    assert torch.equal(load_file(tmp_path / new.name)["x"], values + 1)
 
 
 def test_an_empty_gather_is_empty(tmp_path: Path) -> None:
