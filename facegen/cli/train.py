@@ -114,7 +114,7 @@ def _print_dry_run(recipe: Recipe, progress: Progress) -> None:
         return
     from facegen.training.train import estimate
 
-    told = estimate(recipe)
+    told = estimate(recipe, progress)
     progress.say(
         f"{told.parameters:,} parameters; {told.steps:,} steps over {told.num_examples:,} images"
         f" ({told.epochs:.1f} epochs); about {told.memory_bytes / 1e9:.2f} GB of memory without activations;"
