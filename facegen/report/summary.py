@@ -82,7 +82,7 @@ def is_it_better(facts: RunFacts) -> str:
     row = facts.validation
     if not row:
         return "It was never validated, so nobody knows whether it is better than guessing."
-    told = row.get("verdict") or f"held-out loss {row.get('loss')}"
+    told = row.get("verdict") or f"held-out loss {cell(row.get('loss'))}"
     verdict = f"{str(told).rstrip('.')} (step {row['step']:,})."
     better = row.get("better_than_trivial")
     if better is None:

@@ -22,6 +22,7 @@ from facegen.training.micro_batches import MicroBatches
 from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from facegen.training.precision import Precision, choose_precision
 from facegen.training.signals import StopSignals, exit_code_of
+from facegen.wording import number_text
 
 BAR_INTERVAL_SECONDS = 0.5  # the bar reads the loss, which makes the device catch up
 
@@ -312,7 +313,7 @@ class _Speed:
         if isinstance(trainer.task, PhasedTask):
             fields["phase"] = trainer.task.phase_at((trainer.step - 1) / trainer.num_steps)
         if means := trainer.window.means():
-            fields["loss"] = f"{means['loss']:.4f}"
+            fields["loss"] = number_text(means["loss"])
         self._bar.advance(self._pending, **fields)
         self._pending = 0
 
