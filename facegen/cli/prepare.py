@@ -36,7 +36,7 @@ def _print(summary: PrepareSummary) -> None:
     print_facts({"Notes": "\n".join(summary.notes) or None, "Data set": summary.out})
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def prepare(
     kind: Annotated[
         str,
@@ -65,6 +65,8 @@ def prepare(
         facegen prepare image-folder photos --out data/mine --size 128 --limit 5000
         facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile
     """
+    from facegen.config.kinds import trust
     from facegen.preparation.prepare import prepare
 
+    trust(kind)
     return prepare(kind, source, out, options, progress)
