@@ -9,9 +9,10 @@ from torch import nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind, outside_code_allowed
-from facegen.config.recipe import parse_recipe
+from facegen.config.recipe import DataConfig, Recipe, parse_recipe
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
@@ -78,13 +79,21 @@ def load(
         image_size=size,
         sampling=recipe.sampling,
         labels=info.labels,
-        data=recipe.data,
+        data=_data_of(recipe, checkpoint),
         described=recipe.model_dump(mode="json"),
         device=device,
         weights_sha256=info.files[f"{which}.safetensors"],
         step=info.step,
         source=path,
     )
+
+
+def _data_of(recipe: Recipe, checkpoint: Checkpoint) -> DataConfig:
+    """What it was trained on; where that lies, only the run's own recipe says, and older checkpoints."""
+    run = RunDirectory(checkpoint.folder.parent.parent)
+    if recipe.data.path is not None or not run.exists:
+        return recipe.data
+    return recipe.data.model_copy(update={"path": run.recipe().data.path})
 
 
 def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:

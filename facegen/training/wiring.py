@@ -97,7 +97,7 @@ def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> C
     return CheckpointInfo(
         step=0,
         images_seen=0,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.shared(),
         labels=data.labels,
         image_size=data.image_size,
         data_fingerprint=data.fingerprint,
@@ -122,7 +122,7 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     """A denoiser on latents, or straight on images where the recipe names an `autoencoder`."""
     diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
     recipe = with_class_column(recipe, diffused.info.labels, progress)
-    info = replace(diffused.info, recipe=recipe.model_dump(mode="json"))
+    info = replace(diffused.info, recipe=recipe.shared())
     conditioner = _build_conditioner(recipe, diffused)
     denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
     task = load_kind("tasks", "denoising").build(
@@ -164,12 +164,20 @@ def _latents(recipe: Recipe) -> _Diffused:
             index,
             sample_shape=index.sample_shape,
             scaling=index.scaling,
-            autoencoder=index.autoencoder,
+            autoencoder=_shared_reference(latents),
         ),
         autoencoder_folder=latents.autoencoder_folder,
         texts=latents.text_embeddings,
         features=latents.image_features,
     )
+
+
+def _shared_reference(latents: LatentStore) -> dict[str, Any]:
+    """What checkpoints remember the autoencoder by: one that travels with them needs no path."""
+    reference = latents.index.autoencoder
+    if latents.autoencoder_folder is None:
+        return reference
+    return {**reference, "source": Path(str(reference["source"])).name}
 
 
 def _pixels(recipe: Recipe) -> _Diffused:
