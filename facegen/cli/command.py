@@ -12,9 +12,10 @@
 
         return evaluate(run, options, progress)
 
-`--quiet` comes with a parameter `progress`; `--json` with the function that prints the result for people,
-whose further parameters are options too. Options begin as the default of a parameter such as `options` has
-them, otherwise as their dataclass. Annotations for typer itself, such as its `Argument`, stay as they are.
+`--allow-outside-code` comes unless the command opens no models, `--quiet` with a parameter `progress`,
+`--json` with the function that prints the result for people, whose further parameters are options too.
+Options begin as the default of a parameter such as `options` has them, otherwise as their dataclass.
+Annotations for typer itself, such as its `Argument`, stay as they are.
 '''
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, is_dataclass, replace
 from functools import wraps
 from typing import Annotated, Any, get_args, get_origin
@@ -29,12 +31,16 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 
 from facegen.cli.completion import COMPLETIONS
-from facegen.options import Option
+from facegen.options import HARDWARE, Option
 
 TALK = "Output"  # panel of the help
+OUTSIDE = "allow_outside_code"
 INNER = "__"  # between the names of a dataclass in a field and of its own field
 Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
 Json = Annotated[bool, Option("Print the result as JSON on stdout.", TALK, names=("--json",))]
+Outside = Annotated[
+    bool, Option("Import the code outside facegen that a run or checkpoint names, if you trust it.", HARDWARE)
+]
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,13 @@ class Group:
     commands: tuple[Callable[..., None], ...]
 
 
-def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Makes of a function what typer takes; `show` prints its result if there is one and no `--json`."""
+def command(
+    show: Callable[..., None] | None = None, *, opens_models: bool = True
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Makes of a function what typer takes; `show` prints its result if there is one and no `--json`.
+
+    One that `opens_models` also takes `--allow-outside-code`.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., None]:
         taken = _parameters(function)
@@ -55,7 +66,8 @@ def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., 
 
         @wraps(function)
         def run(**given: Any) -> None:
-            result = function(**{one.name: _argument(one, given) for one in taken})
+            with _outside_code(allowed=given.get(OUTSIDE, False)):
+                result = function(**{one.name: _argument(one, given) for one in taken})
             if show is None or result is None:
                 return
             if given["as_json"]:
@@ -68,12 +80,22 @@ def command(show: Callable[..., None] | None = None) -> Callable[[Callable[..., 
         asked = [option for one in (*taken, *shown) for option in _options(one)]
         if show is not None:
             asked.append(_option("as_json", Json, False))
+        if opens_models:
+            asked.append(_option(OUTSIDE, Outside, False))
         asked.sort(key=lambda one: one.name == "quiet")  # comes last in its panel
         run.__dict__["__signature__"] = inspect.Signature(asked)
         run.__annotations__ = {one.name: one.annotation for one in asked}
         return run
 
     return decorate
+
+
+def _outside_code(*, allowed: bool) -> AbstractContextManager[None]:
+    if not allowed:
+        return nullcontext()
+    from facegen.config.kinds import outside_code_allowed
+
+    return outside_code_allowed()
 
 
 def add(app: typer.Typer, one: Callable[..., None] | Group) -> None:

@@ -28,7 +28,7 @@ def _row(one: Difference) -> list[object]:
     return [one.score, one.a, a, one.b, b, one.difference, interval((one.low, one.high)), one.verdict]
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def compare(
     a: Annotated[Path, Argument(help="A report (.json), or a run with reports.")],
     b: Annotated[Path, Argument(help="The other one.")],

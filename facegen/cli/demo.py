@@ -31,7 +31,7 @@ def _print(summary: DemoSummary) -> None:
     )
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def demo(
     options: DemoOptions,
     progress: Progress,

@@ -40,7 +40,7 @@ def _print(summary: PrepareSummary) -> None:
     print_facts({**told, "Every file": summary.out / "account.csv", "Data set": summary.out})
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def prepare(
     kind: Annotated[
         str,
@@ -69,6 +69,8 @@ def prepare(
         facegen prepare image-folder photos --out data/mine --size 128 --limit 5000
         facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile
     """
+    from facegen.config.kinds import trust
     from facegen.preparation.prepare import prepare
 
+    trust(kind)
     return prepare(kind, source, out, options, progress)

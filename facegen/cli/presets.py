@@ -15,7 +15,7 @@ def _print(presets: list[dict[str, str]]) -> None:
     print_table("Presets", ("preset", "task", "about"), [list(one.values()) for one in presets])
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def list_() -> list[dict[str, str]]:
     """List the presets with what each one trains.
 
@@ -34,7 +34,7 @@ def list_() -> list[dict[str, str]]:
     ]
 
 
-@command()
+@command(opens_models=False)
 def show(name: Annotated[str, Argument(help="Name of a preset.", autocompletion=preset_names)]) -> None:
     """Print a preset's YAML, comments included.
 

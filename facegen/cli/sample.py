@@ -33,7 +33,7 @@ def sample(run: Run, options: SampleOptions, progress: Progress) -> SampleSummar
     """Draw faces for words, attributes or a class.
 
     Makes PNGs that carry their settings, and a grid. Image i has seed SEED + i and is the same at any batch
-    size.
+    size. Stopped, the same command goes on where it stood.
 
         facegen sample runs/celeba --prompt "a smiling woman with blond hair"
         facegen sample runs/celeba --attributes "Smiling=1,Eyeglasses=0" --count 64

@@ -90,6 +90,7 @@ def _composed(run: Path, asked: RecipeOptions, *, resume: bool) -> Recipe:
     """
     from facegen.config.composition import compose
     from facegen.errors import UsageError
+    from facegen.formats.run import RunDirectory
 
     config, overrides = asked.config, asked.overrides
     if resume and asked.preset is None and config is None:
@@ -99,6 +100,7 @@ def _composed(run: Path, asked: RecipeOptions, *, resume: bool) -> Recipe:
                 f"There is nothing to resume in '{run}': it has no recipe.yaml.",
                 hint=f"Start the run: facegen train --preset NAME --data FOLDER --run {run}",
             )
+        RunDirectory(run).recipe()  # refuses outside code that only the run names
     if asked.data is not None:
         path = json.dumps(str(asked.data))  # JSON strings are YAML strings, whatever the path looks like
         overrides = (*overrides, f"data.path={path}")
@@ -114,7 +116,7 @@ def _print_dry_run(recipe: Recipe, progress: Progress) -> None:
         return
     from facegen.training.train import estimate
 
-    told = estimate(recipe)
+    told = estimate(recipe, progress)
     progress.say(
         f"{told.parameters:,} parameters; {told.steps:,} steps over {told.num_examples:,} images"
         f" ({told.epochs:.1f} epochs); about {told.memory_bytes / 1e9:.2f} GB of memory without activations;"

@@ -22,7 +22,7 @@ def _print(versions: dict[str, str]) -> None:
         print(f"{name:15} {value}")
 
 
-@command(_print)
+@command(_print, opens_models=False)
 def version() -> dict[str, str]:
     """Print the versions of facegen and what it stands on.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 ASKING = Asking(("prompt", "class", "negative", "blend"), "classes", "Use --class NAME.", "a class")
+CLASS_COLUMN = "column"  # the key of `Config` that names one
 
 
 class Config(KindConfig, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from facegen.config.kinds import trust
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 
@@ -63,6 +64,7 @@ def compose(
         data = merge(data, _at_size(layer, size))
     for override in overrides:
         data = merge(data, _parse_override(override))
+    trust(data)  # written by whoever calls
     return parse_recipe(data)
 
 

@@ -2,17 +2,27 @@
 
 `load_kind("denoisers", "unet")` is the module `facegen.denoisers.unet`; `load_kind("denoisers",
 "mylab.nets:MyNet")` is the object `MyNet` of `mylab.nets`. Either offers `Config` and `build`.
+
+An outside kind is code. It is imported where a person named it (`trust`) or allows what files name
+(`outside_code_allowed`, or FACEGEN_ALLOW_OUTSIDE_CODE=1 in the environment), never because a checkpoint, a
+run or a data set names it.
 """
 
 from __future__ import annotations
 
+import os
 import pkgutil
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from facegen.errors import UsageError, did_you_mean
+
+ALLOW_OUTSIDE_CODE = "FACEGEN_ALLOW_OUTSIDE_CODE"  # of the environment, so that child processes have it too
+_trusted: set[str] = set()
 
 
 class Section(BaseModel):
@@ -53,14 +63,38 @@ def kinds_of(family: str) -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
+def trust(named: Any) -> None:
+    """Let the outside kinds be imported that a person named: a kind, or the sections of a recipe."""
+    if isinstance(named, Mapping):
+        for value in named.values():
+            trust(value)
+    elif isinstance(named, str) and ":" in named:
+        _trusted.add(named)
+
+
+@contextmanager
+def outside_code_allowed() -> Generator[None]:
+    """Within it, outside kinds that files name are imported; they stay trusted in this process."""
+    before = os.environ.get(ALLOW_OUTSIDE_CODE)
+    os.environ[ALLOW_OUTSIDE_CODE] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ALLOW_OUTSIDE_CODE]
+        else:
+            os.environ[ALLOW_OUTSIDE_CODE] = before
+
+
 def load_kind(family: str, kind: str) -> Kind:
     """Return the module or object that implements `kind`.
 
     Raises:
-        UsageError: no such kind, or it lacks `Config` or `build`.
+        UsageError: no such kind, it lacks `Config` or `build`, or it is outside code that nobody allowed.
     """
     module_name, _, attribute = kind.partition(":")
     if attribute:
+        _check_trusted(family, kind)
         try:
             found = getattr(import_module(module_name), attribute)
         except (ImportError, AttributeError) as error:
@@ -77,6 +111,18 @@ def load_kind(family: str, kind: str) -> Kind:
     if not hasattr(found, "Config") or not hasattr(found, "build"):
         raise UsageError(f"{family} kind '{kind}' must offer 'Config' and 'build'.")
     return cast(Kind, found)
+
+
+def _check_trusted(family: str, kind: str) -> None:
+    """Refuse what only a file names; what is allowed once stays so, as it has run."""
+    if os.environ.get(ALLOW_OUTSIDE_CODE) == "1":
+        _trusted.add(kind)
+    if kind not in _trusted:
+        raise UsageError(
+            f"The {family} kind '{kind}' is code outside facegen, and a file asks for it, not you.",
+            hint="If you trust where the file comes from, repeat the command with --allow-outside-code, or "
+            f"set {ALLOW_OUTSIDE_CODE}=1 for all; from Python: facegen.load(RUN, allow_outside_code=True).",
+        )
 
 
 def spelt(family: str, kind: str) -> str:

@@ -160,6 +160,11 @@ class Recipe(Section):
     training: TrainingConfig
     sampling: SamplingConfig = SamplingConfig()
 
+    def shared(self) -> dict[str, Any]:
+        """The recipe as files that people share tell it: all but where its data lie on this machine."""
+        told = self.model_dump(mode="json")
+        return {**told, "data": {**told["data"], "path": None}}
+
     def section(self, name: str) -> Any:
         """Return the validated kind config of section `name` ("denoiser", "task", ...).
 

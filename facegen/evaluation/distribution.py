@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from facegen.config.kinds import kinds_of, load_kind
+from facegen.config.kinds import kinds_of, load_kind, trust
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.feature_cache import Viewer
 from facegen.evaluation.features import (
@@ -149,6 +149,7 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
         fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
         return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
     for kind in metrics:
+        trust(kind)
         metric = _metric(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")

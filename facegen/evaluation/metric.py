@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 from torch import Tensor
 
-from facegen.config.kinds import kind_config, load_kind
+from facegen.config.kinds import kind_config, load_kind, trust
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.steps import (
@@ -70,6 +70,7 @@ def evaluate_metric(
     started, run = time.monotonic(), Path(run)
     if metric in OWN_COMMANDS:
         raise UsageError(f"The metric '{metric}' has a command of its own: {OWN_COMMANDS[metric]}.")
+    trust(metric)
     config = kind_config("metrics", {"kind": metric})
     generator, settings = open_run(run, options)
     records, rows, frame = asked_records(

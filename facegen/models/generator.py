@@ -14,7 +14,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from facegen.config.kinds import explain, kind_config, load_kind
+from facegen.config.kinds import explain, kind_config, load_kind, trust
 from facegen.config.recipe import DataConfig, SamplingConfig
 from facegen.diffusion.denoiser import Denoiser, Objective
 from facegen.diffusion.guidance import clip, guide
@@ -311,6 +311,7 @@ def sampling_with(usual: SamplingConfig, changes: Mapping[str, Any]) -> Sampling
     Raises:
         UsageError: a setting that does not exist, or is out of range.
     """
+    trust(changes)
     try:
         return SamplingConfig(**{**usual.model_dump(), **changes})
     except ValidationError as error:

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 
 from facegen.autoencoders import load_autoencoder
-from facegen.config.kinds import load_kind
-from facegen.config.recipe import parse_recipe
+from facegen.config.kinds import load_kind, outside_code_allowed
+from facegen.config.recipe import DataConfig, Recipe, parse_recipe
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
@@ -20,17 +21,29 @@ from facegen.protocols import Autoencoder
 from facegen.types import SampleSpec
 
 
-def load(path: Path | str, device: str | torch.device = "auto", weights: Weights = "ema") -> FaceGenerator:
+def load(
+    path: Path | str,
+    device: str | torch.device = "auto",
+    weights: Weights = "ema",
+    *,
+    allow_outside_code: bool = False,
+) -> FaceGenerator:
     """Open the best checkpoint of a run, a checkpoint folder, or a pipeline's folder in diffusers' layout.
+
+    Kinds from outside facegen that it names ("module:Name") are code: they are imported with
+    `allow_outside_code` alone, for files whose maker is trusted.
 
     Raises:
         MissingModelError: none of these, or its autoencoder is not to be had.
-        UsageError: the run trained something that is not a denoiser, the pipeline is of a kind facegen cannot
-            ask, or there is no such device.
+        UsageError: outside code that is not allowed, the run trained something that is not a denoiser, the
+            pipeline is of a kind facegen cannot ask, or there is no such device.
         StorageError: a file is corrupt or does not fit the recipe.
         DataError: the autoencoder found is not the one the latents were made with, or a pipeline's part
             cannot be read.
     """
+    if allow_outside_code:
+        with outside_code_allowed():
+            return load(path, device, weights)
     path, device = Path(path), resolve_device(str(device))
     if is_pipeline(path):
         return open_pipeline(path, device)
@@ -66,13 +79,21 @@ def load(path: Path | str, device: str | torch.device = "auto", weights: Weights
         image_size=size,
         sampling=recipe.sampling,
         labels=info.labels,
-        data=recipe.data,
+        data=_data_of(recipe, checkpoint),
         described=recipe.model_dump(mode="json"),
         device=device,
         weights_sha256=info.files[f"{which}.safetensors"],
         step=info.step,
         source=path,
     )
+
+
+def _data_of(recipe: Recipe, checkpoint: Checkpoint) -> DataConfig:
+    """What it was trained on; where that lies, only the run's own recipe says, and older checkpoints."""
+    run = RunDirectory(checkpoint.folder.parent.parent)
+    if recipe.data.path is not None or not run.exists:
+        return recipe.data
+    return recipe.data.model_copy(update={"path": run.recipe().data.path})
 
 
 def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:

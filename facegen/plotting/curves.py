@@ -17,6 +17,7 @@ from facegen.formats.run import RunDirectory
 from facegen.plotting.saving import PlotSummary, figure_path, save_plot
 from facegen.plotting.style import COLOUR_MAP, COLOURS, MUTED, Plot, in_style, new_figure, title_of
 from facegen.vocabulary.words import readable
+from facegen.wording import number_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -289,7 +290,8 @@ def _told(one: LoggedRun) -> str:
         return told
     steps, values = losses["step"].to_numpy(), losses["value"].to_numpy()
     best = values.argmin()
-    return f"{told}; held-out loss {values[-1]:.4g}, at best {values[best]:.4g} at step {steps[best]:,}"
+    last, lowest = number_text(values[-1]), number_text(values[best])
+    return f"{told}; held-out loss {last}, at best {lowest} at step {steps[best]:,}"
 
 
 def _figure(panels: Sequence[Panel], runs: Sequence[str], phases: Sequence[Mapping[str, int]]) -> Figure:

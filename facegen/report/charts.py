@@ -61,4 +61,4 @@ def _points(line: Series) -> np.ndarray:
 
 
 def _short(value: float) -> str:
-    return f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value / 1000:g}k" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"

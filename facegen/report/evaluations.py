@@ -193,7 +193,7 @@ def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
     """Command lines for the questions that no report answers yet, in the order in which people ask them."""
     if facts.kind == "classifier":
         return {}
-    run = quoted(facts.run)
+    run = quoted(facts.named)
     dataset = quoted(facts.data.dataset) if facts.data.dataset else "DATASET"
     judges = (one.data.get("classifier") for one in facts.evaluations)
     judge = next((quoted(name) for name in judges if isinstance(name, str)), "CLASSIFIER")
@@ -229,7 +229,7 @@ def missing_section(facts: RunFacts, shown: Shown) -> list[Section]:
     explained = " ".join(text for word, text in PLACEHOLDERS.items() if word in words)
     blocks: list[Block] = [
         "Each of these commands adds its part to this page; then make the page anew:",
-        Commands([*lines, "# The page", f"facegen report {quoted(facts.run)}"]),
+        Commands([*lines, "# The page", f"facegen report {quoted(facts.named)}"]),
         *([explained] if explained else []),
     ]
     return [Section("What is not known yet", blocks)]

@@ -6,7 +6,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError, UsageError
 from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.files import read_json
+from facegen.formats.files import read_json, shared_path
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.reports import REPORT_FORMAT_VERSION
 from facegen.formats.run import RunDirectory, folders_of
@@ -43,11 +43,15 @@ class DataFacts:
     dataset: str | None = None
 
 
+TELLS_A_PATH = ("run", "subject", "reference", "train", "data", "dataset", "classifier", "features")
+
+
 @dataclass(frozen=True)
 class RunFacts:
     """A run folder, read. `checkpoint` is the best one, None where nothing was saved yet."""
 
     run: Path
+    named: Path  # the run as commands name it
     recipe: Recipe
     environment: dict[str, Any]
     records: list[dict[str, Any]]
@@ -56,6 +60,15 @@ class RunFacts:
     evaluations: tuple[Evaluation, ...]  # newest first
     unreadable: dict[str, str]  # file name -> why
     data: DataFacts
+
+    def shared(self) -> RunFacts:
+        """The same without the places on this machine, for pages that people share."""
+        return replace(
+            self,
+            named=Path(shared_path(self.run)),
+            evaluations=tuple(replace(one, data=_shared_values(one.data)) for one in self.evaluations),
+            data=replace(self.data, path=_shared(self.data.path), dataset=_shared(self.data.dataset)),
+        )
 
     @property
     def kind(self) -> RunKind:
@@ -126,6 +139,7 @@ def read_run(run: Path) -> RunFacts:
     best = load_checkpoint(run) if list_checkpoints(run) else None
     return RunFacts(
         run=run,
+        named=run,
         recipe=recipe,
         environment=_json_or_empty(run / "environment.json"),
         records=[record for record in folder.metrics() if isinstance(record, dict)],
@@ -135,6 +149,19 @@ def read_run(run: Path) -> RunFacts:
         unreadable=unreadable,
         data=_data_facts(run, recipe, evaluations),
     )
+
+
+def _shared_values(data: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation without the places on this machine that it was asked with."""
+    return {key: _shared(value) if key in TELLS_A_PATH else value for key, value in data.items()}
+
+
+def _shared(told: Any) -> Any:
+    """A path as a shared page may tell it; what is no absolute path, or of one behind a colon, stays."""
+    if not isinstance(told, str):
+        return told
+    kind, colon, path = told.rpartition(":")
+    return f"{kind}{colon}{shared_path(Path(path))}" if Path(path).is_absolute() else told
 
 
 def _evaluations(folder: Path) -> tuple[list[Evaluation], dict[str, str]]:

@@ -135,7 +135,7 @@ def _in_python(facts: RunFacts) -> list[str]:
     return [
         "import facegen",
         "",
-        f"generator = facegen.load({str(facts.run)!r})",
+        f"generator = facegen.load({str(facts.named)!r})",
         f"faces = generator.sample({labels[0]!r}, count=8)  # faces.images: uint8 (8, 3, H, W)",
         'faces.grid().save("faces.png")',
     ]

@@ -55,12 +55,13 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     if out is not None and out.is_dir():
         raise UsageError(f"'{out}' is a folder.", hint=f"Name the file: --out {quoted(out / PAGE)}")
     facts = read_run(Path(run))
-    shown = show_evaluations(facts)
+    shared = facts.shared()
+    shown = show_evaluations(shared)
     return ReportSummary(
-        page=write_page(_page(facts, shown), out or facts.run / PAGE),
-        card=write_model_card(facts, shown),
+        page=write_page(_page(shared, shown), out or facts.run / PAGE),
+        card=write_model_card(shared, shown),
         evaluations=len(facts.evaluations),
-        missing=tuple(shown.missing.values()),
+        missing=tuple(show_evaluations(facts).missing.values()),  # for here, where the page is for anywhere
         left_out=shown.left_out,
     )
 
@@ -83,11 +84,11 @@ def _page(facts: RunFacts, shown: Shown) -> Page:
             _recipe(facts),
             *settings_section("Environment", plain(facts.environment)),
         ],
-        footer=f"Made by facegen {facegen.__version__} from {facts.run}. Data: {licence}.",
+        footer=f"Made by facegen {facegen.__version__} from {facts.named}. Data: {licence}.",
     )
 
 
 def _recipe(facts: RunFacts) -> Section:
-    text = yaml.safe_dump(facts.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text = yaml.safe_dump(facts.recipe.shared(), sort_keys=False, allow_unicode=True)
     told = "Everything the training depended on. The same again, in another folder:"
     return Section("Recipe", [told, train_again(facts), Commands(text.splitlines())], collapsed=True)

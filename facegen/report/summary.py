@@ -82,7 +82,7 @@ def is_it_better(facts: RunFacts) -> str:
     row = facts.validation
     if not row:
         return "It was never validated, so nobody knows whether it is better than guessing."
-    told = row.get("verdict") or f"held-out loss {row.get('loss')}"
+    told = row.get("verdict") or f"held-out loss {cell(row.get('loss'))}"
     verdict = f"{str(told).rstrip('.')} (step {row['step']:,})."
     better = row.get("better_than_trivial")
     if better is None:
@@ -114,7 +114,7 @@ def _learned(facts: RunFacts) -> Iterator[Headline]:
 
 def use(facts: RunFacts) -> list[Block]:
     """What to do with the run, as command lines."""
-    run = quoted(facts.run)
+    run = quoted(facts.named)
     if facts.checkpoint is None:
         told, lines = "There is no checkpoint yet. To go on training:", [f"train --resume --run {run}"]
     elif facts.kind == "classifier":
@@ -134,4 +134,4 @@ def use(facts: RunFacts) -> list[Block]:
 
 def train_again(facts: RunFacts) -> Commands:
     """The command line that trains the same in another folder."""
-    return Commands([f"facegen train --config {quoted(facts.run / 'recipe.yaml')} --run ANOTHER"])
+    return Commands([f"facegen train --config {quoted(facts.named / 'recipe.yaml')} --run ANOTHER"])

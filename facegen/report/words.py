@@ -6,12 +6,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from facegen.wording import number_text
+
 Interval = Mapping[str, Any] | Sequence[float | None] | None
 """Both ends of an interval, or a row with the keys "low" and "high"."""
 
 
 def cell(value: object) -> str:
-    """What a table shows: floats with four significant digits, thousands separated, a dash for None."""
+    """What a table shows: floats as `number_text` has them, thousands separated, a dash for None."""
     match value:
         case None:
             return "–"
@@ -20,7 +22,7 @@ def cell(value: object) -> str:
         case int():
             return f"{value:,}"
         case float():
-            return f"{value:.4g}"
+            return number_text(value)
         case Mapping():
             return ", ".join(f"{key}: {cell(item)}" for key, item in value.items())
         case list() | tuple():

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facegen.datasets.celeba import CelebA
 from facegen.errors import DataError, UsageError
-from facegen.formats.files import sha256_of
+from facegen.formats.files import sha256_of, shared_path
 from facegen.formats.images import crop_square, decode_image, resize_square
 from facegen.types import CropBox
 
@@ -34,7 +34,7 @@ class Photo:
     @property
     def told(self) -> dict[str, Any]:
         """What the settings of an image say about it."""
-        return {"file": self.name, "path": self.path.as_posix(), "sha256": self.sha256}
+        return {"file": self.name, "path": shared_path(self.path), "sha256": self.sha256}
 
 
 def read_photo(path: Path, crop: str, size: int) -> Photo:

@@ -13,6 +13,7 @@ import facegen
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError
 from facegen.formats.checkpoint import Weights
+from facegen.formats.files import shared_path
 from facegen.formats.images import read_png_text
 from facegen.models.generator import FaceGenerator
 from facegen.sampling.options import SampleRequest
@@ -42,7 +43,7 @@ def image_settings(
         "format_version": SETTINGS_FORMAT_VERSION,
         "facegen_version": facegen.__version__,
         "torch_version": torch.__version__,
-        "run": None if generator.source is None else generator.source.as_posix(),
+        "run": None if generator.source is None else shared_path(generator.source),
         "model_sha256": generator.weights_sha256,
         "step": generator.step,
         "weights": weights,
@@ -66,7 +67,7 @@ def text_entry(described: dict[str, Any], shows: Shows, face: Face | None = None
 
 
 class PhotoReference(BaseModel):
-    """A photo that was asked with: its name, its path as it was typed, and the sha256 of its bytes."""
+    """A photo that was asked with: its name, its path if it lay in the folder one was in, and its sha256."""
 
     model_config = ConfigDict(frozen=True)
 

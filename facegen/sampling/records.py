@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from facegen.config.kinds import kind_config
+from facegen.config.kinds import kind_config, trust
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -166,6 +166,7 @@ def sampling_settings(
     """
     given: dict[str, Any] = {"guidance_scale": guidance, "steps": steps}
     if sampler is not None and sampler != generator.sampling.sampler["kind"]:
+        trust(sampler)
         given["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
     changes = {name: value for name, value in given.items() if value is not None}
     return sampling_with(generator.sampling, changes)

@@ -85,6 +85,8 @@ def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> Rep
     device = options.device or _device_like(settings.device)
     generator = load(checkpoint, device, settings.weights)
     same_weights = generator.weights_sha256 == settings.model_sha256
+    if same_weights and settings.run is not None:
+        generator.source = settings.run  # told on as it was
     if not same_weights:
         progress.warn(f"'{checkpoint}' has {_other_weights(generator, settings)}.")
     _check_sampler(settings, generator, image)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from facegen.config.recipe import SamplingConfig
-from facegen.errors import UsageError
-from facegen.formats.files import storage_errors, whole_folder
-from facegen.formats.images import encode_png, pil_to_png
+from facegen.errors import DataError, UsageError
+from facegen.formats.images import decode_image, encode_png, pil_to_png
 from facegen.formats.plain import plain
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
@@ -24,6 +25,8 @@ from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import image_settings, text_entry
 from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
+from facegen.sampling.work import check_out, open_work
+from facegen.signals import handled_by, stop_at_once
 from facegen.types import PromptReading
 
 GRID_NAME = "grid.png"
@@ -69,24 +72,27 @@ def sample(
 
     A blend also gets `blend.png`: a row a seed, from each part alone to the mix, one noise along a row. Walks
     between photos are `seed-00000042-frame-000.png`, .... Every PNG carries its settings as JSON in the text
-    entry "facegen". The folder appears whole or not at all.
+    entry "facegen". The folder appears whole or not at all; stopped, the same call goes on where it stood.
 
     Raises:
         UsageError: an option out of range, a request this model cannot be asked, or output in the way.
         DataError: a photo that cannot be read.
         MissingModelError, StorageError, DataError: the run cannot be loaded, or the disk is full.
+        Terminated: a signal asked to stop.
     """
     options, progress = options or SampleOptions(), progress or SilentProgress()
     check_sampling(options)
-    out = _free_folder(options.out)
-    generator = load(run, options.device, options.weights)
-    asked = ask(generator, options, progress)
-    plan, described = asked.plan, asked.described
-    with storage_errors(out), whole_folder(out) as folder:
-        _write_images(folder, asked, progress)
-        if plan.strip is not None:
-            strip = strip_picture(asked.artist, plan.strip, progress)
-            (folder / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
+    if options.out is not None:
+        check_out(options.out)
+    with handled_by(stop_at_once):
+        asked = ask(load(run, options.device, options.weights), options, progress)
+        plan, described = asked.plan, asked.described
+        with open_work(options.out, described, progress) as work:
+            _write_images(work.pictures, asked, progress)
+            if plan.strip is not None:
+                strip = strip_picture(asked.artist, plan.strip, progress)
+                (work.pictures / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
+    out = work.out
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
         out / GRID_NAME,
@@ -143,14 +149,23 @@ def ask(
 
 
 def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
-    """Write every image as its batch is done, then the grid."""
-    plan = asked.plan
+    """Write every image that is not there yet as its batch is done, then the grid."""
+    plan, faces = asked.plan, asked.plan.faces
     wanted = shown_images(plan)
     shown: dict[int, Tensor] = {}
-    seeds = [face.seed for face in plan.faces]
-    for start, images in asked.artist.draw(plan.inputs, seeds, "Sampling", progress):
-        for number, image in enumerate(images, start):
-            face = plan.faces[number]
+    missing: list[int] = []
+    for number, face in enumerate(faces):
+        image = _kept(folder / face.name, asked.picture_text(face))
+        if image is None:
+            missing.append(number)
+        elif number in wanted:
+            shown[number] = image
+    if len(missing) < len(faces):
+        progress.say(f"Going on: {len(faces) - len(missing):,} of {len(faces):,} pictures are there already.")
+    rows, seeds = torch.tensor(missing, dtype=torch.int64), [faces[number].seed for number in missing]
+    for start, images in asked.artist.draw(plan.inputs[rows], seeds, "Sampling", progress):
+        for number, image in zip(missing[start:], images, strict=False):
+            face = faces[number]
             (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))
             if number in wanted:
                 shown[number] = image
@@ -158,16 +173,10 @@ def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
     (folder / GRID_NAME).write_bytes(pil_to_png(grid, text_entry(asked.described, "grid")))
 
 
-def _free_folder(out: Path | None) -> Path:
-    """`out` if nothing is in the way, or the first free numbered folder under `samples/`."""
-    if out is None:
-        return next(folder for n in count(1) if not (folder := Path("samples") / f"{n:04d}").exists())
-    if out.resolve() == Path.cwd():
-        raise UsageError(
-            f"'{out}' is the folder you are in; samples make a new one.", hint="--out samples/me"
-        )
-    with storage_errors(out):
-        in_the_way = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    if in_the_way:
-        raise UsageError(f"'{out}' is in the way: it exists and is not empty.", hint="Choose another --out.")
-    return out
+def _kept(path: Path, text: dict[str, str]) -> Tensor | None:
+    """The image (3, H, W) of a picture that was written whole with that text; None if it was not."""
+    with suppress(OSError, DataError):
+        data = path.read_bytes()
+        image = torch.from_numpy(np.array(decode_image(data))).permute(2, 0, 1)
+        return image if encode_png(image, text) == data else None
+    return None

@@ -28,6 +28,7 @@ from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 from facegen.vocabulary.classes import class_numbers, classes_of
 
 TRAINS_ON = "images"
+CLASS_COLUMN = "class_column"  # the key of `Config` that names one
 FIRST_PHASE = "reconstruction"
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TRAINS_ON = "images"
+CLASS_COLUMN = "class_column"  # the key of `Config` that names one
 MAX_CLASS_WEIGHT = 10.0
 GUESSING = 0.5  # balanced accuracy of any answer that does not look at the image
 VALIDATION_BATCH_IMAGES = 256

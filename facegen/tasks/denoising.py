@@ -22,6 +22,7 @@ from facegen.formats.latents import LatentSplit, LatentStore
 from facegen.nn.augmentation import Augmentation
 from facegen.protocols import Autoencoder, Batch, Conditioner, SampleConditioner
 from facegen.types import LatentScaling
+from facegen.wording import number_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -311,9 +312,10 @@ def _mean_square(difference: Tensor) -> Tensor:
 
 
 def _verdict(loss: float, zero: float, trivial: float) -> str:
+    told = f"validation loss {number_text(loss)}"
     if not loss < HARDLY_BETTER * zero:
-        return f"validation loss {loss:.4f}: no better than predicting zero ({zero:.4f})"
+        return f"{told}: no better than predicting zero ({number_text(zero)})"
     if not loss < HARDLY_BETTER * trivial:
-        return f"validation loss {loss:.4f}: no better than zero or the data's mean ({trivial:.4f})"
+        return f"{told}: no better than zero or the data's mean ({number_text(trivial)})"
     below = 100 * (1 - loss / trivial)
-    return f"validation loss {loss:.4f}: {below:.0f} % below the trivial floor ({trivial:.4f})"
+    return f"{told}: {below:.0f} % below the trivial floor ({number_text(trivial)})"

@@ -39,7 +39,7 @@ def save_capsule(
             "format_version": CAPSULE_FORMAT_VERSION,
             "step": step,
             "losses": {name: str(float(value)) for name, value in losses.items()},  # JSON has no nan
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": recipe.shared(),
         }
         (folder / "capsule.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return folder

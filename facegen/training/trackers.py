@@ -99,7 +99,7 @@ class WeightsAndBiases:
                 id=_run_id(run),
                 resume="allow",
                 dir=str(run.path),
-                config=recipe.model_dump(mode="json"),
+                config=recipe.shared(),
                 settings=wandb.Settings(silent=True, console="off"),
             )
         except Error as error:

@@ -83,7 +83,8 @@ def train(
         RunDirectory(run).recipe()  # refuses what is not a run before a lock file is made in it
     elif not RunDirectory(run).exists:
         _check_nothing_in_the_way(run)
-    wired = wire_task(recipe)
+    wired = wire_task(recipe, progress)
+    recipe = wired.recipe
     with locked_run(run) as folder:
         if folder.exists and not resume:
             raise UsageError(
@@ -94,12 +95,12 @@ def train(
             folder.check_same_recipe(recipe)
         for name in clean_leftovers(run):
             progress.say(f"Removed '{name}', which an interrupted save had left.")
-        return _train_locked(recipe, wired, folder, target, progress, resume=resume)
+        return _train_locked(wired, folder, target, progress, resume=resume)
 
 
-def estimate(recipe: Recipe) -> TrainEstimate:
+def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
     """Size and length of the run that `recipe` describes; opens the data but trains nothing."""
-    wired = wire_task(recipe)
+    wired = wire_task(recipe, progress)
     module = build_seeded(wired.task.build_module, recipe.training.seed)
     parameters, examples = count_parameters(module), wired.task.num_examples
     stored = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
@@ -117,7 +118,6 @@ def estimate(recipe: Recipe) -> TrainEstimate:
 
 
 def _train_locked(
-    recipe: Recipe,
     wired: WiredTask,
     folder: RunDirectory,
     device: torch.device,
@@ -125,6 +125,7 @@ def _train_locked(
     *,
     resume: bool,
 ) -> TrainSummary:
+    recipe = wired.recipe
     if not resume:
         folder.start(recipe, precision=choose_precision(recipe.training.precision, device).name)
     checkpoint = newest_whole_checkpoint(folder.path, progress) if resume else None

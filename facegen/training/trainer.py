@@ -13,6 +13,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, TrainingDivergedError
 from facegen.formats.checkpoint import Checkpoint, Weights
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
+from facegen.signals import StopSignals, exit_code_of
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.data_order import batch_indices, generator_for, seed_for, steps_for_epochs
@@ -21,7 +22,7 @@ from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory
 from facegen.training.micro_batches import MicroBatches
 from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 from facegen.training.precision import Precision, choose_precision
-from facegen.training.signals import StopSignals, exit_code_of
+from facegen.wording import number_text
 
 BAR_INTERVAL_SECONDS = 0.5  # the bar reads the loss, which makes the device catch up
 
@@ -312,7 +313,7 @@ class _Speed:
         if isinstance(trainer.task, PhasedTask):
             fields["phase"] = trainer.task.phase_at((trainer.step - 1) / trainer.num_steps)
         if means := trainer.window.means():
-            fields["loss"] = f"{means['loss']:.4f}"
+            fields["loss"] = number_text(means["loss"])
         self._bar.advance(self._pending, **fields)
         self._pending = 0
 

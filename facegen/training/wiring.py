@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
-from facegen.protocols import AutoencoderTask, SampleConditioner, TableConditioner, TrainingTask
+from facegen.progress import SilentProgress
+from facegen.protocols import AutoencoderTask, Progress, SampleConditioner, TableConditioner, TrainingTask
 from facegen.tasks import TrainingImages
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
+from facegen.training.class_column import with_class_column
 from facegen.training.previews import denoising_preview, reconstruction_preview
 from facegen.training.trainer import Preview, build_seeded
 from facegen.types import LatentScaling, SampleSpec
@@ -34,16 +36,18 @@ from facegen.types import LatentScaling, SampleSpec
 class WiredTask:
     """A task ready for the trainer, and what its checkpoints hold beside weights: `info` and a linked folder.
 
-    `make_preview` gives its preview once the run folder is there.
+    `recipe` names the class column that the data really have. `make_preview` gives its preview once the run
+    folder is there.
     """
 
+    recipe: Recipe
     task: TrainingTask
     info: CheckpointInfo
     autoencoder_folder: Path | None = None
     make_preview: Callable[[RunDirectory, torch.device], Preview] | None = None
 
 
-def wire_task(recipe: Recipe) -> WiredTask:
+def wire_task(recipe: Recipe, progress: Progress | None = None) -> WiredTask:
     """Open the data and build the task that `recipe.task` names.
 
     Raises:
@@ -61,7 +65,7 @@ def wire_task(recipe: Recipe) -> WiredTask:
             f"'facegen train' cannot wire the task '{kind}'.",
             hint=f"A task says what it is trained on: TRAINS_ON = {' or '.join(map(repr, wirings))}.",
         )
-    return wiring(recipe)
+    return wiring(recipe, progress or SilentProgress())
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -69,21 +73,23 @@ def count_parameters(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def _wire_images(recipe: Recipe) -> WiredTask:
+def _wire_images(recipe: Recipe, progress: Progress) -> WiredTask:
     """An autoencoder, a classifier, or a task of one's own, on the images of a data set."""
-    dataset, config = _open_dataset(recipe), recipe.section("task")
+    dataset = _open_dataset(recipe)
+    recipe = with_class_column(recipe, dataset.manifest.labels, progress)
+    config = recipe.section("task")
     images = TrainingImages(dataset, recipe.data, recipe.section, load_perceptual)
     task: TrainingTask = load_kind("tasks", config.kind).build(config, images)
     info = _info(recipe, dataset.manifest)
     if not isinstance(task, AutoencoderTask):
-        return WiredTask(task, info)
+        return WiredTask(recipe, task, info)
     autoencoder_in = task.autoencoder_in
 
     def make_preview(run: RunDirectory, device: torch.device) -> Preview:
         draw = reconstruction_preview(images.validation, recipe.training.preview_images, run, device)
         return lambda module, step: draw(autoencoder_in(module), step)
 
-    return WiredTask(task, info, make_preview=make_preview)
+    return WiredTask(recipe, task, info, make_preview=make_preview)
 
 
 def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> CheckpointInfo:
@@ -91,7 +97,7 @@ def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> C
     return CheckpointInfo(
         step=0,
         images_seen=0,
-        recipe=recipe.model_dump(mode="json"),
+        recipe=recipe.shared(),
         labels=data.labels,
         image_size=data.image_size,
         data_fingerprint=data.fingerprint,
@@ -112,9 +118,11 @@ class _Diffused:
     features: ImageFeatures | None = None
 
 
-def _wire_denoising(recipe: Recipe) -> WiredTask:
+def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     """A denoiser on latents, or straight on images where the recipe names an `autoencoder`."""
     diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
+    recipe = with_class_column(recipe, diffused.info.labels, progress)
+    info = replace(diffused.info, recipe=recipe.shared())
     conditioner = _build_conditioner(recipe, diffused)
     denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
     task = load_kind("tasks", "denoising").build(
@@ -134,7 +142,7 @@ def _wire_denoising(recipe: Recipe) -> WiredTask:
         inputs = _preview_inputs(recipe, diffused, conditioner)
         return denoising_preview(_generator_of(recipe, diffused, device), inputs, run)
 
-    return WiredTask(task, diffused.info, diffused.autoencoder_folder, make_preview)
+    return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview)
 
 
 def _latents(recipe: Recipe) -> _Diffused:
@@ -156,12 +164,20 @@ def _latents(recipe: Recipe) -> _Diffused:
             index,
             sample_shape=index.sample_shape,
             scaling=index.scaling,
-            autoencoder=index.autoencoder,
+            autoencoder=_shared_reference(latents),
         ),
         autoencoder_folder=latents.autoencoder_folder,
         texts=latents.text_embeddings,
         features=latents.image_features,
     )
+
+
+def _shared_reference(latents: LatentStore) -> dict[str, Any]:
+    """What checkpoints remember the autoencoder by: one that travels with them needs no path."""
+    reference = latents.index.autoencoder
+    if latents.autoencoder_folder is None:
+        return reference
+    return {**reference, "source": Path(str(reference["source"])).name}
 
 
 def _pixels(recipe: Recipe) -> _Diffused:

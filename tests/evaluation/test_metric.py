@@ -16,7 +16,7 @@ from support.generator_parts import save_run
 from typer.testing import CliRunner
 
 from facegen.cli.app import app
-from facegen.config.kinds import KindConfig, load_kind
+from facegen.config.kinds import KindConfig, load_kind, trust
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.metric import MetricOptions, MetricReport, evaluate_metric
 from facegen.models.generator import FaceGenerator
@@ -163,6 +163,8 @@ def write_shapes_of_another_size(folder: Path) -> Path:
 
 @pytest.mark.parametrize("family", ["denoisers", "conditioners", "samplers", "metrics", "autoencoders"])
 def test_a_kind_of_any_family_may_come_from_outside(family: str) -> None:
+    trust({"a": {"kind": f"{HERE}:Brightness"}, "b": f"{HERE}:HERE"})
+    trust("no_such_module:Name")
     assert load_kind(family, f"{HERE}:Brightness").build is Brightness.build
     with pytest.raises(UsageError, match=f"{family} kind 'no_such_module:Name' could not be imported"):
         load_kind(family, "no_such_module:Name")

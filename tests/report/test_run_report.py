@@ -145,7 +145,7 @@ def test_a_run_without_evaluations_says_which_commands_to_run(tmp_path: Path) ->
     assert "What is not known yet" in page.titles
     for command in ("eval all", "eval attributes", "eval control", "eval memorization", "eval subgroups"):
         assert any(line.startswith(f"facegen {command} '{run}'") for line in summary.missing)
-    assert f"--reference {tmp_path / 'data'}" in page.text
+    assert "--reference data" in page.text  # not where it lies on this machine
     assert "Not known yet: how close its faces are to real ones;" in page.text
 
 
@@ -409,6 +409,6 @@ def test_a_run_that_has_only_started_gives_a_page(tmp_path: Path) -> None:
     summary = report(run)
     text = page_of(summary.page).text
     assert "It has not logged a single training step yet." in text
-    assert f"facegen train --resume --run {run}" in text
+    assert f"facegen train --resume --run {run.name}" in text
     assert summary.card is not None
     assert "- Licence: unknown: look it up" in summary.card.read_text()

@@ -1,6 +1,7 @@
 """An image made again from what it says of itself."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -34,14 +35,18 @@ def pictures_run(tmp_path_factory):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """An empty current folder, away from every run."""
-    folder = tmp_path / "a" / "b" / "c" / "d" / "here"
+    folder = tmp_path / "here"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     return folder
 
 
 def drawn(run, folder, **options):
-    return sample(run, SampleOptions(out=folder / "faces", **options), SilentProgress())
+    """Drawn from a folder above both run and pictures, as pictures tell no other paths."""
+    with pytest.MonkeyPatch.context() as patch:
+        if run.is_absolute():
+            patch.chdir(os.path.commonpath([run, folder]))
+        return sample(run, SampleOptions(out=folder / "faces", **options), SilentProgress())
 
 
 def again(image, **options):
@@ -111,7 +116,7 @@ def test_variations_of_photos_and_their_grid_are_made_again(pictures_run, here):
     photos = (photo(here / "red.png", (200, 20, 20)), photo(here / "blue.png", (20, 20, 200)))
     summary = drawn(pictures_run, here, like=photos, count=3, crop="0.5,0.5,0.5")
     told = read_image_settings(summary.paths[4])
-    assert [reference.path for reference in told.like] == [str(photos[1])]
+    assert [reference.path for reference in told.like] == [photos[1].relative_to(here.parents[1]).as_posix()]
     assert again(summary.paths[4]).closeness.identical
     assert again(summary.grid).closeness.identical
 
@@ -127,9 +132,10 @@ def test_frames_of_walks_and_their_grid_are_made_again(pictures_run, here):
 
 def test_a_photo_is_found_where_it_was_from_where_it_was_typed(pictures_run, here, monkeypatch):
     photo(here / "me.png", (200, 20, 20))
-    summary = drawn(pictures_run, here, like=(module.Path("me.png"),), count=1)
+    options = SampleOptions(out=here / "faces", like=(module.Path("me.png"),), count=1)
+    summary = sample(pictures_run, options, SilentProgress())
     monkeypatch.chdir(here.parent)
-    assert again(summary.paths[0]).closeness.identical
+    assert again(summary.paths[0], run=pictures_run).closeness.identical
 
 
 def test_a_photo_that_moved_has_to_be_shown(pictures_run, here):

@@ -133,7 +133,7 @@ def test_a_failure_half_way_leaves_no_folder(run, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("facegen.sampling.sample.pil_to_png", full)
+    monkeypatch.setattr("facegen.sampling.sample.encode_png", full)
     with pytest.raises(StorageError, match="No space left"):
         sample(run, SampleOptions(count=1, out=tmp_path / "out"), SilentProgress())
     assert list(tmp_path.iterdir()) == []

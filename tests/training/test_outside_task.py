@@ -8,6 +8,7 @@ import pytest
 from support.tiny_dataset import write_dataset
 
 from facegen.autoencoders import load_autoencoder
+from facegen.config.kinds import ALLOW_OUTSIDE_CODE
 from facegen.config.recipe import parse_recipe
 from facegen.errors import UsageError
 from facegen.training.train import train
@@ -33,6 +34,7 @@ def test_a_task_from_outside_is_trained_and_its_autoencoder_found(
 ) -> None:
     (tmp_path / "outside_task.py").write_text(MODULE, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv(ALLOW_OUTSIDE_CODE, "1")
     dataset = write_dataset(tmp_path / "data")
     sections = {
         "autoencoder": {"kind": "compact", "latent_channels": 4},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +172,28 @@ def test_the_verdict_is_said_and_a_poor_one_warned_about(tmp_path: Path) -> None
     trainer = line_trainer(tmp_path, line_recipe(max_steps=1), PoorTask())
     trainer.fit()
     assert trainer.progress.warned == ["Step 1: no better than zero"]  # type: ignore[attr-defined]
+
+
+def test_a_loss_out_of_bounds_is_shown_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegen.training.trainer.BAR_INTERVAL_SECONDS", 0)
+
+    class LostTask(LineTask):
+        def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+            return {"loss": super().losses(module, batch)["loss"] * 1e15}
+
+    shown: list[str] = []
+
+    class Bar(SilentProgress):
+        def stage(self, title: str, total: int | None = None) -> Any:
+            return nullcontext(self)
+
+        def advance(self, count: int = 1, **fields: str) -> None:
+            shown.extend(value for name, value in fields.items() if name == "loss")
+
+    trainer = line_trainer(tmp_path, line_recipe(max_steps=2, log_every_steps=9), LostTask())
+    trainer.progress = Bar()
+    trainer.fit()
+    assert re.fullmatch(r"\d(\.\d)?e\+1\d", shown[-1])
 
 
 def test_previews_get_the_averaged_module_and_training_goes_on(tmp_path: Path) -> None:
