@@ -24,13 +24,35 @@ from facegen.vocabulary.phrases import Lexicon, Meaning
 from facegen.vocabulary.tokens import Token, tokens_of
 from facegen.vocabulary.words import THINGS, VERBAL
 
+UNKNOWN = "not a known word"
+NO_LABEL = "known, but no label here stands for it"
+
 
 @dataclass(frozen=True)
 class Said:
-    """Words of a prompt and their meaning, empty where they are not understood or have no label."""
+    """Words of a prompt and their meaning, empty where they are not understood or have no label.
+
+    `because` says why they mean nothing or, where a word turned the sense, which one; `degree` is how much.
+    """
 
     text: str
     meaning: Meaning
+    because: str = ""
+    degree: str = ""
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What became of the words, a line each: "Wearing_Hat: no, by 'no'"."""
+        if not self.meaning:
+            return [f"left out: {self.because}"]
+        because = f", {self.because}" if self.because else ""
+        lines = [
+            f"{label.replace('=', ': ')}{because}"
+            if "=" in label
+            else f"{label}: {'yes' if value > 0 else 'no'}{because}"
+            for label, value in self.meaning.items()
+        ]
+        return [*lines, f"'{self.degree}' changes nothing: a label is there or not"] if self.degree else lines
 
 
 @dataclass
@@ -85,9 +107,10 @@ class _Reader:
                 position = self._scope(position)
                 continue
             if token.kind == "phrase":
-                self._said.append(Said(token.text, token.meaning))
+                because = "" if token.meaning else NO_LABEL
+                self._said.append(Said(token.text, token.meaning, because, token.degree))
             elif token.kind == "unknown":
-                self._said.append(Said(token.text, {}))
+                self._said.append(Said(token.text, {}, token.because or UNKNOWN))
             elif token.kind == "undoes":
                 self._undo(token.text)
             elif token.kind in (",", ";"):
@@ -98,7 +121,7 @@ class _Reader:
     def _undo(self, text: str) -> None:
         """The phrases of this segment are not asked for after all: they are left out with the word."""
         undone = [said.text for said in self._said[self._segment :]]
-        self._said[self._segment :] = [Said(" ".join([*undone, text]), {})]
+        self._said[self._segment :] = [Said(" ".join([*undone, text]), {}, f"'{text}' may turn the sense")]
 
     def _scope(self, position: int) -> int:
         """Read an opener and its list; returns where reading goes on."""
@@ -110,15 +133,26 @@ class _Reader:
         count = _reach(opener, items)
         for item in items[:count]:
             text = f"{_spoken(opener)} {item.text}"
-            meaning: Meaning = {}
-            if opener.kind == "negates" and not doubtful and not item.before and len(item.phrases) == 1:
-                (phrase,) = item.phrases
-                turned = phrase.turned
-                meaning = phrase.meaning if turned else self._lexicon.negated(phrase.words, phrase.meaning)
-            self._said.append(Said(text, meaning))
-            self._said += [Said(word, {}) for word in item.after]
+            meaning, because = self._turned(opener, item, doubtful)
+            degree = item.phrases[0].degree if meaning else ""
+            self._said.append(Said(text, meaning, because, degree))
+            self._said += [Said(word, {}, UNKNOWN) for word in item.after]
         self._segment = len(self._said)
         return items[count].start if count < len(items) else end
+
+    def _turned(self, opener: Token, item: _Item, doubtful: bool) -> tuple[Meaning, str]:
+        """What a member of the opener's list means, and why."""
+        if opener.kind == "doubts" or doubtful:
+            return {}, f"'{opener.text}' may turn the sense"
+        if item.before or not item.phrases:
+            return {}, f"'{' '.join(item.before)}' is not known, and '{opener.text}' goes with it"
+        if len(item.phrases) > 1:
+            return {}, f"'{opener.text}' before several at once leaves open which"
+        (phrase,) = item.phrases
+        meaning = phrase.meaning if phrase.turned else self._lexicon.negated(phrase.words, phrase.meaning)
+        if not meaning:
+            return {}, "has no single opposite" if phrase.meaning else NO_LABEL
+        return meaning, f"by '{opener.text}'"
 
     def _items(self, position: int) -> tuple[list[_Item], int, bool]:
         """The members of a list from `position` on, where it ends, and whether it is doubtful."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from itertools import pairwise, takewhile
@@ -12,6 +12,7 @@ from typing import Literal
 
 from facegen.vocabulary.phrases import Lexicon, Meaning, Words
 from facegen.vocabulary.words import (
+    DEGREES,
     DESCRIBING,
     DETERMINERS,
     FILLERS,
@@ -44,6 +45,8 @@ class Token:
     words: Words = ()
     meaning: Meaning = field(default_factory=dict[str, float])
     turned: bool = False  # its meaning has the "no" before it in it: "no hair"
+    degree: str = ""  # the words before it that say how much
+    because: str = ""  # why it is unknown, where its words are known
 
 
 def tokens_of(prompt: str, lexicon: Lexicon) -> list[Token]:
@@ -103,6 +106,7 @@ def _of_the_face(tokens: Sequence[Token]) -> list[Token]:
         describes = token.kind == "phrase" and len(token.words) == 1 and token.words[0] in DESCRIBING
         if token.text.endswith("ing"):  # "smiling broadly" describes no thing, "a smiling dog" does
             describes = describes and before.kind == "the"
+        degree = " ".join(_degrees(tokens[:index]))
         if following.kind == "phrase":
             of_a_thing = len(following.words) == 1 and following.words[0] in THINGS
         elif run:
@@ -111,7 +115,13 @@ def _of_the_face(tokens: Sequence[Token]) -> list[Token]:
             of_a_thing = "Blurry" not in token.meaning
         else:
             of_a_thing = before.text in ("in", "wearing")  # "a woman in black"
-        kept.append(Token("unknown", token.text) if describes and of_a_thing else token)
+        if describes and of_a_thing:
+            thing = " ".join(one.text for one in run) or following.text
+            kept.append(
+                Token("unknown", token.text, because=f"said of '{thing}'" if thing else "said of a thing")
+            )
+        else:
+            kept.append(replace(token, degree=degree) if token.kind == "phrase" else token)
     return kept
 
 
@@ -148,6 +158,12 @@ def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
     found = re.findall(rf"[^\W_]+(?:{_JOINED}[^\W_]+)*|(?<!\S)-(?=\w)|[^\w\s’'\"=:-]", text)
     words = [_SIGNS.get(word, word if word[0].isalnum() else ";") for word in found]
     return _whole_hair([part for word in words for part in _without(word, lexicon)])
+
+
+def _degrees(before: Sequence[Token]) -> list[str]:
+    """The words that say how much, at the end of what stands before a phrase."""
+    words = list(takewhile(lambda one: one.text in DEGREES, reversed(before)))
+    return [one.text for one in reversed(words)]
 
 
 def _compound(lexicon: Lexicon, found: re.Match[str]) -> str:

@@ -44,6 +44,7 @@ COARSER: dict[str, str] = _TABLE["coarser"]
 AGE_GROUPS: dict[str, int] = _TABLE["age_groups"]  # name -> the oldest in it
 YOUNG_UP_TO, OLD_FROM = _TABLE["young_up_to"], _TABLE["old_from"]
 FILLERS = frozenset(_TABLE["fillers"])
+DEGREES = frozenset(_TABLE["degrees"])
 DETERMINERS = frozenset(_TABLE["determiners"])
 RESTARTS = frozenset(_TABLE["restarts"])
 THINGS = frozenset(_TABLE["things"])

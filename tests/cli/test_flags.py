@@ -85,6 +85,7 @@ FLAGS = {
     | TALK,
     "sample": {
         "run",
+        "--explain",
         "--prompt",
         "--attributes",
         "--class",
