@@ -8,6 +8,7 @@ from dataclasses import replace
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
 from facegen.protocols import Progress
+from facegen.sampling.word_effects import word_effects
 from facegen.types import Asking, LabelSchema, PromptReading
 from facegen.vocabulary.explanation import Explanation, explain_prompt
 from facegen.vocabulary.prompts import read_attributes
@@ -137,7 +138,8 @@ def request_text(labels: Mapping[str, float]) -> str:
 def explain(generator: FaceGenerator | None, prompt: str) -> Explanation:
     """How a model reads `prompt`, or without one how CelebA's attributes do; nothing is drawn.
 
-    A prompt that `facegen sample` would refuse has a `refusal`.
+    A prompt that `facegen sample` would refuse has a `refusal`; of free text, `notes` say which words the
+    model hardly notices.
 
     Raises:
         UsageError: the model is not asked in words.
@@ -150,7 +152,8 @@ def explain(generator: FaceGenerator | None, prompt: str) -> Explanation:
         known, read_by = _known(generator), f"this model: it was trained on {generator.trained_on}"
         explanation = generator.explain(prompt)
     refusal = explanation.refusal or _refusal(explanation.prompt, explanation.reading, known)
-    return replace(explanation, refusal=refusal, read_by=read_by)
+    notes = word_effects(generator, prompt).notes if generator is not None and refusal is None else ()
+    return replace(explanation, refusal=refusal, read_by=read_by, notes=notes)
 
 
 def _refusal(prompt: str, reading: PromptReading, known: str) -> UsageError | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import image_settings, text_entry
 from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
+from facegen.sampling.word_effects import WordEffects, word_effects
 from facegen.types import PromptReading
 
 GRID_NAME = "grid.png"
@@ -32,17 +33,22 @@ STRIP_NAME = "blend.png"
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """Where the images, their grid and a blend's strip are, how the request was read, and the settings."""
+    """Where the images, their grid and a blend's strip are, how the request was read, and the settings.
+
+    `effects` are of the words of a prompt in free text.
+    """
 
     paths: tuple[Path, ...]
     grid: Path
     reading: PromptReading
     settings: dict[str, Any]
     strip: Path | None = None
+    effects: WordEffects = field(default_factory=WordEffects)
 
     def to_json(self) -> dict[str, Any]:
         data = plain(self)
         reading = data.pop("reading")
+        data["effects"] = dict(self.effects.shares)
         return data | {name: reading[name] for name in ("understood", "not_understood")}
 
 
@@ -87,12 +93,16 @@ def sample(
         if plan.strip is not None:
             strip = strip_picture(asked.artist, plan.strip, progress)
             (folder / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
+    effects = WordEffects() if options.prompt is None else word_effects(generator, options.prompt)
+    for note in effects.notes:
+        progress.warn(note)
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
         out / GRID_NAME,
         plan.reading,
         described,
         None if plan.strip is None else out / STRIP_NAME,
+        effects,
     )
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from facegen.formats.images import encode_png, to_pil
 from facegen.studio.drawing import Drawn, Preview
-from facegen.vocabulary.explanation import AS_TEXT, Explanation
-from facegen.vocabulary.grammar import Said
+from facegen.vocabulary.explanation import Explanation
+from facegen.vocabulary.grammar import AS_TEXT, Said
 from facegen.vocabulary.words import readable
 
 SMALL_PIXELS = 128  # up to here previews are PNG: tiny, and JPEG's blocks would show

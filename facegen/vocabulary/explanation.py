@@ -11,8 +11,6 @@ from facegen.types import LabelSchema, PromptReading
 from facegen.vocabulary.grammar import Said, said_in
 from facegen.vocabulary.phrases import Lexicon
 
-AS_TEXT = "as text"
-
 
 @dataclass(frozen=True)
 class Explanation:

@@ -24,6 +24,7 @@ from facegen.vocabulary.phrases import Lexicon, Meaning
 from facegen.vocabulary.tokens import Token, tokens_of
 from facegen.vocabulary.words import THINGS, VERBAL
 
+AS_TEXT = "as text"  # by a model of free text, which has no labels
 UNKNOWN = "not a known word"
 NO_LABEL = "known, but no label here stands for it"
 
@@ -45,6 +46,8 @@ class Said:
         """What became of the words, a line each: "Wearing_Hat: no, by 'no'"."""
         if not self.meaning:
             return [f"left out: {self.because}"]
+        if self.because == AS_TEXT:
+            return ["taken as text"]
         because = f", {self.because}" if self.because else ""
         lines = [
             f"{label.replace('=', ': ')}{because}"

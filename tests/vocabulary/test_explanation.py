@@ -48,4 +48,8 @@ def test_as_data_labels_are_one_and_nought_and_a_refusal_is_its_text() -> None:
 def test_what_a_model_read_by_itself_is_told_as_it_read_it() -> None:
     reading = PromptReading({"a smile": 1.0}, (("a smile", "text"),), ("zorp",))
     explanation = explain_reading("a smile zorp", reading)
+    assert [each.outcomes for each in explanation.said] == [
+        ["taken as text"],
+        ["left out: not understood by the model"],
+    ]
     assert explanation.reading == PromptReading({"a smile": 1.0}, (("a smile", "a smile=1"),), ("zorp",))
