@@ -76,6 +76,8 @@ def command(
                 print_json(result)
             else:
                 show(result, **{one.name: given[one.name] for one in shown})
+            if refusal := getattr(result, "refusal", None):  # told as data first
+                raise refusal
 
         asked = [option for one in (*taken, *shown) for option in _options(one)]
         if show is not None:

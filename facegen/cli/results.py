@@ -81,6 +81,19 @@ def print_table(
     _print_rich(*(part for part in around if not isinstance(part, Text) or part))
 
 
+def print_tree(root: str, branches: Iterable[tuple[str, Iterable[str]]]) -> None:
+    """Print a tree of two floors."""
+    from rich.text import Text
+    from rich.tree import Tree
+
+    tree = Tree(Text(root, "bold"))
+    for name, leaves in branches:
+        branch = tree.add(Text(name))
+        for leaf in leaves:
+            branch.add(Text(leaf, "dim" if leaf.startswith("left out") else ""))
+    _print_rich(tree)
+
+
 def print_evaluation(report: Any) -> None:
     """Print what a report of the run would say of this evaluation, then its pictures and where it is kept."""
     from rich.text import Text

@@ -2,34 +2,68 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument
 
 from facegen.cli.command import command
-from facegen.cli.options import Run
-from facegen.cli.results import print_facts
-from facegen.sampling.options import SampleOptions
+from facegen.cli.results import print_facts, print_tree
+from facegen.errors import UsageError
+from facegen.options import Option
+from facegen.sampling.options import REQUEST, SampleOptions
 
 if TYPE_CHECKING:
     from facegen.protocols import Progress
     from facegen.sampling.sample import SampleSummary
+    from facegen.vocabulary.explanation import Explanation
+
+Model = Annotated[
+    Path | None,
+    Argument(
+        metavar="RUN",
+        show_default=False,
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; --explain needs none.",
+    ),
+]
+Explain = Annotated[
+    str | None, Option("Tell how a prompt is read, and draw nothing.", REQUEST, metavar="PROMPT")
+]
 
 
-def _print(summary: SampleSummary) -> None:
-    reading = summary.reading
+def _print(result: SampleSummary | Explanation) -> None:
+    from facegen.vocabulary.explanation import Explanation
+
+    if isinstance(result, Explanation):
+        _print_explanation(result)
+        return
+    reading = result.reading
     understood = "; ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)
     print_facts(
         {
-            "Images": f"{len(summary.paths)} in {summary.grid.parent}",
-            "Grid": summary.grid,
-            "Blend": summary.strip,
+            "Images": f"{len(result.paths)} in {result.grid.parent}",
+            "Grid": result.grid,
+            "Blend": result.strip,
             "Understood": understood or None,
             "Not understood": ", ".join(f"'{words}'" for words in reading.not_understood) or None,
         }
     )
 
 
+def _print_explanation(explanation: Explanation) -> None:
+    """The prompt, and beneath it each phrase with what became of it."""
+    branches = [(said.text, said.outcomes) for said in explanation.said]
+    if explanation.refusal is not None:
+        branches.append(("refused", [str(explanation.refusal).splitlines()[0]]))
+    print_tree(f"'{explanation.prompt}', read by {explanation.read_by}", branches)
+    for note in explanation.notes:
+        print(note)
+
+
 @command(_print)
-def sample(run: Run, options: SampleOptions, progress: Progress) -> SampleSummary:
+def sample(
+    run: Model = None, *, explain: Explain = None, options: SampleOptions, progress: Progress
+) -> SampleSummary | Explanation:
     """Draw faces for words, attributes or a class.
 
     Makes PNGs that carry their settings, and a grid. Image i has seed SEED + i and is the same at any batch
@@ -42,7 +76,25 @@ def sample(run: Run, options: SampleOptions, progress: Progress) -> SampleSummar
         facegen sample runs/utkface --blend "Asian:0.5,White:0.5"
         facegen sample runs/vector --like me.jpg --count 8
         facegen sample runs/vector --between me.jpg you.jpg --frames 9
+        facegen sample --explain "an old man, no hat, hardly smiling"
+        facegen sample runs/celeba --explain "a smiling woman without glasses"
     """
+    if explain is not None:
+        return _explained(run, explain, options)
+    if run is None:
+        raise UsageError(
+            "Of which model? RUN is missing.", hint='Such as: facegen sample runs/celeba --prompt "a smile"'
+        )
     from facegen.sampling.sample import sample
 
     return sample(run, options, progress)
+
+
+def _explained(run: Path | None, prompt: str, options: SampleOptions) -> Explanation:
+    """How the prompt is read by the run's model, or by CelebA's attributes."""
+    if options != SampleOptions(device=options.device, weights=options.weights):
+        raise UsageError("--explain draws nothing: it goes with no option of a request or of drawing.")
+    from facegen.models.loading import load
+    from facegen.sampling.request import explain
+
+    return explain(None if run is None else load(run, options.device, options.weights), prompt)

@@ -106,9 +106,14 @@ class AttributeConditioner(nn.Module):
         keep = keep_all & (~some | (draws[:, 3:] < draws[:, 2:3]))
         return inputs * keep.to(inputs.device)
 
+    @property
+    def reads(self) -> LabelSchema:
+        """The labels that prompts are read by."""
+        return LabelSchema(attributes=self.attributes)
+
     def read(self, prompt: str) -> PromptReading:
         """What of `prompt` names an attribute of this model, with negation and synonyms."""
-        return read_prompt(prompt, LabelSchema(attributes=self.attributes))
+        return read_prompt(prompt, self.reads)
 
     def inputs_from(self, reading: PromptReading) -> Float[Tensor, "1 A"]:
         """One row from `reading.labels` in [-1, 1]; the rest is unknown.

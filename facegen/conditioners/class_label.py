@@ -64,11 +64,16 @@ class ClassLabelConditioner(nn.Module):
         dropped = torch.rand(len(inputs), generator=generator) < self.dropout
         return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
 
+    @property
+    def reads(self) -> LabelSchema:
+        """The labels that prompts are read by."""
+        if self.is_attribute:
+            return LabelSchema(attributes=(self.column,))
+        return LabelSchema(classes={self.column: self.classes})
+
     def read(self, prompt: str) -> PromptReading:
         """The classes that `prompt` names; a negated one is not understood, unless it is an attribute."""
-        if self.is_attribute:
-            return read_prompt(prompt, LabelSchema(attributes=(self.column,)))
-        return read_prompt(prompt, LabelSchema(classes={self.column: self.classes}))
+        return read_prompt(prompt, self.reads)
 
     def inputs_from(self, reading: PromptReading) -> Int64[Tensor, " 1"]:
         """The class asked for as "name" or "column=name", the null class if none was.

@@ -34,6 +34,7 @@ from facegen.types import (
     SamplerStep,
     SampleSpec,
 )
+from facegen.vocabulary.explanation import Explanation, explain_prompt, explain_reading
 
 CPU = torch.device("cpu")
 NO_DATA = DataConfig()
@@ -83,6 +84,16 @@ class FaceGenerator:
     def read(self, prompt: str) -> PromptReading:
         """What this model makes of a prompt, and what it does not understand."""
         return self.conditioner.read(prompt)
+
+    def explain(self, prompt: str) -> Explanation:
+        """The same phrase by phrase, with why; a prompt that is refused is explained as well."""
+        labels = getattr(self.conditioner, "reads", None)
+        if labels is not None:
+            return explain_prompt(prompt, labels)
+        try:
+            return explain_reading(prompt, self.read(prompt))
+        except UsageError as refusal:
+            return Explanation(prompt, refusal=refusal)
 
     def inputs_for(self, reading: PromptReading, count: int = 1) -> Tensor:
         """Condition inputs (count, ...) that all ask for `reading`.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from facegen.errors import UsageError
 from facegen.models.generator import FaceGenerator, check_blend_weights
 from facegen.protocols import Progress
+from facegen.sampling.word_effects import word_effects
 from facegen.types import Asking, LabelSchema, PromptReading
+from facegen.vocabulary.explanation import Explanation, explain_prompt
 from facegen.vocabulary.prompts import read_attributes
+from facegen.vocabulary.words import CELEBA
 
 BLEND_EXAMPLE = 'Such as --blend "Asian:0.5,White:0.5".'
 
@@ -131,11 +135,40 @@ def request_text(labels: Mapping[str, float]) -> str:
     return ", ".join(name if value > 0 else f"no {name}" for name, value in labels.items())
 
 
+def explain(generator: FaceGenerator | None, prompt: str) -> Explanation:
+    """How a model reads `prompt`, or without one how CelebA's attributes do; nothing is drawn.
+
+    A prompt that `facegen sample` would refuse has a `refusal`; of free text, `notes` say which words the
+    model hardly notices.
+
+    Raises:
+        UsageError: the model is not asked in words.
+    """
+    if generator is None:
+        known, read_by = f"CelebA's attributes are: {', '.join(CELEBA.attributes)}.", "CelebA's 40 attributes"
+        explanation = explain_prompt(prompt, CELEBA)
+    else:
+        check_takes(generator, "prompt")
+        known, read_by = _known(generator), f"this model: it was trained on {generator.trained_on}"
+        explanation = generator.explain(prompt)
+    refusal = explanation.refusal or _refusal(explanation.prompt, explanation.reading, known)
+    notes = word_effects(generator, prompt).notes if generator is not None and refusal is None else ()
+    return replace(explanation, refusal=refusal, read_by=read_by, notes=notes)
+
+
+def _refusal(prompt: str, reading: PromptReading, known: str) -> UsageError | None:
+    """Of a prompt of which nothing was understood."""
+    if reading.labels or not reading.not_understood:
+        return None
+    left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
+    return UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=known)
+
+
 def _read_prompt(generator: FaceGenerator, prompt: str, progress: Progress) -> PromptReading:
     reading = generator.read(prompt)
-    left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
-    if left_over and not reading.labels:
-        raise UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=_known(generator))
+    refusal = _refusal(prompt, reading, _known(generator))
+    if refusal is not None:
+        raise refusal
     _say_reading(generator, reading, progress)
     return reading
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import image_settings, text_entry
 from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
+from facegen.sampling.word_effects import WordEffects, word_effects
 from facegen.sampling.work import check_out, open_work
 from facegen.signals import handled_by, stop_at_once
 from facegen.types import PromptReading
@@ -35,17 +36,22 @@ STRIP_NAME = "blend.png"
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """Where the images, their grid and a blend's strip are, how the request was read, and the settings."""
+    """Where the images, their grid and a blend's strip are, how the request was read, and the settings.
+
+    `effects` are of the words of a prompt in free text.
+    """
 
     paths: tuple[Path, ...]
     grid: Path
     reading: PromptReading
     settings: dict[str, Any]
     strip: Path | None = None
+    effects: WordEffects = field(default_factory=WordEffects)
 
     def to_json(self) -> dict[str, Any]:
         data = plain(self)
         reading = data.pop("reading")
+        data["effects"] = dict(self.effects.shares)
         return data | {name: reading[name] for name in ("understood", "not_understood")}
 
 
@@ -85,13 +91,17 @@ def sample(
     if options.out is not None:
         check_out(options.out)
     with handled_by(stop_at_once):
-        asked = ask(load(run, options.device, options.weights), options, progress)
+        generator = load(run, options.device, options.weights)
+        asked = ask(generator, options, progress)
         plan, described = asked.plan, asked.described
         with open_work(options.out, described, progress) as work:
             _write_images(work.pictures, asked, progress)
             if plan.strip is not None:
                 strip = strip_picture(asked.artist, plan.strip, progress)
                 (work.pictures / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
+        effects = WordEffects() if options.prompt is None else word_effects(generator, options.prompt)
+    for note in effects.notes:
+        progress.warn(note)
     out = work.out
     return SampleSummary(
         tuple(out / face.name for face in plan.faces),
@@ -99,6 +109,7 @@ def sample(
         plan.reading,
         described,
         None if plan.strip is None else out / STRIP_NAME,
+        effects,
     )
 
 

@@ -25,8 +25,8 @@ from facegen.formats.checkpoint import Weights
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 from facegen.studio.drawing import Drawn, Easel, Preview
-from facegen.studio.state import Controls, Wish, reading_of
-from facegen.types import PromptReading
+from facegen.studio.state import Controls, Wish
+from facegen.vocabulary.explanation import Explanation
 
 LISTEN_SECONDS = 0.05  # how soon a stop is noticed while the model is in the middle of a step
 OUR_FAULT = "Something went wrong in facegen itself.\nThe terminal that runs the studio says what."
@@ -98,8 +98,8 @@ class ModelProcess:
             if not drawn:
                 _send(self._drawings, None)
 
-    def read(self, prompt: str) -> PromptReading:
-        """What the model makes of the words, also while it draws."""
+    def read(self, prompt: str) -> Explanation:
+        """What the model makes of the words, refused or not, also while it draws."""
         with self._reading:
             _send(self._words, prompt)
             return _answer(self._words)
@@ -143,7 +143,7 @@ def _serve(run: Path, device: str, weights: Weights, drawings: Connection, words
 def _read(generator: FaceGenerator, words: Connection) -> None:
     with suppress(EOFError):
         while True:
-            _send(words, reading_of(generator, pickle.loads(words.recv_bytes())))
+            _send(words, generator.explain(pickle.loads(words.recv_bytes())))
 
 
 def _draw(easel: Easel, number: int, wish: Wish, drawings: Connection) -> None:

@@ -140,7 +140,7 @@ class _Studio:
 
     def read(self, prompt: str) -> str:
         """What the model makes of the words, while they are typed."""
-        return shown.understood(self._model.read(prompt or ""))
+        return shown.read(self._model.read(prompt or ""))
 
     def show_photo(self, path: str | None, crop: str) -> str:
         """The photo as the model sees it, or what is wrong with it."""

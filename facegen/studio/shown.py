@@ -10,7 +10,9 @@ from torch import Tensor
 
 from facegen.formats.images import encode_png, to_pil
 from facegen.studio.drawing import Drawn, Preview
-from facegen.types import PromptReading
+from facegen.vocabulary.explanation import Explanation
+from facegen.vocabulary.grammar import AS_TEXT, Said
+from facegen.vocabulary.words import readable
 
 SMALL_PIXELS = 128  # up to here previews are PNG: tiny, and JPEG's blocks would show
 
@@ -37,18 +39,17 @@ def photo_figure(image: Tensor, name: str) -> str:
     return f'<div class="pictures few">{_figure(_data_url(encode_png(image)), caption, "")}</div>'
 
 
-def understood(reading: PromptReading) -> str:
-    """What was made of the words, and which were left over."""
-    if not reading.understood and not reading.not_understood:
-        return ""
-    told = []
-    if reading.understood:
-        chips = "".join(_chip(words, meaning) for words, meaning in reading.understood)
-        told.append(f'<span class="lead">Understood</span>{chips}')
-    if reading.not_understood:
-        chips = "".join(f'<span class="chip left">{escape(words)}</span>' for words in reading.not_understood)
-        told.append(f'<span class="lead">Not understood</span>{chips}')
-    return "".join(f'<p class="reading">{line}</p>' for line in told)
+def read(explanation: Explanation) -> str:
+    """A short tree of what was made of the words: understood, not understood and why, refused and why."""
+    understood = [_phrase(said, "chip", _asked(said)) for said in explanation.said if said.meaning]
+    left_out = [_phrase(said, "chip left", said.because) for said in explanation.said if not said.meaning]
+    refused = [f"<li>{escape(line)}</li>" for line in _refused(explanation)]
+    groups = {"Understood": understood, "Not understood": left_out, "Refused": refused}
+    return "".join(
+        f'<div class="reading"><span class="lead">{lead}</span><ul>{"".join(lines)}</ul></div>'
+        for lead, lines in groups.items()
+        if lines
+    )
 
 
 def status(text: str, share: float | None = None) -> str:
@@ -68,17 +69,30 @@ def nothing_yet() -> str:
     return '<div class="empty">Your pictures appear here.</div>'
 
 
-def _chip(words: str, meaning: str) -> str:
-    read = ", ".join(_in_words(part) for part in meaning.split(", "))
-    same = words.casefold() == read.casefold() or meaning == "text"
-    arrow = "" if same else f" <small>{escape(read)}</small>"
-    return f'<span class="chip">{escape(words)}{arrow}</span>'
+def _phrase(said: Said, kind: str, told: str) -> str:
+    """A line: the words, and what became of them."""
+    small = f" <small>{escape(told)}</small>" if told else ""
+    return f'<li><span class="{kind}">{escape(said.text)}</span>{small}</li>'
 
 
-def _in_words(meaning: str) -> str:
-    """Such as "Male=0" -> "no Male"."""
-    name, _, value = meaning.replace("_", " ").partition("=")
-    return f"no {name}" if value == "0" else name
+def _asked(said: Said) -> str:
+    """Such as "no Male, Smiling; 'very' changes nothing"; nothing where the words are the label's own."""
+    if said.because == AS_TEXT:
+        return ""
+    labels = ", ".join(
+        readable(label if value > 0 else f"no {label}").replace("=", ": ")
+        for label, value in said.meaning.items()
+    )
+    degree = f"'{said.degree}' changes nothing" if said.degree else ""
+    told = "" if labels.casefold() == said.text.casefold() else labels
+    return "; ".join(filter(None, (told, degree)))
+
+
+def _refused(explanation: Explanation) -> list[str]:
+    """Why, and how to say it; what only the command line has is left out."""
+    if explanation.refusal is None:
+        return []
+    return [line.partition("; or name each: --")[0] for line in str(explanation.refusal).splitlines()]
 
 
 def _figure(url: str | None, caption: str, link: str) -> str:

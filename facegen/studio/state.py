@@ -14,7 +14,6 @@ from facegen.models.generator import FaceGenerator
 from facegen.sampling.photos import Photo, read_photo
 from facegen.sampling.request import asking_of
 from facegen.sampling.sample import SampleOptions
-from facegen.types import PromptReading
 
 Way = Literal["faces", "compare", "blend", "photo"]
 Stand = Literal["open", "yes", "no"]
@@ -147,11 +146,6 @@ def asked_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[
     if wish.way == "compare":
         return _compared(wish, controls, common)
     return (Asked("", SampleOptions(**_words_of(wish), **common)),)
-
-
-def reading_of(generator: FaceGenerator, prompt: str) -> PromptReading:
-    """What the model makes of the words, without asking for anything; empty for empty words."""
-    return generator.read(prompt) if prompt.strip() else PromptReading({})
 
 
 def photo_of(path: Path, crop: str, size: int) -> Photo:

@@ -10,55 +10,52 @@
               a hat")
 
 Where a list can be read either way ("no hat and blond hair") the prompt is refused. Words that may turn a
-sense and are not understood take the phrase beside them along. What phrases there are: `phrases.py`.
+sense and are not understood take the phrase beside them along. The words: `tokens.py`; what phrases there
+are: `phrases.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import pairwise
-from typing import Literal
 
 from facegen.errors import UsageError
-from facegen.vocabulary.phrases import Lexicon, Meaning, Words
-from facegen.vocabulary.words import (
-    DETERMINERS,
-    FILLERS,
-    HAIR_ADJECTIVES,
-    RESTARTS,
-    TENS,
-    THINGS,
-    TURNS,
-    VERBAL,
-)
+from facegen.vocabulary.phrases import Lexicon, Meaning
+from facegen.vocabulary.tokens import Token, tokens_of
+from facegen.vocabulary.words import THINGS, VERBAL
 
-Kind = Literal[
-    "phrase", "negates", "doubts", "undoes", "or", "and", ",", ";", "starts", "the", "filler", "unknown"
-]  # fmt: skip
-_MOST_WORDS = max(len(said) for said in TURNS)
-_SIGNS = {",": ",", "/": "or", "&": "and", "+": "and"}
-
-
-@dataclass(frozen=True)
-class Token:
-    """A word, or words that belong together; a phrase also has its `meaning`."""
-
-    kind: Kind
-    text: str
-    words: Words = ()
-    meaning: Meaning = field(default_factory=dict[str, float])
-    turned: bool = False  # its meaning has the "no" before it in it: "no hair"
+AS_TEXT = "as text"  # by a model of free text, which has no labels
+UNKNOWN = "not a known word"
+NO_LABEL = "known, but no label here stands for it"
 
 
 @dataclass(frozen=True)
 class Said:
-    """Words of a prompt and their meaning, empty where they are not understood or have no label."""
+    """Words of a prompt and their meaning, empty where they are not understood or have no label.
+
+    `because` says why they mean nothing or, where a word turned the sense, which one; `degree` is how much.
+    """
 
     text: str
     meaning: Meaning
+    because: str = ""
+    degree: str = ""
+
+    @property
+    def outcomes(self) -> list[str]:
+        """What became of the words, a line each: "Wearing_Hat: no, by 'no'"."""
+        if not self.meaning:
+            return [f"left out: {self.because}"]
+        if self.because == AS_TEXT:
+            return ["taken as text"]
+        because = f", {self.because}" if self.because else ""
+        lines = [
+            f"{label.replace('=', ': ')}{because}"
+            if "=" in label
+            else f"{label}: {'yes' if value > 0 else 'no'}{because}"
+            for label, value in self.meaning.items()
+        ]
+        return [*lines, f"'{self.degree}' changes nothing: a label is there or not"] if self.degree else lines
 
 
 @dataclass
@@ -94,7 +91,7 @@ def said_in(prompt: str, lexicon: Lexicon) -> list[Said]:
     Raises:
         UsageError: a list after a negation that can be read in two ways; both are shown.
     """
-    return _Reader(list(_tokens(prompt, lexicon)), lexicon).read()
+    return _Reader(tokens_of(prompt, lexicon), lexicon).read()
 
 
 class _Reader:
@@ -113,9 +110,10 @@ class _Reader:
                 position = self._scope(position)
                 continue
             if token.kind == "phrase":
-                self._said.append(Said(token.text, token.meaning))
+                because = "" if token.meaning else NO_LABEL
+                self._said.append(Said(token.text, token.meaning, because, token.degree))
             elif token.kind == "unknown":
-                self._said.append(Said(token.text, {}))
+                self._said.append(Said(token.text, {}, token.because or UNKNOWN))
             elif token.kind == "undoes":
                 self._undo(token.text)
             elif token.kind in (",", ";"):
@@ -126,7 +124,7 @@ class _Reader:
     def _undo(self, text: str) -> None:
         """The phrases of this segment are not asked for after all: they are left out with the word."""
         undone = [said.text for said in self._said[self._segment :]]
-        self._said[self._segment :] = [Said(" ".join([*undone, text]), {})]
+        self._said[self._segment :] = [Said(" ".join([*undone, text]), {}, f"'{text}' may turn the sense")]
 
     def _scope(self, position: int) -> int:
         """Read an opener and its list; returns where reading goes on."""
@@ -138,15 +136,26 @@ class _Reader:
         count = _reach(opener, items)
         for item in items[:count]:
             text = f"{_spoken(opener)} {item.text}"
-            meaning: Meaning = {}
-            if opener.kind == "negates" and not doubtful and not item.before and len(item.phrases) == 1:
-                (phrase,) = item.phrases
-                turned = phrase.turned
-                meaning = phrase.meaning if turned else self._lexicon.negated(phrase.words, phrase.meaning)
-            self._said.append(Said(text, meaning))
-            self._said += [Said(word, {}) for word in item.after]
+            meaning, because = self._turned(opener, item, doubtful)
+            degree = item.phrases[0].degree if meaning else ""
+            self._said.append(Said(text, meaning, because, degree))
+            self._said += [Said(word, {}, UNKNOWN) for word in item.after]
         self._segment = len(self._said)
         return items[count].start if count < len(items) else end
+
+    def _turned(self, opener: Token, item: _Item, doubtful: bool) -> tuple[Meaning, str]:
+        """What a member of the opener's list means, and why."""
+        if opener.kind == "doubts" or doubtful:
+            return {}, f"'{opener.text}' may turn the sense"
+        if item.before or not item.phrases:
+            return {}, f"'{' '.join(item.before)}' is not known, and '{opener.text}' goes with it"
+        if len(item.phrases) > 1:
+            return {}, f"'{opener.text}' before several at once leaves open which"
+        (phrase,) = item.phrases
+        meaning = phrase.meaning if phrase.turned else self._lexicon.negated(phrase.words, phrase.meaning)
+        if not meaning:
+            return {}, "has no single opposite" if phrase.meaning else NO_LABEL
+        return meaning, f"by '{opener.text}'"
 
     def _items(self, position: int) -> tuple[list[_Item], int, bool]:
         """The members of a list from `position` on, where it ends, and whether it is doubtful."""
@@ -255,108 +264,3 @@ def _ambiguous(opener: Token, items: Sequence[_Item], count: int) -> UsageError:
 
 def _spoken(opener: Token) -> str:
     return "not" if opener.text in VERBAL else opener.text
-
-
-def _tokens(prompt: str, lexicon: Lexicon) -> Iterator[Token]:
-    """The words of a prompt, phrases and turning words whole."""
-    words = list(_words(prompt, lexicon))
-    position = 0
-    while position < len(words):
-        word = words[position]
-        turn = _longest(words, position, TURNS, _MOST_WORDS)
-        said = () if word in FILLERS else _longest(words, position, lexicon, lexicon.longest)
-        if turn and len(said) > len(turn) and TURNS[turn] == "negates":
-            yield Token("negates", " ".join(turn))
-            yield Token("phrase", " ".join(said[len(turn) :]), said, lexicon[said], turned=True)
-        elif said and len(said) >= len(turn):
-            yield Token("phrase", " ".join(said), said, lexicon[said])
-        elif turn:
-            said = ()
-            yield Token(TURNS[turn], " ".join(turn))
-        elif age := re.fullmatch(r"age(\d+)", word):
-            yield Token("phrase", f"{age[1]} years old", (word,), lexicon.of_age(int(age[1])))
-        else:
-            yield Token(_kind_of(word), word)
-        position += len(said or turn) or 1
-
-
-def _kind_of(word: str) -> Kind:
-    if word in (",", ";", "and"):
-        return word
-    if word in ("or", "nor"):
-        return "or"
-    if word in ("but", "however", "though", "yet"):
-        return ";"
-    if word in RESTARTS:
-        return "starts"
-    if word in DETERMINERS:
-        return "the"
-    return "filler" if word in FILLERS else "unknown"
-
-
-def _longest(words: Sequence[str], position: int, known: Container[Words], most: int) -> Words:
-    sizes = range(min(most, len(words) - position), 0, -1)
-    parts = (tuple(words[position : position + size]) for size in sizes)
-    return next((part for part in parts if part in known), ())
-
-
-_TEN = "|".join(TENS)
-_OF_A_TEN = r"\bin (?:his|her|their) (?:early |mid[- ]?|late )?"
-_AGES = (  # what is matched, times what it counts, plus half of what it leaves open
-    (r"\b(\d{1,3})[\s-]*(?:years?|yrs?|yo\b|y/o|y\.o\.)(?:[\s-]*olds?\b)?", 1, 0),
-    (r"\baged?\s+(\d{1,3})\b", 1, 0),
-    (_OF_A_TEN + r"(\d)0[’']?s\b", 10, 5),
-    (_OF_A_TEN + rf"({_TEN.replace('y', 'ies')})\b", 1, 5),
-    (rf"\b({_TEN})(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?[\s-]*years?[\s-]*olds?\b", 1, 5),
-)
-
-
-def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
-    """Lower-case words and signs: "a hat-less 25-year-old with long, curly hair" is a, no, hat, ;, age25,
-    with, long, hair, curly, hair."""
-    text = prompt.casefold().replace("_", " ")
-    for pattern, times, plus in _AGES:
-        text = re.sub(pattern, partial(_age, times, plus), text)
-    text = re.sub(r"\bw/o\b", " without ", text)
-    text = re.sub(r"n[’']t\b", " not ", text)
-    text = re.sub(r"[’'](?:s|t|re|ve|d|ll)?\b", " ", text)
-    text = re.sub(r"\bnon[- ](\w+)", r" not \1 ; ", text)
-    text = re.sub(r"\b(\w+(?:-\w+)*)-(?:less|free)\b", r" no \1 ; ", text)
-    found = re.findall(r"[^\W_]+|[^\w\s’'\"=:-]", text)
-    words = [_SIGNS.get(word, word if word.isalnum() else ";") for word in found]
-    return _whole_hair([part for word in words for part in _without(word, lexicon)])
-
-
-def _age(times: int, plus: int, found: re.Match[str]) -> str:
-    number = int(found[1]) if found[1].isdecimal() else TENS[found[1].replace("ies", "y")]
-    return f" age{number * times + plus} "
-
-
-def _without(word: str, lexicon: Lexicon) -> Words:
-    """ "beardless" as no, beard, ; where it has no words of its own."""
-    stem = word.removesuffix("less").removesuffix("free")
-    if stem == word or (word,) in lexicon:
-        return (word,)
-    known = next((form for form in (stem, f"{stem}s") if (form,) in lexicon), None)
-    return (word,) if known is None else ("no", known, ";")
-
-
-def _whole_hair(words: Sequence[str]) -> Iterator[str]:
-    """ "long, curly black hair" becomes "long hair curly hair black hair"; an "or" between them stays."""
-    waiting: list[str] = []  # adjectives that wait for their "hair", with what joins them
-    for word, following in pairwise([*words, ""]):
-        joins = waiting and word in (",", "and", "or", "nor") and following in HAIR_ADJECTIVES
-        if word in HAIR_ADJECTIVES or joins:
-            waiting.append(word)
-        elif waiting and word in ("hair", "haired"):
-            for adjective in waiting:
-                if adjective in HAIR_ADJECTIVES:
-                    yield from (adjective, "hair")
-                elif adjective in ("or", "nor"):
-                    yield adjective
-            waiting = []
-        else:
-            yield from waiting
-            waiting = []
-            yield word
-    yield from waiting

@@ -11,6 +11,7 @@ from facegen.vocabulary.words import (
     ATTRIBUTE_WORDS,
     COARSER,
     COMBINED_WORDS,
+    EXPRESSIONS,
     FILLERS,
     OLD_FROM,
     YOUNG_UP_TO,
@@ -44,6 +45,7 @@ class Lexicon:
         for words, meaning in list(self._meanings.items()):
             for form in inflected(words):
                 self._meanings[form] = self._meanings.get(form) or meaning
+        self._meanings |= {words_of(said): {} for said in EXPRESSIONS}
         self.longest = max((len(words) for words in self._meanings), default=1)
 
     def __contains__(self, words: Words) -> bool:

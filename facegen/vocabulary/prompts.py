@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from facegen.errors import UsageError, did_you_mean
 from facegen.types import LabelSchema, PromptReading
-from facegen.vocabulary.grammar import said_in
-from facegen.vocabulary.phrases import Lexicon, Meaning
+from facegen.vocabulary.explanation import explain_prompt, shown
 
 ASK_WITH_PICTURES = "Ask with photos: --like PHOTO for variations, --between A B for what lies between two."
 _YES_NO = {"1": 1.0, "+1": 1.0, "yes": 1.0, "true": 1.0, "0": -1.0, "-1": -1.0, "no": -1.0, "false": -1.0}
@@ -20,16 +19,10 @@ def read_prompt(prompt: str, labels: LabelSchema) -> PromptReading:
     Raises:
         UsageError: the prompt asks for a label and for its absence, or can be read in two ways.
     """
-    read: dict[str, float] = {}
-    understood: list[tuple[str, str]] = []
-    unknown: list[str] = []
-    for said in said_in(prompt, Lexicon(labels)):
-        if said.meaning:
-            _merge(read, said.meaning, said.text)
-            understood.append((said.text, ", ".join(_shown(*item) for item in said.meaning.items())))
-        else:
-            unknown.append(said.text)
-    return PromptReading(read, tuple(understood), tuple(unknown))
+    explanation = explain_prompt(prompt, labels)
+    if explanation.refusal is not None:
+        raise explanation.refusal
+    return explanation.reading
 
 
 def read_attributes(text: str, labels: LabelSchema) -> PromptReading:
@@ -46,7 +39,7 @@ def read_attributes(text: str, labels: LabelSchema) -> PromptReading:
         if label in read:
             raise UsageError(f"'{label}' is given twice in '{text}'.")
         read[label] = number
-        understood.append((part, _shown(label, number)))
+        understood.append((part, shown(label, number)))
     return PromptReading(read, tuple(understood), ())
 
 
@@ -69,15 +62,3 @@ def _attribute(name: str, value: str, labels: LabelSchema) -> tuple[str, float]:
     if value.casefold() not in _YES_NO:
         raise UsageError(f"'{name}={value}': an attribute is 1 (yes) or 0 (no).")
     return label, _YES_NO[value.casefold()]
-
-
-def _merge(read: dict[str, float], meaning: Meaning, said: str) -> None:
-    for label, value in meaning.items():
-        if read.get(label, value) != value:
-            opposite = _shown(label, -value)
-            raise UsageError(f"The prompt asks for {opposite} and, by '{said}', for {_shown(label, value)}.")
-        read[label] = value
-
-
-def _shown(label: str, value: float) -> str:
-    return label if "=" in label else f"{label}={int(value > 0)}"

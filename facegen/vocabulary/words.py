@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import yaml
 
+from facegen.types import LabelSchema
+
 Role = Literal["adjective", "having", "doing"]
 ROLES: tuple[Role, ...] = ("adjective", "having", "doing")
 Turn = Literal["negates", "doubts", "undoes"]
@@ -35,13 +37,21 @@ ATTRIBUTE_WORDS = {name: _words_of(entry) for name, entry in _TABLE["attributes"
 COMBINED_WORDS: dict[str, dict[str, float]] = {
     said: entry["labels"] for entry in _TABLE["combined"] for said in entry["words"]
 }
+CELEBA = LabelSchema(
+    tuple(sorted({*ATTRIBUTE_WORDS, "Male"} - {*_TABLE["not_in_celeba"]}))
+)  # its forty attributes
 COARSER: dict[str, str] = _TABLE["coarser"]
 AGE_GROUPS: dict[str, int] = _TABLE["age_groups"]  # name -> the oldest in it
 YOUNG_UP_TO, OLD_FROM = _TABLE["young_up_to"], _TABLE["old_from"]
 FILLERS = frozenset(_TABLE["fillers"])
+DEGREES = frozenset(_TABLE["degrees"])
 DETERMINERS = frozenset(_TABLE["determiners"])
 RESTARTS = frozenset(_TABLE["restarts"])
 THINGS = frozenset(_TABLE["things"])
+DESCRIBING = frozenset(_TABLE["describing"])
+PEOPLE = frozenset(_TABLE["people"])
+PICTURES = frozenset(_TABLE["pictures"])
+EXPRESSIONS: tuple[str, ...] = tuple(_TABLE["expressions"])
 VERBAL = frozenset(_TABLE["verbal"])
 HAIR_ADJECTIVES = frozenset(_TABLE["hair_adjectives"])
 TENS: dict[str, int] = {word: 10 * tens for tens, word in enumerate(_TABLE["tens"], start=2)}

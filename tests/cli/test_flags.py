@@ -90,6 +90,7 @@ FLAGS = {
     | TALK,
     "sample": {
         "run",
+        "--explain",
         "--prompt",
         "--attributes",
         "--class",

@@ -83,6 +83,24 @@ def test_a_switched_attribute_makes_two_pictures_of_one_noise_that_can_be_reprod
         assert np.array_equal(np.asarray(again.convert("RGB")), images[1])
 
 
+def test_each_phrase_says_what_it_asks_for_while_it_is_typed(page):
+    page.fill("#prompt textarea", "")
+    page.locator("#prompt textarea").press_sequentially("very happy, no glasses, hardly bald")
+    tree = page.locator("#reading")
+    tree.locator("li", has_text="hardly bald").wait_for()
+    assert tree.locator("li").all_inner_texts() == [
+        "happy Smiling; 'very' changes nothing",
+        "no glasses no Eyeglasses",
+        "hardly bald 'hardly' may turn the sense",
+    ]
+
+
+def test_a_prompt_that_is_refused_says_why_while_it_is_typed(page):
+    page.fill("#prompt textarea", "smiling, not smiling")
+    page.locator("#reading", has_text="Refused").wait_for()
+    assert "asks for Smiling=1" in page.locator("#reading").inner_text()
+
+
 def test_enter_draws_and_the_history_gives_settings_back(page, tmp_path):
     choose_way(page, "Faces")
     page.get_by_label("Pictures").fill("4")

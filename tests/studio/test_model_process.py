@@ -61,10 +61,15 @@ def test_a_drawing_that_nobody_looks_at_any_more_is_given_up(model):
 def test_words_are_read_while_it_draws(model):
     drawing = model.draw(LONG)
     next(drawing)
-    reading = model.read("a smiling man with wings")
+    reading = model.read("a smiling man with wings").reading
     drawing.close()
     assert reading.labels["Smiling"] == 1
     assert reading.not_understood == ("wings",)
+
+
+def test_a_refused_prompt_is_told_and_the_next_one_is_read(model):
+    assert "Smiling=1" in str(model.read("smiling, not smiling").refusal)
+    assert model.read("smiling").refusal is None
 
 
 def test_mistakes_come_back_as_they_are(model, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from support.generator_parts import tiny_generator, tiny_recipe
 
 from facegen.errors import DataError, UsageError
-from facegen.studio.state import Controls, Wish, asked_by, photo_of, reading_of
+from facegen.studio.state import Controls, Wish, asked_by, photo_of
 
 VECTORS = {"kind": "semantic_encoder", "dim": 32}
 
@@ -103,10 +103,10 @@ def test_what_cannot_be_drawn_is_refused_in_plain_words(controls, change, words)
 
 def test_words_are_read_without_drawing_anything():
     generator = tiny_generator()
-    reading = reading_of(generator, "a smiling man with wings")
+    reading = generator.explain("a smiling man with wings").reading
     assert reading.labels == {"Smiling": 1.0, "Male": 1.0}
     assert reading.not_understood == ("wings",)
-    assert reading_of(generator, "  ").understood == ()
+    assert generator.explain("  ").said == ()
 
 
 def test_a_picture_model_needs_a_photo():
