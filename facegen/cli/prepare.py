@@ -69,8 +69,6 @@ def prepare(
         facegen prepare image-folder photos --out data/mine --size 128 --limit 5000
         facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile
     """
-    from facegen.config.kinds import trust
     from facegen.preparation.prepare import prepare
 
-    trust(kind)
     return prepare(kind, source, out, options, progress)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from facegen.datasets._columns import is_trinary, judge
+from facegen.datasets._columns import NOTHING, Column, is_trinary, judge
 from facegen.datasets._tables import FILE_COLUMNS, Table, parse_pairs, parse_table
 from facegen.datasets._tree import check_relative
 from facegen.errors import DataError
@@ -79,7 +79,7 @@ def _numbers_rows(cells: list[str | None]) -> bool:
     return len(cells) > 2 and cells in ([*map(str, range(len(cells)))], [*map(str, range(1, len(cells) + 1))])
 
 
-def _yes_no(table: Table, name: str, *, trinary: bool):
+def _yes_no(table: Table, name: str, *, trinary: bool) -> Column:
     cells = table.columns[name]
     reading = judge(name, cells, None, lambda value: table.at(cells.index(value)), trinary=trinary)
     if reading.role not in ("attribute", "nothing"):
@@ -89,7 +89,8 @@ def _yes_no(table: Table, name: str, *, trinary: bool):
 
 
 def _is_wrong(value: str) -> bool:
-    return value.casefold() not in ("1", "-1", "0", "+1", "1.0", "-1.0", "0.0", "yes", "no", "true", "false")
+    signs = {"1", "-1", "0", "+1", "1.0", "-1.0", "0.0", "yes", "no", "true", "false"}
+    return value.casefold() not in signs | NOTHING
 
 
 def parse_partition(text: str, where: str) -> dict[str, str]:

@@ -59,6 +59,8 @@ class ColumnPlan:
             form, name = parse_form(asked.get(column, column))
             if name == LEAVE_OUT:
                 self.left_out[column] = "as asked"
+            elif not name:
+                self.left_out[column] = "it has no name"
             elif name in TAKEN:
                 self.left_out[column] = "facegen's own name"
             elif is_picture(schema.field(column).type):

@@ -65,12 +65,11 @@ class ImageNames:
 
 @dataclass
 class Matched:
-    """`row_of` image -> row number of the table; `column` held the names; `notes` and `repairs` to be told.
+    """`row_of` image -> row number of the table; `unmatched` rows name no image; `repairs` are to be told.
 
     `conflicts` are images that several rows label differently: image -> where those rows stand.
     """
 
-    column: str
     row_of: dict[str, int] = field(default_factory=dict[str, int])
     unmatched: list[int] = field(default_factory=list[int])
     conflicts: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
@@ -105,7 +104,7 @@ def match_rows(table: Table, column: str, names: ImageNames) -> Matched:
     Raises:
         DataError: a row names no file, or one outside the source.
     """
-    found = Matched(column)
+    found = Matched()
     by_way: Counter[str] = Counter()
     repeated = 0
     for row, cell in enumerate(table.columns[column]):

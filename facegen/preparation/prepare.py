@@ -14,7 +14,7 @@ import PIL
 import pyarrow
 
 from facegen import __version__
-from facegen.config.kinds import kind_config, load_kind, spelt
+from facegen.config.kinds import kind_config, load_kind, spelt, trust
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
@@ -150,6 +150,7 @@ def _check_options(options: PrepareOptions) -> None:
 
 
 def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
+    trust(kind)  # named by whoever calls
     module = load_kind("datasets", kind)
     known = module.Config.model_fields
     if options.count is not None and "count" not in known:

@@ -30,6 +30,7 @@ def test_columns_are_told_apart_by_type_and_values() -> None:
         "url": ["a", "b", "c", "d"],
         "vector": [[1.0], [2.0], [3.0], [4.0]],
         "nothing": pa.array([None] * 4, pa.string()),
+        "": [1, 0, 1, 0],
         "identity": pa.array([None] * 4, pa.string()),
     }
     table = pa.table(columns)
@@ -39,10 +40,18 @@ def test_columns_are_told_apart_by_type_and_values() -> None:
     assert plan.attributes == {"yes": "yes", "sign": "sign"}
     assert values(plan) == {"race": ("A", "B"), "label": ("3", "5")}
     assert set(plan.extras) == {"score", "count", "url"}
-    assert set(plan.left_out) == {"vector", "nothing", "identity"}
+    assert set(plan.left_out) == {"vector", "nothing", "identity", ""}
     assert ColumnPlan(table.schema, labels, {}, {"count": "kind"}).extras["kind"] == "count"
     forced = ColumnPlan(table.schema, labels, {}, {"count": "class:kind", "yes": "class:glad"})
     assert values(forced) == {**values(plan), "kind": ("0", "1", "2"), "glad": ("False", "True")}
+
+
+def test_three_values_mean_that_zero_is_undecided() -> None:
+    table = pa.table({"image": pa.array([b"x"] * 3), "Smiling": [1, 0, -1], "Bald": ["yes", "no", "NaN"]})
+    plan = ColumnPlan(table.schema, table.drop_columns(["image"]), {}, {})
+    read = [plan.labels_of(row, None)["attributes"] for row in table.to_pylist()]
+    assert [row["Smiling"] for row in read] == [True, None, False]
+    assert [row["Bald"] for row in read] == [True, False, None]
 
 
 def test_class_names_come_from_the_schema_or_the_readme() -> None:

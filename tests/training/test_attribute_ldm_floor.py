@@ -20,6 +20,7 @@ from facegen.config.composition import compose
 from facegen.formats.run import RunDirectory
 from facegen.training.wiring import wire_task
 from facegen.types import Conditioning
+from facegen.wording import number_text
 
 SMALL = [
     "denoiser.base_channels=16",
@@ -72,7 +73,7 @@ def test_a_run_that_does_not_learn_is_called_no_better_than_predicting_zero(late
     told = validation(tmp_path / "run")
     assert told["better_than_trivial"] is False
     assert told["loss"] == pytest.approx(told["zero_loss"], rel=1e-4)
-    assert told["verdict"].endswith(f"no better than predicting zero ({told['zero_loss']:.4f})")
+    assert told["verdict"].endswith(f"no better than predicting zero ({number_text(told['zero_loss'])})")
     assert "no better than predicting zero" in result.stderr
     assert "no better than predicting zero" in json.loads(result.stdout)["validation"]["verdict"]
 
