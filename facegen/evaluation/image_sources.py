@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from torch import Tensor
 
 from facegen.errors import DataError
 from facegen.formats.dataset import DatasetSplit
-from facegen.formats.images import IMAGE_SUFFIXES, decode_image, read_png_text
+from facegen.formats.images import IMAGE_SUFFIXES, decode_image
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.sample import GRID_NAME, STRIP_NAME
 
+_FACE_NAME = re.compile(r"seed-\d+(-frame-\d+)?\.png")  # as `facegen sample` calls single faces
 LOSSY_FORMATS = ("jpeg", "webp", "mpo")
 
 
@@ -136,16 +138,20 @@ def batches(source: DatasetSplit | FolderImages, indices: Tensor, batch_size: in
 def _is_sample(path: Path) -> bool:
     if not path.is_file() or path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
         return False
-    return path.name not in (GRID_NAME, STRIP_NAME) or not _shows_many(path)
+    is_face = _FACE_NAME.fullmatch(path.name) is not None  # spares a folder of 50,000 samples the look inside
+    return is_face or not _shows_many(path)
 
 
 def _shows_many(path: Path) -> bool:
-    """Whether a PNG carries the settings of a grid or strip; those of format version 1 do not say of what."""
+    """Whether a PNG carries the settings of a grid or strip, whatever it is called; those of format version 1
+    do not say of what they are, so that the name counts."""
     try:
-        settings = json.loads(read_png_text(path).get(SETTINGS_KEY, "null"))
-    except (DataError, ValueError):  # it is judged, and then refused with the reason
+        with Image.open(path, formats=("PNG",)) as image:  # text stands before the pixels, which stay unread
+            settings = json.loads(str(image.info.get(SETTINGS_KEY, "null")))
+    except (OSError, SyntaxError, ValueError):  # it is judged, and then refused with the reason
         return False
-    return isinstance(settings, dict) and settings.get("shows") != "image"
+    shows = settings.get("shows", "") if isinstance(settings, dict) else "image"
+    return shows in (("grid", "strip", "") if path.name in (GRID_NAME, STRIP_NAME) else ("grid", "strip"))
 
 
 def _opened(path: Path) -> tuple[bytes, str, str]:

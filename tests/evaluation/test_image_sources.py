@@ -22,7 +22,7 @@ def test_images_come_in_the_order_of_names_without_grids_and_hidden_files(tmp_pa
     save(tmp_path / "b.png", color="blue")
     save(tmp_path / "a.png", color="red")
     save(tmp_path / "gridlock.png", color="lime")
-    for name in ("grid.png", "blend.png"):
+    for name in ("grid.png", "blend.png", "renamed_grid.png"):
         settings = {"facegen": json.dumps({"shows": "grid"})}
         (tmp_path / name).write_bytes(pil_to_png(Image.new("RGB", (80, 80)), settings))
     save(tmp_path / ".hidden.png")
