@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from facegen.datasets._avatar_style import ATTRIBUTES
+from facegen.datasets.utkface import Config, UtkFace
 from facegen.errors import UsageError
+from facegen.progress import SilentProgress
 from facegen.types import LabelSchema
 from facegen.vocabulary.captions import captions_for
 from facegen.vocabulary.phrases import inflected, words_of
@@ -211,15 +213,29 @@ def captions_of(number: int, names: list[str], values: list[str]) -> list[tuple[
 
 
 @pytest.mark.real_faces
-def test_captions_of_real_celeba_labels_read_back_as_those(real_faces: Path) -> None:
-    """A fiftieth of the rows, and so in seconds."""
+@pytest.mark.parametrize("step", [50, pytest.param(1, marks=pytest.mark.slow)], ids=["a fiftieth", "all"])
+def test_captions_of_real_celeba_labels_read_back_as_those(real_faces: Path, step: int) -> None:
     _, names, *rows = (real_faces / "celeba" / "list_attr_celeba.txt").read_text("utf-8").splitlines()
     schema = LabelSchema(tuple(names.split()))
-    for number, line in enumerate(rows[::50]):
+    for number, line in enumerate(rows[::step]):
         for said, row in captions_of(number, names.split(), line.split()[1:]):
             reading = read_prompt(said, schema)
             assert reading.not_understood == ()
             assert all(row[label] == (value > 0) for label, value in reading.labels.items()), said
+
+
+@pytest.mark.slow
+@pytest.mark.real_faces
+def test_captions_of_real_utkface_labels_read_back_as_those(real_faces: Path) -> None:
+    adapter = UtkFace(Config())
+    records = adapter.records(real_faces / "utkface" / "UTKFace.tar.gz", SilentProgress())
+    for record in records:
+        meant = {f"{column}={name}": 1 for column, name in record.classes.items()}
+        meant["Male"] = 1 if record.attributes["Male"] else -1
+        for said in captions_for(record.attributes, record.classes, record.id):
+            reading = read_prompt(said, adapter.labels)
+            assert reading.not_understood == ()
+            assert all(meant.get(label) == value for label, value in reading.labels.items()), said
 
 
 def test_every_caption_reads_back_as_the_labels_it_was_made_of() -> None:
