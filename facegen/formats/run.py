@@ -28,7 +28,7 @@ from filelock import FileLock, Timeout
 import facegen
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
-from facegen.formats.files import atomic_write, saving, write_json
+from facegen.formats.files import atomic_write, saving, shared_path, write_json
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
@@ -181,8 +181,14 @@ def describe_environment() -> dict[str, Any]:
         "cpu_threads": torch.get_num_threads(),
         "cuda_devices": [torch.cuda.get_device_name(i) for i in range(cuda_devices)],
         "host": socket.gethostname(),
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *map(_shared_word, sys.argv[1:])],
     }
+
+
+def _shared_word(word: str) -> str:
+    """A word of a command line without the place of what it names: reports show it."""
+    option, equals, value = word.rpartition("=")
+    return f"{option}{equals}{shared_path(Path(value)) if os.path.isabs(value) else value}"
 
 
 def _holder(file: Path) -> dict[str, Any] | None:

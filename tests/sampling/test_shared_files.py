@@ -29,7 +29,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp(SECRET)
     dataset, autoencoder = write_dataset(home / "data"), write_autoencoder(home / "ae")
     encode(dataset.folder, str(autoencoder), home / "latents", EncodeOptions(device="cpu"))
-    train(denoising_recipe(home / "latents", max_steps=2), home / "run", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        words = [f"{home}/bin/facegen", "train", "--run", f"{home}/run", f"--data={home}/latents"]
+        patch.setattr("sys.argv", words)
+        train(denoising_recipe(home / "latents", max_steps=2), home / "run", device="cpu")
     sample(home / "run", SampleOptions(count=2, steps=1, out=home / "faces", device="cpu"))
     report(home / "run")
     return home
@@ -41,7 +44,9 @@ def told(path: Path) -> bytes:
     return data + str(read_png_text(path)).encode() if path.suffix == ".png" else data
 
 
-@pytest.mark.parametrize("shared", ["faces", "run/checkpoints", "run/report.html", "run/README.md"])
+@pytest.mark.parametrize(
+    "shared", ["faces", "run/checkpoints", "run/report.html", "run/README.md", "run/environment.json"]
+)
 def test_nothing_shared_names_a_place_on_this_machine(home: Path, shared: str) -> None:
     place = home / shared
     files = [place] if place.is_file() else [path for path in place.rglob("*") if path.is_file()]
