@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from facegen.datasets._columns import NOTHING, Column, is_trinary, judge
+from facegen.datasets._columns import NOTHING, Column, is_trinary, judge, numbers_rows
 from facegen.datasets._tables import FILE_COLUMNS, Table, parse_pairs, parse_table
 from facegen.datasets._tree import check_relative
 from facegen.errors import DataError
@@ -43,7 +43,9 @@ def parse_attributes(text: str, where: str) -> AttributeTable:
         raise DataError(f"{where}: the line with the attributes' names is missing.")
     file_column = _file_column(table)
     told = [table.form] if table.form and where.endswith(".csv") else []
-    index = [name for name in names if name != file_column and _numbers_rows(table.columns[name])]
+    index = [
+        name for name in names if name != file_column and len(table) > 2 and numbers_rows(table.columns[name])
+    ]
     told += [f"column '{name}' numbers the rows: left out" for name in index]
     attributes = tuple(name for name in names if name not in (file_column, *index))
     trinary = any(is_trinary(table.columns[name]) for name in attributes)
@@ -73,10 +75,6 @@ def _file_column(table: Table) -> str:
     if called is None:
         raise DataError(f"{table.where}: no column names the images.")
     return called
-
-
-def _numbers_rows(cells: list[str | None]) -> bool:
-    return len(cells) > 2 and cells in ([*map(str, range(len(cells)))], [*map(str, range(1, len(cells) + 1))])
 
 
 def _yes_no(table: Table, name: str, *, trinary: bool) -> Column:

@@ -162,23 +162,32 @@ def _numbers(values: list[str], *, comma: bool = False) -> Column:
     return Column("number", read, told="decimal commas" if comma else "")
 
 
+def join_spellings(counted: Mapping[str, int]) -> tuple[dict[str, str], str]:
+    """Names that differ by case or blanks alone are one, spelt as the commonest: name -> its spelling, and
+    what was joined in words ("" for nothing)."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(counted):
+        alike.setdefault(_spelling(name), []).append(name)
+    chosen = {name: max(same, key=lambda each: counted[each]) for same in alike.values() for name in same}
+    joined = [f"{' and '.join(same)} as {chosen[same[0]]}" for same in alike.values() if len(same) > 1]
+    return chosen, f"names that differ by case alone joined: {'; '.join(joined)}" if joined else ""
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first six, and dots for more."""
+    return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
+
+
+def numbers_rows(cells: Sequence[str | None]) -> bool:
+    """Whether a column holds nothing but different whole numbers, as an index does."""
+    return all(cell is not None and cell.isdigit() for cell in cells) and len({*cells}) == len(cells)
+
+
 def _classes(counted: Counter[str]) -> Column:
-    """Names that differ by case or blanks alone are joined to the commonest spelling."""
-    spelt: dict[str, list[str]] = {}
-    for value in sorted(counted):
-        spelt.setdefault(_spelling(value), []).append(value)
-    chosen = {
-        value: max(values, key=lambda each: counted[each]) for values in spelt.values() for value in values
-    }
-    joined = [
-        f"{', '.join(value for value in values if value != chosen[value])} as {chosen[values[0]]}"
-        for values in spelt.values()
-        if len(values) > 1
-    ]
+    chosen, joined = join_spellings(counted)
     names = sorted(set(chosen.values()), key=lambda text: (_number(text) is None, _number(text) or 0, text))
     told = "" if len(names) > 1 else f"every image has '{names[0]}', so it tells nothing"
-    mended = f"names that differ by case alone joined: {'; '.join(joined)}" if joined else ""
-    return Column("class", _reader(chosen), tuple(names), told, mended)
+    return Column("class", _reader(chosen), tuple(names), told, joined)
 
 
 def _spelling(value: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from facegen.datasets._columns import Column, is_trinary, judge, parse_form
+from facegen.datasets._columns import Column, is_trinary, judge, parse_form, some_of
 from facegen.datasets._layouts import split_named
 from facegen.datasets._tables import words
 from facegen.datasets.image_folder import CAPTION_COLUMNS, LEAVE_OUT
@@ -77,8 +77,7 @@ class ColumnPlan:
             told.append(f"attributes (yes/no): {_pairs(self.attributes)}")
         for name, column in self.classes.items():
             values = self.readings[name].values
-            shown = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
-            told.append(f"class {_pairs({name: column})}: {len(values)} values ({shown})")
+            told.append(f"class {_pairs({name: column})}: {len(values)} values ({some_of(values)})")
         if self.extras:
             told.append(f"kept as they are: {_pairs(self.extras)}")
         told += [f"{name}: {reading.told}" for name, reading in self.readings.items() if reading.told]

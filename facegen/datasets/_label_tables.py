@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facegen.datasets._match import ImageNames, file_column, nothing_matches
+from facegen.datasets._match import ImageNames, Matched, file_column, match_rows, nothing_matches
 from facegen.datasets._tables import TABLE_SUFFIXES, Table, read_table, read_text, table_of
 from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError, UsageError
@@ -34,6 +35,11 @@ class LabelTable:
     folder: str = ""
     files: dict[str, str] = field(default_factory=dict[str, str])
 
+    @cached_property
+    def matched(self) -> Matched:
+        """Which row labels which image."""
+        return match_rows(self.table, self.column, self.names)
+
 
 def find_tables(tree: SourceTree, asked: str | None) -> tuple[list[LabelTable], dict[str, str]]:
     """The tables that label the images, and location -> why not, of other tables there.
@@ -48,7 +54,8 @@ def find_tables(tree: SourceTree, asked: str | None) -> tuple[list[LabelTable], 
     """
     if asked is not None:
         return [_asked_table(tree, asked)], {}
-    tables = [name for name in tree.files if _may_be_table(name, tree)]
+    stems = {_stem(name): name for name in tree.images}
+    tables = [name for name in tree.files if _may_be_table(name, stems)]
     metadata = [name for name in tables if PurePosixPath(name).stem.casefold() == METADATA]
     found = [_strict_table(tree, name) for name in metadata]
     found, unread = _one_each(found)
@@ -65,25 +72,20 @@ def find_tables(tree: SourceTree, asked: str | None) -> tuple[list[LabelTable], 
     unread |= again
     if not found and (stylegan := _stylegan(tree)) is not None:
         found = [stylegan]
-    if not found and (sidecars := _beside_images(tree)) is not None:
+    if not found and (sidecars := _beside_images(tree, stems)) is not None:
         found = [sidecars]
     return found, unread
 
 
-def _may_be_table(name: str, tree: SourceTree) -> bool:
+def _may_be_table(name: str, stems: Mapping[str, str]) -> bool:
     path = PurePosixPath(name)
     if path.suffix.casefold() not in TABLE_SUFFIXES or path.stem.casefold() in _NO_LABELS:
         return False
-    return path.suffix.casefold() != ".txt" or not _image_beside(path, tree)
+    return path.suffix.casefold() != ".txt" or _stem(name) not in stems
 
 
-def _image_beside(path: PurePosixPath, tree: SourceTree) -> bool:
-    return path.with_suffix("").as_posix() in _stems(tree)
-
-
-def _stems(tree: SourceTree) -> Mapping[str, str]:
-    """Name without suffix -> image."""
-    return {PurePosixPath(name).with_suffix("").as_posix(): name for name in tree.images}
+def _stem(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _strict_table(tree: SourceTree, name: str) -> LabelTable:
@@ -144,6 +146,8 @@ def _one_each(found: list[LabelTable]) -> tuple[list[LabelTable], dict[str, str]
     Raises:
         DataError: two of them label the same images, and not alike.
     """
+    if len(found) < 2:
+        return found, {}
     kept: list[tuple[LabelTable, dict[str, Any]]] = []
     unread: dict[str, str] = {}
     for each in found:
@@ -165,12 +169,10 @@ def _one_each(found: list[LabelTable]) -> tuple[list[LabelTable], dict[str, str]
 def _said(each: LabelTable) -> dict[str, Any]:
     """Image -> what the table says of it."""
     columns = {name: cells for name, cells in each.table.columns.items() if name != each.column}
-    said: dict[str, Any] = {}
-    for row, cell in enumerate(each.table.columns[each.column]):
-        image, _ = each.names.find((cell or "").replace("\\", "/").removeprefix("./"))
-        if image is not None:
-            said[each.folder + image] = {name: cells[row] for name, cells in columns.items()}
-    return said
+    return {
+        each.folder + image: {name: cells[row] for name, cells in columns.items()}
+        for image, row in each.matched.row_of.items()
+    }
 
 
 def _stylegan(tree: SourceTree) -> LabelTable | None:
@@ -195,9 +197,9 @@ def _stylegan(tree: SourceTree) -> LabelTable | None:
     return _labelling(table, names, tree, prefix, {where: "labels"})
 
 
-def _beside_images(tree: SourceTree) -> LabelTable | None:
-    """What files beside each image say: 7.txt a caption, 7.cls a class, 7.json further labels."""
-    stems = _stems(tree)
+def _beside_images(tree: SourceTree, stems: Mapping[str, str]) -> LabelTable | None:
+    """What files beside each image say: 7.txt a caption, 7.cls a class, 7.json further labels. `stems` has
+    the images by name without suffix."""
     rows: dict[str, dict[str, Any]] = {}
     files: dict[str, str] = {}
     for stem, column, name in _sidecars(tree, stems):
@@ -224,7 +226,6 @@ def _beside_images(tree: SourceTree) -> LabelTable | None:
 def _sidecars(tree: SourceTree, stems: Mapping[str, str]) -> Iterator[tuple[str, str | None, str]]:
     """Stem, column (None for JSON) and name of each file that stands beside an image."""
     for name in tree.files:
-        path = PurePosixPath(name)
-        suffix, stem = path.suffix.casefold(), path.with_suffix("").as_posix()
+        suffix, stem = PurePosixPath(name).suffix.casefold(), _stem(name)
         if (suffix in _SIDECARS or suffix == ".json") and stem in stems:
             yield stem, _SIDECARS.get(suffix), name

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
+from facegen.datasets._columns import join_spellings, some_of
 from facegen.errors import DataError
 
 Layout = Literal["auto", "table", "classes", "people", "flat"]
@@ -100,13 +101,13 @@ def read_folders(images: Sequence[str], asked: Layout) -> Folders:
         folders.person_of = inside_of
         folders.told.append(f"a folder per person: {len(tops):,} people")
         return folders
-    spelling = _joined(tops, folders)
+    spelling, joined = join_spellings(tops)
+    folders.repairs += [f"folders: {joined}"] if joined else []
     folders.class_of = {name: spelling[top] for name, top in inside_of.items()}
     folders.class_names = tuple(sorted(set(spelling.values())))
-    shown = ", ".join(folders.class_names[:6]) + (", ..." if len(folders.class_names) > 6 else "")
     loose = len(parts) - len(inside_of)
     folders.told.append(
-        f"a folder per class: {len(folders.class_names):,} ({shown})"
+        f"a folder per class: {len(folders.class_names):,} ({some_of(folders.class_names)})"
         + (f"; {loose:,} images lie in none, their class is unknown" if loose else "")
     )
     _doubt(folders, tops)
@@ -159,18 +160,6 @@ def _are_shards(parts: dict[str, list[str]]) -> bool:
         numbers[inside[0]].append(int(digits[0]))
     ranges = [(min(found), max(found)) for _, found in sorted(numbers.items())]
     return all(last < first for (_, last), (first, _) in pairwise(ranges))
-
-
-def _joined(tops: Counter[str], folders: Folders) -> dict[str, str]:
-    """Folder -> class; folders that differ by case or blanks alone are one class, spelt as the largest."""
-    spelt: dict[str, list[str]] = defaultdict(list)
-    for top in sorted(tops):
-        spelt[" ".join(top.casefold().split())].append(top)
-    chosen = {top: max(same, key=lambda each: tops[each]) for same in spelt.values() for top in same}
-    joined = [f"{' and '.join(same)} as {chosen[same[0]]}" for same in spelt.values() if len(same) > 1]
-    if joined:
-        folders.repairs.append(f"folders that differ by case alone joined: {'; '.join(joined)}")
-    return chosen
 
 
 def _doubt(folders: Folders, tops: Counter[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -24,16 +24,22 @@ def _number(name: str) -> str:
     return str(int(stem)) if stem.isascii() and stem.isdigit() and len(stem) < 19 else ""
 
 
-WAYS: dict[str, Key] = {
+WITH_FOLDERS: dict[str, Key] = {
     "as they are": str,
     "whatever their case": str.casefold,
-    "by file name, without their folders": lambda name: name.rpartition("/")[2].casefold(),
     "without suffix": lambda name: _suffixless(name).casefold(),
+}
+BY_FILE_NAME: dict[str, Key] = {
+    "by file name, without their folders": lambda name: name.rpartition("/")[2].casefold(),
     "by file name, without folder and suffix": lambda name: _suffixless(name.rpartition("/")[2]).casefold(),
+}
+BY_NUMBER: dict[str, Key] = {
     "by number, without leading zeros": lambda name: _number(name.rpartition("/")[2]),
 }
-"""How names are compared, strictest first; every way counts only where it points to a single image."""
-_EXACT, *_, _BY_NUMBER = WAYS
+"""How names are compared, strictest first. A way counts only where it points to a single image that no
+stricter way has found; the groups after the first only where no row at all matches in an earlier one, so that
+in a part of a set a row of a missing `Ann/1.jpg` is not taken for `Bob/1.jpg`."""
+_EXACT = next(iter(WITH_FOLDERS))
 
 
 class ImageNames:
@@ -41,25 +47,39 @@ class ImageNames:
 
     def __init__(self, images: Sequence[str]) -> None:
         self.images = images
-        self._by_key: dict[str, dict[str, str | None]] = {}
+        self._by_key: dict[str, dict[str, str]] = {}
 
-    def find(self, name: str, ways: Iterable[str] = WAYS) -> tuple[str | None, str]:
-        """The image meant by `name`, and in which of the `WAYS`; None where none or several are meant."""
-        for way in ways:
-            if (key := WAYS[way](name)) and (image := self._keys(way).get(key)):
-                return image, way
-        return None, ""
+    def find(
+        self, names: Sequence[str | None], *, by_number: bool = True
+    ) -> tuple[list[str | None], Counter[str]]:
+        """The image that each name means, None where none or several are meant; how many in which way."""
+        found: list[str | None] = [None] * len(names)
+        by_way: Counter[str] = Counter()
+        for ways in (WITH_FOLDERS, BY_FILE_NAME, BY_NUMBER if by_number else {}):
+            for way, key in ways.items():
+                taken, keys = {*found}, self._keys(way, key)
+                for row, name in enumerate(names):
+                    if (
+                        name is not None
+                        and found[row] is None
+                        and (meant := keys.get(key(name))) not in taken
+                    ):
+                        found[row] = meant
+                        by_way[way] += 1
+            if by_way:
+                break
+        return found, by_way
 
     def nearest(self, name: str) -> str | None:
         """The image whose name is most like `name`."""
         return next(iter(difflib.get_close_matches(name, self.images[:5000], n=1, cutoff=0.0)), None)
 
-    def _keys(self, way: str) -> dict[str, str | None]:
+    def _keys(self, way: str, key: Key) -> dict[str, str]:
+        """Key -> the one image that has it."""
         if way not in self._by_key:
-            keys = [WAYS[way](image) for image in self.images]
-            several = {key for key, count in Counter(keys).items() if count > 1}
-            pairs = zip(keys, self.images, strict=True)
-            self._by_key[way] = {key: None if key in several else image for key, image in pairs}
+            keys = [key(image) for image in self.images]
+            once = {each for each, count in Counter(keys).items() if count == 1 and each}
+            self._by_key[way] = {k: i for k, i in zip(keys, self.images, strict=True) if k in once}
         return self._by_key[way]
 
 
@@ -79,23 +99,26 @@ class Matched:
 def file_column(table: Table, names: ImageNames) -> str | None:
     """The column that names images: one so called, else any in which half the rows or more do; None without.
 
-    Only in a column that is called like one do numbers count as names.
+    Numbers count as names only where nothing else does, and only in a column that is called like one.
     """
     called = {name.casefold(): name for name in table.columns}
     likely = [called[name] for name in FILE_COLUMNS if name in called]
-    scores = {name: _score(table.columns[name], names, by_number=True) for name in likely}
-    best = max(scores.values(), default=0)
-    if best:
-        return next(name for name in likely if scores[name] == best)
-    for name in table.columns:
-        if name not in likely and 2 * _score(table.columns[name], names, by_number=False) >= len(table) > 0:
-            return name
+    others = [name for name in table.columns if name not in likely]
+    for candidates, by_number, least in (
+        (likely, False, 1),
+        (others, False, len(table) / 2),
+        (likely, True, 1),
+    ):
+        scores = {name: _score(table.columns[name], names, by_number=by_number) for name in candidates}
+        best = max(scores.values(), default=0)
+        if best and best >= least:
+            return next(name for name in candidates if scores[name] == best)
     return None
 
 
 def _score(cells: Sequence[str | None], names: ImageNames, *, by_number: bool) -> int:
-    ways = [way for way in WAYS if by_number or way != _BY_NUMBER]
-    return sum(cell is not None and names.find(_inside(cell), ways)[0] is not None for cell in cells)
+    _, by_way = names.find([_inside(cell) if cell else None for cell in cells], by_number=by_number)
+    return by_way.total()
 
 
 def match_rows(table: Table, column: str, names: ImageNames) -> Matched:
@@ -104,15 +127,15 @@ def match_rows(table: Table, column: str, names: ImageNames) -> Matched:
     Raises:
         DataError: a row names no file, or one outside the source.
     """
-    found = Matched()
-    by_way: Counter[str] = Counter()
-    repeated = 0
-    for row, cell in enumerate(table.columns[column]):
+    cells = table.columns[column]
+    for row, cell in enumerate(cells):
         if cell is None:
             raise DataError(f"{table.at(row)}: the column '{column}' names no file.")
-        name = _inside(cell)
-        check_relative(name, table.at(row))
-        image, way = names.find(name)
+        check_relative(_inside(cell), table.at(row))
+    images, by_way = names.find([_inside(cell or "") for cell in cells])
+    found = Matched()
+    repeated = 0
+    for row, image in enumerate(images):
         if image is None:
             found.unmatched.append(row)
         elif image in found.row_of:
@@ -121,7 +144,6 @@ def match_rows(table: Table, column: str, names: ImageNames) -> Matched:
                 found.conflicts.setdefault(image, [found.row_of[image]]).append(row)
         else:
             found.row_of[image] = row
-            by_way[way] += 1
     for image in found.conflicts:
         del found.row_of[image]
     for way, count in by_way.items():

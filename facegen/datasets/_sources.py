@@ -60,9 +60,11 @@ def find_texts(
         place = Path(labels)
         if not place.exists():
             raise UsageError(f"--labels '{labels}' does not exist.")
-        outside = list_folder(place if place.is_dir() else place.absolute().parent)
-        given = outside.find(wanted if place.is_dir() else [place.name])
-        if not given or not {*given} <= {*wanted}:
+        outside = (
+            list_folder(place) if place.is_dir() else SourceTree(place.parent, {place.name: _file(place)})
+        )
+        given = outside.find(wanted)
+        if not given:
             raise UsageError(f"--labels '{labels}' holds none of {', '.join(wanted)}.")
         found |= given
         read_from |= {each.location(name): "labels, from outside the source" for each, name in given.values()}
@@ -148,8 +150,12 @@ class _Walk:
         elif not stat.S_ISREG(found.st_mode):
             self.skipped[name] = "no file: a pipe, socket or device"
         else:
-            load = partial(_read_file, Path(entry.path))
-            self.files[name] = SourceFile(load, found.st_size, found.st_mtime)
+            self.files[name] = _file(Path(entry.path), found)
+
+
+def _file(path: Path, found: os.stat_result | None = None) -> SourceFile:
+    found = found or path.stat()
+    return SourceFile(partial(_read_file, path), found.st_size, found.st_mtime)
 
 
 def _read_file(path: Path) -> bytes:

@@ -162,11 +162,13 @@ def _records(
     start = 0
     for name in (name for name in parts if name in paths):
         count = read_schema(paths[name])[1]
+        modified = paths[name].stat().st_mtime if parquet.commit is None else None
         for row, values in enumerate(labels.slice(start, count).to_pylist()):
             yield DatasetRecord(
                 id=ids[start + row] if ids else f"{name.removesuffix('.parquet')}:{row}",
                 load=partial(reader.load, paths[name], row),
                 location=f"{parquet.title}{version}/{name}:{row}",
+                modified=modified,
                 **plan.labels_of(values, parts[name]),
             )
         start += count

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from facegen.config.kinds import KindConfig
-from facegen.datasets._columns import Column, is_trinary, judge, parse_form
+from facegen.datasets._columns import Column, is_trinary, judge, numbers_rows, parse_form, some_of
 from facegen.datasets._label_tables import LabelTable, find_tables
 from facegen.datasets._layouts import Folders, Layout, read_folders, read_splits, split_named
-from facegen.datasets._match import Matched, check_match, match_rows
+from facegen.datasets._match import check_match
 from facegen.datasets._sources import open_source, tell
 from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError, UsageError, did_you_mean
@@ -123,7 +123,6 @@ class ImageFolder(DatasetAdapter):
     ) -> Iterator[DatasetRecord]:
         folders, _ = read_splits(tree.images)
         columns = self._judge(tables)
-        matches = [match_rows(each.table, each.column, each.names) for each in tables]
         self.labels = LabelSchema(
             tuple(columns.of_role("attribute")),
             {name: column.values for name, column in columns.of_role("class").items()},
@@ -132,14 +131,12 @@ class ImageFolder(DatasetAdapter):
         self.read_as += [told for told in folders.told if told.startswith("splits")]
         self.read_as += _not_read(unread)
         progress.say("Labels: " + "; ".join(self.read_as) + ".")
-        for match in matches:
-            self.repairs += match.repairs
-        self._tell_gaps(tree, tables, matches, folders, progress)
+        for each in tables:
+            self.repairs += each.matched.repairs
+        self._tell_gaps(tree, tables, folders, progress)
         self._leave_out(tree, folders)
         rows = {
-            each.folder + image: (each, row)
-            for each, match in zip(tables, matches, strict=True)
-            for image, row in match.row_of.items()
+            each.folder + image: (each, row) for each in tables for image, row in each.matched.row_of.items()
         }
         for name, (each, row) in rows.items():
             if name not in folders.left_out:
@@ -212,26 +209,15 @@ class ImageFolder(DatasetAdapter):
         )
 
     def _tell_gaps(
-        self,
-        tree: SourceTree,
-        tables: list[LabelTable],
-        matches: list[Matched],
-        folders: Folders,
-        progress: Progress,
+        self, tree: SourceTree, tables: list[LabelTable], folders: Folders, progress: Progress
     ) -> None:
         named = [
             each.folder + (each.table.columns[each.column][row] or "")
-            for each, match in zip(tables, matches, strict=True)
-            for row in match.unmatched
+            for each in tables
+            for row in each.matched.unmatched
         ]
-        found = [
-            each.folder + image for each, match in zip(tables, matches, strict=True) for image in match.row_of
-        ]
-        torn = {
-            each.folder + image: rows
-            for each, match in zip(tables, matches, strict=True)
-            for image, rows in match.conflicts.items()
-        }
+        found = [each.folder + image for each in tables for image in each.matched.row_of]
+        torn = [each.folder + image for each in tables for image in each.matched.conflicts]
         here = [name for name in tree.images if name not in folders.left_out and name not in torn]
         gaps = check_match(
             [*named, *found], here, tree.root.name, strict=self.config.strict, row="metadata row"
@@ -261,7 +247,7 @@ def _left_out(name: str, label: str, cells: list[str | None]) -> str:
     lowered = name.casefold()
     unnamed = not name or name.startswith("Unnamed:")
     if unnamed or lowered in ("index", "id", "level_0"):
-        if all(cell is not None and cell.isdigit() for cell in cells) and len({*cells}) == len(cells):
+        if numbers_rows(cells):
             return "it numbers the rows"
         if unnamed:
             raise DataError(f"Column {name or 'without a name'} holds labels such as '{cells[0]}'. Name it.")
@@ -303,8 +289,8 @@ def _lines(columns: _Columns) -> list[str]:
     if attributes := columns.of_role("attribute"):
         lines.append(f"yes/no: {_listed(columns, attributes)}")
     for name, column in columns.of_role("class").items():
-        shown = ", ".join(column.values[:6]) + (", ..." if len(column.values) > 6 else "")
-        lines.append(f"class {_listed(columns, {name: column})}: {len(column.values)} names ({shown})")
+        names = f"{len(column.values)} names ({some_of(column.values)})"
+        lines.append(f"class {_listed(columns, {name: column})}: {names}")
     for role, words in (("number", "numbers"), ("remark", "kept as remarks")):
         if found := columns.of_role(role):
             lines.append(f"{words}: {_listed(columns, found)}")

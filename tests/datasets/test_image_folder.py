@@ -5,6 +5,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support.image_files import write_files
 
 from facegen.datasets.image_folder import Config, ImageFolder
 from facegen.errors import DataError
@@ -13,21 +14,15 @@ from facegen.progress import SilentProgress
 STRANGE = "笑顔 é.jpg"
 
 
-def write(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
-    return root
-
-
 def read(source: Path, *, strict: bool = False) -> tuple[ImageFolder, dict]:
     adapter = ImageFolder(Config(strict=strict))
     return adapter, {record.id: record for record in adapter.records(source, SilentProgress())}
 
 
 def test_a_folder_per_class_is_read(tmp_path: Path) -> None:
-    adapter, records = read(write(tmp_path, f"happy/{STRANGE}", "sad/b.png", "sad/deeper/c.png", ".DS_Store"))
+    adapter, records = read(
+        write_files(tmp_path, f"happy/{STRANGE}", "sad/b.png", "sad/deeper/c.png", ".DS_Store")
+    )
     assert adapter.labels.classes == {"class": ("happy", "sad")}
     assert {id: record.classes["class"] for id, record in records.items()} == {
         f"happy/{STRANGE}": "happy",
@@ -38,7 +33,7 @@ def test_a_folder_per_class_is_read(tmp_path: Path) -> None:
 
 
 def test_train_and_val_folders_are_splits(tmp_path: Path) -> None:
-    adapter, records = read(write(tmp_path, "train/happy/a.jpg", "train/sad/b.jpg", "val/sad/c.jpg"))
+    adapter, records = read(write_files(tmp_path, "train/happy/a.jpg", "train/sad/b.jpg", "val/sad/c.jpg"))
     assert {id: record.split for id, record in records.items()} == {
         "train/happy/a.jpg": "train",
         "train/sad/b.jpg": "train",
@@ -48,13 +43,13 @@ def test_train_and_val_folders_are_splits(tmp_path: Path) -> None:
 
 
 def test_plain_images_have_no_labels(tmp_path: Path) -> None:
-    adapter, records = read(write(tmp_path, "a.jpg", "b.jpg"))
+    adapter, records = read(write_files(tmp_path, "a.jpg", "b.jpg"))
     assert adapter.labels.classes == {}
     assert [record.split for record in records.values()] == [None, None]
 
 
 def test_metadata_columns_are_told_apart_by_their_values(tmp_path: Path) -> None:
-    write(tmp_path, "a.jpg", f"more/{STRANGE}", "c.jpg", "d.jpg")
+    write_files(tmp_path, "a.jpg", f"more/{STRANGE}", "c.jpg", "d.jpg")
     (tmp_path / "metadata.csv").write_text(
         "\ufefffile_name,Smiling,mood,age,height,text,identity,remark\n"
         'a.jpg,1,glad,20,1.5,"A face, seen from afar",7,w\n'
@@ -75,7 +70,7 @@ def test_metadata_columns_are_told_apart_by_their_values(tmp_path: Path) -> None
 
 
 def test_json_lines_in_split_folders_are_read(tmp_path: Path) -> None:
-    write(tmp_path, "train/a.jpg", "test/b.jpg")
+    write_files(tmp_path, "train/a.jpg", "test/b.jpg")
     for name, label in (("train/a.jpg", True), ("test/b.jpg", False)):
         row = {"file_name": name.split("/")[1], "Bald": label}
         (tmp_path / name).with_name("metadata.jsonl").write_text(json.dumps(row) + "\n")
@@ -88,7 +83,7 @@ def test_json_lines_in_split_folders_are_read(tmp_path: Path) -> None:
 
 
 def test_gaps_between_metadata_and_images_are_counted(tmp_path: Path) -> None:
-    write(tmp_path, "a.jpg", "b.jpg")
+    write_files(tmp_path, "a.jpg", "b.jpg")
     (tmp_path / "metadata.csv").write_text("file_name,Bald\na.jpg,1\nmissing.jpg,0\n")
     adapter, records = read(tmp_path)
     assert list(records) == ["a.jpg"]
@@ -109,7 +104,7 @@ def test_gaps_between_metadata_and_images_are_counted(tmp_path: Path) -> None:
     ],
 )
 def test_bad_metadata_rows_are_refused_by_line(tmp_path: Path, row: str, message: str) -> None:
-    write(tmp_path, "a.jpg")
+    write_files(tmp_path, "a.jpg")
     (tmp_path / "metadata.csv").write_text(f"file_name,Bald\n{row}\n")
     with pytest.raises(DataError, match=message):
         read(tmp_path)

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,12 @@ from typing import Any
 import pandas as pd
 import pytest
 from PIL import Image
+from support.image_files import write_files
 
 from facegen.datasets.image_folder import Config, ImageFolder
 from facegen.errors import DataError, UsageError
 from facegen.progress import SilentProgress
 from facegen.types import DatasetRecord
-
-
-def write(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(name.encode())
-    return root
 
 
 def read(source: Path, **config: Any) -> tuple[ImageFolder, dict[str, DatasetRecord]]:
@@ -34,7 +28,7 @@ def read(source: Path, **config: Any) -> tuple[ImageFolder, dict[str, DatasetRec
 
 
 def numbered(root: Path, count: int = 8) -> Path:
-    return write(root, *(f"{number:03d}.jpg" for number in range(count)))
+    return write_files(root, *(f"{number:03d}.jpg" for number in range(count)))
 
 
 def table(root: Path, cells: list[Any], name: str = "metadata.csv", column: str = "Smiling") -> Path:
@@ -106,11 +100,40 @@ def test_numbers_stems_and_other_folders_name_images_too(tmp_path: Path, names: 
 
 
 def test_a_name_that_means_two_images_is_not_guessed(tmp_path: Path) -> None:
-    write(tmp_path, "a/1.jpg", "b/1.jpg", "b/2.jpg")
+    write_files(tmp_path, "a/1.jpg", "b/1.jpg", "b/2.jpg")
     (tmp_path / "metadata.csv").write_text("file_name,Smiling\n1.jpg,1\n2.jpg,0\n")
     adapter, records = read(tmp_path)
     assert list(records) == ["b/2.jpg"]
     assert "1 metadata rows have no image (such as '1.jpg')" in adapter.notes[0]
+
+
+def test_a_row_of_a_missing_image_is_not_taken_for_another_of_its_file_name(tmp_path: Path) -> None:
+    write_files(tmp_path, "Bob/1.jpg", "Bob/2.jpg")
+    rows = "Ann/1.jpg,0\nAnn/2.jpg,0\nBob/1.jpg,1\nBob/2.jpg,1\n"
+    (tmp_path / "metadata.csv").write_text(f"file_name,Smiling\n{rows}")
+    adapter, records = read(tmp_path)
+    assert smiles(records) == [True, True]
+    assert "2 metadata rows have no image (such as 'Ann/1.jpg')" in adapter.notes[0]
+
+
+def test_numbers_of_rows_are_no_names_where_another_column_names_images(tmp_path: Path) -> None:
+    numbered(tmp_path, 4)
+    rows = "0,003.jpg,1\n1,gone.jpg,0\n2,002.jpg,0\n3,lost.jpg,0\n"
+    (tmp_path / "metadata.csv").write_text(f"id,file_name,Smiling\n{rows}")
+    _, records = read(tmp_path)
+    assert {id: record.attributes["Smiling"] for id, record in records.items()} == {
+        "003.jpg": True,
+        "002.jpg": False,
+    }
+
+
+def test_thousands_of_captions_beside_images_are_found_in_seconds(tmp_path: Path) -> None:
+    names = [f"{number:05d}" for number in range(3000)]
+    write_files(tmp_path, *(f"{name}{suffix}" for name in names for suffix in (".jpg", ".txt")))
+    started = time.monotonic()
+    _, records = read(tmp_path)
+    assert time.monotonic() - started < 10  # every pair of files compared takes minutes
+    assert records["00042.jpg"].caption == "00042.txt"
 
 
 def test_two_tables_that_contradict_are_refused_and_one_is_chosen(tmp_path: Path) -> None:
@@ -170,34 +193,34 @@ def test_captions_and_classes_beside_images_are_read(tmp_path: Path) -> None:
 
 
 def test_people_are_kept_apart_on_request(tmp_path: Path) -> None:
-    write(tmp_path, "Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg")
+    write_files(tmp_path, "Ann/1.jpg", "Ann/2.jpg", "Bob/1.jpg")
     _, records = read(tmp_path, layout="people")
     assert [record.identity for record in records.values()] == ["Ann", "Ann", "Bob"]
     assert not any(record.classes for record in records.values())
 
 
 def test_many_folders_of_few_images_look_like_people(tmp_path: Path) -> None:
-    write(tmp_path, *(f"person {number}/1.jpg" for number in range(60)))
+    write_files(tmp_path, *(f"person {number}/1.jpg" for number in range(60)))
     adapter, _ = read(tmp_path)
     assert any("--layout people" in line for line in adapter.read_as)
 
 
 def test_shards_are_no_classes_but_folders_of_people_with_numbers_are(tmp_path: Path) -> None:
-    shards = write(
+    shards = write_files(
         tmp_path / "a", *(f"{n // 4 * 1000:05d}/{n // 4 * 1000 + n % 4:05d}.png" for n in range(12))
     )
     adapter, records = read(shards)
     assert not any(record.classes for record in records.values())
     assert "so they are shards" in adapter.read_as[0]
-    people = write(tmp_path / "b", *(f"{n // 4:07d}/{n % 4:03d}.png" for n in range(12)))
+    people = write_files(tmp_path / "b", *(f"{n // 4:07d}/{n % 4:03d}.png" for n in range(12)))
     adapter, records = read(people)
     assert adapter.labels.classes == {"class": ("0000000", "0000001", "0000002")}
     assert any("numbers as classes' names" in line for line in adapter.read_as)
 
 
 def test_links_are_followed_but_not_in_a_circle(tmp_path: Path) -> None:
-    write(tmp_path / "elsewhere", "happy/1.jpg", "happy/2.jpg")
-    faces = write(tmp_path / "faces", "sad/3.jpg")
+    write_files(tmp_path / "elsewhere", "happy/1.jpg", "happy/2.jpg")
+    faces = write_files(tmp_path / "faces", "sad/3.jpg")
     (faces / "happy").symlink_to(tmp_path / "elsewhere" / "happy")
     (faces / "sad" / "again").symlink_to(faces)
     adapter, records = read(faces)
