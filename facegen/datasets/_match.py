@@ -40,6 +40,7 @@ BY_NUMBER: dict[str, Key] = {
 stricter way has found; the groups after the first only where no row at all matches in an earlier one, so that
 in a part of a set a row of a missing `Ann/1.jpg` is not taken for `Bob/1.jpg`."""
 _EXACT = next(iter(WITH_FOLDERS))
+_ANYTHING_S_NUMBER = ("", "id", "name")  # a column of these may number whatever the table is about
 
 
 class ImageNames:
@@ -99,15 +100,16 @@ class Matched:
 def file_column(table: Table, names: ImageNames) -> str | None:
     """The column that names images: one so called, else any in which half the rows or more do; None without.
 
-    Numbers count as names only where nothing else does, and only in a column that is called like one.
+    Numbers count as names only where nothing else does, and only in a column that speaks of images or files.
     """
     called = {name.casefold(): name for name in table.columns}
     likely = [called[name] for name in FILE_COLUMNS if name in called]
     others = [name for name in table.columns if name not in likely]
+    images = [name for name in likely if name.casefold() not in _ANYTHING_S_NUMBER]
     for candidates, by_number, least in (
         (likely, False, 1),
         (others, False, len(table) / 2),
-        (likely, True, 1),
+        (images, True, 1),
     ):
         scores = {name: _score(table.columns[name], names, by_number=by_number) for name in candidates}
         best = max(scores.values(), default=0)

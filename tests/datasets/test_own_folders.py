@@ -127,6 +127,15 @@ def test_numbers_of_rows_are_no_names_where_another_column_names_images(tmp_path
     }
 
 
+def test_a_table_of_something_else_that_numbers_its_rows_is_not_read(tmp_path: Path) -> None:
+    numbered(tmp_path, 4)
+    pd.DataFrame({"loss": [0.5, 0.4, 0.3, 0.2]}).to_csv(tmp_path / "log.csv")
+    (tmp_path / "answers.csv").write_text("id,answer\n0,yes\n1,no\n2,no\n3,yes\n")
+    adapter, records = read(tmp_path)
+    assert not any(record.attributes or record.extra for record in records.values())
+    assert sum("a table that names no image here" in line for line in adapter.read_as) == 2
+
+
 def test_thousands_of_captions_beside_images_are_found_in_seconds(tmp_path: Path) -> None:
     names = [f"{number:05d}" for number in range(3000)]
     write_files(tmp_path, *(f"{name}{suffix}" for name in names for suffix in (".jpg", ".txt")))
