@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class FacegenError(Exception):
@@ -18,6 +19,9 @@ class FacegenError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuilt, (type(self), self.args, self.__dict__)
 
     def __str__(self) -> str:
         message = super().__str__()
@@ -54,12 +58,26 @@ class TrainingDivergedError(FacegenError):
     exit_code = 6
 
 
+class LostProcessError(FacegenError):
+    """Another process of the same command was lost, or did not come (exit code 7)."""
+
+    exit_code = 7
+
+
 class Terminated(FacegenError):
     """A signal asked the run to stop and it stopped cleanly (130 for SIGINT, 143 for SIGTERM)."""
 
     def __init__(self, message: str, *, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def _rebuilt(kind: type[FacegenError], args: tuple[Any, ...], state: dict[str, Any]) -> FacegenError:
+    """An error that came from another process."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

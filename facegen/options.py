@@ -21,7 +21,8 @@ class Option:
 
     The help may name values of other fields: "left out: {default_samples:,}". `shown_default` is told where
     the default is found out later. What no command line can hold is asked for as `asked_as` and made of that
-    by `read`, which raises a `UsageError` for what it cannot read.
+    by `read`, which raises a `UsageError` for what it cannot read. `alone` is the value of an option that is
+    given without one, at the end of the line or before another option.
     """
 
     help: str
@@ -34,6 +35,7 @@ class Option:
     shown_default: str | None = None
     completes: Literal["attributes", "dataset kinds", "feature networks", "presets", "samplers"] | None = None
     read: Callable[[Any], Any] | None = None
+    alone: str | None = None
     asked_as: Any = str
 
 

@@ -20,8 +20,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
+from facegen.draws import Draws
 from facegen.types import (
     Conditioning,
     ConditioningSpec,
@@ -122,7 +123,7 @@ class Conditioner(Protocol):
 
     def null_inputs(self, count: int) -> Tensor: ...
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
+    def drop(self, inputs: Tensor, draws: Draws) -> Tensor:
         """Per-sample condition dropout for classifier-free guidance, as configured."""
         ...
 
@@ -185,8 +186,9 @@ Batch = Mapping[str, Tensor]
 class TrainingTask(Protocol):
     """What is trained and how it is scored; the trainer owns everything else.
 
-    All randomness of a step is drawn in `batch`, for the whole batch at once, so that `losses` is a
-    pure function and micro-batching changes nothing.
+    All randomness of a step is drawn in `batch`, for every sample by itself, so that `losses` is a pure
+    function, and neither micro-batches nor the number of processes change anything. Where examples are mixed,
+    `group_size` says how many neighbours have to stay together (1 where it is not given).
     """
 
     num_examples: int
@@ -195,8 +197,8 @@ class TrainingTask(Protocol):
         """The module whose parameters are trained; its state_dict is the checkpoint's model."""
         ...
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
-        """Load examples (B,) int64 and draw every random number they need. CPU tensors."""
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
+        """Load examples (B,) int64 and draw every random number they need, on the device of `draws`."""
         ...
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:

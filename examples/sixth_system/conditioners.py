@@ -8,9 +8,10 @@ import re
 import pandas as pd
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
@@ -64,9 +65,9 @@ class NumberConditioner(nn.Module):
     def null_inputs(self, count: int) -> Tensor:
         return torch.full((count, 1), math.nan)
 
-    def drop(self, inputs: Tensor, generator: Generator) -> Tensor:
-        dropped = torch.rand(len(inputs), 1, generator=generator) < self.config.dropout
-        return inputs.masked_fill(dropped.to(inputs.device), math.nan)
+    def drop(self, inputs: Tensor, draws: Draws) -> Tensor:
+        dropped = draws.uniform(1, device=inputs.device) < self.config.dropout
+        return inputs.masked_fill(dropped, math.nan)
 
     def read(self, prompt: str) -> PromptReading:
         """What "mood 0.8" asks for; everything else in the prompt is left over."""

@@ -18,6 +18,7 @@ from facegen import __version__
 from facegen.cli import (
     compare,
     demo,
+    ema,
     encode,
     evaluate,
     label,
@@ -27,12 +28,14 @@ from facegen.cli import (
     report,
     reproduce,
     sample,
+    slurm,
     studio,
     train,
     version,
 )
 from facegen.cli.command import add, help_texts, name_of
 from facegen.errors import FacegenError, StorageError
+from facegen.processes import is_told_elsewhere
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
@@ -63,6 +66,8 @@ COMMANDS = (
     label.label,
     encode.encode,
     train.train,
+    slurm.slurm,
+    ema.ema,
     sample.sample,
     studio.studio,
     reproduce.reproduce,
@@ -87,7 +92,8 @@ class FacegenGroup(TyperGroup):
             sys.stdout.flush()
             return result
         except FacegenError as error:
-            print_error(str(error))
+            if not is_told_elsewhere(error):
+                print_error(str(error))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             print("Interrupted.", file=sys.stderr)

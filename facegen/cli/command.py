@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, is_dataclass, replace
@@ -29,11 +30,16 @@ from functools import wraps
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 
 from facegen.cli.completion import COMPLETIONS
+from facegen.errors import UsageError
 from facegen.options import HARDWARE, Option
+from facegen.processes import World, joined, launched_size
+from facegen.watch import watched as watching
 
 TALK = "Output"  # panel of the help
+ALONE = "values_alone"  # of a command: by option, what it means without a value
 OUTSIDE = "allow_outside_code"
 INNER = "__"  # between the names of a dataclass in a field and of its own field
 Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
@@ -41,6 +47,19 @@ Json = Annotated[bool, Option("Print the result as JSON on stdout.", TALK, names
 Outside = Annotated[
     bool, Option("Import the code outside facegen that a run or checkpoint names, if you trust it.", HARDWARE)
 ]
+
+
+class _Command(TyperCommand):
+    """A command whose options may be given without their value where they have one for that."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        alone: dict[str, str] = getattr(self.callback, ALONE, {})
+        given: list[str] = []
+        for word, following in zip(args, [*args, "-"][1:], strict=True):
+            given.append(word)
+            if word in alone and following.startswith("-"):
+                given.append(alone[word])
+        return super().parse_args(ctx, given)
 
 
 @dataclass(frozen=True)
@@ -53,11 +72,17 @@ class Group:
 
 
 def command(
-    show: Callable[..., None] | None = None, *, opens_models: bool = True
+    show: Callable[..., None] | None = None,
+    *,
+    opens_models: bool = True,
+    many: bool = False,
+    watched: bool = True,
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Makes of a function what typer takes; `show` prints its result if there is one and no `--json`.
 
-    One that `opens_models` also takes `--allow-outside-code`.
+    One that `opens_models` also takes `--allow-outside-code`. Where a launcher started several processes, one
+    made for `many` shares the work among them, and any other is refused. Here they watch one another, unless
+    the command sees to that itself.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., None]:
@@ -66,9 +91,13 @@ def command(
 
         @wraps(function)
         def run(**given: Any) -> None:
-            with _outside_code(allowed=given.get(OUTSIDE, False)):
-                result = function(**{one.name: _argument(one, given) for one in taken})
-            if show is None or result is None:
+            if many:
+                _tell_of_idle_gpus(given)
+            with _processes(run, many=many) as world, _outside_code(allowed=given.get(OUTSIDE, False)):
+                with watching(world, f"at '{name_of(run)}'") if watched else nullcontext():
+                    result = function(**{one.name: _argument(one, given, world) for one in taken})
+                world.wait()  # none ends before all are done: the first may hold what they meet at
+            if show is None or result is None or not world.is_first:
                 return
             if given["as_json"]:
                 from facegen.cli.results import print_json
@@ -79,6 +108,9 @@ def command(
             if refusal := getattr(result, "refusal", None):  # told as data first
                 raise refusal
 
+        run.__dict__[ALONE] = {
+            f"--{one.name}": told.alone for one in taken if (told := _told(one.annotation)) and told.alone
+        }
         asked = [option for one in (*taken, *shown) for option in _options(one)]
         if show is not None:
             asked.append(_option("as_json", Json, False))
@@ -92,6 +124,23 @@ def command(
     return decorate
 
 
+def _processes(one: Callable[..., None], *, many: bool) -> AbstractContextManager[World]:
+    if not many and (size := launched_size()) > 1:
+        raise UsageError(
+            f"'facegen {name_of(one)}' works in one process, and a launcher started {size}.",
+            hint="Start it without the launcher. Several can train, encode, sample, eval and prepare.",
+        )
+    return joined()
+
+
+def _tell_of_idle_gpus(given: dict[str, Any]) -> None:
+    if given.get("device") in ("auto", "cuda") and not given.get("quiet"):
+        from facegen.models.devices import idle_gpus
+
+        if told := idle_gpus(sys.argv[1:]):
+            print(told, file=sys.stderr)
+
+
 def _outside_code(*, allowed: bool) -> AbstractContextManager[None]:
     if not allowed:
         return nullcontext()
@@ -103,7 +152,7 @@ def _outside_code(*, allowed: bool) -> AbstractContextManager[None]:
 def add(app: typer.Typer, one: Callable[..., None] | Group) -> None:
     """Give `app` a command or a group of them."""
     if not isinstance(one, Group):
-        app.command(name_of(one), **help_texts(one.__doc__ or ""))(one)
+        app.command(name_of(one), cls=_Command, **help_texts(one.__doc__ or ""))(one)
         return
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
     for inner in one.commands:
@@ -153,9 +202,13 @@ def _options(taken: inspect.Parameter) -> Iterator[inspect.Parameter]:
         yield _option(taken.name, taken.annotation, taken.default)
 
 
-def _argument(taken: inspect.Parameter, given: dict[str, Any]) -> Any:
-    """What a command's function gets for one parameter."""
+def _argument(taken: inspect.Parameter, given: dict[str, Any], world: World) -> Any:
+    """What a command's function gets for one parameter; only the first of several processes talks."""
     if taken.name == "progress":
+        if not world.is_first:
+            from facegen.progress import SilentProgress
+
+            return SilentProgress()
         from facegen.cli.console import make_progress
 
         return make_progress(quiet=given["quiet"])

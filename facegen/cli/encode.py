@@ -32,7 +32,7 @@ def _print(summary: EncodeSummary) -> None:
     )
 
 
-@command(_print)
+@command(_print, many=True)
 def encode(
     dataset: PreparedFolder,
     autoencoder: Annotated[str, Option("Run, folder, hub name or identity.")],

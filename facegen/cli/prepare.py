@@ -12,6 +12,7 @@ from facegen.cli.completion import dataset_kinds
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 from facegen.preparation.options import PrepareOptions
+from facegen.processes import world
 from facegen.report.words import percent
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _print(summary: PrepareSummary) -> None:
     print_facts({**told, "Every file": summary.out / "account.csv", "Data set": summary.out})
 
 
-@command(_print, opens_models=False)
+@command(_print, opens_models=False, many=True)
 def prepare(
     kind: Annotated[
         str,
@@ -61,7 +62,8 @@ def prepare(
     """Make a data set from a folder, archive or hub data set of faces, or draw one.
 
     Images are cropped, resized, rid of duplicates and split; labels become captions too. Stopped anywhere,
-    the same command goes on where it stood.
+    the same command goes on where it stood. All cores work; of several processes that a launcher started the
+    first does it all.
 
         facegen prepare avatars --out data/avatars --count 10000
         facegen prepare celeba CelebA --out data/celeba --size 64
@@ -71,4 +73,4 @@ def prepare(
     """
     from facegen.preparation.prepare import prepare
 
-    return prepare(kind, source, out, options, progress)
+    return world().first(lambda: prepare(kind, source, out, options, progress))

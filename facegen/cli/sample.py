@@ -60,7 +60,7 @@ def _print_explanation(explanation: Explanation) -> None:
         print(note)
 
 
-@command(_print)
+@command(_print, many=True)
 def sample(
     run: Model = None, *, explain: Explain = None, options: SampleOptions, progress: Progress
 ) -> SampleSummary | Explanation:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from facegen.cli.command import command
 from facegen.cli.console import duration_text
 from facegen.cli.results import print_facts
 from facegen.options import Device, Option
+from facegen.training.options import LifeOptions
+from facegen.wording import number_text
 
 if TYPE_CHECKING:
     from facegen.config.recipe import Recipe
     from facegen.protocols import Progress
     from facegen.training.train import TrainSummary
+    from facegen.training.verify_resume import Verdict
 
 RECIPE = "Recipe: preset < config file < --set"
 
@@ -36,54 +39,86 @@ class RecipeOptions:
     ] = "full"
 
 
-def _print(summary: TrainSummary) -> None:
-    print_facts(
-        {
-            "Run": summary.run,
-            "Task": summary.task,
-            "Steps": summary.steps,
-            "Images seen": summary.images_seen,
-            "Parameters": summary.parameters,
-            "Time": duration_text(summary.seconds),
-            "Skipped steps": summary.skipped_steps or None,
-            "Validation loss": summary.validation.get("loss"),
-            "Verdict": summary.validation.get("verdict"),
-            "Best checkpoint": summary.best_checkpoint,
-        }
-    )
+def _print(result: TrainSummary | Verdict) -> None:
+    from facegen.training.train import TrainSummary
+
+    print_facts(_facts(result) if isinstance(result, TrainSummary) else result.facts())
 
 
-@command(_print)
+def _facts(summary: TrainSummary) -> dict[str, Any]:
+    return {
+        "Run": summary.run,
+        "Task": summary.task,
+        "Steps": summary.steps,
+        "Images seen": summary.images_seen,
+        "Parameters": summary.parameters,
+        "Time": duration_text(summary.seconds),
+        "Skipped steps": summary.skipped_steps or None,
+        "Validation loss": summary.validation.get("loss"),
+        "Verdict": summary.validation.get("verdict"),
+        "Scores": ", ".join(f"{name} {number_text(each)}" for name, each in summary.scores.items()) or None,
+        "Stopped early": summary.stopped,
+        "Best checkpoint": summary.best_checkpoint,
+    }
+
+
+@command(_print, many=True, watched=False)
 def train(
     run: Annotated[Path, Option("Folder of the run.")],
     progress: Progress,
     asked: RecipeOptions,
-    resume: Annotated[bool, Option("Go on with the run where it stopped.")] = False,
+    life: LifeOptions,
+    resume: Annotated[
+        Literal["never", "auto", "must"],
+        Option(
+            "must (or no word): go on with the run; auto: start it or go on; never: start it.", alone="must"
+        ),
+    ] = "never",
     device: Device = "auto",
+    verify_resume: Annotated[
+        bool, Option("Prove on a few steps that a resumed run equals one that never stopped.")
+    ] = False,
     dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,
-) -> TrainSummary | None:
+) -> TrainSummary | Verdict | None:
     """Train a generator, an autoencoder or an attribute classifier.
 
     Which one, and how, is what the preset or config file says. The run folder gets the full recipe, metrics,
-    previews and checkpoints; --resume goes on exactly where a stopped run stood.
+    previews and checkpoints; --resume goes on exactly where a stopped run stood, with what --set changes.
 
         facegen train --preset celeba-attributes --data latents/celeba --run run
-        facegen train --run run --resume
-        facegen train --preset avatars --data latents --run run --set ema.decay=0.99
+        facegen train --run run --resume --set optimizer.lr=5e-5
+        facegen train --run run --extend 10000
+        facegen train --preset avatars --data latents --run run --resume auto
+        facegen train --preset avatars --data latents --run new --from run
+        facegen train --preset avatars --data latents --run run --verify-resume
         facegen train --preset avatars --data latents --run try --size smoke
         facegen train --config my.yaml --run runs/mine --dry-run
     """
-    recipe = _composed(run, asked, resume=resume)
+    from facegen.errors import UsageError
+    from facegen.formats.run import RunDirectory
+    from facegen.processes import world
+
+    if life.extend is not None and resume == "never":
+        resume = "must"
+    if life.source is not None and resume == "must":
+        raise UsageError("--from starts a new run; --resume goes on with one.", hint="Leave one of them out.")
+    going_on = world().share(resume == "must" or (resume == "auto" and RunDirectory(run).exists))
+    as_started = asked.preset is not None or asked.config is not None
+    recipe = composed(asked, run if going_on else None)
     if dry_run:
         _print_dry_run(recipe, progress)
         return None
+    if verify_resume:
+        from facegen.training.verify_resume import verify_resume as verify
+
+        return verify(recipe, run.parent, progress, device)
     from facegen.training.train import train
 
-    return train(recipe, run, resume, progress, device)
+    return train(recipe, run, going_on, progress, device, life=life, as_started=as_started)
 
 
-def _composed(run: Path, asked: RecipeOptions, *, resume: bool) -> Recipe:
-    """The recipe that the options describe; with `--resume` and no preset or config, the run's own.
+def composed(asked: RecipeOptions, going_on: Path | None = None) -> Recipe:
+    """The recipe that the options describe; `going_on` with a run, without preset or config, the run's own.
 
     Raises:
         UsageError: nothing to start from, unknown keys or values, nothing to resume.
@@ -92,19 +127,23 @@ def _composed(run: Path, asked: RecipeOptions, *, resume: bool) -> Recipe:
     from facegen.errors import UsageError
     from facegen.formats.run import RunDirectory
 
-    config, overrides = asked.config, asked.overrides
-    if resume and asked.preset is None and config is None:
-        config = run / "recipe.yaml"
-        if not config.is_file():
-            raise UsageError(
-                f"There is nothing to resume in '{run}': it has no recipe.yaml.",
-                hint=f"Start the run: facegen train --preset NAME --data FOLDER --run {run}",
-            )
-        RunDirectory(run).recipe()  # refuses outside code that only the run names
+    overrides = asked.overrides
     if asked.data is not None:
         path = json.dumps(str(asked.data))  # JSON strings are YAML strings, whatever the path looks like
         overrides = (*overrides, f"data.path={path}")
-    return compose(asked.preset, config, overrides, size=asked.size)
+    if going_on is None or asked.preset is not None or asked.config is not None:
+        return compose(asked.preset, asked.config, overrides, size=asked.size)
+    folder = RunDirectory(going_on)
+    if not folder.exists:
+        raise UsageError(
+            f"There is nothing to resume in '{going_on}': it has no recipe.yaml.",
+            hint=f"Start the run: facegen train --preset NAME --data FOLDER --run {going_on}",
+        )
+    folder.recipe()  # refuses outside code that only the run names
+    changed = (
+        f"{key}={json.dumps(new)}" for event in folder.history() for key, (_, new) in event.changes.items()
+    )
+    return compose(None, going_on / "recipe.yaml", (*changed, *overrides))
 
 
 def _print_dry_run(recipe: Recipe, progress: Progress) -> None:

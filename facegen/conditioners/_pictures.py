@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
+from facegen.draws import Draws
 from facegen.errors import UsageError
 from facegen.shapes import Vectors
 from facegen.types import Asking, Conditioning, ConditioningSpec, PromptReading
@@ -43,10 +44,10 @@ class PictureConditioner(nn.Module, ABC):
         """Rows of NaN."""
         return torch.full((count, *self.row_shape), torch.nan, dtype=self.row_dtype)
 
-    def drop(self, inputs: Rows, generator: Generator) -> Rows:
+    def drop(self, inputs: Rows, draws: Draws) -> Rows:
         """Hide the picture of a share of the samples."""
-        dropped = torch.rand(len(inputs), generator=generator) < self.dropout
-        return inputs.masked_fill(dropped.to(inputs.device).view(-1, *[1] * (inputs.ndim - 1)), torch.nan)
+        dropped = draws.uniform(*[1] * (inputs.ndim - 1), device=inputs.device) < self.dropout
+        return inputs.masked_fill(dropped, torch.nan)
 
     def read(self, prompt: str) -> PromptReading:
         """Nothing, of nothing.

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Float, Int8, Real
 from pydantic import Field, model_validator
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.prompts import read_prompt
@@ -93,18 +94,16 @@ class AttributeConditioner(nn.Module):
         """Zeros: everything unknown."""
         return torch.zeros(count, len(self.attributes), dtype=torch.int8)
 
-    def drop(self, inputs: Real[Tensor, "B A"], generator: Generator) -> Real[Tensor, "B A"]:
+    def drop(self, inputs: Real[Tensor, "B A"], draws: Draws) -> Real[Tensor, "B A"]:
         """Hide all attributes of a share of the samples, and a random subset of another share's.
 
         A sample that loses a subset keeps each attribute with one probability drawn for it uniformly,
         so that it learns from one attribute up to nearly all.
         """
-        count, num_attributes = inputs.shape
-        draws = torch.rand(count, 3 + num_attributes, generator=generator)
-        keep_all = draws[:, 0:1] >= self.dropout
-        some = draws[:, 1:2] < self.partial_dropout
-        keep = keep_all & (~some | (draws[:, 3:] < draws[:, 2:3]))
-        return inputs * keep.to(inputs.device)
+        chance = draws.uniform(3 + inputs.shape[1], device=inputs.device)
+        keep_all = chance[:, 0:1] >= self.dropout
+        some = chance[:, 1:2] < self.partial_dropout
+        return inputs * (keep_all & (~some | (chance[:, 3:] < chance[:, 2:3])))
 
     @property
     def reads(self) -> LabelSchema:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from jaxtyping import Int, Int64
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import UsageError, did_you_mean
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 from facegen.vocabulary.classes import attribute_classes, class_numbers, classes_of
@@ -59,10 +60,10 @@ class ClassLabelConditioner(nn.Module):
     def null_inputs(self, count: int) -> Int64[Tensor, " {count}"]:
         return torch.full((count,), len(self.classes), dtype=torch.int64)
 
-    def drop(self, inputs: Int[Tensor, " B"], generator: Generator) -> Int[Tensor, " B"]:
+    def drop(self, inputs: Int[Tensor, " B"], draws: Draws) -> Int[Tensor, " B"]:
         """Give a share of the samples the null class."""
-        dropped = torch.rand(len(inputs), generator=generator) < self.dropout
-        return inputs.masked_fill(dropped.to(inputs.device), len(self.classes))
+        dropped = draws.uniform(device=inputs.device) < self.dropout
+        return inputs.masked_fill(dropped, len(self.classes))
 
     @property
     def reads(self) -> LabelSchema:

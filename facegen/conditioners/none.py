@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from jaxtyping import Int8
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import UsageError
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
 
@@ -42,7 +43,7 @@ class NoCondition(nn.Module):
     def null_inputs(self, count: int) -> Int8[Tensor, "{count} 0"]:
         return torch.zeros(count, 0, dtype=torch.int8)
 
-    def drop(self, inputs: Nothing, generator: Generator) -> Nothing:
+    def drop(self, inputs: Nothing, draws: Draws) -> Nothing:
         return inputs
 
     def read(self, prompt: str) -> PromptReading:

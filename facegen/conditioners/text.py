@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from jaxtyping import Int64
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facegen.conditioners._text_encoder import DEFAULT_MAX_TOKENS, TextEncoder
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError
 from facegen.formats.latents import ImageFeatures, TextEmbeddings
 from facegen.types import Asking, Conditioning, ConditioningSpec, LabelSchema, PromptReading, SampleSpec
@@ -120,12 +121,12 @@ class TextConditioner(nn.Module):
         """The empty caption."""
         return self._row_of(NULL_CAPTION).expand(count, 1).clone()
 
-    def drop(self, inputs: Int64[Tensor, "N K"], generator: Generator) -> Int64[Tensor, "N 1"]:
+    def drop(self, inputs: Int64[Tensor, "N K"], draws: Draws) -> Int64[Tensor, "N 1"]:
         """Choose one phrasing a sample, and the empty caption for a share of them."""
-        draws = torch.rand(len(inputs), 2, generator=generator).to(inputs.device)
-        choice = (draws[:, :1] * inputs.shape[1]).long().clamp(max=inputs.shape[1] - 1)
+        chance = draws.uniform(2, device=inputs.device)
+        choice = (chance[:, :1] * inputs.shape[1]).long()
         null = self._row_of(NULL_CAPTION).to(inputs.device)
-        return torch.where(draws[:, 1:] < self.dropout, null, inputs.gather(1, choice))
+        return torch.where(chance[:, 1:] < self.dropout, null, inputs.gather(1, choice))
 
     def read(self, prompt: str) -> PromptReading:
         """All of it is understood, as text."""

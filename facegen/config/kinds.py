@@ -68,6 +68,9 @@ def trust(named: Any) -> None:
     if isinstance(named, Mapping):
         for value in named.values():
             trust(value)
+    elif isinstance(named, list):
+        for value in cast(list[Any], named):
+            trust(value)
     elif isinstance(named, str) and ":" in named:
         _trusted.add(named)
 

@@ -6,14 +6,18 @@ Other sections are the models below. Unknown keys are refused everywhere.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from facegen.config.kinds import Section, explain, kind_config
+from facegen.config.kinds import Section, explain, kind_config, load_kind
 from facegen.errors import UsageError
 
 DEFAULT_CHECKPOINT_STEPS = 1000
+BY_LOSS = "loss"  # the held-out loss decides which checkpoint is best
+ATTRIBUTES = "attributes"  # the score that a classifier gives; every other one looks at features
+INCEPTION = "inception"  # the network whose features scores are published with
 
 FAMILY_OF_SECTION = {
     "task": "tasks",
@@ -92,10 +96,25 @@ class OptimizerConfig(Section):
 
 
 class EmaConfig(Section):
-    """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`."""
+    """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`.
+
+    It is the one that is validated, previewed and saved. Power-function averages of relative `widths` (Karras
+    et al. 2024, arXiv:2312.02696) are kept beside it in snapshots, of which `facegen ema` makes any width
+    after training.
+    """
 
     enabled: bool = True
     decay: float = Field(default=0.9999, gt=0, lt=1)
+    widths: list[Annotated[float, Field(ge=0.01, le=0.25)]] = Field(default_factory=list)
+    snapshots: int = Field(default=32, ge=1, le=256)  # of the widths, in the whole run
+
+    @model_validator(mode="after")
+    def _widths_are_of_use(self) -> EmaConfig:
+        if self.widths and not self.enabled:
+            raise ValueError("widths are kept beside the average: give both 'enabled: true' and 'widths'")
+        if len(set(self.widths)) < len(self.widths):
+            raise ValueError("widths names a width twice")
+        return self
 
 
 class TrainingConfig(Section):
@@ -104,7 +123,8 @@ class TrainingConfig(Section):
     epochs: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=64, ge=1)
     accumulation_steps: int = Field(default=1, ge=1)  # micro-batches per optimizer step
-    precision: Literal["auto", "fp32", "fp16", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "fp16", "bf16", "fp64"] = "auto"
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: the model whole in each, or in shards
     compile: bool = False
     log_every_steps: int = Field(default=50, ge=1)
     validate_every_steps: int = Field(default=1000, ge=1)
@@ -114,6 +134,7 @@ class TrainingConfig(Section):
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
+    freeze: list[str] = Field([])  # names, or patterns such as "denoiser.blocks.*", of untrained parameters
     trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])  # beside metrics.jsonl
 
     @model_validator(mode="before")
@@ -143,6 +164,74 @@ class SamplingConfig(Section):
     clip_x0: float | None = Field(default=None, gt=0)  # bound of estimates of x0: 1 for pixels
 
 
+class ScoreConfig(Section):
+    """How drawn faces are judged: `kind` is "attributes", which a `classifier`'s run judges, or a metric of
+    `facegen eval` over features ("kid", "fid", ...), of the network `features` as `--features` names it."""
+
+    kind: str
+    features: str | None = None  # inception, unless a classifier is the judge
+    classifier: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_features(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(kind := data.get("kind"), str):
+            kind = kind if ":" in kind else kind.replace("-", "_")
+            if kind != ATTRIBUTES and data.get("features") is None:
+                data = {**data, "features": INCEPTION}
+            return {**data, "kind": kind}
+        return data
+
+    @model_validator(mode="after")
+    def _one_judge(self) -> ScoreConfig:
+        by_classifier = self.kind == ATTRIBUTES
+        if (self.classifier is not None) != by_classifier or (self.features is not None) == by_classifier:
+            raise ValueError(
+                f"'{ATTRIBUTES}' takes a 'classifier' (a run) and no 'features', any other score 'features' "
+                "and no 'classifier'"
+            )
+        return self
+
+    def shared(self) -> ScoreConfig:
+        """Without the place on this machine that a judge is at."""
+        prefix, colon, run = (self.features or "").partition(":")
+        return ScoreConfig(
+            kind=self.kind,
+            features=self.features and f"{prefix}{colon}{Path(run).name}",
+            classifier=self.classifier and Path(self.classifier).name,
+        )
+
+
+class ScoringConfig(Section):
+    """What faces score that are drawn while training, by the averaged weights, for held-out labels and with
+    seeds that stay the same. What the scores depend on beside the weights stands in `docs/scoring.md`.
+
+    `best_by` is the "loss" or the kind of one of the `scores`; its first number decides which checkpoint is
+    best, and ends the run after `stop_after` measurements in a row that were not better.
+    """
+
+    scores: list[ScoreConfig] = Field(default_factory=list[ScoreConfig])
+    every_steps: int = Field(default=1000, ge=1)
+    num_images: int = Field(default=256, ge=16)
+    reference: str | None = None  # data set of real images; left out, the data where they are images
+    best_by: str = BY_LOSS
+    stop_after: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _known_scores(self) -> ScoringConfig:
+        kinds = [score.kind for score in self.scores]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("each kind of score once")
+        if self.best_by not in (BY_LOSS, *kinds):
+            raise ValueError(f"'best_by' is one of {', '.join([BY_LOSS, *kinds])}, not '{self.best_by}'")
+        return self
+
+    def shared(self) -> ScoringConfig:
+        """Without the places on this machine."""
+        scores = [score.shared() for score in self.scores]
+        return self.model_copy(update={"scores": scores, "reference": None})
+
+
 class Recipe(Section):
     """A complete training recipe. `task.kind` says which of the optional sections are needed."""
 
@@ -159,10 +248,11 @@ class Recipe(Section):
     ema: EmaConfig = EmaConfig()
     training: TrainingConfig
     sampling: SamplingConfig = SamplingConfig()
+    scoring: ScoringConfig = ScoringConfig()
 
     def shared(self) -> dict[str, Any]:
-        """The recipe as files that people share tell it: all but where its data lie on this machine."""
-        told = self.model_dump(mode="json")
+        """The recipe as files that people share tell it: without the places of data and judges here."""
+        told = self.model_copy(update={"scoring": self.scoring.shared()}).model_dump(mode="json")
         return {**told, "data": {**told["data"], "path": None}}
 
     def section(self, name: str) -> Any:
@@ -191,6 +281,8 @@ def parse_recipe(data: dict[str, Any]) -> Recipe:
     for name in FAMILY_OF_SECTION:
         if resolved.get(name) is not None:
             resolved[name] = recipe.section(name).model_dump(mode="json")
+    for score in recipe.scoring.scores:
+        load_kind("metrics", score.kind)
     sampler = kind_config("samplers", recipe.sampling.sampler)
     resolved["sampling"]["sampler"] = sampler.model_dump(mode="json")
     return Recipe(**resolved)

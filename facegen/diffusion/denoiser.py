@@ -56,7 +56,11 @@ class Objective:
 
     def draw_timesteps(self, count: int, generator: Generator) -> Times:
         """Draw training timesteps (count,) float32: whole numbers on a discrete path."""
-        return self.path.timesteps(self.times(count, generator))
+        return self.timesteps(torch.rand(count, generator=generator, device=generator.device))
+
+    def timesteps(self, chance: Times) -> Times:
+        """Return the training timesteps (B,) that uniform numbers (B,) in [0, 1) come to."""
+        return self.path.timesteps(self.times(chance))
 
     def network_input(self, x_t: States, timestep: Times) -> States:
         """What the network sees of `x_t` (B, *S): the state itself, for edm scaled to unit variance."""
@@ -171,8 +175,8 @@ class Denoiser(nn.Module):
         """Return the mean square (B,) float32 of output minus target of each sample, unweighted."""
         x_t = self.path.add_noise(x0, noise, timestep)
         output = self.output(x_t, timestep, condition)
-        difference = output.float() - self.objective.target(x0, noise, timestep)
-        return difference.float().square().flatten(1).mean(1)
+        difference = output.to(x0.dtype) - self.objective.target(x0, noise, timestep)
+        return difference.square().flatten(1).mean(1)
 
     def loss(
         self,

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from facegen.shapes import Times
 
 Predicts = Literal["eps", "v", "x0", "flow", "edm"]
 
-TimeDensity = Callable[[int, Generator], Tensor]
-"""Draws (count,) float32 shares of the way from clean to noise, in [0, 1)."""
+TimeDensity = Callable[[Tensor], Tensor]
+"""Quantiles: of uniform numbers (B,) in [0, 1) shares (B,) float32 of the way from clean to noise."""
 
 X0Weight = Callable[[Tensor, Tensor], Tensor]
 """How much an error in x0 counts at alpha (B,), sigma (B,): (B,), times sigma^2 so that it stays finite."""
 
 
-def uniform(count: int, generator: Generator) -> Times:
+def uniform(chance: Times) -> Times:
     """A `TimeDensity` without preference."""
-    return torch.rand(count, generator=generator, device=generator.device)
+    return chance
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class LogitNormal:
     mean: float = 0.0
     std: float = 1.0
 
-    def __call__(self, count: int, generator: Generator) -> Times:
-        normal = torch.randn(count, generator=generator, device=generator.device)
-        return torch.sigmoid(self.mean + self.std * normal)
+    def __call__(self, chance: Times) -> Times:
+        special: Any = torch.special  # has no stubs
+        return torch.sigmoid(self.mean + self.std * special.ndtri(chance))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from facegen.formats.latents import (
     write_tensors,
 )
 from facegen.models.devices import resolve_device
+from facegen.processes import world
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.types import LatentScaling
@@ -95,9 +96,10 @@ def encode(
 ) -> EncodeSummary:
     """Encode every split of the data set in `dataset` into the latent folder `out`.
 
-    Interrupted, the same command goes on where it stopped and makes the same bytes. Over finished latents it
-    makes anew what is damaged or missing and what the data set has other images for, and keeps the rest byte
-    for byte; until that is done, the index and what it names stay as they were.
+    Several processes divide the shards, and the bytes are the same for any number of them. Interrupted, the
+    same command goes on where it stopped, on any number again, and makes the same bytes. Over finished
+    latents it makes anew what is damaged or missing and what the data set has other images for, and keeps the
+    rest byte for byte; until that is done, the index and what it names stay as they were.
 
     Raises:
         UsageError: sizes that do not divide, wrong options, an autoencoder without a scaling of its own
@@ -117,30 +119,24 @@ def encode(
     if options.scaling == "model":
         model_scaling(loaded)  # refuses before anything is made
     job = EncodingJob(source, loaded, Path(out), options, device, progress)
-    return _estimated(job) if options.dry_run else _encoded(job)
+    return world().first(lambda: _estimated(job)) if options.dry_run else _encoded(job)
 
 
 def _encoded(job: EncodingJob) -> EncodeSummary:
-    started = time.perf_counter()
-    standing, state = _found(job)
-    if standing is not None and _is_current(job, standing):
-        _remove_latents(job.out, standing.index)
+    started, first = time.perf_counter(), world().first
+    begun = first(lambda: _begun(job))
+    if isinstance(begun, LatentIndex):
         job.progress.say(f"'{job.out}' already holds these latents; nothing to do.")
-        return _summary(job, standing.index, 0, started)
-    with job.progress.stage("Checking the data set"):
-        job.dataset.verify()
-        images = images_of(job)
-    if standing is not None:
-        standing = _of_same_faces(job, standing, images)
+        return _summary(job, begun, 0, started)
+    standing, state, images = begun
     shards = layout(job, images, standing)
-    _begin(job, state)
     whole = {} if standing is None else standing.whole
     missing = [shard for shard in shards if shard.name not in whole and not state.holds(shard)]
     left_over = {} if standing is None else standing.left_over({shard.name for shard in shards})
     encoded = write_shards(job, missing, state, left_over)
-    index = with_tables(job, _index(job, shards, state, standing), images, standing)
-    write_index(job.out, index)
-    _remove_latents(job.out, index)
+    index = first(lambda: _index(job, shards, state, standing))
+    index = with_tables(job, index, images, standing)
+    first(lambda: _finish(job, index))
     if standing is not None:
         job.progress.say(what_changed(shards, standing))
     return _summary(job, index, encoded, started)
@@ -168,6 +164,26 @@ def _estimated(job: EncodingJob) -> EncodeSummary:
         images_encoded=total,
         dry_run=True,
     )
+
+
+def _begun(job: EncodingJob) -> tuple[Standing | None, EncodingState, Images] | LatentIndex:
+    """What to go on from, and the images; of finished latents that are as wanted their index."""
+    standing, state = _found(job)
+    if standing is not None and _is_current(job, standing):
+        _remove_latents(job.out, standing.index)
+        return standing.index
+    with job.progress.stage("Checking the data set"):
+        job.dataset.verify()
+        images = images_of(job)
+    if standing is not None:
+        standing = _of_same_faces(job, standing, images)
+    _begin(job, state)
+    return standing, state, images
+
+
+def _finish(job: EncodingJob, index: LatentIndex) -> None:
+    write_index(job.out, index)
+    _remove_latents(job.out, index)
 
 
 def _found(job: EncodingJob) -> tuple[Standing | None, EncodingState]:

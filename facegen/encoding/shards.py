@@ -33,6 +33,7 @@ from facegen.formats.latents import (
     write_tensors,
 )
 from facegen.formats.plain import from_plain, plain
+from facegen.processes import world
 from facegen.protocols import ProgressTask
 
 STATE_FILE = "encoding.json"
@@ -43,6 +44,15 @@ Found = Mapping[bytes, tuple[str, int]]
 """By image, the file and the row that its moments stand in."""
 Part = tuple[list[int], dict[str, Tensor]]
 """Places in a shard, and the moments that belong there."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A shard that is written: its file, its sums, and of which images it is (`Shard.made_of`)."""
+
+    file: StoredFile
+    sums: Sums
+    made_of: str
 
 
 @dataclass
@@ -57,6 +67,11 @@ class EncodingState:
     def holds(self, shard: Shard) -> bool:
         """Whether the shard is done, of the same images."""
         return shard.name in self.files and self.made_of.get(shard.name) == shard.made_of
+
+    def note(self, done: Done) -> None:
+        """Take in a shard that is done."""
+        name = done.file.name
+        self.files[name], self.sums[name], self.made_of[name] = done.file, done.sums, done.made_of
 
     def write(self, folder: Path) -> None:
         write_json(folder / STATE_FILE, {"format_version": STATE_FORMAT_VERSION, **plain(self)})
@@ -82,32 +97,44 @@ class EncodingState:
 def write_shards(job: EncodingJob, shards: Sequence[Shard], state: EncodingState, left_over: Found) -> int:
     """Make `shards`; each is written, and noted in `state`, while the next one is encoded.
 
-    Images that are `left_over` in a row of another file are copied from there. Batches never cross a shard's
-    end, so that resuming repeats them. Returns how many images were encoded.
+    Of several processes each makes one in turn, and the first notes those of the others when all have made
+    their next. Images that are `left_over` in a row of another file are copied from there. Batches never
+    cross a shard's end, so that resuming repeats them. Returns how many images were encoded.
 
     Raises:
         DataError: the autoencoder's answer to an image is not finite in float16.
         StorageError: the disk is full or may not be written; finished shards stand.
     """
 
-    def finish(shard: Shard, tensors: dict[str, Tensor]) -> None:
-        state.files[shard.name] = write_tensors(job.out, shard.name, tensors)
-        state.sums[shard.name] = Sums.of(tensors)
-        state.made_of[shard.name] = shard.made_of
-        state.write(job.out)
+    here = world()
+
+    def finish(shard: Shard, tensors: dict[str, Tensor]) -> Done:
+        done = Done(write_tensors(job.out, shard.name, tensors), Sums.of(tensors), shard.made_of)
+        if here.is_first:
+            state.note(done)
+            state.write(job.out)
+        return done
+
+    def settle(pending: Future[Done] | None) -> None:
+        told = here.gather(here.together(lambda: None if pending is None else pending.result()))
+        for done in filter(None, told):
+            state.note(done)
+        if here.is_first and any(told[1:]):
+            state.write(job.out)
 
     with (
         job.progress.stage("Encoding", total=sum(len(shard.rows) for shard in shards)) as bar,
         ThreadPoolExecutor(1, thread_name_prefix="write") as writer,
     ):
-        pending: Future[None] | None = None
-        for shard in shards:
-            tensors = _tensors(job, shard, left_over, bar)
-            if pending is not None:
-                pending.result()
-            pending = writer.submit(finish, shard, tensors)
-        if pending is not None:
-            pending.result()
+        pending: Future[Done] | None = None
+        for start in range(0, len(shards), here.size):
+            turn = shards[start : start + here.size]
+            shard = turn[here.rank] if here.rank < len(turn) else None
+            tensors = here.together(lambda shard=shard: shard and _tensors(job, shard, left_over, bar))
+            bar.advance(sum(len(one.rows) for one in turn if one is not shard))
+            settle(pending)
+            pending = writer.submit(finish, shard, tensors) if shard and tensors else None
+        settle(pending)
     return sum(image not in left_over for shard in shards for image in shard.images)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from facegen.conditioners.image_features import load_image_encoder
@@ -15,6 +16,7 @@ from facegen.conditioners.text import NULL_CAPTION, TextEncoder
 from facegen.encoding.job import EncodingJob
 from facegen.encoding.layout import Images, Standing
 from facegen.errors import DataError
+from facegen.formats.dataset import DatasetSplit
 from facegen.formats.latents import (
     ImageFeatures,
     LatentIndex,
@@ -23,6 +25,7 @@ from facegen.formats.latents import (
     write_image_features,
     write_text_embeddings,
 )
+from facegen.processes import world
 
 BATCH_IMAGES = 64
 SAME_ENCODER = 0.02  # as far as float16 and another device let two embeddings of one caption differ
@@ -50,6 +53,8 @@ def with_tables(
 ) -> LatentIndex:
     """`index` with the tables wanted, which are written; those that stand are wanted too.
 
+    Several processes divide the images; captions are left to the first, as they take little.
+
     Raises:
         MissingModelError, DataError: an encoder cannot be loaded, or the data have no captions.
     """
@@ -57,13 +62,14 @@ def with_tables(
     files = () if before is None else before.files
     text_encoder = job.options.text_encoder or (before and before.text_encoder)
     if text_encoder is not None:
-        table = _text_embeddings(job, text_encoder, standing)
-        stored = write_text_embeddings(job.out, table, files)
-        index = replace(index, text_encoder=table.encoder, text_embeddings=stored)
+        stored = world().first(
+            lambda: write_text_embeddings(job.out, _text_embeddings(job, text_encoder, standing), files)
+        )
+        index = replace(index, text_encoder=text_encoder, text_embeddings=stored)
     image_encoder = job.options.image_encoder or (before and before.image_encoder)
     if image_encoder is not None:
         features = _image_features(job, image_encoder, images, standing)
-        stored = write_image_features(job.out, features, files)
+        stored = world().first(lambda: write_image_features(job.out, features, files))
         index = replace(index, image_encoder=features.encoder, image_features=stored)
     return index
 
@@ -139,9 +145,13 @@ def _image_features(job: EncodingJob, name: str, images: Images, standing: Stand
                 features[first + torch.tensor(there)] = table.features[rows]
             bar.advance(len(there))
             missing = [row for row, image in enumerate(hashes) if image not in known]
-            for start in range(0, len(missing), BATCH_IMAGES):
-                rows = torch.tensor(missing[start : start + BATCH_IMAGES])
-                features[first + rows] = encoder(dataset.images(rows))
+            parts = torch.tensor(missing, dtype=torch.int64).split(BATCH_IMAGES) if missing else ()
+
+            def seen(rows: Tensor, dataset: DatasetSplit = dataset) -> Tensor:
+                return encoder(dataset.images(rows))
+
+            for rows, found in zip(parts, world().divided(parts, seen), strict=True):
+                features[first + rows] = found
                 bar.advance(len(rows))
             ids += dataset.frame["id"].iloc[: len(hashes)].tolist()
             if split == job.scaling_split:

@@ -31,6 +31,7 @@ from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, ke
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
 from facegen.nn.multilabel_scores import mean_known
+from facegen.processes import world
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.records import (
@@ -145,7 +146,7 @@ def evaluate_attributes(
         dataset = records.dataset
         if dataset is not None and dataset.manifest.image_size == judge.image_size:
             real, _, _ = judged("Judging the real images", (real_images(records, part) for part in batches))
-        after = (reconstructions(generator, records, part) for part in batches)
+        after = world().divided(batches, lambda part: reconstructions(generator, records, part))
         reconstructed, _, _ = judged("Judging reconstructions", after)
     table = _table(generated, real, reconstructed, judge.held_out)
     report = AttributeReport(

@@ -17,6 +17,7 @@ from facegen.evaluation.toggles import Toggle
 from facegen.formats.reports import Z95, ScoreRow
 from facegen.metrics import Share, pooled_share, share_of
 from facegen.nn.multilabel_scores import mean_known
+from facegen.processes import world
 from facegen.sampling.records import BATCH_IMAGES
 
 Draw = Callable[[Tensor, Sequence[int]], Tensor]
@@ -145,8 +146,12 @@ def _play(
     # sorted by place: seed by seed
     unique, where, times = torch.unique(keyed, dim=0, return_inverse=True, return_counts=True)
     seen, kept = [], []
-    for part, asked in zip(unique.split(BATCH_IMAGES), times.split(BATCH_IMAGES), strict=True):
-        images = draw(part[:, 1:].to(requests.dtype), [seeds[place] for place in part[:, 0].tolist()])
+    parts = unique.split(BATCH_IMAGES)
+    drawn = world().divided(
+        parts,
+        lambda part: draw(part[:, 1:].to(requests.dtype), [seeds[place] for place in part[:, 0].tolist()]),
+    )
+    for part, asked, images in zip(parts, times.split(BATCH_IMAGES), drawn, strict=True):
         seen.append(answer(images).bool())
         kept.append(images[part[:, 0] < keep_pairs])
         advance(int(asked.sum()))

@@ -13,14 +13,7 @@ from torch import Tensor
 
 from facegen.config.kinds import kinds_of, load_kind, trust
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.features import (
-    RealImages,
-    judged_features,
-    real_floor,
-    real_reference,
-    reconstructed_features,
-)
+from facegen.evaluation.features import judged_features, real_floor, reconstructed_features
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
@@ -28,7 +21,10 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
+from facegen.models.feature_cache import Viewer
+from facegen.models.feature_metrics import build_metric, metric_class
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.real_features import RealImages, real_reference
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
@@ -144,13 +140,13 @@ def evaluate(
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
-    known = {kind: metric for kind in kinds_of("metrics") if (metric := _metric(kind)) is not None}
+    known = {kind: metric for kind in kinds_of("metrics") if (metric := metric_class(kind)) is not None}
     if metrics is None:
         fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
         return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
     for kind in metrics:
         trust(kind)
-        metric = _metric(kind) if ":" in kind else known.get(kind)
+        metric = metric_class(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
         if metric.needs_classes and features != "inception":
@@ -159,12 +155,6 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
                 hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
             )
     return tuple(dict.fromkeys(metrics))
-
-
-def _metric(kind: str) -> type[FeatureMetric] | None:
-    """The class of a metric that judges features; None of one that judges something else."""
-    built: Any = load_kind("metrics", kind).build
-    return built if isinstance(built, type) and issubclass(built, FeatureMetric) else None
 
 
 def _check_fit(judged: JudgedImages, dataset: Dataset, split: str, kinds: tuple[str, ...]) -> None:
@@ -194,15 +184,7 @@ def _crop_of(judged: JudgedImages) -> str | None:
 def _build(
     kinds: Sequence[str], extractor: FeatureExtractor, reference: ReferenceFeatures
 ) -> dict[str, FeatureMetric]:
-    built: dict[str, FeatureMetric] = {}
-    for kind in kinds:
-        module = load_kind("metrics", kind)
-        build: Any = module.build
-        wired = (
-            {"class_weights": extractor.class_weights} if build.needs_classes else {"reference": reference}
-        )
-        built[kind] = build(module.Config(kind=kind), **wired)
-    return built
+    return {kind: build_metric(kind, extractor, reference) for kind in kinds}
 
 
 def _rows(

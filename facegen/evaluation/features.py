@@ -15,82 +15,19 @@ from torch import Tensor, nn
 
 import facegen
 from facegen.config.kinds import load_kind
-from facegen.evaluation.feature_cache import Viewer, cached_tensors, modules_of
-from facegen.evaluation.image_sources import FolderImages, StoredImages, batches, chosen_indices
+from facegen.evaluation.image_sources import FolderImages, StoredImages
 from facegen.evaluation.judged_images import JudgedImages
 from facegen.formats.dataset import Dataset
-from facegen.metrics import FeatureStatistics, ReferenceFeatures
+from facegen.metrics import ReferenceFeatures
+from facegen.models.chosen_images import batches
+from facegen.models.feature_cache import Viewer, modules_of
 from facegen.models.generator import FaceGenerator
+from facegen.models.real_features import RealImages, real_features
+from facegen.processes import world
 from facegen.sampling.records import BATCH_IMAGES, LabelledRecords, generated_batches, reconstructions
 
-MAX_CACHED_FEATURES = 30_000  # 0.25 GB at 2048 features
 MIN_SAMPLES = 16  # below this nothing is said of covariances and neighbours
 CEILING_IMAGES = 1000  # the ceiling is not worth more time than the score
-
-
-@dataclass(frozen=True)
-class RealImages:
-    """`count` images of one split (all if None), drawn with `seed`."""
-
-    dataset: Dataset
-    split: str
-    count: int | None = None
-    seed: int = 0
-
-    @property
-    def indices(self) -> Tensor:
-        """Rows of the split, ascending."""
-        return chosen_indices(len(self.dataset.split(self.split)), self.count, self.seed)
-
-    @property
-    def key(self) -> dict[str, str | int | None]:
-        """Which images these are, for the cache."""
-        taken = None if self.count is None else len(self.indices)
-        return {
-            "dataset": self.dataset.manifest.fingerprint,
-            "split": self.split,
-            "count": taken,
-            "seed": self.seed if taken is not None else None,
-        }
-
-
-def real_features(real: RealImages, viewer: Viewer) -> Tensor:
-    """Features (N, D) float32 of real images, from the cache where they are.
-
-    Those of a large set (over `MAX_CACHED_FEATURES` images) are not kept: its statistics are.
-    """
-    indices, title = real.indices, f"Features of real images ({real.split})"
-    parts = batches(real.dataset.split(real.split), indices, viewer.batch_size)
-    if len(indices) > MAX_CACHED_FEATURES:
-        return viewer.features(parts, len(indices), title)
-    key, seen = {"what": "features", **real.key}, modules_of(real.dataset, batches)
-    return viewer.kept_features(key, seen, parts, len(indices), title)
-
-
-def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
-    """The Gaussian of real images' features and the features themselves, from the cache where they are.
-
-    Of a large set (over `MAX_CACHED_FEATURES` images) all count for the Gaussian, and that many drawn
-    features are kept.
-    """
-    large = len(real.indices) > MAX_CACHED_FEATURES
-
-    def compute() -> dict[str, Tensor]:
-        features = real_features(real, viewer)
-        statistics = FeatureStatistics.of(features)
-        count = torch.tensor(statistics.num_samples)
-        kept = {"mean": statistics.mean, "root": statistics.root, "num_samples": count}
-        if large:
-            kept["features"] = features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)]
-        return kept
-
-    what = "reference" if large else "statistics"
-    key = {"what": what, **real.key, "extractor": viewer.extractor.fingerprint}
-    seen = modules_of(viewer.extractor, real.dataset, batches, FeatureStatistics)
-    kept = cached_tensors(key, seen, compute, viewer.progress)
-    statistics = FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
-    features = kept["features"] if large else real_features(real, viewer)
-    return ReferenceFeatures(statistics, features)
 
 
 @dataclass(frozen=True)
@@ -154,7 +91,7 @@ def reconstructed_features(judged: JudgedImages, sample: RealImages, viewer: Vie
         return None
     records = LabelledRecords(dataset.folder, split, dataset.split(split).frame, dataset=dataset)
     rows = replace(sample, count=min(CEILING_IMAGES, sample.count or CEILING_IMAGES)).indices
-    parts = (reconstructions(generator, records, part) for part in rows.split(BATCH_IMAGES))
+    parts = world().divided(rows.split(BATCH_IMAGES), lambda part: reconstructions(generator, records, part))
     key = {
         "what": "reconstructions",
         "dataset": dataset.manifest.fingerprint,

@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
-from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import IMAGE_SUFFIXES, decode_image
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.sample import GRID_NAME, STRIP_NAME
@@ -120,19 +118,6 @@ class StoredImages:
         """ "lossless", "lossy" or "mixed": lossy files move features, so scores of the two do not compare."""
         kinds = {"lossy" if name in LOSSY_FORMATS else "lossless" for name in self.formats}
         return kinds.pop() if len(kinds) == 1 else "mixed"
-
-
-def chosen_indices(available: int, count: int | None, seed: int) -> Tensor:
-    """`count` indices below `available` drawn without replacement, ascending; all of them by default."""
-    if count is None or count >= available:
-        return torch.arange(available)
-    return torch.randperm(available, generator=torch.Generator().manual_seed(seed))[:count].sort().values
-
-
-def batches(source: DatasetSplit | FolderImages, indices: Tensor, batch_size: int) -> Iterator[Tensor]:
-    """The images at `indices`, uint8 (up to `batch_size`, 3, H, W) at a time."""
-    for part in indices.split(batch_size):
-        yield source.images(part)
 
 
 def _is_sample(path: Path) -> bool:

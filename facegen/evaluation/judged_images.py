@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
+from facegen.evaluation.image_sources import FolderImages
 from facegen.evaluation.options import Selection
 from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import read_png_text
 from facegen.formats.run import RECIPE_FILE
+from facegen.models.chosen_images import batches, chosen_indices
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 from facegen.models.published_pipeline import INDEX_FILE

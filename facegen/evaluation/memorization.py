@@ -12,8 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.errors import DataError
-from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.features import RealImages, real_features
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
@@ -21,6 +19,8 @@ from facegen.formats.dataset import SPLITS, Dataset
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
+from facegen.models.feature_cache import Viewer
+from facegen.models.real_features import RealImages, real_features
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
 from facegen.errors import DataError
-from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
 from facegen.evaluation.steps import Evaluation, captioned, evaluation_path, save_picture, saved
@@ -24,10 +23,12 @@ from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.images import to_uint8, to_unit
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
+from facegen.models.chosen_images import chosen_indices
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
 from facegen.models.fixed_rows import decoded, encoded
 from facegen.models.perceptual import PerceptualJudge, load_perceptual_judge
+from facegen.processes import world
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
@@ -164,10 +165,13 @@ def reconstructed_pairs(
     loaded: LoadedAutoencoder, split: DatasetSplit, rows: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """(images, their reconstructions), both uint8 (B, 3, H, W) on the CPU; from means, without noise."""
-    for part in rows.split(batch_size):
+
+    def pair(part: Tensor) -> tuple[Tensor, Tensor]:
         images = split.images(part)
         latents = encoded(loaded.module, to_unit(images), device)
-        yield images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
+        return images, to_uint8(decoded(loaded.module, latents, images.shape[-1], device)).cpu()
+
+    return world().divided(rows.split(batch_size), pair)
 
 
 def _frechet(before: Tensor, after: Tensor) -> dict[str, float]:

@@ -20,12 +20,14 @@ from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.formats.reports import Report
+from facegen.models.chosen_images import drawn_rows
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
+from facegen.processes import world
 from facegen.protocols import Progress
-from facegen.sampling.records import LabelledRecords, drawn_rows, request_records, sampling_settings
+from facegen.sampling.records import LabelledRecords, request_records, sampling_settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +133,7 @@ def saved(report: SomeReport, path: Path) -> SomeReport:
     Raises:
         StorageError: the disk is full or may not be written to.
     """
-    write_json(path, report.to_json())
+    world().first(lambda: write_json(path, report.to_json()))
     return replace(report, saved_to=path)
 
 
@@ -147,14 +149,19 @@ def save_picture(path: Path, picture: Image.Image | Figure) -> Path:
         StorageError: the disk is full or may not be written to.
     """
     if isinstance(picture, Image.Image):
-        atomic_write(path, pil_to_png(picture))
+        content = pil_to_png(picture)
     else:
-        atomic_write(path, partial(picture.savefig, format="png", bbox_inches="tight"))
+        content = partial(picture.savefig, format="png", bbox_inches="tight")
+    world().first(lambda: atomic_write(path, content))
     return path
 
 
 def evaluation_path(run: Path, name: str, suffix: str) -> Path:
     """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run."""
+    return world().first(lambda: _unused_path(run, name, suffix))
+
+
+def _unused_path(run: Path, name: str, suffix: str) -> Path:
     root = run.parents[1] if run.parent.name == "checkpoints" else run
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     stem, number = f"{name}-{stamp}", 1

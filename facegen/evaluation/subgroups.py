@@ -11,8 +11,6 @@ from typing import Any
 import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.evaluation.feature_cache import Viewer
-from facegen.evaluation.features import RealImages, real_features
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.steps import finished, passing
@@ -21,7 +19,9 @@ from facegen.formats.dataset import Dataset
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
+from facegen.models.feature_cache import Viewer
 from facegen.models.feature_networks import load_extractor
+from facegen.models.real_features import RealImages, real_features
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 

@@ -4,8 +4,9 @@
       model.safetensors     the trained weights
       ema.safetensors       their exponential moving average (absent when EMA is off)
       training_state.pt     optimizer, scaler and counters; loads with `weights_only=True`
+                            (absent, as `model.safetensors` is, where `facegen ema` made the average)
       autoencoder/          hard links to the autoencoder of the latents, if they carried one
-      checkpoint.json       `CheckpointInfo` with the sha256 of every other file; written last
+      checkpoint.json       `CheckpointInfo` with the sha256 of every other file and its own; written last
 
 A checkpoint is a `whole_folder`. A killed save leaves a hidden folder behind, which nothing reads and
 `clean_leftovers` removes.
@@ -29,7 +30,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
-from facegen.errors import DataError, MissingModelError, StorageError
+from facegen.config.recipe import BY_LOSS
+from facegen.errors import DataError, MissingModelError, StorageError, UsageError
 from facegen.formats.files import saving, sha256_of, whole_folder
 from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
@@ -37,9 +39,33 @@ from facegen.types import LabelSchema, LatentScaling
 CHECKPOINT_FORMAT_VERSION = 1
 INFO_FILE = "checkpoint.json"
 STATE_FILE = "training_state.pt"
+OWN_CHECKSUM = "own_sha256"  # of everything else in `INFO_FILE`
 AUTOENCODER_FOLDER = "autoencoder"
 
 Weights = Literal["model", "ema"]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The number that decides which checkpoint is best."""
+
+    name: str
+    value: float
+    better: Literal["lower", "higher"]
+
+    def beats(self, other: Ranking | None) -> bool:
+        """Whether it is finite and better; any finite number beats none."""
+        if not math.isfinite(self.value):
+            return False
+        return other is None or (
+            self.value < other.value if self.better == "lower" else self.value > other.value
+        )
+
+
+def loss_ranking(metrics: Mapping[str, Any]) -> Ranking | None:
+    """The loss of a validation; None if it has none."""
+    loss = metrics.get("loss")
+    return None if loss is None else Ranking("loss", float(loss), "lower")
 
 
 @dataclass(frozen=True)
@@ -47,7 +73,9 @@ class CheckpointInfo:
     """What a checkpoint is: where training stood, and everything that sampling needs beside the weights.
 
     `metrics` is the validation made at this very step (empty if there was none); its "loss" decides which
-    checkpoint is best. `autoencoder` is the reference the latents carried, as JSON.
+    checkpoint is best, unless the recipe names a score for that, which is then `chosen` (None where none was
+    made at this step). `scores` are all that were made, by name. `autoencoder` is the reference the latents
+    carried, as JSON. `ema_width` is the relative width of an average that was made after training.
     """
 
     step: int
@@ -60,12 +88,23 @@ class CheckpointInfo:
     autoencoder: dict[str, Any] | None = None
     data_fingerprint: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict[str, Any])
+    ema_width: float | None = None
+    scores: dict[str, float] = field(default_factory=dict[str, float])
+    chosen: Ranking | None = None
     files: dict[str, str] = field(default_factory=dict[str, str])  # relative name -> sha256
 
     @property
     def task(self) -> str:
         """The kind of task that was trained: "denoising", "autoencoding", ..."""
         return str(self.recipe["task"]["kind"])
+
+    @property
+    def ranking(self) -> Ranking | None:
+        """The finite number that decides whether this checkpoint is best; None if it was not measured."""
+        section: Any = self.recipe.get("scoring") or {}  # older runs have none
+        by_loss = section.get("best_by", BY_LOSS) == BY_LOSS
+        found = loss_ranking(self.metrics) if by_loss else self.chosen
+        return found if found is not None and math.isfinite(found.value) else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON: format version, step, images and task before the other fields."""
@@ -94,9 +133,15 @@ class Checkpoint:
         """The state dict of the averaged weights ("ema", the plain ones if EMA was off) or the plain ones.
 
         Raises:
+            UsageError: plain weights asked of an average made after training.
             StorageError: the file is missing, cut or altered.
         """
         name = "ema.safetensors" if which == "ema" and self.has_ema else "model.safetensors"
+        if self.info.ema_width is not None and which == "model":
+            raise UsageError(
+                f"'{self.folder}' is an average made after training: it has no weights as trained.",
+                hint="Leave out --weights model, or name the run.",
+            )
         path = self._verified(name)
         try:
             return load_file(path)
@@ -121,6 +166,10 @@ class Checkpoint:
         Raises:
             StorageError: names the first file that is missing or altered.
         """
+        file = self.folder / INFO_FILE
+        told = json.loads(file.read_text(encoding="utf-8"))
+        if told.pop(OWN_CHECKSUM, None) not in (None, _checksum(told)):  # earlier checkpoints have none
+            raise StorageError(f"Checkpoint file '{file}' is corrupt: its checksum does not match.")
         for name in self.info.files:
             self._verified(name)
 
@@ -167,7 +216,8 @@ def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Ch
 def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Path:
     """Folder of the checkpoint meant by `path`: itself, or the best or latest one of a run.
 
-    Best is the lowest validation loss; a run that never validated gives its latest.
+    Best is the lowest validation loss, or by the score that the recipe chose; a run in which that was never
+    measured gives its latest.
 
     Raises:
         MissingModelError: neither a run with checkpoints nor a checkpoint.
@@ -182,17 +232,20 @@ def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") ->
             hint="Give a run folder made by 'facegen train', or one of its checkpoint folders.",
         )
     if which == "best":
-        scored = [(loss, folder) for folder in found if (loss := validation_loss(folder)) is not None]
-        if scored:
-            return min(scored, key=lambda item: item[0])[1]
+        best: tuple[Ranking, Path] | None = None
+        for folder in found:
+            ranking = ranking_of(folder)
+            if ranking is not None and ranking.beats(best and best[0]):
+                best = ranking, folder
+        if best is not None:
+            return best[1]
     return found[-1]
 
 
-def validation_loss(folder: Path) -> float | None:
-    """The validation loss of a checkpoint; None if it has none, is not finite, or cannot be read."""
+def ranking_of(folder: Path) -> Ranking | None:
+    """What decides whether a checkpoint is best; None if that was not measured, or cannot be read."""
     with suppress(StorageError, MissingModelError):
-        loss = load_checkpoint(folder).info.metrics.get("loss")
-        return None if loss is None or not math.isfinite(loss) else float(loss)
+        return load_checkpoint(folder).info.ranking
     return None
 
 
@@ -200,10 +253,12 @@ def save_checkpoint(
     folder: Path,
     info: CheckpointInfo,
     weights: Mapping[Weights, Mapping[str, Tensor]],
-    training_state: Mapping[str, Any],
+    training_state: Mapping[str, Any] | None,
     autoencoder: Path | None = None,
 ) -> Checkpoint:
     """Write a checkpoint at `folder`, which becomes visible whole or not at all; replaces an older one.
+
+    Without a `training_state` it is for use alone: nothing resumes from it.
 
     Raises:
         StorageError: the disk is full or cannot be written to; nothing half-written stays.
@@ -211,7 +266,9 @@ def save_checkpoint(
     replaced = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
     with saving(f"the checkpoint '{folder}'"), whole_folder(folder) as temporary:
         info = replace(info, files=_write_contents(temporary, weights, training_state, autoencoder))
-        (temporary / INFO_FILE).write_text(json.dumps(info.to_json(), indent=1), encoding="utf-8")
+        told = info.to_json()
+        text = json.dumps({**told, OWN_CHECKSUM: _checksum(told)}, indent=1)
+        (temporary / INFO_FILE).write_text(text, encoding="utf-8")
         if folder.exists():  # a step saved again, after falling back from a corrupt checkpoint
             folder.rename(replaced)
     shutil.rmtree(replaced, ignore_errors=True)
@@ -226,16 +283,22 @@ def clean_leftovers(run: Path) -> list[str]:
     return [folder.name for folder in leftovers]
 
 
+def _checksum(told: Mapping[str, Any]) -> str:
+    return sha256_of(json.dumps(told, sort_keys=True).encode())
+
+
 def _write_contents(
     folder: Path,
     weights: Mapping[Weights, Mapping[str, Tensor]],
-    training_state: Mapping[str, Any],
+    training_state: Mapping[str, Any] | None,
     autoencoder: Path | None,
 ) -> dict[str, str]:
     for name, state in weights.items():
         save_file(_unshared(state), folder / f"{name}.safetensors", metadata={"format": "pt"})
-    _save_state(folder / STATE_FILE, training_state)
-    files = [*(f"{name}.safetensors" for name in weights), STATE_FILE]
+    files = [f"{name}.safetensors" for name in weights]
+    if training_state is not None:
+        _save_state(folder / STATE_FILE, training_state)
+        files.append(STATE_FILE)
     if autoencoder is not None:
         linked = _link_tree(autoencoder, folder / AUTOENCODER_FOLDER)
         files += [f"{AUTOENCODER_FOLDER}/{name}" for name in linked]

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,13 +59,15 @@ def _is_full(error: Exception) -> bool:
 def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
     """Write `path` under a temporary name beside it, fsync it and rename it into place.
 
-    `content` is the bytes, the text (UTF-8) or a function that writes to the open binary file.
+    `content` is the bytes, the text (UTF-8) or a function that writes to the open binary file. What killed
+    processes of this host left in the folder goes with a process's first write there.
 
     Raises:
         StorageError: the disk is full or may not be written; what stood at `path` still stands.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    _remove_leftovers(path.parent.absolute())
+    temporary = path.with_name(f".{path.name[:LONGEST_PREFIX]}.{socket.gethostname()}.{os.getpid()}.tmp")
     try:
         with storage_errors(path):
             with temporary.open("wb") as file:
@@ -119,6 +122,15 @@ def put_in_place(temporary: Path, path: Path) -> None:
         path.rmdir()
     temporary.rename(path)
     _fsync_folder(path.parent)
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of killed processes; once a process, as a folder may hold many names."""
+    for leftover in folder.glob(f".*.{socket.gethostname()}.*.tmp"):
+        if leftover.is_file() and not _is_running(leftover.name.split(".")[-2]):
+            with suppress(OSError):
+                leftover.unlink()
 
 
 def _is_running(pid: str) -> bool:

@@ -1,7 +1,8 @@
 """The folder of one training run, and the lock that keeps a second process out of it.
 
 RUN/
-  recipe.yaml        the fully resolved recipe
+  recipe.yaml        the fully resolved recipe, as it is now
+  history.jsonl      what was changed on the way, if anything was
   environment.json   versions and hardware of the process that started the run
   metrics.jsonl      one JSON object per line, each with its "step"
   run.lock           held while a process trains here; names its host and PID
@@ -16,7 +17,7 @@ import os
 import platform
 import socket
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -29,11 +30,11 @@ import facegen
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
 from facegen.formats.files import atomic_write, saving, shared_path, write_json
+from facegen.formats.history import RunEvent, read_history, with_changes, without_changes, write_history
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
 LOCK_FILE = "run.lock"
-KEYS_FREE_TO_CHANGE = ("about", "preset", "data.path", "training.trackers")  # data have a fingerprint
 
 
 class RunDirectory:
@@ -57,8 +58,8 @@ class RunDirectory:
     def sample_file(self, step: int) -> Path:
         return self.path / "samples" / f"step-{step:08d}.png"
 
-    def start(self, recipe: Recipe, **chosen: str) -> None:
-        """Write `recipe.yaml`, and `environment.json` with what was `chosen` for this machine.
+    def start(self, recipe: Recipe, events: Sequence[RunEvent] = (), **chosen: str) -> None:
+        """Write `recipe.yaml`, the `events` it begins with, and `environment.json` with what was `chosen`.
 
         Raises:
             StorageError: the folder cannot be written to.
@@ -66,13 +67,32 @@ class RunDirectory:
         with saving(f"the run '{self.path}'"):
             (self.path / "checkpoints").mkdir(exist_ok=True)
             write_json(self.path / "environment.json", {**describe_environment(), **chosen})
+            self.change(recipe, events)
+
+    def change(self, recipe: Recipe, events: Sequence[RunEvent]) -> None:
+        """Write the run's recipe, and all events since its start, which come first: see `history`.
+
+        Raises:
+            StorageError: the folder cannot be written to.
+        """
+        with saving(f"the recipe of the run '{self.path}'"):
+            if events or self.history():  # of a start that was killed
+                write_history(self.path, events)
             text: str = yaml.safe_dump(  # pyright: ignore[reportUnknownMemberType]
                 recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True
             )
             atomic_write(self.path / RECIPE_FILE, text)
 
+    def history(self) -> list[RunEvent]:
+        """What was done to the run since its start, oldest first.
+
+        Raises:
+            StorageError: the file is unreadable.
+        """
+        return read_history(self.path)
+
     def recipe(self) -> Recipe:
-        """The recipe the run was started with.
+        """The recipe the run goes on with; equal to the one it was started with if nothing was changed.
 
         Raises:
             UsageError: there is no run here.
@@ -87,23 +107,16 @@ class RunDirectory:
             data = yaml.safe_load((self.path / RECIPE_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: {error}.") from error
-        return parse_recipe(data)
+        return parse_recipe(with_changes(data, self.history()))
 
-    def check_same_recipe(self, recipe: Recipe) -> None:
-        """Refuse to continue the run with another recipe.
+    def first_recipe(self) -> Recipe:
+        """The recipe the run was started with.
 
         Raises:
-            UsageError: names every key that differs, with both values.
+            UsageError: there is no run here.
+            StorageError: `recipe.yaml` or `history.jsonl` is unreadable.
         """
-        old, new = _flat(self.recipe().model_dump(mode="json")), _flat(recipe.model_dump(mode="json"))
-        differing = [key for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)]
-        differing = [key for key in differing if key not in KEYS_FREE_TO_CHANGE]
-        if differing:
-            lines = [f"  {key}: {old.get(key)!r} in the run, {new.get(key)!r} now" for key in differing]
-            raise UsageError(
-                f"The recipe differs from the one '{self.path}' was started with:\n" + "\n".join(lines),
-                hint="Resume with the run's own recipe, or start a new run in another folder.",
-            )
+        return parse_recipe(without_changes(self.recipe().model_dump(mode="json"), self.history()))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of `metrics.jsonl`; a torn last line is left out."""
@@ -181,14 +194,18 @@ def describe_environment() -> dict[str, Any]:
         "cpu_threads": torch.get_num_threads(),
         "cuda_devices": [torch.cuda.get_device_name(i) for i in range(cuda_devices)],
         "host": socket.gethostname(),
-        "command": [Path(sys.argv[0]).name, *map(_shared_word, sys.argv[1:])],
+        "command": [Path(sys.argv[0]).name, *shared_words(sys.argv[1:])],
     }
 
 
-def _shared_word(word: str) -> str:
-    """A word of a command line without the place of what it names: reports show it."""
-    option, equals, value = word.rpartition("=")
-    return f"{option}{equals}{shared_path(Path(value)) if os.path.isabs(value) else value}"
+def shared_words(words: Sequence[str]) -> list[str]:
+    """The words of a command line without the places of what they name: reports show them."""
+
+    def shared(word: str) -> str:
+        option, equals, value = word.rpartition("=")
+        return f"{option}{equals}{shared_path(Path(value)) if os.path.isabs(value) else value}"
+
+    return [shared(word) for word in words]
 
 
 def _holder(file: Path) -> dict[str, Any] | None:
@@ -205,13 +222,3 @@ def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:
         f"The run '{path}' is in use by {who}.",
         hint=f"Wait for it or stop it. If that process is gone for certain, delete '{path / LOCK_FILE}'.",
     )
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(dict(value), f"{prefix}{key}.")  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            flat[prefix + key] = value
-    return flat

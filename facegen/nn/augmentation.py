@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Real
-from torch import Generator, Tensor
+from scipy.special import betaincinv
+from torch import Tensor
 from torch.nn import functional as F
 
+from facegen.draws import Draws
 from facegen.shapes import Images, Maps
 
 PARAMETERS = ("flip", "rotation", "scale", "shift_x", "shift_y", "brightness", "contrast", "saturation")
@@ -43,10 +45,10 @@ class Augmentation:
     probability: float
     tell_model: bool
 
-    def draw(self, count: int, generator: Generator) -> Float[Tensor, "{count} 8"]:
-        """Parameters, independent per image: each operation is done with its probability."""
-        amount = 2 * torch.rand(count, NUM_PARAMETERS, generator=generator) - 1
-        chance = torch.rand(count, NUM_PARAMETERS, generator=generator)
+    def draw(self, draws: Draws) -> Parameters:
+        """Parameters, independent per image: each operation is done with its probability. On the CPU."""
+        amount = 2 * draws.uniform(NUM_PARAMETERS, device="cpu") - 1
+        chance = draws.uniform(NUM_PARAMETERS, device="cpu")
         smallest, largest = self._log_scales()
         unit = max(-smallest, largest) or 1.0
         amount[:, 0] = 1.0
@@ -56,19 +58,18 @@ class Augmentation:
         return torch.where((chance < probability) & self._possible(), amount, 0.0)
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
-        """Images in [-1, 1], changed as `parameters` say; zeros change not one bit.
+        """Images in [-1, 1] on any device, changed as `parameters` on the CPU say; zeros change not one bit.
 
         Mirrored, then turned (counter-clockwise), zoomed and shifted in one resampling (bicubic; what comes
         in from outside is the mirrored edge), then contrast, saturation and brightness, and clamped.
         """
-        mirrored = parameters[:, 0] > 0.5
+        mirrored = (parameters[:, 0] > 0.5).to(images.device)
         images = torch.where(mirrored[:, None, None, None], images.flip(3), images)
-        moved = parameters[:, MOVED].any(1).nonzero().squeeze(1)
-        if len(moved):
-            images[moved] = self._move(images[moved], parameters[moved])
-        coloured = parameters[:, COLOURED].any(1).nonzero().squeeze(1)
-        if len(coloured):
-            images[coloured] = self._colour(images[coloured], parameters[coloured])
+        for changed, change in ((MOVED, self._move), (COLOURED, self._colour)):
+            which = parameters[:, changed].any(1).nonzero().squeeze(1)
+            if len(which):
+                there, told = which.to(images.device), parameters[which].to(images.device)
+                images[there] = change(images[there], told)
         return images
 
     def _move(self, images: Images, parameters: Parameters) -> Images:
@@ -88,7 +89,7 @@ class Augmentation:
     def _colour(self, images: Images, parameters: Parameters) -> Images:
         brightness, contrast, saturation = parameters[:, COLOURED, None, None, None].unbind(1)
         images = images * (1 + self.contrast * contrast)
-        grey = (images * torch.tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        grey = (images * torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
         images = grey + (images - grey) * (1 + self.saturation * saturation)
         return (images + self.brightness * brightness).clamp(-1, 1)
 
@@ -104,34 +105,37 @@ class Augmentation:
         return torch.tensor([bool(value) for value in (self.flip, *sizes, *colours)])
 
 
-def mirrored(images: FloatsOrBytes, generator: Generator) -> FloatsOrBytes:
+def mirrored(images: FloatsOrBytes, draws: Draws) -> FloatsOrBytes:
     """Each image mirrored or not, with equal chances."""
-    chosen = torch.rand(len(images), generator=generator) < 0.5
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+    return torch.where(draws.uniform(1, 1, 1, device=images.device) < 0.5, images.flip(-1), images)
 
 
-def shifted(images: FloatsOrBytes, max_shift: int, generator: Generator) -> FloatsOrBytes:
+def shifted(images: FloatsOrBytes, max_shift: int, draws: Draws) -> FloatsOrBytes:
     """Each image moved by up to `max_shift` whole pixels either way, edges repeated."""
     count, _, height, width = images.shape
-    shifts = torch.randint(-max_shift, max_shift + 1, (2, count, 1), generator=generator)
-    rows = (torch.arange(height) + shifts[0]).clamp(0, height - 1)  # (B, H)
-    columns = (torch.arange(width) + shifts[1]).clamp(0, width - 1)  # (B, W)
-    which = torch.arange(count)
+    device = images.device
+    chance = draws.uniform(2, device=device)
+    down, right = ((2 * max_shift + 1) * chance).long().sub(max_shift).unsqueeze(2).unbind(1)  # (B, 1)
+    rows = (torch.arange(height, device=device) + down).clamp(0, height - 1)  # (B, H)
+    columns = (torch.arange(width, device=device) + right).clamp(0, width - 1)  # (B, W)
+    which = torch.arange(count, device=device)
     return images.permute(0, 2, 3, 1)[which[:, None, None], rows[:, :, None], columns[:, None, :]].permute(
         0, 3, 1, 2
     )
 
 
-def erased(images: Maps, probability: float, generator: Generator) -> Maps:
+def erased(images: Maps, probability: float, draws: Draws) -> Maps:
     """Images in [-1, 1], a box of each made grey with `probability`.
 
     Zhong et al. 2020 (arXiv:1708.04896): no single spot may decide an answer.
     """
-    count, _, height, width = images.shape
-    chance, side, top, left = torch.rand(4, count, 1, generator=generator)
+    *_, height, width = images.shape
+    chance, side, top, left = draws.uniform(4, 1, device=images.device).unbind(1)  # (B, 1) each
     smallest, largest = ERASED_SIDE
     side = smallest + side * (largest - smallest)
-    rows, columns = (torch.arange(size)[None] / size for size in (height, width))  # (1, H), (1, W)
+    rows, columns = (
+        torch.arange(n, device=images.device)[None] / n for n in (height, width)
+    )  # (1, H), (1, W)
     in_rows = (rows >= top * (1 - side)) & (rows < top * (1 - side) + side)  # (B, H)
     in_columns = (columns >= left * (1 - side)) & (columns < left * (1 - side) + side)  # (B, W)
     box = in_rows[:, None, :, None] & in_columns[:, None, None, :] & (chance < probability)[:, None, None]
@@ -139,32 +143,18 @@ def erased(images: Maps, probability: float, generator: Generator) -> Maps:
 
 
 def mixed(
-    images: Maps, targets: Float[Tensor, "B A"], alpha: float, generator: Generator
+    images: Maps, targets: Float[Tensor, "B A"], alpha: float, draws: Draws
 ) -> tuple[Maps, Float[Tensor, "B A"]]:
-    """Each image and its targets blended with another's, shares from Beta(alpha, alpha).
+    """Each image and its targets blended with its neighbour's, first with second, third with fourth and so
+    on; shares are from Beta(alpha, alpha).
 
-    Zhang et al. 2018 (arXiv:1710.09412). A target that is NaN in either is NaN in the mix.
+    Zhang et al. 2018 (arXiv:1710.09412). A target that is NaN in either is NaN in the mix. An image without a
+    neighbour stays as it is.
     """
+    chance = draws.uniform(device="cpu").double().numpy()
+    share = torch.tensor(betaincinv(alpha, alpha, chance), dtype=torch.float32, device=images.device)
     count = len(images)
-    gammas = _gamma(alpha, (2, count), generator)
-    share = gammas[0] / gammas.sum(0)
-    other = torch.randperm(count, generator=generator)
+    other = (torch.arange(count, device=images.device) ^ 1).clamp(max=count - 1)
     blend = share[:, None, None, None]
     images = blend * images + (1 - blend) * images[other]
     return images, share[:, None] * targets + (1 - share[:, None]) * targets[other]
-
-
-def _gamma(alpha: float, shape: tuple[int, int], generator: Generator) -> Float[Tensor, "2 B"]:
-    """Gamma(alpha, 1) draws from `generator`, by rejection (Marsaglia & Tsang 2000), boosted below one."""
-    shift = alpha + 1.0 - 1.0 / 3.0
-    scale = 1.0 / (9.0 * shift) ** 0.5
-    drawn, missing = torch.empty(shape), torch.ones(shape, dtype=torch.bool)
-    while missing.any():
-        normal, uniform = torch.randn(shape, generator=generator), torch.rand(shape, generator=generator)
-        cube = (1 + scale * normal) ** 3
-        safe = cube.clamp(min=1e-12)
-        fits = (cube > 0) & (uniform.log() < 0.5 * normal**2 + shift - shift * cube + shift * safe.log())
-        drawn = torch.where(missing & fits, shift * cube, drawn)
-        missing &= ~fits
-    boost = torch.rand(shape, generator=generator).clamp(min=1e-30) ** (1 / alpha)
-    return (drawn * boost).clamp(min=1e-30)

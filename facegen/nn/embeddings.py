@@ -15,13 +15,14 @@ from facegen.shapes import Vectors
 
 
 def sinusoidal_embedding(position: Real[Tensor, " B"], dim: int, max_period: float = 10000.0) -> Vectors:
-    """Cosines then sines of `position` (B,) at `dim / 2` geometric frequencies: (B, dim) float32.
+    """Cosines then sines of `position` (B,) at `dim / 2` geometric frequencies: (B, dim), float32 at least.
 
     Vaswani et al. 2017, section 3.5, in the order Ho et al.'s DDPM code uses. `dim` must be even.
     """
     half = dim // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=position.device) / half
-    angles = position.float()[:, None] * torch.exp(-math.log(max_period) * exponents)
+    dtype = torch.promote_types(position.dtype, torch.float32)
+    exponents = torch.arange(half, dtype=dtype, device=position.device) / half
+    angles = position.to(dtype)[:, None] * torch.exp(-math.log(max_period) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 

@@ -36,8 +36,21 @@ FLOORS = tuple(floor for floors in FLOORS_OF.values() for floor in floors)
 NOT_SMOOTHED = ("lr",)
 LAST = ("grad_norm", "lr")
 ON_REQUEST = ("images_seen", "skipped_steps", "images_per_second", "zero_loss", *FLOORS)
-TITLES = {"kl": "KL divergence", "psnr": "PSNR", "auc": "AUC", "lr": "Learning rate", "grad_norm": "Gradient"}
+TITLES = {
+    "kl": "KL divergence",
+    "psnr": "PSNR",
+    "auc": "AUC",
+    "lr": "Learning rate",
+    "grad_norm": "Gradient",
+    "kid": "KID",
+    "fid": "FID",
+    "attributes": "Attributes that came true",
+    "attributes_present": "Of those asked to be there",
+}
 Y_LABELS = {
+    "kid": "kernel distance",
+    "fid": "Fréchet distance",
+    "density": "density",
     "psnr": "dB",
     "auc": "area under the ROC curve",
     "lr": "learning rate",
@@ -46,15 +59,17 @@ Y_LABELS = {
     "images_seen": "images",
     "skipped_steps": "steps",
 }
-SHARES = ("majority", "class_majority", "sensitivity", "specificity")
-LINEAR = ("psnr", "lr", "images_seen", "skipped_steps")
-Role = Literal["raw", "smoothed", "training", "held-out", "floor"]
+SHARES_OF_FACES = ("attributes", "attributes_present", "precision", "recall", "coverage")
+SHARES = ("majority", "class_majority", "sensitivity", "specificity", *SHARES_OF_FACES)
+LINEAR = ("psnr", "lr", "images_seen", "skipped_steps", *SHARES_OF_FACES)
+Role = Literal["raw", "smoothed", "training", "held-out", "floor", "score"]
 ROLES: dict[Role, str] = {
     "raw": "training, as logged",
     "smoothed": "training, smoothed",
     "training": "training",
     "held-out": "held-out images",
     "floor": "what guessing scores",
+    "score": "few drawn faces; compare within a run",
 }
 MAX_RUNS = len(COLOURS)
 MAX_COLUMNS = 3
@@ -229,6 +244,7 @@ def _drawn(logged: Sequence[LoggedRun], names: Sequence[str], smooth: float) -> 
                 ("training" if average is None else "raw", f"train/{name}", training),
                 ("smoothed", f"train/{name} smoothed", average),
                 *((role, f"validation/{each}", one.series("validation", each)) for role, each in validation),
+                ("score", f"scores/{name}", one.series("scores", name)),
             ]
             parts += [
                 rows.assign(run=index, role=role, panel=name, series=series)
@@ -359,6 +375,7 @@ def _style(role: Role, run: int, num_runs: int) -> dict[str, Any]:
         "training": {"color": own, "lw": 1.4},
         "held-out": {**held_out, "lw": 1.2, "marker": "o", "ms": 2.6},
         "floor": {"color": own if several else "black", "lw": 1.2, "ls": ":"},
+        "score": {"color": own if several else COLOURS[2], "lw": 1.2, "marker": "o", "ms": 2.6},
     }[role]
 
 

@@ -10,10 +10,10 @@ import torch
 
 from facegen.autoencoders import load_autoencoder
 from facegen.errors import UsageError
-from facegen.evaluation.image_sources import chosen_indices
 from facegen.evaluation.reconstruction import reconstructed_pairs
 from facegen.formats.dataset import Dataset
 from facegen.metrics.reconstruction import Config, build
+from facegen.models.chosen_images import chosen_indices
 from facegen.models.devices import resolve_device
 from facegen.plotting.image_table import image_table
 from facegen.plotting.requested import pictures, run_of

@@ -66,7 +66,8 @@ def schedule_table(objective: Objective) -> pd.DataFrame:
     if path.is_discrete:
         timesteps = timesteps.round()
     alpha, sigma = path.alpha_sigma(timesteps)
-    drawn = path.noise_level(objective.draw_timesteps(NUM_DRAWS, torch.Generator().manual_seed(0)))
+    even = (torch.arange(NUM_DRAWS) + 0.5) / NUM_DRAWS
+    drawn = path.noise_level(objective.timesteps(even))
     counts, edges = np.histogram(drawn.numpy(), bins=NUM_BINS, range=(0.0, 1.0))
     middles = (edges[1:] + edges[:-1]) / 2
     with np.errstate(divide="ignore"):

@@ -16,6 +16,8 @@ SCORE_NAMES = {
     "fid_infinity": "FID, extrapolated to infinitely many",
     "kid": "KID",
     "inception_score": "Inception score",
+    "attributes": "Attributes that came true",
+    "attributes_present": "Of those asked to be there",
 }
 DISTANCES = (
     "FID and KID measure how far the features of drawn faces are from those of real ones: lower is "

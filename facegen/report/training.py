@@ -6,8 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from facegen.config.recipe import BY_LOSS
 from facegen.report.blocks import Block, Chart, Columns, Figure, Fold, Section, Series, Table
 from facegen.report.facts import RunFacts
+from facegen.report.scores import score_name
 from facegen.report.words import percent
 from facegen.vocabulary.words import readable
 
@@ -74,6 +76,7 @@ def curves(facts: RunFacts) -> list[Block]:
         *_chart("Loss", lines, caption, "loss"),
         *_noise_levels(facts),
         *_scores_of_validation(facts),
+        *_scores_of_faces(facts),
         *([Fold("Each loss by itself", [Columns(own)])] if own else []),
         *([Fold("Learning rate, gradients and speed", [Columns(machine)])] if machine else []),
     ]
@@ -124,6 +127,33 @@ def _scores_of_validation(facts: RunFacts) -> list[Block]:
         *_chart("Reconstruction", psnr, "Held-out images; higher is better.", "PSNR, dB"),
         *_chart("Right answers", shares, "On held-out images; higher is better.", "share"),
     ]
+
+
+def _scores_of_faces(facts: RunFacts) -> list[Block]:
+    """What faces scored that were drawn while training, and why the run ended early, if it did."""
+    names = dict.fromkeys(
+        key for row in facts.logged("scores") for key in row if key not in ("step", "group")
+    )
+    charts = [
+        chart
+        for name in names
+        for chart in _chart(score_name(name), [facts.series("scores", name, score_name(name))])
+    ]
+    blocks: list[Block] = []
+    if charts:
+        scoring = facts.recipe.scoring
+        chosen = (
+            "" if scoring.best_by == BY_LOSS else f" {score_name(scoring.best_by)} decides which is best."
+        )
+        told = (
+            f"Scores of {scoring.num_images} faces, drawn every {scoring.every_steps:,} steps for the same "
+            "held-out labels and with the same seeds. So few serve to compare the steps of this run alone."
+            + chosen
+        )
+        blocks += [told, Columns(charts)]
+    if stops := facts.logged("stop"):
+        blocks.append(f"Stopped early after step {stops[-1]['step']:,}: {stops[-1]['reason']}.")
+    return blocks
 
 
 def _loss_names(facts: RunFacts) -> list[str]:

@@ -17,6 +17,7 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator, sampling_with
+from facegen.processes import world
 from facegen.protocols import SampleConditioner
 from facegen.types import LabelSchema
 
@@ -145,13 +146,6 @@ def requested_inputs(generator: FaceGenerator, records: LabelledRecords, rows: T
     return conditioner.inputs(frame)
 
 
-def drawn_rows(available: int, count: int, seed: int) -> Tensor:
-    """`count` row numbers below `available`, (count,): each row once before any comes again."""
-    generator = torch.Generator().manual_seed(seed)
-    rounds = -(-count // available)
-    return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[:count]
-
-
 def sampling_settings(
     generator: FaceGenerator,
     *,
@@ -175,10 +169,17 @@ def sampling_settings(
 def generated_batches(
     generator: FaceGenerator, inputs: Tensor, settings: SamplingConfig, *, seed: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Faces for condition `inputs` (N, ...), as (rows, uint8 (B, 3, H, W)); image i has seed `seed + i`."""
-    for start in range(0, len(inputs), BATCH_IMAGES):
-        rows = slice(start, min(start + BATCH_IMAGES, len(inputs)))
-        yield rows, generator.generate(inputs[rows], range(seed + start, seed + rows.stop), settings)
+    """Faces for condition `inputs` (N, ...), as (rows, uint8 (B, 3, H, W)); image i has seed `seed + i`.
+
+    Several processes divide the drawing, and all get all faces.
+    """
+    starts = range(0, len(inputs), BATCH_IMAGES)
+    parts = [slice(start, min(start + BATCH_IMAGES, len(inputs))) for start in starts]
+
+    def drawn(rows: slice) -> Tensor:
+        return generator.generate(inputs[rows], range(seed + rows.start, seed + rows.stop), settings)
+
+    yield from zip(parts, world().divided(parts, drawn), strict=True)
 
 
 def real_images(records: LabelledRecords, rows: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from facegen.formats.images import decode_image, encode_png, pil_to_png
 from facegen.formats.plain import plain
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
+from facegen.processes import world
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_picture
@@ -26,12 +28,14 @@ from facegen.sampling.png_settings import image_settings, text_entry
 from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import read_negative
 from facegen.sampling.word_effects import WordEffects, word_effects
-from facegen.sampling.work import check_out, open_work
+from facegen.sampling.work import check_out, shared_work
 from facegen.signals import handled_by, stop_at_once
 from facegen.types import PromptReading
 
 GRID_NAME = "grid.png"
 STRIP_NAME = "blend.png"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ def sample(
     A blend also gets `blend.png`: a row a seed, from each part alone to the mix, one noise along a row. Walks
     between photos are `seed-00000042-frame-000.png`, .... Every PNG carries its settings as JSON in the text
     entry "facegen". The folder appears whole or not at all; stopped, the same call goes on where it stood.
+    Several processes divide the faces, and the bytes are the same for any number of them.
 
     Raises:
         UsageError: an option out of range, a request this model cannot be asked, or output in the way.
@@ -94,11 +99,9 @@ def sample(
         generator = load(run, options.device, options.weights)
         asked = ask(generator, options, progress)
         plan, described = asked.plan, asked.described
-        with open_work(options.out, described, progress) as work:
-            _write_images(work.pictures, asked, progress)
-            if plan.strip is not None:
-                strip = strip_picture(asked.artist, plan.strip, progress)
-                (work.pictures / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(described, "strip")))
+        with shared_work(options.out, described, progress) as work:
+            shown = _write_images(work.pictures, asked, progress)
+            world().first(lambda: _write_overviews(work.pictures, asked, shown, progress))
         effects = WordEffects() if options.prompt is None else word_effects(generator, options.prompt)
     for note in effects.notes:
         progress.warn(note)
@@ -159,29 +162,62 @@ def ask(
     return AskedSample(Artist(generator, settings, negative, options.batch_size), plan, described)
 
 
-def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> None:
-    """Write every image that is not there yet as its batch is done, then the grid."""
-    plan, faces = asked.plan, asked.plan.faces
-    wanted = shown_images(plan)
-    shown: dict[int, Tensor] = {}
-    missing: list[int] = []
-    for number, face in enumerate(faces):
+def _write_images(folder: Path, asked: AskedSample, progress: Progress) -> dict[int, Tensor]:
+    """Write every image that is not there yet as its batch is done; those of the grid, by number.
+
+    Of several processes each looks for its part of the images, and draws its part of those missing.
+    """
+    here, numbers = world(), range(len(asked.plan.faces))
+    kept = _merged(here.gather(here.together(lambda: _kept_images(folder, asked, here.part(numbers)))))
+    missing = [number for number in numbers if number not in kept]
+    if kept:
+        progress.say(f"Going on: {len(kept):,} of {len(numbers):,} pictures are there already.")
+    drawn = here.together(lambda: _draw_images(folder, asked, here.part(missing), progress))
+    shown = {number: image for number, image in kept.items() if image is not None}
+    return shown | _merged(here.gather(drawn))
+
+
+def _kept_images(folder: Path, asked: AskedSample, numbers: Sequence[int]) -> dict[int, Tensor | None]:
+    """Which of the images were written whole; None for those that the grid does not show."""
+    wanted, found = shown_images(asked.plan), dict[int, Tensor | None]()
+    for number in numbers:
+        face = asked.plan.faces[number]
         image = _kept(folder / face.name, asked.picture_text(face))
-        if image is None:
-            missing.append(number)
-        elif number in wanted:
-            shown[number] = image
-    if len(missing) < len(faces):
-        progress.say(f"Going on: {len(faces) - len(missing):,} of {len(faces):,} pictures are there already.")
-    rows, seeds = torch.tensor(missing, dtype=torch.int64), [faces[number].seed for number in missing]
+        if image is not None:
+            found[number] = image if number in wanted else None
+    return found
+
+
+def _draw_images(
+    folder: Path, asked: AskedSample, numbers: Sequence[int], progress: Progress
+) -> dict[int, Tensor]:
+    """Draw and write the images of these numbers; those that the grid shows."""
+    plan, wanted = asked.plan, shown_images(asked.plan)
+    shown = dict[int, Tensor]()
+    rows = torch.tensor(numbers, dtype=torch.int64)
+    seeds = [plan.faces[number].seed for number in numbers]
     for start, images in asked.artist.draw(plan.inputs[rows], seeds, "Sampling", progress):
-        for number, image in zip(missing[start:], images, strict=False):
-            face = faces[number]
+        for number, image in zip(numbers[start:], images, strict=False):
+            face = plan.faces[number]
             (folder / face.name).write_bytes(encode_png(image, asked.picture_text(face)))
             if number in wanted:
                 shown[number] = image
-    grid = grid_picture(plan, shown)
+    return shown
+
+
+def _write_overviews(
+    folder: Path, asked: AskedSample, shown: Mapping[int, Tensor], progress: Progress
+) -> None:
+    """Write the grid, and a blend's strip."""
+    grid = grid_picture(asked.plan, shown)
     (folder / GRID_NAME).write_bytes(pil_to_png(grid, text_entry(asked.described, "grid")))
+    if asked.plan.strip is not None:
+        strip = strip_picture(asked.artist, asked.plan.strip, progress)
+        (folder / STRIP_NAME).write_bytes(pil_to_png(strip, text_entry(asked.described, "strip")))
+
+
+def _merged(parts: Iterable[Mapping[int, T]]) -> dict[int, T]:
+    return {number: image for part in parts for number, image in part.items()}
 
 
 def _kept(path: Path, text: dict[str, str]) -> Tensor | None:

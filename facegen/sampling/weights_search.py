@@ -9,6 +9,7 @@ from pathlib import Path
 
 from facegen.errors import MissingModelError, StorageError
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints, load_checkpoint, resolve_checkpoint
+from facegen.formats.ema_snapshots import list_averages
 from facegen.sampling.png_settings import ImageSettings
 
 RUNS_FOLDER = "runs"
@@ -37,7 +38,9 @@ def find_checkpoint(settings: ImageSettings, image: Path, run: Path | None = Non
 
 def checkpoint_of(folder: Path, settings: ImageSettings) -> Path | None:
     """The checkpoint with the image's weights in a run, or the checkpoint `folder` itself, if it has them."""
-    inside = [folder] if (folder / INFO_FILE).is_file() else list_checkpoints(folder)
+    inside = [*list_checkpoints(folder), *list_averages(folder)]
+    if (folder / INFO_FILE).is_file():
+        inside = [folder]
     for checkpoint in sorted(inside, key=lambda path: path.name, reverse=True):
         with suppress(OSError, StorageError, UnicodeDecodeError):
             # A recipe and the labels are long; most files are dismissed without parsing them.

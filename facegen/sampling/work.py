@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from facegen.errors import Terminated, UsageError
 from facegen.formats.files import atomic_write, put_in_place, sha256_of, storage_errors
+from facegen.processes import world
 from facegen.protocols import Progress
 
 NUMBERED = Path("samples")
@@ -106,6 +107,17 @@ def open_work(out: Path | None, settings: Mapping[str, Any], progress: Progress)
             finally:
                 if not work.num_pictures:
                     work.remove()
+
+
+@contextmanager
+def shared_work(out: Path | None, settings: Mapping[str, Any], progress: Progress) -> Generator[Work]:
+    """As `open_work`; of several processes the first opens it, and all draw into it."""
+    first = world().first
+    with ExitStack() as held:
+        work = first(lambda: held.enter_context(open_work(out, settings, progress)))
+        with storage_errors(work.out):
+            yield work
+        first(held.pop_all().close)
 
 
 def check_out(out: Path) -> None:

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from facegen.config.kinds import load_kind
+from facegen.draws import Draws
 from facegen.errors import UsageError
 from facegen.formats.images import to_uint8, to_unit
 from facegen.nn.augmentation import mirrored
 from facegen.tasks._images import TrainingImages
+from facegen.tasks._placing import placed
 from facegen.types import LatentMoments
 
 VALIDATION_BATCH_IMAGES = 64
@@ -49,13 +51,12 @@ class Reconstruction:
         """The autoencoder with fresh weights."""
         return load_kind("autoencoders", self._autoencoder.kind).build(self._autoencoder)
 
-    def batch(self, indices: Tensor, generator: Generator) -> dict[str, Tensor]:
+    def batch(self, indices: Tensor, draws: Draws) -> dict[str, Tensor]:
         """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""
-        images = self.train.images(indices)
+        images = placed(self.train.images(indices), draws.device)
         if self.flip:
-            images = mirrored(images, generator)
-        noise = torch.randn(len(indices), *self.latent_shape, generator=generator)
-        return {"images": images, "noise": noise}
+            images = mirrored(images, draws)
+        return {"images": images, "noise": draws.normal(*self.latent_shape)}
 
     def scores(
         self, count: int, module: Any, device: Any, judge: Callable[[Tensor], tuple[Losses, Tensor]]

@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig, Section
+from facegen.draws import Draws
 from facegen.errors import DataError
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.dataset import DatasetSplit
@@ -24,6 +25,7 @@ from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
 from facegen.protocols import Batch
 from facegen.tasks._images import TrainingImages
+from facegen.tasks._placing import placed
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 from facegen.vocabulary.classes import class_numbers, classes_of
 
@@ -161,9 +163,9 @@ class AdversarialAutoencodingTask:
     def autoencoder_in(self, module: nn.Module) -> nn.Module:
         return module.get_submodule("autoencoder")
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         """`images` uint8 (B, 3, H, H), mirrored at random where asked, `noise` (B, D), `classes` (B,)."""
-        return {**self._images.batch(indices, generator), "classes": self._numbers[indices]}
+        return {**self._images.batch(indices, draws), "classes": placed(self._numbers[indices], draws.device)}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`loss` and the parts that count at `batch["done"]`, each before its weight."""

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
@@ -27,6 +28,7 @@ from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
 from facegen.protocols import Batch
 from facegen.tasks._images import TrainingImages
+from facegen.tasks._placing import placed
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
@@ -147,20 +149,27 @@ class AttributeClassification:
             network.head.bias.copy_(torch.logit(self._rates))
         return network
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+    @property
+    def group_size(self) -> int:
+        """Mixed images are neighbours."""
+        return 2 if self.config.mixup else 1
+
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         """Images (B, 3, H, W) in [-1, 1] and targets (B, A), with all that training does to them."""
-        images, targets = self._train.images(indices), self._targets[indices]
+        images, targets = (
+            placed(part, draws.device) for part in (self._train.images(indices), self._targets[indices])
+        )
         if self.flip:
-            images = mirrored(images, generator)
+            images = mirrored(images, draws)
         if self.config.max_shift_pixels:
-            images = shifted(images, self.config.max_shift_pixels, generator)
+            images = shifted(images, self.config.max_shift_pixels, draws)
         images = to_unit(images)
         if self._augmentation is not None:
-            images = self._augmentation.apply(images, self._augmentation.draw(len(images), generator))
+            images = self._augmentation.apply(images, self._augmentation.draw(draws))
         if self.config.erase_probability:
-            images = erased(images, self.config.erase_probability, generator)
+            images = erased(images, self.config.erase_probability, draws)
         if self.config.mixup:
-            images, targets = mixed(images, targets, self.config.mixup, generator)
+            images, targets = mixed(images, targets, self.config.mixup, draws)
         return {"images": images, "targets": targets}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.kinds import KindConfig
+from facegen.draws import Draws
 from facegen.formats.images import to_unit
 from facegen.protocols import Batch
 from facegen.tasks._images import TrainingImages
@@ -49,9 +50,9 @@ class AutoencodingTask:
     def autoencoder_in(self, module: nn.Module) -> nn.Module:
         return module
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""
-        return self._images.batch(indices, generator)
+        return self._images.batch(indices, draws)
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """`loss` and its parts `l1`, `mse`, `kl`, with the latents sampled from the posterior."""

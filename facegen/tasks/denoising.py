@@ -15,13 +15,15 @@ from torch import Generator, Tensor, nn
 
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import Denoiser, Objective
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.formats.latents import LatentSplit, LatentStore
 from facegen.nn.augmentation import Augmentation
 from facegen.protocols import Autoencoder, Batch, Conditioner, SampleConditioner
-from facegen.types import LatentScaling
+from facegen.tasks._placing import placed
+from facegen.types import LatentMoments, LatentScaling
 from facegen.wording import number_text
 
 if TYPE_CHECKING:
@@ -54,22 +56,26 @@ class LatentSamples:
     def __len__(self) -> int:
         return len(self._split)
 
-    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, None]:
+    def draw(self, indices: Tensor, draws: Draws) -> tuple[Tensor, None]:
         """Examples `indices` (B,) for training (B, *S), mirrored where asked; nothing is told of that."""
-        flipped = torch.rand(len(indices), generator=generator) < 0.5 if self._flip else None
-        return self._sampled(indices, generator, flipped), None
+        flipped = draws.uniform(device="cpu") < 0.5 if self._flip else None
+        return self._sampled(indices, draws, flipped), None
 
-    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
+    def held_out(self, indices: Tensor, draws: Draws) -> Tensor:
         """Examples (B, *S) for scoring: nothing is done to them."""
-        return self._sampled(indices, generator, None)
+        return self._sampled(indices, draws, None)
 
     def means(self, indices: Tensor) -> Tensor:
         """The examples without the noise of a posterior (B, *S)."""
         return self._scaling.apply(self._split.gather(indices).mean)
 
-    def _sampled(self, indices: Tensor, generator: Generator, flipped: Tensor | None) -> Tensor:
-        moments = self._split.gather(indices, flipped)
-        return self._scaling.apply(moments.sample(torch.randn(moments.mean.shape, generator=generator)))
+    def _sampled(self, indices: Tensor, draws: Draws, flipped: Tensor | None) -> Tensor:
+        stored = self._split.stored(indices, flipped)
+        mean, log_variance = (
+            placed(part, draws.device).float() for part in (stored.mean, stored.log_variance)
+        )
+        noise = draws.normal(*mean.shape[1:])
+        return self._scaling.apply(LatentMoments(mean, log_variance).sample(noise))
 
 
 class PixelSamples:
@@ -91,24 +97,31 @@ class PixelSamples:
     def __len__(self) -> int:
         return len(self._split)
 
-    def draw(self, indices: Tensor, generator: Generator) -> tuple[Tensor, Tensor | None]:
+    def draw(self, indices: Tensor, draws: Draws) -> tuple[Tensor, Tensor | None]:
         """As `LatentSamples.draw`, and what was done to each image (B, K) where the model is to be told."""
         augmentation = self._augmentation
         if augmentation is None:
-            return self.means(indices), None
-        parameters = augmentation.draw(len(indices), generator)
-        images = augmentation.apply(to_unit(self._split.images(indices)), parameters)
-        return self._autoencoder.encode(images).mean, parameters if augmentation.tell_model else None
+            return self._on(draws.device, indices), None
+        parameters = augmentation.draw(draws)
+        images = augmentation.apply(self._images(indices, draws.device), parameters)
+        told = placed(parameters, draws.device) if augmentation.tell_model else None
+        return self._autoencoder.encode(images).mean, told
 
-    def held_out(self, indices: Tensor, generator: Generator) -> Tensor:
-        return self.means(indices)
+    def held_out(self, indices: Tensor, draws: Draws) -> Tensor:
+        return self._on(draws.device, indices)
 
     def means(self, indices: Tensor) -> Tensor:
-        return self._autoencoder.encode(to_unit(self._split.images(indices))).mean
+        return self._on(torch.device("cpu"), indices)
+
+    def _on(self, device: torch.device, indices: Tensor) -> Tensor:
+        return self._autoencoder.encode(self._images(indices, device)).mean
+
+    def _images(self, indices: Tensor, device: torch.device) -> Tensor:
+        return to_unit(placed(self._split.images(indices), device))
 
 
 Samples = LatentSamples | PixelSamples
-"""One split of whatever is diffused. All randomness comes from the generator that is handed in."""
+"""One split of whatever is diffused. All randomness comes from the draws that are handed in."""
 
 
 def latent_samples(latents: LatentStore, split: str, *, flip: bool = False) -> LatentSamples:
@@ -183,13 +196,13 @@ class DenoisingTask:
             parts["augmentation"] = nn.Linear(self._num_told, conditioner.spec.vector_dim or 0, bias=False)
         return nn.ModuleDict(parts)
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         """x0, noise (B, *S), timestep (B,) and condition inputs (B, ...), dropout and augmentation done."""
-        x0, augmentation = self._train.draw(indices, generator)
-        noise = torch.randn(x0.shape, generator=generator)
-        timestep = self._objective.draw_timesteps(len(indices), generator)
+        x0, augmentation = self._train.draw(indices, draws)
+        noise = draws.normal(*x0.shape[1:])
+        timestep = self._objective.timesteps(draws.uniform())
         inputs = self._inputs_of(x0) if self._inputs is None else self._inputs[indices]
-        inputs = self._conditioner.drop(inputs, generator)
+        inputs = placed(self._conditioner.drop(inputs, draws), draws.device)
         batch = {"x0": x0, "noise": noise, "timestep": timestep, "inputs": inputs}
         return batch if augmentation is None else {**batch, "augmentation": augmentation}
 
@@ -245,10 +258,10 @@ class DenoisingTask:
 
     def _fixed_examples(self, samples: Samples, count: int) -> Batch:
         """The same held-out samples, noise and conditions at every validation."""
-        generator = _validation_generator()
-        indices = torch.randperm(len(samples), generator=generator)[:count].sort().values
-        x0 = samples.held_out(indices, generator)
-        noise = torch.randn(x0.shape, generator=generator)
+        indices = torch.randperm(len(samples), generator=_validation_generator())[:count].sort().values
+        draws = Draws(VALIDATION_SEED, indices)
+        x0 = samples.held_out(indices, draws)
+        noise = draws.normal(*x0.shape[1:])
         if self._inputs is None:
             inputs = self._inputs_of(x0)
         else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,13 +14,14 @@ from facegen.errors import StorageError
 from facegen.formats.checkpoint import (
     Checkpoint,
     CheckpointInfo,
+    Ranking,
     Weights,
     checkpoint_name,
     list_checkpoints,
     load_checkpoint,
+    ranking_of,
     resolve_checkpoint,
     save_checkpoint,
-    validation_loss,
 )
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Progress
@@ -39,11 +39,11 @@ class CheckpointKeeper:
     keep_last: int
     autoencoder_folder: Path | None = None
 
-    def is_best(self, metrics: Mapping[str, Any]) -> bool:
-        """Whether this validation is finite and beats every checkpoint that stands."""
-        loss = float(metrics["loss"])
-        known = [validation_loss(folder) for folder in list_checkpoints(self.run.path)]
-        return math.isfinite(loss) and all(other is None or loss < other for other in known)
+    def is_best(self, found: Ranking | None) -> bool:
+        """Whether what was measured at this step is finite and beats every checkpoint that stands."""
+        if found is None or not found.beats(None):
+            return False
+        return all(found.beats(ranking_of(folder)) for folder in list_checkpoints(self.run.path))
 
     def save(
         self,
@@ -52,9 +52,12 @@ class CheckpointKeeper:
         metrics: dict[str, Any],
         weights: Mapping[Weights, Mapping[str, Tensor]],
         training_state: Mapping[str, Any],
+        scores: Mapping[str, float],
+        chosen: Ranking | None,
     ) -> None:
         """Write the checkpoint of `step`, then remove those no longer wanted."""
-        info = replace(self.info, step=step, images_seen=images_seen, metrics=metrics)
+        measured = {"metrics": metrics, "scores": dict(scores), "chosen": chosen}
+        info = replace(self.info, step=step, images_seen=images_seen, **measured)
         folder = self.run.checkpoint(checkpoint_name(step))
         save_checkpoint(folder, info, weights, training_state, self.autoencoder_folder)
         found, best = list_checkpoints(self.run.path), resolve_checkpoint(self.run.path, "best")

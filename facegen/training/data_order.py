@@ -1,8 +1,8 @@
-"""Which examples a step sees, and the randomness of a step, as pure functions of the seed.
+"""Which examples a step sees, as pure functions of the seed.
 
 The data are one endless stream: epoch 0 in its order, then epoch 1 in its own, and so on; step k takes the
-k-th slice of `batch_size`. Nothing has to be saved to resume anywhere, inside an epoch included, and every
-example comes exactly once an epoch whatever the batch size.
+k-th slice of `batch_size`, of which each process takes its part. Nothing has to be saved to resume anywhere,
+inside an epoch included, and every example comes exactly once an epoch whatever the batch size.
 """
 
 from __future__ import annotations
@@ -20,21 +20,16 @@ def seed_for(purpose: str, seed: int, number: int = 0) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def generator_for(purpose: str, seed: int, number: int = 0) -> Generator:
-    """A CPU generator seeded with `seed_for`."""
-    return Generator().manual_seed(seed_for(purpose, seed, number))
-
-
 @lru_cache(maxsize=2)  # a batch touches two epochs at a boundary
 def epoch_order(num_examples: int, seed: int, epoch: int) -> Tensor:
     """The order of one epoch: a permutation (num_examples,) int64."""
-    return torch.randperm(num_examples, generator=generator_for("epoch", seed, epoch))
+    generator = Generator().manual_seed(seed_for("epoch", seed, epoch))
+    return torch.randperm(num_examples, generator=generator)
 
 
-def batch_indices(step: int, batch_size: int, num_examples: int, seed: int) -> Tensor:
-    """Examples (batch_size,) int64 of step `step`, counted from 0."""
-    positions = torch.arange(step * batch_size, (step + 1) * batch_size)
-    epochs, offsets = positions // num_examples, positions % num_examples
+def examples_at(places: Tensor, num_examples: int, seed: int) -> Tensor:
+    """Examples (B,) int64 at rising `places` (B,) int64 of the stream."""
+    epochs, offsets = places // num_examples, places % num_examples
     numbers: list[int] = epochs.unique().tolist()
     return torch.cat([epoch_order(num_examples, seed, n)[offsets[epochs == n]] for n in numbers])
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
+
+from facegen.training.parallel import local
 
 
 def ema_decay(step: int, decay: float) -> float:
@@ -14,24 +14,24 @@ def ema_decay(step: int, decay: float) -> float:
 
 
 class Ema:
-    """A copy of a module whose parameters follow it slowly; `module` is ready for evaluation.
+    """Makes the parameters of `module`, a copy of `source`, follow it slowly.
 
     Parameters that are not trained and buffers are copied, not averaged.
     """
 
-    def __init__(self, source: nn.Module, decay: float) -> None:
+    def __init__(self, source: nn.Module, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.module = deepcopy(source).eval().requires_grad_(False)
-        pairs = list(zip(source.parameters(), self.module.parameters(), strict=True))
-        self._source = [p.detach() for p, _ in pairs if p.requires_grad]
-        self._average = [q.detach() for p, q in pairs if p.requires_grad]
-        self._buffers = list(zip(self.module.buffers(), source.buffers(), strict=True))
+        self.module = module.eval().requires_grad_(False)
+        pairs = list(zip(source.parameters(), module.parameters(), strict=True))
+        self._source = [local(p) for p, _ in pairs if p.requires_grad]
+        self._average = [local(q) for p, q in pairs if p.requires_grad]
+        self._buffers = list(zip(module.buffers(), source.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move the average towards the weights after step `step` (from 0)."""
-        weight = 1 - ema_decay(step, self.decay)
-        torch._foreach_lerp_(self._average, self._source, weight)  # pyright: ignore[reportPrivateImportUsage]
+    def update(self, step: int, skipped: Tensor) -> None:
+        """Move the average towards the weights after step `step` (from 0), unless `skipped` is 1."""
+        weight = (1 - skipped) * (1 - ema_decay(step, self.decay))
+        pull(self._average, self._source, weight)
 
     @torch.no_grad()
     def copy_buffers(self) -> None:
@@ -39,6 +39,13 @@ class Ema:
         for average, current in self._buffers:
             average.copy_(current)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        self.copy_buffers()
-        return self.module.state_dict()
+
+@torch.no_grad()
+def pull(averages: list[Tensor], towards: list[Tensor], weight: Tensor) -> None:
+    """Move each of `averages` by a share `weight` () of the way, without waiting to know it."""
+    if weight.device.type == "cpu":  # nothing to wait for, and one pass over memory instead of three
+        torch._foreach_lerp_(averages, towards, float(weight))  # pyright: ignore[reportPrivateImportUsage]
+        return
+    steps = torch._foreach_sub(towards, averages)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_mul_(steps, weight)  # pyright: ignore[reportPrivateImportUsage]
+    torch._foreach_add_(averages, steps)  # pyright: ignore[reportPrivateImportUsage]

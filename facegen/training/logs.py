@@ -12,36 +12,55 @@ from torch import Tensor
 
 from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
+from facegen.processes import World
 from facegen.training.trackers import TensorBoard, WeightsAndBiases
 
 
 class LossWindow:
-    """Means of the losses since the last log line, summed up as tensors so that no step waits for them."""
+    """Means of the losses since the last log line, summed up as tensors so that no step waits for them.
 
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._steps: dict[str, int] = {}  # per loss: a phase of the run may bring new ones
+    Each of several processes adds its own; all of them ask for means and state together.
+    """
 
-    def add(self, losses: Mapping[str, Tensor]) -> None:
-        """Add one step's losses."""
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._sums: dict[str, Tensor] = {}  # per loss: its total (), and how many steps had it (): (2,)
+
+    def add(self, losses: Mapping[str, Tensor], skipped: Tensor) -> None:
+        """Add one step's losses, unless it was `skipped` (1 or 0)."""
+        good = 1 - skipped
         for name, value in losses.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._steps[name] = self._steps.get(name, 0) + 1
+            pair = torch.stack([torch.where(good > 0, value, torch.zeros_like(value)), good.to(value.dtype)])
+            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
     def means(self) -> dict[str, float]:
-        """Mean of each loss over the steps of the window that had it; empty if every step was skipped."""
-        return {name: float(total) / self._steps[name] for name, total in self._sums.items()}
+        """Mean of each loss over the steps of the window that had it; those of skipped steps are left out."""
+        pairs = {name: total.tolist() for name, total in self._shared().items()}
+        return {name: total / steps for name, (total, steps) in pairs.items() if steps}
+
+    def own(self, name: str) -> float | None:
+        """Mean of one loss over the steps of this process alone."""
+        total, steps = self._sums[name].tolist() if name in self._sums else (0.0, 0.0)
+        return total / steps if steps else None
 
     def clear(self) -> None:
-        self._sums, self._steps = {}, {}
+        self._sums = {}
 
     def state(self) -> dict[str, Any]:
-        return {"sums": {name: total.cpu() for name, total in self._sums.items()}, "steps": dict(self._steps)}
+        return {"sums": {name: total.cpu() for name, total in self._shared().items()}}
 
     def load_state(self, state: dict[str, Any], device: torch.device) -> None:
-        self._sums = {name: total.to(device) for name, total in state["sums"].items()}
-        steps = state["steps"]  # one number for all in runs begun before losses were counted apart
-        self._steps = dict.fromkeys(self._sums, steps) if isinstance(steps, int) else dict(steps)
+        steps, sums = state.get("steps"), state["sums"]
+        if steps is not None:  # runs begun before both were kept as one, or before losses were counted apart
+            counts = dict.fromkeys(sums, steps) if isinstance(steps, int) else steps
+            sums = {name: torch.stack([sums[name], sums[name].new_tensor(counts[name])]) for name in sums}
+        self._sums = {name: total.to(device) for name, total in sums.items()}
+
+    def _shared(self) -> dict[str, Tensor]:
+        if not self._world.is_many or not self._sums:
+            return self._sums
+        means = self._world.mean(torch.stack(list(self._sums.values())))
+        return dict(zip(self._sums, means, strict=True))
 
 
 class TrainingLog:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from facegen.config.recipe import Recipe
 from facegen.errors import UsageError
 from facegen.protocols import Batch, Progress
 
-Backward = Callable[[Batch, float], dict[str, Tensor]]
-"""Forward and backward of a micro-batch that is `share` of the batch; returns its losses times share."""
+Backward = Callable[[Batch, float, bool], dict[str, Tensor]]
+"""Forward and backward of a micro-batch that is `share` of the batch, and may be its last; returns its losses
+times share."""
+
+
+def cut_alike(before: Mapping[str, Any], now: Recipe) -> bool:
+    """Whether the recipe `before` cuts batches as `now` does, so that pieces found to fit still count."""
+    training = before["training"]
+    keys = ("batch_size", "accumulation_steps")
+    return all(training.get(key) == getattr(now.training, key) for key in keys)
 
 
 class MicroBatches:
-    """Cuts batches into micro-batches of `size`; the effective batch never changes.
+    """Cuts a process's batches into micro-batches of `size`; the effective batch never changes.
 
-    A batch holds all the randomness of its step, so that cutting it changes nothing but rounding.
+    A batch holds all the randomness of its step, so that cutting it changes nothing but rounding. Of several
+    processes one cannot take more, smaller pieces than the others wait for: there it stops.
     """
 
-    def __init__(self, batch_size: int, accumulation_steps: int, progress: Progress) -> None:
+    def __init__(self, batch_size: int, accumulation_steps: int, progress: Progress, *, alone: bool) -> None:
         self.size = -(-batch_size // accumulation_steps)
-        self._batch_size, self._progress = batch_size, progress
+        self._batch_size, self._progress, self._alone = batch_size, progress, alone
 
     def run(self, batch: Batch, backward: Backward, zero_grad: Callable[[], None]) -> dict[str, Tensor]:
         """Accumulate the gradients of the whole batch; return its mean losses.
@@ -35,6 +46,12 @@ class MicroBatches:
             zero_grad()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
+            if not self._alone and self.size > 1:
+                raise UsageError(
+                    f"Out of memory with micro-batches of {self.size} in a process of several.",
+                    hint="Make them smaller: --set training.accumulation_steps="
+                    f"{2 * -(-self._batch_size // self.size)}; the effective batch stays the same.",
+                )
             if self.size == 1:
                 raise UsageError(
                     "Out of memory even with one example at a time.",
@@ -52,9 +69,10 @@ class MicroBatches:
     def _attempt(self, batch: Batch, backward: Backward) -> dict[str, Tensor] | None:
         total: dict[str, Tensor] = {}
         try:
-            for values in zip(*(value.split(self.size) for value in batch.values()), strict=True):
+            pieces = list(zip(*(value.split(self.size) for value in batch.values()), strict=True))
+            for number, values in enumerate(pieces, start=1):
                 piece, share = dict(zip(batch, values, strict=True)), len(values[0]) / self._batch_size
-                for name, value in backward(piece, share).items():
+                for name, value in backward(piece, share, number == len(pieces)).items():
                     total[name] = total[name] + value if name in total else value
         except (torch.OutOfMemoryError, MemoryError):
             return None  # leaving the handler frees the traceback, and with it the failed graph

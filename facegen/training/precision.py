@@ -12,10 +12,15 @@ from facegen.errors import UsageError
 
 @dataclass(frozen=True)
 class Precision:
-    """How forward and backward run; weights, optimizer and EMA stay float32."""
+    """How forward and backward run; weights, optimizer and EMA stay float32, but for fp64."""
 
-    name: str  # "fp32", "bf16" or "fp16"
+    name: str  # "fp32", "bf16", "fp16", or "fp64", in which all is exact enough to compare runs
     reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of weights, optimizer and EMA."""
+        return torch.float64 if self.name == "fp64" else torch.float32
 
     @property
     def uses_scaler(self) -> bool:
@@ -24,7 +29,7 @@ class Precision:
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Context for the forward pass."""
-        if self.name == "fp32":
+        if self.name in ("fp32", "fp64"):
             return nullcontext()
         dtype = torch.bfloat16 if self.name == "bf16" else torch.float16
         return torch.autocast(device.type, dtype=dtype)
@@ -34,12 +39,10 @@ def choose_precision(requested: str, device: torch.device) -> Precision:
     """The precision to train in; "auto" picks what the hardware is good at.
 
     Raises:
-        UsageError: fp16 asked for on a device that is not CUDA.
+        UsageError: fp64 asked for on a device that has none.
     """
-    if requested == "fp16" and device.type != "cuda":
-        raise UsageError(
-            "fp16 training needs a CUDA device.", hint="Use --set training.precision=auto, or fp32."
-        )
+    if requested == "fp64" and device.type == "mps":
+        raise UsageError("MPS has no float64.", hint="Use --set training.precision=auto, or --device cpu.")
     if requested != "auto":
         return Precision(requested, f"{requested}, as the recipe asks")
     if device.type == "cuda":

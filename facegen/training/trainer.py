@@ -4,27 +4,39 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
+from signal import Signals
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
-from facegen.errors import Terminated, TrainingDivergedError
+from facegen.errors import LostProcessError, Terminated, TrainingDivergedError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights
+from facegen.nn.sample_dropout import with_sample_dropout
+from facegen.processes import world
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
 from facegen.signals import StopSignals, exit_code_of
+from facegen.training.batches import Batches, set_dropout_keys
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
-from facegen.training.data_order import batch_indices, generator_for, seed_for, steps_for_epochs
+from facegen.training.data_order import seed_for, steps_for_epochs
 from facegen.training.ema import Ema
+from facegen.training.freezing import freeze
+from facegen.training.history import RunHistory
 from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory_text
-from facegen.training.micro_batches import MicroBatches
-from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from facegen.training.micro_batches import MicroBatches, cut_alike
+from facegen.training.optimizer import build_optimizer, set_learning_rate
+from facegen.training.parallel import is_denoiser, spread
+from facegen.training.power_ema import PowerEmas
 from facegen.training.precision import Precision, choose_precision
+from facegen.training.scoring import Scorer, Scoring
+from facegen.watch import Watch
 from facegen.wording import number_text
 
 BAR_INTERVAL_SECONDS = 0.5  # the bar reads the loss, which makes the device catch up
+LOOK_EVERY_STEPS = 10  # on an accelerator: looking whether a step was finite makes the host wait for it
 
 Preview = Callable[[nn.Module, int], None]
 """Draw samples with the averaged module after a step."""
@@ -49,7 +61,8 @@ class Trainer:
     """Trains a task's module, and owns loop, order, precision, accumulation, EMA and checkpoints.
 
     Every step is a pure function of the state before it and of (seed, step), so a resumed run on the same
-    CPU repeats the uninterrupted one bit for bit.
+    CPU repeats the uninterrupted one bit for bit, and several processes do what one alone does, but for the
+    order in which numbers are added up. The first of them writes and talks.
     """
 
     def __init__(
@@ -60,43 +73,76 @@ class Trainer:
         progress: Progress,
         device: torch.device,
         preview: Preview | None = None,
+        history: RunHistory | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
         self.task, self.recipe, self.keeper = task, recipe, keeper
         self.progress, self.device, self.preview = progress, device, preview
-        self.config = recipe.training
-        self.num_steps = num_steps_of(recipe, task.num_examples)
-        self.module = build_seeded(task.build_module, self.config.seed).to(device)
-        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
-        self.ema = Ema(self.module, recipe.ema.decay) if recipe.ema.enabled else None
-        self.optimizer = build_optimizer(self.parameters, recipe.optimizer)
+        self.config, self.world = recipe.training, world()
+        self.history = history or RunHistory(recipe, task.num_examples)
+        self.num_steps = self.history.num_steps
         self.precision = choose_precision(self.config.precision, device)
+        module = build_seeded(task.build_module, self.config.seed)
+        if self.precision.dtype == torch.float64 and not is_denoiser(module):
+            raise UsageError("fp64 is for denoisers.", hint="Use --set training.precision=fp32")
+        module = module.to(device, self.precision.dtype)
+        self.frozen = freeze(module, self.config.freeze)
+        self.dropouts = with_sample_dropout(module)
+        self.batches = Batches(
+            task,
+            self.config.seed,
+            self.config.batch_size,
+            self.world,
+            device,
+            self.precision.dtype,
+            len(self.dropouts),
+        )
+        self.spread = spread(self.config.parallel, task, module, self.world, device)
+        self.module = self.spread.module
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        average = self.spread.copy() if recipe.ema.enabled else None
+        self.ema = None if average is None else Ema(self.module, average, recipe.ema.decay)
+        self.power_emas = PowerEmas(recipe.ema, self.module, keeper.run, self.num_steps)
+        self.optimizer = build_optimizer(self.parameters, recipe.optimizer)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
-        self.micro = MicroBatches(self.config.batch_size, self.config.accumulation_steps, progress)
-        self.log = TrainingLog(keeper.run, recipe)
-        self.window = LossWindow()
+        self.micro = MicroBatches(
+            self.batches.share, self.config.accumulation_steps, progress, alone=not self.world.is_many
+        )
+        self.log = TrainingLog(keeper.run, recipe) if self.world.is_first else None
+        self.scoring = Scoring(recipe.scoring, scorer, progress, self.world)
+        self.window = LossWindow(self.world)
+        self.signals, self.watch = StopSignals(), Watch(self.world)
+        self.look_every = 1 if device.type == "cpu" else LOOK_EVERY_STEPS
         self.step = 0  # optimizer steps done, skipped ones included
-        self.skipped_steps = 0
-        self.bad_steps = 0  # non-finite steps in a row
+        # What a step leaves on the device: non-finite steps in a row, and all of them; a signal's number.
+        self._flags = torch.zeros(3, device=device)
+        self.skipped_steps = 0  # when the host last looked
         self.validation: dict[str, Any] = {}  # of the current step, else empty
         self.last_validation: dict[str, Any] = {}
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights, EMA, optimizer, scaler and counters."""
         state = checkpoint.training_state()
-        self.module.load_state_dict(checkpoint.weights("model"))
+        self.spread.load(self.module, checkpoint.weights("model"))
         if self.ema is not None:
-            self.ema.module.load_state_dict(checkpoint.weights("ema"))
-        self.optimizer.load_state_dict(state["optimizer"])
+            self.spread.load(self.ema.module, checkpoint.weights("ema"))
+        if "power_emas" in state:  # checkpoints from before there were any have none
+            self.power_emas.load_state_dict(state["power_emas"])
+        self.spread.load_optimizer(self.optimizer, state["optimizer"])
         if self.config.precision == "auto" and state["precision"] != self.precision.name:
             self.precision = Precision(
                 state["precision"], f"{state['precision']}, as before the interruption"
             )
             self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.uses_scaler)
-        self.scaler.load_state_dict(state["scaler"])
-        self.micro.size = state["micro_batch"]
+        if state["scaler"]:  # empty where the precision before needed none
+            self.scaler.load_state_dict(state["scaler"])
+        if cut_alike(checkpoint.info.recipe, self.recipe):
+            self.micro.size = min(self.micro.size, state["micro_batch"])
         self.window.load_state(state["window"], self.device)
         self.step, self.skipped_steps = state["step"], state["skipped_steps"]
-        self.bad_steps, self.last_validation = state["bad_steps"], state["last_validation"]
+        self._flags = self._flags.new_tensor([state["bad_steps"], self.skipped_steps, 0])
+        self.last_validation = state["last_validation"]
+        self.scoring.load_state(state.get("scoring"))
         self.validation = checkpoint.info.metrics
 
     def fit(self) -> float:
@@ -106,6 +152,7 @@ class Trainer:
             Terminated: a signal asked to stop; a checkpoint was saved first.
             TrainingDivergedError: `max_bad_steps` non-finite steps in a row.
             StorageError: a checkpoint could not be written; earlier ones stand.
+            LostProcessError: another process was killed, failed or hangs.
         """
         if self.config.compile:
             _compile(self.module)
@@ -113,29 +160,39 @@ class Trainer:
         devices = [self.device] if self.device.type == "cuda" else []
         try:
             with (
-                StopSignals() as signals,
+                self.signals,
                 torch.random.fork_rng(devices=devices),
                 self.progress.stage("Training", total=self.num_steps) as bar,
+                self.watch,
             ):
-                self._loop(signals, bar)
+                self._loop(bar)
         finally:
-            self.log.close()
+            if self.log is not None:
+                self.log.close()
         return time.monotonic() - started
 
     @property
     def images_seen(self) -> int:
-        return self.step * self.config.batch_size
+        return self.history.position(self.step)
 
-    def _loop(self, signals: StopSignals, bar: ProgressTask) -> None:
-        speed = _Speed(self, bar)
+    def _loop(self, bar: ProgressTask) -> None:
+        try:
+            self._steps(_Speed(self, bar))
+        except (RuntimeError, LostProcessError) as error:
+            if lost := self.watch.who_is_lost():  # a collective fails with whatever its library says
+                raise lost from error
+            raise
+
+    def _steps(self, speed: _Speed) -> None:
         self.module.train()
         batch = self._load_batch(self.step)
-        while self.step < self.num_steps:
+        while self.step < self.num_steps and self.scoring.stopped is None:
+            self.watch.at(self.step + 1, "in")
             batch = self._train_step(batch)
             speed.after_step()
-            stopping = signals.requested  # read once: one that comes while saving waits for the next step
+            stopping = self._look() if self._is_due(self.look_every) or self._something_is_due() else None
             self._after_step(speed, stopping=stopping is not None)
-            if stopping is not None and self.step < self.num_steps:
+            if stopping is not None and self.step < self.num_steps and self.scoring.stopped is None:
                 raise Terminated(
                     f"{stopping.name}: stopped after step {self.step} of {self.num_steps}; "
                     "its checkpoint is saved.",
@@ -143,21 +200,35 @@ class Trainer:
                 )
         speed.show()
 
+    def _is_due(self, every_steps: int | None) -> bool:
+        return every_steps is not None and (self.step % every_steps == 0 or self.step == self.num_steps)
+
+    def _something_is_due(self) -> bool:
+        config = self.config
+        every = (config.log_every_steps, config.validate_every_steps, config.preview_every_steps)
+        scoring = self.scoring.is_due(self.step, last=False)
+        return any(self._is_due(steps) for steps in every) or scoring or self._checkpoint_is_due()
+
     def _after_step(self, speed: _Speed, *, stopping: bool) -> None:
-        config, last = self.config, self.step == self.num_steps
-
-        def due(every_steps: int | None) -> bool:
-            return every_steps is not None and (self.step % every_steps == 0 or last)
-
+        config = self.config
+        self.power_emas.after_step(self.step)
         self.validation = {}
-        if due(config.log_every_steps):
+        self.scoring.begin_step()
+        if self._is_due(config.log_every_steps):
             self._log_window(speed)
-        if due(config.validate_every_steps):
-            self._validate()
-        if self.preview and due(config.preview_every_steps):
-            self.preview(self._evaluation_module(), self.step)
+        validating, previewing = (
+            self._is_due(steps) for steps in (config.validate_every_steps, config.preview_every_steps)
+        )
+        scoring = self.scoring.is_due(self.step, last=self.step == self.num_steps)
+        best = False
+        if validating or previewing or scoring:
+            module = self._evaluation_module()
+            best = self._judge(module, validating=validating, scoring=scoring)
+            if previewing and self.preview:
+                self.watch.at(self.step, "drawing after")
+                self.preview(module, self.step)
             self.module.train()
-        best = bool(self.validation) and self.keeper.is_best(self.validation)
+        last = self.step == self.num_steps or self.scoring.stopped is not None
         if best or stopping or last or self._checkpoint_is_due():
             self._save()
         speed.resume()
@@ -171,113 +242,157 @@ class Trainer:
         return self.images_seen // images > (self.images_seen - config.batch_size) // images
 
     def _load_batch(self, step: int) -> Batch:
-        indices = batch_indices(step, self.config.batch_size, self.task.num_examples, self.config.seed)
-        batch = self.task.batch(indices, generator_for("noise", self.config.seed, step))
+        batch = self.batches.load(self.history.position(step))
         if isinstance(self.task, PhasedTask):
-            batch = {**batch, "done": torch.full((len(indices),), step / self.num_steps)}
-        if self.device.type == "cpu":
-            return batch
-        pin = self.device.type == "cuda"
-        return {
-            name: (value.pin_memory() if pin else value).to(self.device, non_blocking=pin)
-            for name, value in batch.items()
-        }
+            batch["done"] = torch.full((self.batches.share,), self.history.share(step))
+        return batch
 
     def _train_step(self, batch: Batch) -> Batch:
         """Make one optimizer step; return the next batch, loaded while the device was busy."""
-        dropout_seed = seed_for("dropout", self.config.seed, self.step)
-        torch.default_generator.manual_seed(dropout_seed)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(dropout_seed)
+        # For modules with chances of their own; what this package draws belongs to samples.
+        torch.manual_seed(seed_for("module", self.config.seed, self.step * self.world.size + self.world.rank))
         losses = self.micro.run(batch, self._backward, self.optimizer.zero_grad)
         self.scaler.unscale_(self.optimizer)
         clip = self.recipe.optimizer.clip_grad_norm
-        norm = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        norm = norm.full_tensor() if hasattr(norm, "full_tensor") else norm  # of shards
         if clip is not None:
             nn.utils.clip_grads_with_norm_(self.parameters, clip, norm)
+        skipped = self._count(norm + losses["loss"])
         following = self._load_batch(self.step + 1) if self.step + 1 < self.num_steps else {}
-        if bool(torch.isfinite(norm + losses["loss"])):
-            self._update_weights()
-            self.window.add({**losses, "grad_norm": norm})
-            self.bad_steps = 0
-        else:
-            self._skip_step(batch, losses)
+        self._update_weights(skipped)
+        self.window.add({**losses, "grad_norm": norm}, skipped)
         self.step += 1
+        self._last = batch, losses
         return following
 
-    def _backward(self, micro_batch: Batch, share: float) -> dict[str, Tensor]:
-        with self.precision.autocast(self.device):
-            losses = self.task.losses(self.module, micro_batch)
-        self.scaler.scale(losses["loss"] * share).backward()
+    def _backward(self, micro_batch: Batch, share: float, last: bool) -> dict[str, Tensor]:
+        set_dropout_keys(self.dropouts, micro_batch)
+        with self.spread.accumulating(last=last):
+            with self.precision.autocast(self.device):
+                losses = self.spread.losses(micro_batch)
+            self.scaler.scale(losses["loss"] * share).backward()
         return {name: value.detach() * share for name, value in losses.items()}
 
-    def _update_weights(self) -> None:
-        set_learning_rate(self.optimizer, learning_rate(self.step, self.num_steps, self.recipe.optimizer))
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad()
-        if self.ema is not None:
-            self.ema.update(self.step)
+    def _count(self, total: Tensor) -> Tensor:
+        """Note whether the step is finite and whether a signal came, in any process; 1 where it is not."""
+        asked = self.signals.requested or 0
+        now = torch.stack([(~torch.isfinite(total)).float(), total.new_full((), asked, dtype=torch.float32)])
+        skipped, signal = self.world.largest(now).unbind()
+        in_a_row, skipped_steps, _ = self._flags.unbind()
+        self._flags = torch.stack([(in_a_row + 1) * skipped, skipped_steps + skipped, signal])
+        return skipped
 
-    def _skip_step(self, batch: Batch, losses: dict[str, Tensor]) -> None:
-        """Leave weights, optimizer and EMA alone; give up after too many in a row."""
-        self.bad_steps += 1
-        self.skipped_steps += 1
+    def _update_weights(self, skipped: Tensor) -> None:
+        """Step optimizer and EMA, which leave all as it is where the step is skipped."""
+        set_learning_rate(self.optimizer, self.history.learning_rate(self.step))
+        optimizer: Any = self.optimizer
+        optimizer.grad_scale, optimizer.found_inf = None, skipped  # what torch's fused optimizers look at
+        optimizer.step()
         if self.scaler.is_enabled():
-            self.scaler.update()  # `unscale_` has noted the overflow: the scale goes down
-        self.optimizer.zero_grad()
-        if self.bad_steps == 1 and not self.scaler.is_enabled():
-            self.progress.warn(f"Step {self.step + 1}: loss or gradient is not finite; the step is skipped.")
-        if self.bad_steps >= self.config.max_bad_steps:
-            folder = save_capsule(self.keeper.run, self.step, self.module, batch, losses, self.recipe)
+            self.scaler.update()  # `unscale_` has noted an overflow: the scale goes down
+        optimizer.zero_grad()
+        if self.ema is not None:
+            self.ema.update(self.step, skipped)
+        self.power_emas.update(skipped)
+
+    def _look(self) -> Signals | None:
+        """Read what the last steps left on the device; the signal that asked to stop, if one did.
+
+        Raises:
+            TrainingDivergedError: too many non-finite steps in a row.
+        """
+        in_a_row, skipped_steps, signal = (int(value) for value in self._flags.tolist())
+        if (
+            skipped_steps > self.skipped_steps
+            and in_a_row <= self.look_every
+            and not self.scaler.is_enabled()
+        ):
+            where = f"Step {self.step}" if self.look_every == 1 else f"Up to step {self.step}"
+            self.progress.warn(f"{where}: loss or gradient is not finite; the step is skipped.")
+        self.skipped_steps = skipped_steps
+        if in_a_row >= self.config.max_bad_steps:
+            batch, losses = self._last
+            folder = self.world.first(
+                lambda: save_capsule(self.keeper.run, self.step - 1, self.module, batch, losses, self.recipe)
+            )
             raise TrainingDivergedError(
-                f"Loss or gradient was not finite in {self.bad_steps} steps in a row, up to step "
-                f"{self.step + 1}. The batch and the weights are kept in '{folder}'.",
+                f"Loss or gradient was not finite in {in_a_row} steps in a row, up to step "
+                f"{self.step}. The batch and the weights are kept in '{folder}'.",
                 hint="Lower the learning rate (--set optimizer.lr=...) or warm up longer, in a new run.",
             )
+        return Signals(signal) if signal else None
 
     def _evaluation_module(self) -> nn.Module:
-        if self.ema is None:
-            return self.module.eval()
-        self.ema.copy_buffers()
-        return self.ema.module
+        """The averaged module, whole, as the first process can use it alone."""
+        if self.ema is not None:
+            self.ema.copy_buffers()
+        module = self.spread.whole(self.module if self.ema is None else self.ema.module)
+        return deepcopy(module).float() if self.precision.dtype == torch.float64 else module.eval()
 
-    def _validate(self) -> None:
+    def _judge(self, module: nn.Module, *, validating: bool, scoring: bool) -> bool:
+        """Score on held-out data, and the faces that the module draws; whether that is the best so far."""
+        self.watch.at(self.step, "judging after")
+
+        def judge() -> tuple[dict[str, Any], bool]:
+            found = self._validate(module) if validating else {}
+            assert self.log is not None
+            if scoring:
+                self.scoring.score(module, self.step, self.log)
+            return found, self.keeper.is_best(self.scoring.take_note(self.step, found, self.log))
+
+        found, best = self.world.first(judge)
+        self.scoring.follow()
+        if validating:
+            self.validation = self.last_validation = found
+        return best
+
+    def _validate(self, module: nn.Module) -> dict[str, Any]:
         with torch.no_grad(), self.precision.autocast(self.device):
-            result = self.task.validate(self._evaluation_module(), self.device)
-        self.module.train()
-        self.validation = self.last_validation = result
+            result = self.task.validate(module, self.device)
         say = self.progress.warn if result.get("better_than_trivial") is False else self.progress.say
         say(f"Step {self.step}: {result['verdict']}")
-        self.log.write(self.step, "validation", result)
+        self._write_log("validation", result)
+        return result
 
     def _log_window(self, speed: _Speed) -> None:
         means = self.window.means()
         self.window.clear()
-        lr = learning_rate(self.step - 1, self.num_steps, self.recipe.optimizer)
+        lr = self.history.learning_rate(self.step - 1)
         values = {**means, "lr": lr, "images_seen": self.images_seen, "skipped_steps": self.skipped_steps}
-        self.log.write(self.step, "train", {**values, "images_per_second": round(speed.images_per_second, 2)})
+        self._write_log("train", {**values, "images_per_second": round(speed.images_per_second, 2)})
+
+    def _write_log(self, group: str, values: dict[str, Any]) -> None:
+        if self.log is not None:
+            self.log.write(self.step, group, values)
 
     def _save(self) -> None:
-        weights: dict[Weights, dict[str, Tensor]] = {"model": self.module.state_dict()}
+        self.watch.at(self.step, "saving after")
+        weights: dict[Weights, dict[str, Tensor]] = {"model": self.spread.weights(self.module)}
         if self.ema is not None:
-            weights["ema"] = self.ema.state_dict()
+            self.ema.copy_buffers()
+            weights["ema"] = self.spread.weights(self.ema.module)
         state = {
             "step": self.step,
             "skipped_steps": self.skipped_steps,
-            "bad_steps": self.bad_steps,
+            "bad_steps": int(self._flags[0]),
             "micro_batch": self.micro.size,
             "precision": self.precision.name,
             "window": self.window.state(),
             "last_validation": self.last_validation,
+            "scoring": self.scoring.state(),
             "scaler": self.scaler.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.spread.optimizer_state(self.optimizer),
+            "power_emas": self.power_emas.state_dict(),
         }
-        self.keeper.save(self.step, self.images_seen, self.validation, weights, state)
+        scored = (self.scoring.scores, self.scoring.chosen)
+        self.world.first(
+            lambda: self.keeper.save(self.step, self.images_seen, self.validation, weights, state, *scored)
+        )
 
 
 class _Speed:
-    """Images a second without the time spent on validation, previews and saves; feeds the bar."""
+    """Images a second without the time spent on validation, previews, scores and saves; feeds the bar."""
 
     def __init__(self, trainer: Trainer, bar: ProgressTask) -> None:
         self._trainer, self._bar = trainer, bar
@@ -311,9 +426,9 @@ class _Speed:
         if self._images:
             fields["ETA"] = duration_text(left / self.images_per_second)
         if isinstance(trainer.task, PhasedTask):
-            fields["phase"] = trainer.task.phase_at((trainer.step - 1) / trainer.num_steps)
-        if means := trainer.window.means():
-            fields["loss"] = number_text(means["loss"])
+            fields["phase"] = trainer.task.phase_at(trainer.history.share(trainer.step - 1))
+        if (loss := trainer.window.own("loss")) is not None:
+            fields["loss"] = number_text(loss)
         self._bar.advance(self._pending, **fields)
         self._pending = 0
 

@@ -18,17 +18,27 @@ from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
 from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
 from facegen.formats.run import RunDirectory
+from facegen.models.chosen_images import drawn_rows
 from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
 from facegen.models.perceptual import load_perceptual
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.progress import SilentProgress
-from facegen.protocols import AutoencoderTask, Progress, SampleConditioner, TableConditioner, TrainingTask
+from facegen.protocols import (
+    AutoencoderTask,
+    ImageConditioner,
+    Progress,
+    SampleConditioner,
+    TableConditioner,
+    TrainingTask,
+)
 from facegen.tasks import TrainingImages
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
 from facegen.training.class_column import with_class_column
+from facegen.training.face_scores import SCORING_SEED, FaceScorer, Requests, face_scorer
 from facegen.training.previews import denoising_preview, reconstruction_preview
-from facegen.training.trainer import Preview, build_seeded
+from facegen.training.scoring import check_scoring
+from facegen.training.trainer import Preview, build_seeded, num_steps_of
 from facegen.types import LatentScaling, SampleSpec
 
 
@@ -37,7 +47,7 @@ class WiredTask:
     """A task ready for the trainer, and what its checkpoints hold beside weights: `info` and a linked folder.
 
     `recipe` names the class column that the data really have. `make_preview` gives its preview once the run
-    folder is there.
+    folder is there, `make_scorer` what scores the faces it draws; None of a task that draws none.
     """
 
     recipe: Recipe
@@ -45,6 +55,7 @@ class WiredTask:
     info: CheckpointInfo
     autoencoder_folder: Path | None = None
     make_preview: Callable[[RunDirectory, torch.device], Preview] | None = None
+    make_scorer: Callable[[torch.device, Progress], FaceScorer] | None = None
 
 
 def wire_task(recipe: Recipe, progress: Progress | None = None) -> WiredTask:
@@ -52,7 +63,8 @@ def wire_task(recipe: Recipe, progress: Progress | None = None) -> WiredTask:
 
     Raises:
         UsageError: no data named, a section missing, sizes or columns that do not fit, an augmentation or
-            flips that the data do not allow, or a task that `facegen train` cannot wire.
+            flips that the data do not allow, scores that the run cannot make, or a task that `facegen train`
+            cannot wire.
         MissingModelError: the perceptual network's weights are not to be had.
         DataError: the data are not there, of the wrong kind, or lack a split.
         StorageError: the data are damaged.
@@ -65,7 +77,10 @@ def wire_task(recipe: Recipe, progress: Progress | None = None) -> WiredTask:
             f"'facegen train' cannot wire the task '{kind}'.",
             hint=f"A task says what it is trained on: TRAINS_ON = {' or '.join(map(repr, wirings))}.",
         )
-    return wiring(recipe, progress or SilentProgress())
+    wired = wiring(recipe, progress or SilentProgress())
+    num_steps = num_steps_of(recipe, wired.task.num_examples)
+    check_scoring(recipe.scoring, num_steps, draws_faces=wired.make_scorer is not None, task=kind)
+    return wired
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -139,10 +154,16 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     )
 
     def make_preview(run: RunDirectory, device: torch.device) -> Preview:
-        inputs = _preview_inputs(recipe, diffused, conditioner)
+        rows = torch.arange(min(recipe.training.preview_images, len(diffused.validation)))
+        inputs = _held_out_inputs(diffused, conditioner, rows)
         return denoising_preview(_generator_of(recipe, diffused, device), inputs, run)
 
-    return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview)
+    def make_scorer(device: torch.device, progress: Progress) -> FaceScorer:
+        requests = _scored_requests(recipe, diffused, conditioner)
+        generator_of = _generator_of(recipe, diffused, device)
+        return face_scorer(recipe.scoring, requests, generator_of, device, progress)
+
+    return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview, make_scorer)
 
 
 def _latents(recipe: Recipe) -> _Diffused:
@@ -223,12 +244,24 @@ def _build_conditioner(recipe: Recipe, diffused: _Diffused) -> Any:
     return conditioner
 
 
-def _preview_inputs(recipe: Recipe, diffused: _Diffused, conditioner: Any) -> torch.Tensor:
-    """What previews ask for: the conditions of the first held-out examples."""
-    count = min(recipe.training.preview_images, len(diffused.validation))
+def _held_out_inputs(diffused: _Diffused, conditioner: Any, rows: torch.Tensor) -> torch.Tensor:
+    """Condition inputs (N, ...) that ask for what the held-out examples `rows` (N,) are."""
     if isinstance(conditioner, SampleConditioner):
-        return conditioner.inputs_of(diffused.validation.means(torch.arange(count)))
-    return conditioner.inputs(diffused.validation.frame.head(count))
+        return conditioner.inputs_of(diffused.validation.means(rows))
+    return conditioner.inputs(diffused.validation.frame.iloc[rows.tolist()])
+
+
+def _scored_requests(recipe: Recipe, diffused: _Diffused, conditioner: Any) -> Requests:
+    """What is asked for at every scoring, as `facegen eval attributes` would ask it of a checkpoint."""
+    rows = drawn_rows(len(diffused.validation), recipe.scoring.num_images, SCORING_SEED)
+    frame, info = diffused.validation.frame.iloc[rows.tolist()].reset_index(drop=True), diffused.info
+    if not isinstance(conditioner, SampleConditioner | ImageConditioner):
+        # a picture shows more than the labels that the run's own data happen to have
+        frame = frame.loc[:, [name for name in info.labels.attributes if name in frame.columns]]
+    assert info.image_size is not None
+    inputs = _held_out_inputs(diffused, conditioner, rows)
+    folder = _data_path(recipe, "held-out examples")
+    return Requests(inputs, frame, info.image_size, folder, recipe.data.validation_split)
 
 
 def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> Any:

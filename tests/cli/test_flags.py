@@ -6,7 +6,7 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
-OPENS_NO_MODEL = {"compare", "demo", "prepare", "presets list", "presets show", "version"}
+OPENS_NO_MODEL = {"compare", "demo", "prepare", "presets list", "presets show", "slurm", "version"}
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
 SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
@@ -84,10 +84,30 @@ FLAGS = {
         "--data",
         "--size",
         "--resume",
+        "--extend",
+        "--after-decay",
+        "--from",
+        "--weights",
+        "--verify-resume",
         "--device",
         "--dry-run",
     }
     | TALK,
+    "slurm": {
+        "--run",
+        "--preset",
+        "--config",
+        "--set",
+        "--data",
+        "--size",
+        "--nodes",
+        "--gpus-per-node",
+        "--time",
+        "--partition",
+        "--account",
+        "--out",
+    },
+    "ema": {"run", "--width", "--step", "--out", "--json"},
     "sample": {
         "run",
         "--explain",
@@ -151,6 +171,7 @@ FLAGS = {
     | FIGURE,
     "plot timelapse": {"run", "--source"} | MOVING | ASKED | SAMPLED | FIGURE,
     "plot attributes": {"dataset", "--split"} | FIGURE,
+    "plot ema": {"run", "--width", "--step", "--data", "--device", "--quiet", "-q"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {

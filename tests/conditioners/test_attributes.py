@@ -1,9 +1,11 @@
 import pandas as pd
 import pytest
 import torch
+from support.draws import draws_of
 
 from facegen.conditioners import attributes
 from facegen.config.kinds import kind_config
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError
 from facegen.types import LabelSchema, PromptReading, SampleSpec
 
@@ -47,14 +49,14 @@ def test_unknown_repeated_and_absent_attributes_are_refused() -> None:
 
 def test_dropout_hides_whole_samples_at_its_rate() -> None:
     rows = torch.ones(20_000, 4, dtype=torch.int8)
-    kept = build(dropout=0.25).drop(rows, torch.Generator().manual_seed(0))
+    kept = build(dropout=0.25).drop(rows, draws_of(len(rows)))
     assert set(kept.sum(dim=1).tolist()) == {0, 4}
     assert abs((kept.sum(dim=1) == 0).float().mean() - 0.25) < 0.01
 
 
 def test_partial_dropout_hides_subsets_of_every_size() -> None:
     rows = -torch.ones(20_000, 4, dtype=torch.int8)
-    kept = build(dropout=0.0, partial_dropout=0.5).drop(rows, torch.Generator().manual_seed(0))
+    kept = build(dropout=0.0, partial_dropout=0.5).drop(rows, draws_of(len(rows)))
     counts = torch.bincount(kept.abs().sum(dim=1), minlength=5) / len(rows)
     # A keeping probability drawn uniformly makes each of the five sizes equally likely.
     assert torch.allclose(counts, torch.tensor([0.1, 0.1, 0.1, 0.1, 0.6]), atol=0.01)
@@ -64,9 +66,8 @@ def test_partial_dropout_hides_subsets_of_every_size() -> None:
 def test_a_sample_is_dropped_alike_in_any_batch_of_the_same_draws() -> None:
     conditioner = build(dropout=0.5, partial_dropout=0.5)
     rows = torch.randint(-1, 2, (64, 4), dtype=torch.int8)
-    all_rows = conditioner.drop(rows, torch.Generator().manual_seed(1))
-    generator = torch.Generator().manual_seed(1)
-    halves = [conditioner.drop(part, generator) for part in rows.split(32)]
+    all_rows = conditioner.drop(rows, Draws(1, torch.arange(64)))
+    halves = [conditioner.drop(rows[part], Draws(1, part)) for part in torch.arange(64).split(32)]
     assert torch.equal(all_rows, torch.cat(halves))
 
 

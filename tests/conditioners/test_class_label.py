@@ -3,6 +3,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support.draws import draws_of
 
 from facegen.conditioners import class_label
 from facegen.errors import DataError, UsageError
@@ -71,9 +72,7 @@ def test_two_classes_blend() -> None:
 
 
 def test_dropout_gives_the_null_class_at_its_rate() -> None:
-    dropped = build(dropout=0.3).drop(
-        torch.zeros(20_000, dtype=torch.int64), torch.Generator().manual_seed(0)
-    )
+    dropped = build(dropout=0.3).drop(torch.zeros(20_000, dtype=torch.int64), draws_of(20_000))
     assert set(dropped.tolist()) == {0, 3}
     assert abs((dropped == 3).float().mean() - 0.3) < 0.01
 

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from support.draws import draws_of
 
 from facegen.conditioners import attributes, class_label, image_features, none, semantic_encoder, text
 from facegen.conditioners._image_encoder import ImageEncoder
@@ -17,7 +18,7 @@ from facegen.conditioners._text_encoder import TextEncoder
 from facegen.types import LabelSchema, SampleSpec
 
 LABELS = LabelSchema(("Smiling", "Young"), {"age": ("child", "adult")})
-PIXELS, CHANCE = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.Generator()
+PIXELS, CHANCE = torch.zeros(4, 3, 8, 8, dtype=torch.uint8), draws_of(4)
 MAPS, COLUMN = torch.zeros(4, 4, 8, 8), torch.zeros(4, 1, dtype=torch.int64)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support.draws import draws_of
 from torch import nn
 
 from facegen.config.kinds import kind_config, kinds_of, load_kind
@@ -315,7 +316,7 @@ def test_conditioner_drops_reproducibly_from_none_to_all(name: str, build_condit
     null = conditioner.null_inputs(len(inputs))
 
     def dropped(seed: int) -> torch.Tensor:
-        return conditioner.drop(inputs, torch.Generator().manual_seed(seed))
+        return conditioner.drop(inputs, draws_of(len(inputs), seed))
 
     assert same(dropped(3), dropped(3))
     if name == "none":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.draws import draws_of
 from support.tiny_dataset import write_dataset
 from support.training_parts import denoising_recipe, write_latents
 
@@ -43,7 +44,7 @@ def task(request: pytest.FixtureRequest, recipes: dict[str, Recipe]) -> Training
 
 
 def batch_of(task: TrainingTask, seed: int = 1) -> dict[str, torch.Tensor]:
-    batch = dict(task.batch(INDICES, torch.Generator().manual_seed(seed)))
+    batch = dict(task.batch(INDICES, draws_of(len(INDICES), seed)))
     return {**batch, "done": torch.full((len(INDICES),), 0.9)}  # as the trainer adds it
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from facegen.evaluation.feature_cache import Viewer, cache_folder
-from facegen.evaluation.features import RealImages, real_features, real_floor, real_reference
+from facegen.evaluation.features import real_floor
 from facegen.formats.dataset import Dataset
 from facegen.metrics.fid import frechet_distance
+from facegen.models.feature_cache import Viewer, cache_folder
 from facegen.models.feature_networks import FeatureExtractor
+from facegen.models.real_features import RealImages, real_features, real_reference
 from facegen.progress import SilentProgress
 
 Make = Callable[..., Dataset]
@@ -115,7 +116,7 @@ def test_a_large_reference_keeps_all_in_its_gaussian_and_some_features(
     dataset = make_dataset({"train": 60})
     whole = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress())).statistics
     seen = counter.seen
-    monkeypatch.setattr("facegen.evaluation.features.MAX_CACHED_FEATURES", 25)
+    monkeypatch.setattr("facegen.models.real_features.MAX_CACHED_FEATURES", 25)
     for _ in range(2):
         reference = real_reference(RealImages(dataset, "train"), Viewer(extractor, 16, SilentProgress()))
         assert len(reference.features) == 25
@@ -129,6 +130,6 @@ def test_a_cache_of_another_version_is_not_read(
 ):
     real = RealImages(make_dataset({"train": 40}), "train")
     real_features(real, Viewer(extractor, 16, SilentProgress()))
-    monkeypatch.setattr("facegen.evaluation.feature_cache.CACHE_FORMAT_VERSION", 0)
+    monkeypatch.setattr("facegen.models.feature_cache.CACHE_FORMAT_VERSION", 0)
     real_features(real, Viewer(extractor, 16, SilentProgress()))
     assert counter.seen == 80

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from facegen.errors import DataError
-from facegen.evaluation.image_sources import FolderImages, batches, chosen_indices
+from facegen.evaluation.image_sources import FolderImages
 from facegen.formats.images import pil_to_png
+from facegen.models.chosen_images import batches, chosen_indices
 
 
 def save(path: Path, size: tuple[int, int] = (8, 8), color: str = "red") -> None:

@@ -110,3 +110,13 @@ def test_sha256_is_the_same_for_a_file_and_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == sha256_of(b"abc")
     assert sha256_of(b"abc").startswith("ba7816bf")
+
+
+def test_a_first_write_removes_what_killed_processes_left_in_the_folder(tmp_path: Path) -> None:
+    host, dead = socket.gethostname(), subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    names = [f".other.json.{host}.{pid}.tmp" for pid in (dead.pid, os.getppid())] + [".other.json.far.1.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("half")
+    atomic_write(tmp_path / "a.json", "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*names[1:], "a.json"])

@@ -11,6 +11,7 @@ import pytest
 from support.training_parts import denoising_recipe
 
 from facegen.errors import StorageError, UsageError
+from facegen.formats.history import RunEvent, write_history
 from facegen.formats.run import RunDirectory, locked_run
 
 
@@ -48,16 +49,25 @@ def test_a_torn_recipe_is_refused(tmp_path: Path) -> None:
         RunDirectory(tmp_path).recipe()
 
 
-def test_another_recipe_is_refused_naming_the_keys(tmp_path: Path) -> None:
-    run = RunDirectory(tmp_path)
-    run.start(denoising_recipe(Path("a")))
-    run.check_same_recipe(denoising_recipe(Path("b")))  # moved data: compared by fingerprint
-    with pytest.raises(UsageError) as refused:
-        run.check_same_recipe(denoising_recipe(Path("a"), batch_size=8, max_steps=11))
-    message = str(refused.value)
-    assert "training.batch_size: 16 in the run, 8 now" in message
-    assert "training.max_steps: 10 in the run, 11 now" in message
-    assert "optimizer" not in message
+def test_a_change_is_read_back_and_undone_also_where_only_its_history_was_written(tmp_path: Path) -> None:
+    run, first = RunDirectory(tmp_path), denoising_recipe(Path("a"))
+    run.start(first)
+    assert run.history() == []
+    changes = {"training.batch_size": (16, 8), "training.max_steps": (10, 11)}
+    event = RunEvent(4, "2030-01-01T00:00:00+00:00", ["facegen"], changes)
+    changed = denoising_recipe(Path("a"), batch_size=8, max_steps=11)
+    write_history(tmp_path, [event])  # killed before the recipe
+    assert run.recipe() == changed
+    assert run.first_recipe() == first
+    run.change(changed, [event])
+    assert (run.recipe(), run.first_recipe(), run.history()) == (changed, first, [event])
+
+
+def test_a_torn_history_is_refused(tmp_path: Path) -> None:
+    RunDirectory(tmp_path).start(denoising_recipe(Path("a")))
+    (tmp_path / "history.jsonl").write_text('{"step": 4, "da')
+    with pytest.raises(StorageError, match="unreadable"):
+        RunDirectory(tmp_path).recipe()
 
 
 def test_metrics_are_cut_back_to_a_step_and_torn_lines_dropped(tmp_path: Path) -> None:

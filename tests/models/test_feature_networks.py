@@ -12,8 +12,9 @@ from PIL import Image
 
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.image_sources import FolderImages, batches
+from facegen.evaluation.image_sources import FolderImages
 from facegen.metrics import ReferenceFeatures, fid, inception_score, kid, precision_recall
+from facegen.models.chosen_images import batches
 from facegen.models.feature_networks import load_extractor
 from facegen.progress import SilentProgress
 

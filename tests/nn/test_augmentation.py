@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from support.draws import draws_of
+from torch import Tensor
 
 from facegen.config.composition import compose
 from facegen.config.recipe import AugmentationConfig
@@ -29,11 +30,7 @@ def augmentation(**settings: Any) -> Augmentation:
 
 
 def images(count: int, size: int = 8) -> Tensor:
-    return 1.8 * torch.rand(count, 3, size, size, generator=seeded(1)) - 0.9
-
-
-def seeded(seed: int) -> Generator:
-    return Generator().manual_seed(seed)
+    return 1.8 * torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(1)) - 0.9
 
 
 def done(count: int = 1, **amounts: float) -> Tensor:
@@ -60,13 +57,13 @@ def test_zeros_change_not_one_bit_and_the_given_images_are_left_alone() -> None:
     given = images(4, 29)  # of a size whose coordinates are no binary fractions
     kept = given.clone()
     assert torch.equal(augmentation(**EVERYTHING).apply(given, done(4)), kept)
-    augmentation(**EVERYTHING).apply(given, augmentation(**EVERYTHING).draw(4, seeded(0)))
+    augmentation(**EVERYTHING).apply(given, augmentation(**EVERYTHING).draw(draws_of(4)))
     assert torch.equal(given, kept)
 
 
 def test_zero_is_told_exactly_of_what_was_not_done() -> None:
     some = augmentation(**EVERYTHING, probability=0.3)
-    parameters = some.draw(400, seeded(0))
+    parameters = some.draw(draws_of(400, 0))
     untouched = (parameters == 0).all(1)
     assert 5 < untouched.sum() < 40  # 0.5 * 0.7^7 = 4 % of 400
     given = images(400)
@@ -75,7 +72,7 @@ def test_zero_is_told_exactly_of_what_was_not_done() -> None:
 
 
 def test_parameters_fill_the_range_from_minus_one_to_one() -> None:
-    parameters = augmentation(**EVERYTHING).draw(1000, seeded(0))
+    parameters = augmentation(**EVERYTHING).draw(draws_of(1000, 0))
     assert parameters.shape == (1000, 8)
     assert set(parameters[:, 0].tolist()) == {0.0, 1.0}
     assert 0.4 < parameters[:, 0].mean() < 0.6
@@ -83,21 +80,21 @@ def test_parameters_fill_the_range_from_minus_one_to_one() -> None:
         assert -1 <= column.min() < -0.95
         assert 0.95 < column.max() <= 1
     assert parameters.corrcoef().abs().fill_diagonal_(0).mean() < 0.4
-    enlarged = augmentation(scale=(1.0, 1.5)).draw(1000, seeded(0))[:, 2]
+    enlarged = augmentation(scale=(1.0, 1.5)).draw(draws_of(1000, 0))[:, 2]
     assert 0 <= enlarged.min() < 0.05
 
 
 def test_nothing_is_done_that_is_not_configured() -> None:
-    assert not augmentation().draw(50, seeded(0)).any()
+    assert not augmentation().draw(draws_of(50, 0)).any()
     for name, setting in EVERYTHING.items():
-        parameters = augmentation(**{name: setting}).draw(50, seeded(0))
+        parameters = augmentation(**{name: setting}).draw(draws_of(50, 0))
         touched = [PARAMETERS[column] for column in parameters.any(0).nonzero().flatten().tolist()]
         assert {word.split("_")[0] for word in touched} == {name.split("_")[0]}
 
 
 def test_an_image_does_not_depend_on_its_neighbours() -> None:
     some, given = augmentation(**EVERYTHING, probability=0.5), images(6)
-    parameters = some.draw(6, seeded(3))
+    parameters = some.draw(draws_of(6, 3))
     together = some.apply(given, parameters)
     alone = [some.apply(given[i : i + 1], parameters[i : i + 1]) for i in range(6)]
     assert torch.allclose(together, torch.cat(alone), atol=1e-6)
@@ -148,7 +145,7 @@ def test_colours_become_what_they_should() -> None:
 def test_pixels_stay_in_their_range() -> None:
     strong = augmentation(**{**EVERYTHING, "brightness": 1, "contrast": 1})
     given = images(50).sign()
-    changed = strong.apply(given, strong.draw(50, seeded(0)))
+    changed = strong.apply(given, strong.draw(draws_of(50, 0)))
     assert changed.min() == -1
     assert changed.max() == 1
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from jaxtyping import TypeCheckError
+from support.draws import draws_of
 
 from facegen.nn.attention import CrossAttention, SelfAttention
 from facegen.nn.attention_recording import AttentionMap, explicit_attention
@@ -22,7 +23,7 @@ from facegen.nn.multilabel_scores import area_under_roc, label_scores, multilabe
 from facegen.nn.perceptual import PerceptualDistance, UnitFeatureDistance, Vgg16Features
 from facegen.nn.vector_autoencoder import ResidualDown, VectorDecoder, VectorEncoder
 
-X, TIME, CHANCE = torch.zeros(4, 3, 8, 8), torch.full((4,), 500.0), torch.Generator()
+X, TIME, CHANCE = torch.zeros(4, 3, 8, 8), torch.full((4,), 500.0), draws_of(4)
 TOKENS, SEEN = torch.zeros(4, 5, 8), torch.ones(4, 5, dtype=torch.bool)
 HEADS, ROWS = torch.zeros(4, 2, 5, 4), torch.arange(4)
 LOGITS, ONES = torch.zeros(4, 2), torch.ones(2)

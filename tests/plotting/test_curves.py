@@ -86,6 +86,21 @@ def test_without_smoothing_there_is_no_smoothed_line(tmp_path: Path):
     assert not any("smoothed" in name for name in table["series"])
 
 
+def test_scores_of_drawn_faces_are_panels_of_their_own(tmp_path: Path):
+    run = write_run(tmp_path / "run")
+    folder = RunDirectory(run)
+    for step, kid in ((30, 0.2), (60, -0.01)):
+        folder.append_metrics({"step": step, "group": "scores", "kid": kid, "attributes": 0.5 + kid})
+    folder.append_metrics({"step": 60, "group": "stop", "reason": "kid did not get better"})
+    table = numbers_of(plot_curves([run], tmp_path / "out.svg", csv=True))
+    assert table[table["series"] == "scores/kid"]["value"].tolist() == [0.2, -0.01]
+    drawn = (tmp_path / "out.svg").read_text()
+    for words in ("KID", "Attributes that came true", "few drawn faces; compare within a run"):
+        assert words in drawn
+    others = plot_curves([write_run(tmp_path / "plain")], tmp_path / "plain.svg").path.read_text()
+    assert "few drawn faces" not in others
+
+
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path):
     runs = [write_run(tmp_path / where / "run", offset=offset) for where, offset in (("a", 0.0), ("b", 1.0))]
     table = numbers_of(plot_curves(runs, tmp_path / "out.svg", metrics=["loss"], csv=True))

@@ -165,6 +165,23 @@ def test_series_come_from_one_group_and_the_last_word_on_a_step_counts(tmp_path:
     assert facts.series("train", "absent", "absent").x == []
 
 
+def test_scores_made_while_training_and_an_early_end_are_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", data=tmp_path / "data")
+    assert "Scores of" not in page_of(report(run, tmp_path / "before.html").page).text
+    rows = [
+        {"step": 2, "group": "scores", "kid": 0.25, "attributes": 0.5},
+        {"step": 4, "group": "scores", "kid": 0.125, "attributes": 0.75},
+        {"step": 4, "group": "stop", "reason": "kid did not get better"},
+    ]
+    with (run / "metrics.jsonl").open("a") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+    page = page_of(report(run, tmp_path / "after.html").page)
+    assert {"KID", "Attributes that came true"} <= set(page.titles)
+    assert "Scores of 256 faces" in page.text
+    assert "to compare the steps of this run alone" in page.text
+    assert "Stopped early after step 4: kid did not get better." in page.text
+
+
 def test_answered_questions_are_not_asked_again(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", data=tmp_path / "data")
     write_evaluations(run, only=("all", "attributes"))

@@ -22,7 +22,7 @@ import facegen.formats.checkpoint as checkpoints
 from facegen.progress import SilentProgress
 from facegen.training.checkpointing import newest_whole_checkpoint
 
-OPERATIONS = ("mkdir", "fsync", "rename", "link")
+OPERATIONS = ("mkdir", "fsync", "rename", "replace", "link")
 
 
 def save(run: Path, step: int) -> None:
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
         save(run, 1)
         child = os.fork()
         if child == 0:
-            _kill_at(point)
+            kill_at(point)
             save(run, 2)
             os._exit(0)
         killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -69,7 +69,7 @@ def _what_stands(run: Path) -> dict[str, Any]:
     }
 
 
-def _kill_at(point: int) -> None:
+def kill_at(point: int) -> None:
     """Kill this process before its `point`th write operation; file writers are cut in the middle."""
     count = 0
 

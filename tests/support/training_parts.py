@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.recipe import DataConfig, Recipe, parse_recipe
+from facegen.draws import Draws
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.files import sha256_of
 from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
@@ -99,10 +100,10 @@ class LineTask:
     def build_module(self) -> nn.Module:
         return nn.Sequential(nn.Linear(1, 4), nn.Dropout(self.dropout), nn.Linear(4, 1))
 
-    def batch(self, indices: Tensor, generator: Generator) -> Batch:
+    def batch(self, indices: Tensor, draws: Draws) -> Batch:
         self.seen.append(indices.tolist())
         x = indices.float().view(-1, 1) / self.num_examples
-        return {"x": x, "y": 3 * x - 1 + 0.01 * torch.randn(x.shape, generator=generator)}
+        return {"x": x, "y": 3 * x - 1 + 0.01 * draws.normal(1)}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         return {"loss": (module(batch["x"]) - batch["y"]).square().mean()}

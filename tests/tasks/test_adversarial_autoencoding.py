@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.draws import draws_of
 from support.tiny_dataset import write_dataset
 from support.training_parts import training_images
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ def make(
 
 
 def batch_of(task: AdversarialAutoencodingTask, done: float, count: int = 6) -> Batch:
-    batch = task.batch(torch.arange(count), torch.Generator().manual_seed(1))
+    batch = task.batch(torch.arange(count), draws_of(count, 1))
     return {**batch, "done": torch.full((count,), done)}
 
 
@@ -282,9 +283,9 @@ def test_the_perceptual_network_is_not_part_of_the_module(dataset: Dataset) -> N
 # -- data and validation
 
 
-def test_a_batch_follows_from_indices_and_generator_alone(dataset: Dataset) -> None:
+def test_a_batch_follows_from_indices_and_draws_alone(dataset: Dataset) -> None:
     task = make(dataset, {"flip": True})
-    first, again = (task.batch(torch.tensor([3, 1]), torch.Generator().manual_seed(5)) for _ in range(2))
+    first, again = (task.batch(torch.tensor([3, 1]), draws_of(2, 5)) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert first["noise"].shape == (2, 6)
     assert first["images"].dtype == torch.uint8
@@ -323,7 +324,7 @@ def test_a_few_steps_lower_every_loss_of_the_autoencoder(dataset: Dataset) -> No
     optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
     history = []
     for step in range(40):
-        batch = task.batch(torch.arange(8), torch.Generator().manual_seed(step))
+        batch = task.batch(torch.arange(8), draws_of(8, step))
         losses = task.losses(module, {**batch, "done": torch.full((8,), 0.5)})
         optimizer.zero_grad()
         losses["loss"].backward()

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from support.draws import draws_of
 
 from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
@@ -75,7 +76,7 @@ def test_the_network_learns_visible_attributes_and_the_scores_say_so():
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     before = task.validate(module, "cpu")
     for step in range(40):
-        batch = task.batch(torch.randperm(256, generator=seeded(step))[:32], seeded(step))
+        batch = task.batch(torch.randperm(256, generator=seeded(step))[:32], draws_of(32, step))
         optimizer.zero_grad()
         task.losses(module, batch)["loss"].backward()
         optimizer.step()
@@ -91,7 +92,7 @@ def test_unknown_labels_change_neither_loss_nor_gradient():
     data = squares(16, 0)
     frame = data.frame.copy()
     frame.loc[:7, "Red"] = pd.NA
-    batch = task_of(Images(data._images, frame)).batch(torch.arange(16), seeded())
+    batch = task_of(Images(data._images, frame)).batch(torch.arange(16), draws_of(16))
     task = task_of(Images(data._images, frame))
     torch.manual_seed(0)
     module = task.build_module()
@@ -110,7 +111,7 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch():
     task = task_of(data, balance="inverse_frequency")
     torch.manual_seed(0)
     module = task.build_module()
-    batch = task.batch(torch.arange(16), seeded())
+    batch = task.batch(torch.arange(16), draws_of(16))
     task.losses(module, batch)["loss"].backward()
     whole = [p.grad.clone() for p in module.parameters() if p.grad is not None]
     module.zero_grad()
@@ -137,11 +138,11 @@ def test_balancing_weighs_rare_and_common_values_alike():
     assert rare == pytest.approx(common, rel=0.15)
 
 
-def test_augmentation_follows_the_generator_and_moves_whole_images():
+def test_augmentation_follows_the_draws_and_moves_whole_images():
     task = task_of(squares(8, 0), flip=True, max_shift_pixels=3)
-    first = task.batch(torch.arange(8), seeded(3))["images"]
-    again = task.batch(torch.arange(8), seeded(3))["images"]
-    other = task.batch(torch.arange(8), seeded(4))["images"]
+    first = task.batch(torch.arange(8), draws_of(8, 3))["images"]
+    again = task.batch(torch.arange(8), draws_of(8, 3))["images"]
+    other = task.batch(torch.arange(8), draws_of(8, 4))["images"]
     torch.testing.assert_close(first, again)
     assert not torch.equal(first, other)
     originals = to_unit(squares(8, 0)._images)
@@ -180,9 +181,9 @@ def test_a_constant_answer_is_told_to_be_no_better_than_guessing():
     assert verdict(scores, 200).startswith("No better than guessing")
 
 
-def test_mixed_and_erased_batches_follow_the_generator_and_keep_the_loss_finite():
+def test_mixed_and_erased_batches_follow_the_draws_and_keep_the_loss_finite():
     task = task_of(squares(16, 0), mixup=0.4, erase_probability=1.0)
-    first, again = (task.batch(torch.arange(16), seeded(3)) for _ in range(2))
+    first, again = (task.batch(torch.arange(16), draws_of(16, 3)) for _ in range(2))
     torch.testing.assert_close(first["images"], again["images"])
     assert ((first["targets"] > 0) & (first["targets"] < 1)).any()
     assert first["images"].abs().max() <= 1

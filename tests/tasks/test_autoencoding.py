@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.draws import draws_of
 from support.tiny_dataset import write_dataset
 from support.training_parts import training_images
 from torch import Tensor, nn
@@ -58,16 +59,16 @@ def test_the_loss_is_the_stated_sum(dataset) -> None:
 
 def test_the_latents_are_sampled_with_the_batchs_noise(dataset) -> None:
     task, module = make(dataset), make(dataset).build_module()
-    batch = dict(task.batch(torch.arange(4), generator()))
+    batch = dict(task.batch(torch.arange(4), draws_of(4)))
     first = task.losses(module, batch)["loss"]
     assert torch.equal(first, task.losses(module, batch)["loss"])
     batch["noise"] = batch["noise"] + 1
     assert not torch.equal(first, task.losses(module, batch)["loss"])
 
 
-def test_a_batch_follows_from_indices_and_generator_alone(dataset) -> None:
+def test_a_batch_follows_from_indices_and_draws_alone(dataset) -> None:
     task = make(dataset, flip=True)
-    first, again = (task.batch(torch.tensor([3, 1]), generator(5)) for _ in range(2))
+    first, again = (task.batch(torch.tensor([3, 1]), draws_of(2, 5)) for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert first["images"].dtype == torch.uint8
     assert first["noise"].shape == (2, 4, 4, 4)
@@ -76,8 +77,10 @@ def test_a_batch_follows_from_indices_and_generator_alone(dataset) -> None:
 def test_mirroring_happens_to_about_half_and_only_when_asked(dataset) -> None:
     indices = torch.zeros(200, dtype=torch.int64)
     plain = dataset.split("train").images([0])[0]
-    assert all(torch.equal(image, plain) for image in make(dataset).batch(indices, generator())["images"])
-    images = make(dataset, flip=True).batch(indices, generator())["images"]
+    assert all(
+        torch.equal(image, plain) for image in make(dataset).batch(indices, draws_of(len(indices)))["images"]
+    )
+    images = make(dataset, flip=True).batch(indices, draws_of(len(indices)))["images"]
     mirrored = sum(torch.equal(image, plain.flip(-1)) for image in images)
     assert 70 < mirrored < 130
     assert mirrored + sum(torch.equal(image, plain) for image in images) == 200
@@ -118,7 +121,7 @@ def test_a_few_steps_lower_the_loss(dataset) -> None:
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     losses = []
     for step in range(40):
-        batch = task.batch(torch.arange(8), generator(step))
+        batch = task.batch(torch.arange(8), draws_of(8, step))
         loss = task.losses(module, batch)["loss"]
         optimizer.zero_grad()
         loss.backward()

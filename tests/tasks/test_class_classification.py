@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+from support.draws import draws_of
 
 from facegen.config.composition import compose
 from facegen.config.kinds import kind_config
@@ -56,7 +57,7 @@ def test_the_network_learns_visible_classes_and_the_scores_say_so() -> None:
     before = task.validate(module, "cpu")
     for step in range(40):
         generator = torch.Generator().manual_seed(step)
-        batch = task.batch(torch.randperm(192, generator=generator)[:32], generator)
+        batch = task.batch(torch.randperm(192, generator=generator)[:32], draws_of(32, step))
         optimizer.zero_grad()
         task.losses(module, batch)["loss"].backward()
         optimizer.step()

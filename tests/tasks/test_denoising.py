@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from support.draws import draws_of
 from support.training_parts import denoising_recipe, write_latents
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from facegen.config.recipe import DiffusionConfig
 from facegen.diffusion.denoiser import Objective
@@ -77,10 +78,10 @@ def make(latents: LatentStore, parameterisation: str = "flow", value: float = 0.
     )
 
 
-def test_a_batch_is_a_function_of_indices_and_generator(latents: LatentStore) -> None:
+def test_a_batch_is_a_function_of_indices_and_draws(latents: LatentStore) -> None:
     task = make(latents)
     indices = torch.tensor([3, 1, 60])
-    first, again, other = (task.batch(indices, Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (task.batch(indices, draws_of(3, seed)) for seed in (1, 1, 2))
     assert first.keys() == {"x0", "noise", "timestep", "inputs"}
     assert all(len(value) == 3 for value in first.values())
     assert all(torch.equal(first[name], again[name]) for name in first)
@@ -95,7 +96,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
 ) -> None:
     task = make(latents, parameterisation, value=0.25)
     module = task.build_module()
-    batch = task.batch(torch.arange(8), Generator().manual_seed(0))
+    batch = task.batch(torch.arange(8), draws_of(8))
     objective = asked_for(parameterisation=parameterisation)
     target = objective.target(batch["x0"], batch["noise"], batch["timestep"])
     loss = task.losses(module, batch)["loss"]
@@ -110,7 +111,7 @@ def test_the_loss_is_the_mean_squared_error_to_the_target(
 def test_weighting_reaches_the_loss(latents: LatentStore) -> None:
     task = make(latents, "eps")
     task._objective = asked_for(weighting="min_snr", parameterisation="eps")
-    batch = task.batch(torch.arange(16), Generator().manual_seed(0))
+    batch = task.batch(torch.arange(16), draws_of(16))
     per_sample = batch["noise"].square().flatten(1).mean(1)
     expected = (per_sample * task._objective.loss_weight(batch["timestep"])).mean()
     assert task.losses(task.build_module(), batch)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)

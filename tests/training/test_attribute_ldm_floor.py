@@ -81,8 +81,12 @@ def test_a_run_that_does_not_learn_is_called_no_better_than_predicting_zero(late
 class NextToNothing(nn.Module):
     """Answers with faint noise of its own, as a network does that has learned to stay out of the way."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(0)
+
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
-        return 0.0023**0.5 * torch.randn(x_t.shape, generator=torch.Generator().manual_seed(0))
+        return 0.0023**0.5 * torch.randn(x_t.shape, generator=self.generator)
 
 
 def test_the_published_loss_of_1_0023_is_recognised(latents: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ from support.training_parts import LineTask, line_recipe, line_trainer
 from torch import Tensor, nn
 
 from facegen.formats.run import RunDirectory
+from facegen.processes import World
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch
+from facegen.training.batches import DROPOUT_KEYS
 from facegen.training.checkpointing import newest_whole_checkpoint
 from facegen.training.logs import LossWindow
 from facegen.training.trainer import Trainer
+
+DONE = torch.zeros(())  # a step that was not skipped
 
 
 class TwoPhases(LineTask):
@@ -47,7 +52,7 @@ def test_every_batch_says_which_share_of_the_run_is_done(tmp_path: Path) -> None
 
 def test_a_task_without_phases_gets_nothing_more(tmp_path: Path) -> None:
     trainer = line_trainer(tmp_path, line_recipe(max_steps=2))
-    assert set(trainer._load_batch(0)) == {"x", "y"}
+    assert set(trainer._load_batch(0)) == {"x", "y", DROPOUT_KEYS}
 
 
 def test_the_bar_shows_the_phase_of_the_last_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,13 +61,13 @@ def test_the_bar_shows_the_phase_of_the_last_step(tmp_path: Path, monkeypatch: p
     shown: list[str | None] = []
     plain = Trainer._loop
 
-    def loop(self: Trainer, signals: Any, bar: Any) -> None:
+    def loop(self: Trainer, bar: Any) -> None:
         class Spy:
             def advance(self, count: int = 1, **fields: str) -> None:
                 shown.append(fields.get("phase"))
                 bar.advance(count, **fields)
 
-        plain(self, signals, Spy())
+        plain(self, Spy())
 
     monkeypatch.setattr(Trainer, "_loop", loop)
     trainer.fit()
@@ -93,17 +98,18 @@ def test_a_run_resumed_before_a_boundary_equals_the_uninterrupted_one(tmp_path: 
 
 
 def test_a_loss_that_begins_inside_a_window_is_averaged_over_its_own_steps() -> None:
-    window = LossWindow()
-    window.add({"loss": torch.tensor(1.0)})
-    window.add({"loss": torch.tensor(3.0), "kl": torch.tensor(5.0)})
+    window = LossWindow(World())
+    window.add({"loss": torch.tensor(1.0)}, DONE)
+    window.add({"loss": torch.tensor(3.0), "kl": torch.tensor(5.0)}, DONE)
+    window.add({"loss": torch.tensor(math.nan)}, skipped=torch.ones(()))
     assert window.means() == {"loss": 2.0, "kl": 5.0}
-    again = LossWindow()
+    again = LossWindow(World())
     again.load_state(window.state(), torch.device("cpu"))
-    again.add({"loss": torch.tensor(5.0), "kl": torch.tensor(7.0)})
+    again.add({"loss": torch.tensor(5.0), "kl": torch.tensor(7.0)}, DONE)
     assert again.means() == {"loss": 3.0, "kl": 6.0}
 
 
 def test_a_window_saved_before_losses_were_counted_apart_is_read() -> None:
-    window = LossWindow()
+    window = LossWindow(World())
     window.load_state({"sums": {"loss": torch.tensor(6.0)}, "steps": 3}, torch.device("cpu"))
     assert window.means() == {"loss": 2.0}

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from support.draws import draws_of
 from support.tiny_dataset import write_dataset
 from support.training_parts import denoising_recipe, write_latents
 from torch import Tensor
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.recipe import Recipe, parse_recipe
+from facegen.draws import Draws
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.dataset import Dataset
@@ -20,7 +22,7 @@ from facegen.formats.images import to_unit
 from facegen.models.loading import load
 from facegen.nn.augmentation import Augmentation
 from facegen.tasks.denoising import PixelSamples
-from facegen.training.data_order import batch_indices, generator_for
+from facegen.training.data_order import examples_at
 from facegen.training.train import train
 from facegen.training.wiring import wire_task
 
@@ -57,9 +59,11 @@ def pixel_recipe(
 def batch_at(recipe: Recipe, step: int, indices: Tensor | None = None) -> Any:
     """The batch of a step, as the trainer asks for it."""
     task, seed = wire_task(recipe).task, recipe.training.seed
+    count = recipe.training.batch_size if indices is None else len(indices)
+    places = step * recipe.training.batch_size + torch.arange(count)
     if indices is None:
-        indices = batch_indices(step, recipe.training.batch_size, task.num_examples, seed)
-    return task.batch(indices, generator_for("noise", seed, step))
+        indices = examples_at(places, task.num_examples, seed)
+    return task.batch(indices, Draws(seed, places))
 
 
 @pytest.mark.parametrize(("grey", "channels"), [(False, 3), (True, 1)])
@@ -102,8 +106,8 @@ def test_validation_is_never_augmented(dataset: Path) -> None:
     assert recipe.data.augmentation is not None
     colour = load_autoencoder("identity").module
     even_so = PixelSamples(validation, colour, augmentation=Augmentation(**recipe.data.augmentation.values()))
-    assert torch.equal(even_so.held_out(indices, torch.Generator()), kept)
-    assert not torch.equal(even_so.draw(indices, torch.Generator())[0], kept)
+    assert torch.equal(even_so.held_out(indices, draws_of(len(indices))), kept)
+    assert not torch.equal(even_so.draw(indices, draws_of(len(indices)))[0], kept)
     for image in task._validation["x0"]:
         assert any(torch.equal(image, other) for other in kept)
     assert task._validation.keys() == {"x0", "noise", "inputs"}

@@ -49,6 +49,7 @@ def test_cuda_precision_follows_the_tensor_cores(
     assert chosen.uses_scaler == (name == "fp16")
 
 
-def test_fp16_on_a_cpu_is_refused() -> None:
-    with pytest.raises(UsageError, match="CUDA"):
-        choose_precision("fp16", CPU)
+def test_fp64_is_refused_where_there_is_none() -> None:
+    assert choose_precision("fp64", CPU).dtype == torch.float64
+    with pytest.raises(UsageError, match="MPS"):
+        choose_precision("fp64", torch.device("mps"))

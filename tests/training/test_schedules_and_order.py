@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegen.config.recipe import OptimizerConfig
-from facegen.training.data_order import batch_indices, epoch_order, generator_for, seed_for, steps_for_epochs
+from facegen.training.data_order import epoch_order, examples_at, seed_for, steps_for_epochs
 from facegen.training.ema import Ema, ema_decay
 from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 
@@ -19,7 +20,8 @@ from facegen.training.optimizer import build_optimizer, learning_rate, set_learn
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 5))
 def test_every_epoch_shows_every_example_once(batch_size: int, num_examples: int, seed: int) -> None:
     steps = -(-3 * num_examples // batch_size)
-    stream = torch.cat([batch_indices(step, batch_size, num_examples, seed) for step in range(steps)])
+    places = torch.arange(steps * batch_size).split(batch_size)
+    stream = torch.cat([examples_at(part, num_examples, seed) for part in places])
     for epoch in range(3):
         seen = stream[epoch * num_examples : (epoch + 1) * num_examples]
         assert seen.sort().values.tolist() == list(range(num_examples))
@@ -29,16 +31,12 @@ def test_epochs_and_seeds_have_their_own_orders() -> None:
     assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 0, 1))
     assert not torch.equal(epoch_order(100, 0, 0), epoch_order(100, 1, 0))
     assert torch.equal(epoch_order(100, 0, 1), epoch_order(100, 0, 1))
-    assert torch.equal(batch_indices(1, 100, 100, seed=0), epoch_order(100, 0, 1))
+    assert torch.equal(examples_at(torch.arange(100, 200), 100, seed=0), epoch_order(100, 0, 1))
 
 
-def test_noise_depends_on_purpose_seed_and_step_alone() -> None:
-    draws = {seed_for(purpose, seed, step) for purpose in "ab" for seed in range(3) for step in range(50)}
-    assert len(draws) == 300
-    assert torch.equal(
-        torch.randn(4, generator=generator_for("noise", 7, 3)),
-        torch.randn(4, generator=generator_for("noise", 7, 3)),
-    )
+def test_purposes_seeds_and_numbers_have_seeds_of_their_own() -> None:
+    seeds = {seed_for(purpose, seed, step) for purpose in "ab" for seed in range(3) for step in range(50)}
+    assert len(seeds) == 300
 
 
 def test_epochs_are_counted_up_to_whole_steps() -> None:
@@ -84,12 +82,12 @@ def test_optimizers_are_fused_and_take_the_rate() -> None:
 def test_ema_follows_its_definition_with_warm_up() -> None:
     module = torch.nn.BatchNorm1d(3)
     module.bias.requires_grad_(False)
-    ema = Ema(module, decay=0.5)
+    ema = Ema(module, deepcopy(module), decay=0.5)
     expected = module.weight.detach().clone()
     for step in range(20):
         with torch.no_grad():
             module.weight.add_(0.1 * (step + 1))
-        ema.update(step)
+        ema.update(step, torch.zeros(()))
         decay = min(0.5, (1 + step) / (10 + step))
         assert ema_decay(step, 0.5) == decay
         expected = decay * expected + (1 - decay) * module.weight.detach()
@@ -97,5 +95,8 @@ def test_ema_follows_its_definition_with_warm_up() -> None:
     assert torch.allclose(average.weight, expected, atol=1e-6)
     module(torch.randn(8, 3))
     assert module.running_mean is not None
-    assert torch.equal(ema.state_dict()["running_mean"], module.running_mean)
+    ema.copy_buffers()
+    assert torch.equal(ema.module.state_dict()["running_mean"], module.running_mean)
+    ema.update(20, skipped=torch.ones(()))
+    assert torch.allclose(average.weight, expected, atol=1e-6)
     assert not average.training

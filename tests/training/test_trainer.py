@@ -17,6 +17,7 @@ from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch
+from facegen.training.batches import DROPOUT_KEYS
 from facegen.training.checkpointing import newest_whole_checkpoint
 
 
@@ -117,7 +118,7 @@ def test_too_many_bad_steps_stop_the_run_with_a_capsule(tmp_path: Path) -> None:
     with pytest.raises(TrainingDivergedError, match="5 steps in a row, up to step 8"):
         trainer.fit()
     capsule = tmp_path / "capsules" / "step-00000007"
-    assert load_file(capsule / "batch.safetensors").keys() == {"x", "y"}
+    assert load_file(capsule / "batch.safetensors").keys() == {"x", "y", DROPOUT_KEYS}
     assert load_file(capsule / "model.safetensors").keys() == trainer.module.state_dict().keys()
     assert newest_whole_checkpoint(tmp_path, SilentProgress()) is not None
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facegen.protocols import Progress
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def attributes(run: Run, classifier: Judge, options: AttributeOptions, progress: Progress) -> AttributeReport:
     """Count how often the attributes asked for came true.
 
@@ -36,7 +36,7 @@ def attributes(run: Run, classifier: Judge, options: AttributeOptions, progress:
     return evaluate_attributes(run, classifier, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def control(run: Run, classifier: Judge, options: ControlOptions, progress: Progress) -> ControlReport:
     """Toggle one attribute or class at the same noise: did it change, and what else did?
 
@@ -51,7 +51,7 @@ def control(run: Run, classifier: Judge, options: ControlOptions, progress: Prog
     return evaluate_control(run, classifier, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def subgroups(
     subject: Subject,
     classifier: Judge,
@@ -73,7 +73,7 @@ def subgroups(
     return evaluate_subgroups(subject, classifier, reference, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def classifier(
     run: Annotated[Path, Argument(help=JUDGE)],
     dataset: RealFaces,

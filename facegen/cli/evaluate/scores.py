@@ -71,7 +71,7 @@ def _scoring(
         return evaluate(subject, reference, metrics, told, progress, name=name.replace("_", "-"))
 
     score.__name__, score.__doc__ = name, doc
-    return command(print_evaluation)(score)
+    return command(print_evaluation, many=True)(score)
 
 
 DISTRIBUTION = (
@@ -151,7 +151,7 @@ DISTRIBUTION = (
 )
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def clip_score(
     subject: Subject,
     clip: Annotated[str, Option("Hub name or local folder of a CLIP of transformers.")],
@@ -171,7 +171,7 @@ def clip_score(
     return evaluate_clip_score(subject, clip, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def metric(
     run: Run,
     metric: Annotated[str, Option("The metric, as package.module:Name.")],
@@ -190,7 +190,7 @@ def metric(
     return evaluate_metric(run, metric, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def memorization(
     subject: Subject,
     train: Annotated[Path, Option("Data set the generator was trained on, unseen splits included.")],
@@ -212,7 +212,7 @@ def memorization(
     return evaluate_memorization(subject, train, options, progress)
 
 
-@command(print_evaluation)
+@command(print_evaluation, many=True)
 def reconstruction(
     autoencoder: Annotated[str, Argument(help="A run, a folder of diffusers, a hub name, or 'identity'.")],
     dataset: RealFaces,

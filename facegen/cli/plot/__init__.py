@@ -15,6 +15,7 @@ GROUP = Group(
         records.schedule,
         records.architecture,
         records.curves,
+        records.ema,
         records.attributes,
         faces.samples,
         faces.denoising,

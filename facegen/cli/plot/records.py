@@ -77,6 +77,33 @@ def curves(
 
 
 @figure
+def ema(
+    run: Annotated[Path, Argument(help="A run trained with 'ema.widths' in its recipe.")],
+    progress: Progress,
+    width: Annotated[
+        tuple[float, ...], Option("A width; repeat for more. Left out: from 0.01 to 0.25.")
+    ] = (),
+    step: Annotated[int | None, Option("After which step; left out: the last snapshot's.", min=1)] = None,
+    data: Annotated[Path | None, Option("The run's data, if they have moved.")] = None,
+    device: Device = "auto",
+    out: Out = None,
+    csv: Csv = False,
+) -> PlotSummary:
+    """Held-out loss over the width of averaged weights.
+
+    Every width is made of the run's snapshots and validated as in training; 'facegen ema' makes one of them a
+    checkpoint.
+
+        facegen plot ema runs/celeba
+        facegen plot ema runs/celeba --width 0.08 --width 0.1 --width 0.12
+    """
+    from facegen.plotting.ema import plot_ema
+
+    moment = {"step": step, "data": data, "device": device}
+    return plot_ema(run, out, widths=width, **moment, csv=csv, progress=progress)
+
+
+@figure
 def attributes(
     dataset: Annotated[Path, Argument(help="A data set made by 'facegen prepare', or latents.")],
     split: Annotated[str, Option("Which images: train, validation or test.")] = "train",

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support.generator_parts import DIT, tiny_generator, tiny_recipe
 
-from facegen.evaluation import feature_cache
-from facegen.evaluation.feature_cache import PACKAGE, code_fingerprint, modules_of
 from facegen.evaluation.features import drawing_modules
+from facegen.models import feature_cache
+from facegen.models.feature_cache import PACKAGE, code_fingerprint, modules_of
 from facegen.samplers.dpmpp_2m import Config
 from facegen.sampling.records import generated_batches
 

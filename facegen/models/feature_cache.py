@@ -31,6 +31,7 @@ from facegen.errors import StorageError
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.models.feature_networks import FeatureExtractor
+from facegen.processes import world
 from facegen.protocols import Progress
 
 CACHE_FORMAT_VERSION = 1
@@ -50,22 +51,35 @@ def cached_tensors(
 ) -> dict[str, Tensor]:
     """The tensors kept under `key` and the code of `modules`, or those of `compute()`, which are then kept.
 
-    A damaged file is computed anew, and a cache that cannot be written is only warned about.
+    A damaged file is computed anew, and a cache that cannot be written is only warned about. Several
+    processes compute together, and the first reads and writes for all.
     """
     whole = {**key, "code": code_fingerprint({__name__, *modules}), "format": CACHE_FORMAT_VERSION}
     digest = sha256_of(json.dumps(whole, sort_keys=True).encode())
     path = cache_folder() / "features" / f"{digest}.safetensors"
-    if path.is_file():
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
-            progress.warn(f"The cached file '{path}' is damaged ({error}); computing it anew.")
+    kept = world().first(lambda: _read(path, progress))
+    if kept is not None:
+        return kept
     tensors = compute()
+    world().first(lambda: _keep(path, tensors, progress))
+    return tensors
+
+
+def _read(path: Path, progress: Progress) -> dict[str, Tensor] | None:
+    if not path.is_file():
+        return None
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        progress.warn(f"The cached file '{path}' is damaged ({error}); computing it anew.")
+        return None
+
+
+def _keep(path: Path, tensors: dict[str, Tensor], progress: Progress) -> None:
     try:
         atomic_write(path, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     except (StorageError, OSError) as error:
         progress.warn(f"Features are not kept for next time: {error}")
-    return tensors
 
 
 @dataclass(frozen=True)
@@ -93,13 +107,15 @@ class Viewer:
         return Viewer(extractor, batch_size or extractor.default_batch_size, progress)
 
     def features(self, parts: Iterable[Tensor], total: int, title: str) -> Tensor:
-        """Features (N, D) of uint8 batches, with a progress bar."""
-        features: list[Tensor] = []
+        """Features (N, D) of uint8 batches, with a progress bar; several processes divide the batches."""
+        here, mine = world(), dict[int, Tensor]()
         with self.progress.stage(title, total=total) as bar:
-            for images in parts:
-                features.append(self.extractor(images))
+            for number, images in enumerate(parts):
+                if number % here.size == here.rank:
+                    mine[number] = self.extractor(images)
                 bar.advance(len(images))
-        return torch.cat(features)
+        features = {number: part for found in here.gather(mine) for number, part in found.items()}
+        return torch.cat([features[number] for number in sorted(features)])
 
     def kept_features(
         self, key: Mapping[str, Any], modules: set[str], parts: Iterable[Tensor], total: int, title: str

@@ -1,0 +1,90 @@
+"""Random numbers that belong to samples: each a function of (seed, sample) alone.
+
+A counter-based generator: number `i` of a sample is a hash of its key and `i`, so that a batch may be cut,
+spread over processes or drawn on another device, and every sample still gets the numbers it would have got
+alone. The hash is the finaliser of SplitMix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number
+generators", OOPSLA), of `i` and then of that and the key: steps of a sample's own instead, which SplitMix64
+takes for streams, left one pair of samples in a million visibly correlated.
+
+Letters: B samples, *S shape of what a sample gets, n how many numbers those are.
+"""
+
+from __future__ import annotations
+
+import math
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+
+Device = torch.device | str
+
+
+def _signed(value: int) -> int:
+    """The int64 with the bits of a uint64, which torch calculates with: products wrap around."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+GOLDEN = _signed(0x9E3779B97F4A7C15)
+FIRST, SECOND = _signed(0xBF58476D1CE4E5B9), _signed(0x94D049BB133111EB)
+
+
+class Draws:
+    """The numbers of a batch of samples; every call gives the next ones of each of them.
+
+    `samples` (B,) int64 on the CPU name the samples: their places in the endless stream of examples, say.
+    Different purposes give unrelated numbers.
+    """
+
+    def __init__(self, seed: int, samples: Tensor, device: Device = "cpu", purpose: str = "batch") -> None:
+        self.device = torch.device(device)
+        digest = blake2b(f"{purpose}/{seed}".encode(), digest_size=8).digest()
+        self._keys = _mixed((samples + 1) * GOLDEN + _signed(int.from_bytes(digest, "big")))
+        self._calls = 0
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def uniform(self, *shape: int, device: Device | None = None) -> Tensor:
+        """Numbers (B, *S) float32, uniform in [0, 1); the same to the last bit on any device."""
+        return uniform(self.keys(device), *shape)
+
+    def normal(self, *shape: int, device: Device | None = None) -> Tensor:
+        """Standard normal numbers (B, *S) float32; on another device the same but for rounding."""
+        count = math.prod(shape)
+        words = _words(self.keys(device), (count + 1) // 2)
+        # Box and Muller 1958: two words of 32 bits, two normal numbers
+        radius = _above_zero(words >> 32).log_().mul_(-2).sqrt_()
+        angle = _above_zero(words).mul_(2 * math.pi)
+        pairs = torch.cat([radius * angle.cos(), radius.mul_(angle.sin_())], dim=1)  # (B, n or n + 1)
+        return pairs[:, :count].reshape(-1, *shape)
+
+    def keys(self, device: Device | None = None) -> Tensor:
+        """Keys (B,) int64 of the next call's numbers, for `uniform` where it is not yet known how many."""
+        self._calls += 1
+        call = _signed(self._calls * 0xD6E8FEB86659FD93 % (1 << 64))
+        return _mixed(self._keys ^ call).to(device or self.device)
+
+
+def uniform(keys: Tensor, *shape: int) -> Tensor:
+    """Numbers (B, *S) float32, uniform in [0, 1), of `keys` (B,)."""
+    words = _words(keys, math.prod(shape))
+    return ((words >> 40) & 0xFFFFFF).float().mul_(2.0**-24).view(-1, *shape)
+
+
+def _words(keys: Tensor, count: int) -> Tensor:
+    """Words (B, count) int64 of `keys` (B,), 64 random bits each."""
+    places = _mixed(torch.arange(1, count + 1, device=keys.device) * GOLDEN)
+    return _mixed(places ^ keys[:, None])
+
+
+def _mixed(words: Tensor) -> Tensor:
+    """The finaliser of SplitMix64. torch shifts the sign in, so the bits that come in are masked away."""
+    words = (words ^ ((words >> 30) & 0x3FFFFFFFF)) * FIRST
+    words = (words ^ ((words >> 27) & 0x1FFFFFFFFF)) * SECOND
+    return words ^ ((words >> 31) & 0x1FFFFFFFF)
+
+
+def _above_zero(words: Tensor) -> Tensor:
+    """Float32 in (0, 1] of the low 32 bits, finest near 0, where a logarithm is taken of them."""
+    return (words & 0xFFFFFFFF).float().add_(0.5).mul_(2.0**-32)
