@@ -33,17 +33,13 @@ class Draws:
     """The numbers of a batch of samples; every call gives the next ones of each of them.
 
     `samples` (B,) int64 on the CPU name the samples: their places in the endless stream of examples, say.
-    Different purposes give unrelated numbers.
     """
 
-    def __init__(self, seed: int, samples: Tensor, device: Device = "cpu", purpose: str = "batch") -> None:
+    def __init__(self, seed: int, samples: Tensor, device: Device = "cpu") -> None:
         self.device = torch.device(device)
-        digest = blake2b(f"{purpose}/{seed}".encode(), digest_size=8).digest()
+        digest = blake2b(f"batch/{seed}".encode(), digest_size=8).digest()
         self._keys = _mixed((samples + 1) * GOLDEN + _signed(int.from_bytes(digest, "big")))
         self._calls = 0
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
     def uniform(self, *shape: int, device: Device | None = None) -> Tensor:
         """Numbers (B, *S) float32, uniform in [0, 1); the same to the last bit on any device."""

@@ -1,9 +1,8 @@
 """Several processes of one command: how they find one another, agree, and notice that one is gone.
 
-`torchrun -m facegen ...` and `accelerate launch -m facegen ...` start them, and so does `srun` with the same
-variables (RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT). torch.distributed is used as it is: what
-is drawn, ordered and averaged is this package's own, so that it is the same for any number of processes, and
-accelerate's loaders, samplers and seeds would stand in the way of that.
+`torchrun -m facegen -- ...` starts them, and so does whatever sets the same variables (`NEEDED`), such as
+`srun` in the script of `facegen slurm`. torch.distributed is used as it is: what is drawn, ordered and
+averaged is this package's own, and the same for any number of processes (docs/decisions/0009-processes.md).
 """
 
 from __future__ import annotations
@@ -221,10 +220,10 @@ def _told_of_loss() -> Generator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise lost(error) from error
+        raise _lost(error) from error
 
 
-def lost(error: Exception) -> LostProcessError:
+def _lost(error: Exception) -> LostProcessError:
     """What a failed collective comes to, for people."""
     return LostProcessError(
         f"Process {world().rank} of {world().size} lost another one: {_brief(error)}",
@@ -234,10 +233,13 @@ def lost(error: Exception) -> LostProcessError:
 
 
 def is_told_elsewhere(error: FacegenError) -> bool:
-    """Whether another process of this command tells people of `error`."""
-    if world().is_many:
+    """Whether another process of this command tells people of `error`.
+
+    The first does, of its own and of those that others failed with; each says itself that it lost another.
+    """
+    if isinstance(error, LostProcessError):
         return getattr(error, TOLD, False)
-    return os.environ.get("RANK", "0") != "0" and launched_size() > 1  # they never met: all say the same
+    return os.environ.get("RANK", "0") != "0" and launched_size() > 1
 
 
 def _raise_in_all(mine: BaseException | None, told: BaseException | None) -> None:

@@ -51,7 +51,6 @@ class Watch:
         self._seen = {rank: _Seen() for rank in range(world.size)}
         self._hang_seconds = hang_seconds or float(os.environ.get("FACEGEN_HANG_SECONDS", HANG_SECONDS))
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Watch:
@@ -115,21 +114,20 @@ class Watch:
         self._store.set(f"facegen/{self._world.rank}", json.dumps({"beat": beat, **self._place}))
 
     def _look(self) -> None:
-        with self._lock:
-            for rank, seen in self._seen.items():
-                key = f"facegen/{rank}"
-                if rank == self._world.rank or not self._store.check([key]):
-                    continue
-                told, now = json.loads(self._store.get(key)), time.monotonic()
-                if told["beat"] != seen.beat:
-                    seen.beat, seen.heard = told["beat"], now
-                if told["moves"] != seen.place.get("moves"):
-                    seen.moved = now
-                seen.place = told
-            mine = self._seen[self._world.rank]
-            if mine.place.get("moves") != self._place["moves"]:
-                mine.moved = time.monotonic()
-            mine.place, mine.heard = self._place, time.monotonic()
+        for rank, seen in self._seen.items():
+            key = f"facegen/{rank}"
+            if rank == self._world.rank or not self._store.check([key]):
+                continue
+            told, now = json.loads(self._store.get(key)), time.monotonic()
+            if told["beat"] != seen.beat:
+                seen.beat, seen.heard = told["beat"], now
+            if told["moves"] != seen.place.get("moves"):
+                seen.moved = now
+            seen.place = told
+        mine = self._seen[self._world.rank]
+        if mine.place.get("moves") != self._place["moves"]:
+            mine.moved = time.monotonic()
+        mine.place, mine.heard = self._place, time.monotonic()
 
     def _judge(self) -> LostProcessError | None:
         """What is wrong, if anything is."""

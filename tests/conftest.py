@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # One thread a process, set before torch is loaded: pytest's workers already share the cores among
 # them, and torch's threads that wait for a core only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Properties are about results; how long one takes says how busy the machine is.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # From here on, every call of these packages checks the shapes that its annotations name.
 CHECKED = ("diffusion", "samplers", "denoisers", "nn", "conditioners", "autoencoders")

@@ -38,14 +38,13 @@ def test_numbers_have_their_distributions() -> None:
     assert stats.chisquare(torch.histc(even, 1000, 0, 1).double().numpy()).pvalue > 0.01
 
 
-def test_samples_places_calls_seeds_and_purposes_are_unrelated() -> None:
+def test_samples_places_calls_and_seeds_are_unrelated() -> None:
     draws = draws_of(256)
     first, second = draws.normal(1024), draws.normal(1024)
     others = [
         second,
         draws_of(256, seed=1).normal(1024),
         Draws(0, torch.arange(256, 512)).normal(1024),
-        Draws(0, torch.arange(256), purpose="other").normal(1024),
         first.roll(1, 0),
         first.roll(1, 1),
         first.roll(512, 1),

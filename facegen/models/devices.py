@@ -43,7 +43,7 @@ def idle_gpus(arguments: Sequence[str]) -> str | None:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if count < 2 or launched_size() > 1:
         return None
-    line = f"torchrun --nproc-per-node {count} -m facegen {shlex.join(arguments)}"
+    line = f"torchrun --nproc-per-node {count} -m facegen -- {shlex.join(arguments)}"
     return f"One of {count} GPUs is used. All of them: {line}"
 
 

@@ -32,8 +32,3 @@ def examples_at(places: Tensor, num_examples: int, seed: int) -> Tensor:
     epochs, offsets = places // num_examples, places % num_examples
     numbers: list[int] = epochs.unique().tolist()
     return torch.cat([epoch_order(num_examples, seed, n)[offsets[epochs == n]] for n in numbers])
-
-
-def steps_for_epochs(epochs: int, batch_size: int, num_examples: int) -> int:
-    """Optimizer steps after which every example has been seen `epochs` times."""
-    return -(-epochs * num_examples // batch_size)

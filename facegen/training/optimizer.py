@@ -106,11 +106,6 @@ class RateSchedule:
         return replace(self, config=config, decay_start=step, done_before=self.done(step), end=end)
 
 
-def learning_rate(step: int, num_steps: int, config: OptimizerConfig) -> float:
-    """Learning rate of step `step` (from 0) in a run of `num_steps` that is never changed."""
-    return RateSchedule.over(config, 0, num_steps).rate(step)
-
-
 def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
     """Give every parameter group this learning rate."""
     for group in optimizer.param_groups:

@@ -139,7 +139,7 @@ class Shards:
         for part in module.children():
             for blocks in [one for one in part.modules() if isinstance(one, nn.ModuleList)]:
                 for block in blocks:
-                    if any(True for _ in block.parameters()):
+                    if next(block.parameters(), None) is not None:
                         fully_shard(block, mesh=self._mesh)
             fully_shard(part, mesh=self._mesh)
         return module

@@ -28,7 +28,7 @@ from facegen.training.options import AS_IT_IS, LifeOptions
 from facegen.training.precision import choose_precision
 from facegen.training.scoring import Scorer
 from facegen.training.trackers import check_trackers
-from facegen.training.trainer import Trainer, build_seeded, num_steps_of
+from facegen.training.trainer import Trainer, build_seeded
 from facegen.training.warm_start import WarmStart, open_source, take_weights, warn_of_other_labels
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
 
@@ -133,8 +133,9 @@ def train(
             return folder
 
         folder = world().first(take)
-        start = _resumed if resume else _started
-        return start(wired, folder, target, progress, life, as_started=as_started)
+        if not resume:
+            return _started(wired, folder, target, progress, life)
+        return _resumed(wired, folder, target, progress, life, as_started=as_started)
 
 
 def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
@@ -145,7 +146,7 @@ def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
     parameters, examples = count_parameters(module), wired.task.num_examples
     stored = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     averages = int(recipe.ema.enabled) + len(recipe.ema.widths)
-    steps = num_steps_of(recipe, examples)
+    steps = RunHistory(recipe, examples).num_steps
     return TrainEstimate(
         task=recipe.task["kind"],
         parameters=parameters,
@@ -158,16 +159,9 @@ def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
 
 
 def _started(
-    wired: WiredTask,
-    folder: RunDirectory,
-    device: torch.device,
-    progress: Progress,
-    life: LifeOptions,
-    *,
-    as_started: bool,
+    wired: WiredTask, folder: RunDirectory, device: torch.device, progress: Progress, life: LifeOptions
 ) -> TrainSummary:
     """Start the run, with weights of another one if asked."""
-    del as_started  # it is started now
     recipe, events, weights = wired.recipe, list[RunEvent](), None
     if recipe.training.freeze:
         freeze(_built(wired), recipe.training.freeze)  # refuses before anything is made
@@ -307,9 +301,9 @@ def _same_weights(
 
 
 def _give(trainer: Trainer, weights: dict[str, Tensor]) -> None:
-    for module in (trainer.module, None if trainer.ema is None else trainer.ema.module):
-        if module is not None:
-            trainer.spread.load(module, weights)
+    trainer.spread.load(trainer.module, weights)
+    if trainer.ema is not None:
+        trainer.spread.load(trainer.ema.module, weights)
 
 
 def _announce(trainer: Trainer, parameters: int) -> None:

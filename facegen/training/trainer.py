@@ -21,7 +21,7 @@ from facegen.signals import StopSignals, exit_code_of
 from facegen.training.batches import Batches, set_dropout_keys
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
-from facegen.training.data_order import seed_for, steps_for_epochs
+from facegen.training.data_order import seed_for
 from facegen.training.ema import Ema
 from facegen.training.freezing import freeze
 from facegen.training.history import RunHistory
@@ -40,14 +40,6 @@ LOOK_EVERY_STEPS = 10  # on an accelerator: looking whether a step was finite ma
 
 Preview = Callable[[nn.Module, int], None]
 """Draw samples with the averaged module after a step."""
-
-
-def num_steps_of(recipe: Recipe, num_examples: int) -> int:
-    """Optimizer steps of the whole run."""
-    training = recipe.training
-    if training.max_steps is not None:
-        return training.max_steps
-    return steps_for_epochs(training.epochs or 1, training.batch_size, num_examples)
 
 
 def build_seeded(build: Callable[[], Any], seed: int, purpose: str = "weights") -> Any:

@@ -36,9 +36,10 @@ from facegen.tasks import TrainingImages
 from facegen.tasks.denoising import PixelSamples, Samples, latent_samples
 from facegen.training.class_column import with_class_column
 from facegen.training.face_scores import SCORING_SEED, FaceScorer, Requests, face_scorer
+from facegen.training.history import RunHistory
 from facegen.training.previews import denoising_preview, reconstruction_preview
 from facegen.training.scoring import check_scoring
-from facegen.training.trainer import Preview, build_seeded, num_steps_of
+from facegen.training.trainer import Preview, build_seeded
 from facegen.types import LatentScaling, SampleSpec
 
 
@@ -78,7 +79,7 @@ def wire_task(recipe: Recipe, progress: Progress | None = None) -> WiredTask:
             hint=f"A task says what it is trained on: TRAINS_ON = {' or '.join(map(repr, wirings))}.",
         )
     wired = wiring(recipe, progress or SilentProgress())
-    num_steps = num_steps_of(recipe, wired.task.num_examples)
+    num_steps = RunHistory(recipe, wired.task.num_examples).num_steps
     check_scoring(recipe.scoring, num_steps, draws_faces=wired.make_scorer is not None, task=kind)
     return wired
 

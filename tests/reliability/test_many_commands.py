@@ -215,6 +215,6 @@ def test_whoever_leaves_gpus_idle_is_told_the_command_that_uses_them(monkeypatch
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
     told = idle_gpus(["sample", "run", "--prompt", "an old man"])
     assert told is not None
-    assert told.endswith("torchrun --nproc-per-node 8 -m facegen sample run --prompt 'an old man'")
+    assert told.endswith("torchrun --nproc-per-node 8 -m facegen -- sample run --prompt 'an old man'")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     assert idle_gpus(["sample"]) is None

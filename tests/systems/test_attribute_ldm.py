@@ -22,7 +22,7 @@ from facegen.denoisers.attribute_unet import AttributeUNet
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.latents import LatentStore
 from facegen.models.loading import load
-from facegen.training.trainer import num_steps_of
+from facegen.training.history import RunHistory
 from facegen.types import LabelSchema, SampleSpec
 
 FOUR = ("Smiling", "Male", "Young", "Eyeglasses")
@@ -49,7 +49,7 @@ def test_the_preset_is_what_the_system_says() -> None:
     assert (diffusion.beta_start, diffusion.beta_end, diffusion.num_timesteps) == (1e-4, 0.02, 1000)
     assert (optimizer.kind, optimizer.lr, optimizer.lr_schedule) == ("adam", 1e-4, "constant")
     assert (training.batch_size, training.epochs, training.precision) == (64, 100, "auto")
-    assert num_steps_of(recipe, IMAGES) == 254_329
+    assert RunHistory(recipe, IMAGES).num_steps == 254_329
     denoiser = recipe.section("denoiser")
     assert (denoiser.base_channels, denoiser.num_heads, denoiser.time_dim) == (64, 4, 256)
 

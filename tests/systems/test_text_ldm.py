@@ -32,8 +32,9 @@ from facegen.models.loading import load
 from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
 from facegen.tasks.attribute_classification import build_network as build_classifier
+from facegen.training.history import RunHistory
 from facegen.training.train import train
-from facegen.training.trainer import Trainer, num_steps_of
+from facegen.training.trainer import Trainer
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
 CLIP = ConditioningSpec(vector_dim=512, token_dim=512, num_tokens=77)
@@ -105,7 +106,7 @@ def test_the_preset_is_what_the_system_says() -> None:
     assert recipe.diffusion.num_timesteps == 1000
     assert (recipe.optimizer.lr, recipe.training.batch_size, recipe.training.epochs) == (1e-5, 32, 100)
     assert recipe.training.checkpoint_every_epochs == 10
-    assert num_steps_of(recipe, 24_183) == 75_572
+    assert RunHistory(recipe, 24_183).num_steps == 75_572
 
 
 def test_celeba_hq_is_prepared_with_identities_kept_together(data: Path) -> None:

@@ -15,7 +15,7 @@ from facegen.config.recipe import OptimizerConfig, Recipe
 from facegen.formats.history import RunEvent, flat, with_changes
 from facegen.training.data_order import examples_at
 from facegen.training.history import RunHistory
-from facegen.training.optimizer import RateSchedule, learning_rate
+from facegen.training.optimizer import RateSchedule
 
 EXAMPLES = 20
 
@@ -63,7 +63,7 @@ def test_an_unchanged_run_has_the_plain_schedule(
     recipe = line_recipe(max_steps=steps, optimizer=optimizer)
     history = RunHistory(recipe, EXAMPLES)
     assert [history.learning_rate(k) for k in range(steps)] == [
-        learning_rate(k, steps, recipe.optimizer) for k in range(steps)
+        RateSchedule.over(recipe.optimizer, 0, steps).rate(k) for k in range(steps)
     ]
     assert [history.share(k) for k in range(steps)] == [k / steps for k in range(steps)]
     assert [history.position(k) for k in range(steps)] == [8 * k for k in range(steps)]

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
-from facegen.errors import UsageError
+from facegen.errors import LostProcessError, UsageError
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.run import RunDirectory
-from facegen.processes import World
+from facegen.processes import World, is_told_elsewhere
 from facegen.training.agreement import check_agreement
 from facegen.training.batches import Batches, images_of_each
 from facegen.training.train import train
@@ -151,13 +151,9 @@ def test_phases_and_mixed_images_train_in_two_processes(
     assert one == pytest.approx(two, rel=1e-5)
 
 
-def test_a_killed_process_is_named_and_the_run_goes_on_in_another_number(tmp_path: Path) -> None:
-    write_latents(tmp_path / "latents")
-    long = exact_recipe(
-        tmp_path / "latents", max_steps=100_000, checkpoint_every_steps=20, validate_every_steps=100_000
-    )
-    config = written(long, tmp_path / "recipe.yaml")
-    run = tmp_path / "run"
+def killed_run(tmp_path: Path, recipe: Recipe) -> Path:
+    """A run of two processes of which the second was killed after a checkpoint, and the first named it."""
+    run, config = tmp_path / "run", written(recipe, tmp_path / "recipe.yaml")
     with Processes(["train", "--config", config, "--run", run], 2) as started:
         deadline = time.monotonic() + 60
         while not list_checkpoints(run) and time.monotonic() < deadline:
@@ -170,6 +166,51 @@ def test_a_killed_process_is_named_and_the_run_goes_on_in_another_number(tmp_pat
     assert "process 1 of 2 (PID" in first.stderr
     assert "was lost" in first.stderr
     load_checkpoint(run, "latest").verify()
+    return run
+
+
+def endless_recipe(latents: Path) -> Recipe:
+    """For runs that are stopped; at a constant rate, so that any length is a beginning of any other."""
+    recipe = exact_recipe(
+        latents,
+        batch_size=12,  # for 2 and for 3
+        max_steps=100_000,
+        checkpoint_every_steps=20,
+        validate_every_steps=100_000,
+        preview_every_steps=None,
+    )
+    optimizer = recipe.optimizer.model_copy(update={"lr_schedule": "constant"})
+    return recipe.model_copy(update={"optimizer": optimizer})
+
+
+def test_a_killed_process_is_named_and_the_last_checkpoint_is_whole(tmp_path: Path) -> None:
+    killed_run(tmp_path, endless_recipe(write_latents(tmp_path / "latents")))
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_in_three_processes_and_then_in_one(tmp_path: Path) -> None:
+    recipe = endless_recipe(write_latents(tmp_path / "latents"))
+    run = killed_run(tmp_path, recipe)
+    step = load_checkpoint(run, "latest").info.step
+    for processes, end in ((3, step + 10), (1, step + 20)):
+        words = ["train", "--run", run, "--resume", "--set", f"training.max_steps={end}"]
+        assert all(one.returncode == 0 for one in run_processes(words, processes))
+    training = recipe.training.model_copy(update={"max_steps": step + 20})
+    train(recipe.model_copy(update={"training": training}), tmp_path / "straight", device="cpu")
+    whole, parted = (list_checkpoints(each)[-1] for each in (tmp_path / "straight", run))
+    assert whole.name == parted.name
+    first, second = (load_file(folder / "model.safetensors") for folder in (whole, parted))
+    assert all((first[name] - second[name]).abs().max() < EXACT for name in first)
+
+
+def test_each_process_says_itself_that_it_lost_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
+    assert not is_told_elsewhere(LostProcessError("process 0 was lost"))
+    assert is_told_elsewhere(UsageError("no such preset"))
+    monkeypatch.setenv("RANK", "0")
+    assert not is_told_elsewhere(UsageError("no such preset"))
 
 
 @pytest.mark.slow

@@ -10,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.training_parts import line_recipe
 
 from facegen.config.recipe import OptimizerConfig
-from facegen.training.data_order import epoch_order, examples_at, seed_for, steps_for_epochs
+from facegen.training.data_order import epoch_order, examples_at, seed_for
 from facegen.training.ema import Ema, ema_decay
-from facegen.training.optimizer import build_optimizer, learning_rate, set_learning_rate
+from facegen.training.history import RunHistory
+from facegen.training.optimizer import RateSchedule, build_optimizer, set_learning_rate
 
 
 @given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 5))
@@ -40,8 +42,9 @@ def test_purposes_seeds_and_numbers_have_seeds_of_their_own() -> None:
 
 
 def test_epochs_are_counted_up_to_whole_steps() -> None:
-    assert steps_for_epochs(3, 16, 40) == 8
-    assert steps_for_epochs(1, 64, 10) == 1
+    for epochs, batch_size, examples, steps in ((3, 16, 40, 8), (1, 64, 10, 1)):
+        recipe = line_recipe(epochs=epochs, batch_size=batch_size)
+        assert RunHistory(recipe, examples).num_steps == steps
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear", "cosine"])
@@ -49,7 +52,8 @@ def test_learning_rate_warms_up_holds_and_decays(schedule: str) -> None:
     config = OptimizerConfig.model_validate(
         {"lr": 1.0, "lr_schedule": schedule, "warmup_steps": 10, "decay_fraction": 0.4, "final_lr_ratio": 0.1}
     )
-    rates = [learning_rate(step, 100, config) for step in range(100)]
+    schedule_of_100 = RateSchedule.over(config, 0, 100)
+    rates = [schedule_of_100.rate(step) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10:60] == [1.0] * 50
     if schedule == "constant":
@@ -57,7 +61,7 @@ def test_learning_rate_warms_up_holds_and_decays(schedule: str) -> None:
     else:
         middle = 0.55
         assert rates[80] == pytest.approx(middle)
-        assert learning_rate(100, 100, config) == pytest.approx(0.1)
+        assert schedule_of_100.rate(100) == pytest.approx(0.1)
         assert all(a >= b for a, b in pairwise(rates[60:]))
     if schedule == "cosine":
         assert rates[70] == pytest.approx(0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4)))
@@ -65,7 +69,7 @@ def test_learning_rate_warms_up_holds_and_decays(schedule: str) -> None:
 
 def test_decay_never_begins_before_warm_up_has_ended() -> None:
     config = OptimizerConfig.model_validate({"lr": 1.0, "lr_schedule": "linear", "warmup_steps": 8})
-    rates = [learning_rate(step, 10, config) for step in range(10)]
+    rates = [RateSchedule.over(config, 0, 10).rate(step) for step in range(10)]
     assert rates == pytest.approx([*[(step + 1) / 8 for step in range(8)], 1.0, 0.5])
 
 
