@@ -35,7 +35,7 @@ from facegen.cli import (
 )
 from facegen.cli.command import add, help_texts, name_of
 from facegen.errors import FacegenError, StorageError
-from facegen.processes import is_told_elsewhere
+from facegen.processes import is_told_elsewhere, leave
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
@@ -126,8 +126,12 @@ def main() -> None:
     """Entry point of the `facegen` command."""
     try:
         typer.main.get_command(app)(prog_name="facegen")
+    except SystemExit as ended:
+        leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
     except Exception:
         print_bug()
+        leave(BUG)
         sys.exit(BUG)
 
 

@@ -120,10 +120,21 @@ def test_four_processes_encode_sample_and_judge_as_one_does(as_one: Callable[[in
     [
         ("attributes", "run", "--classifier", "judge", "--num-samples", 150, "--split", "validation"),
         ("control", "run", "--classifier", "judge", "--num-samples", 40, "--split", "validation"),
-        ("memorization", "run", "--train", "data", "--features", "pixels", "--num-samples", 100),
+        (
+            "memorization",
+            "run",
+            "--train",
+            "data",
+            "--features",
+            "pixels",
+            "--nominal-rate",
+            0.2,
+            "--num-samples",
+            100,
+        ),
         ("subgroups", "run", "--classifier", "judge", "--reference", "data", "--num-samples", 100),
         ("reconstruction", "ae", "data", "--features", "classifier:judge", "--split", "validation"),
-        ("classifier", "judge", "data", "--splits", "validation"),
+        ("classifier", "judge", "data", "--split", "validation"),
     ],
     ids=lambda arguments: arguments[0],
 )

@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 class Processes:
-    """Context with `count` processes of `python -m facegen ARGUMENTS`, by rank in `processes`.
+    """Context with `count` processes of `python -m facegen ARGUMENTS`, by rank in `processes`; of another
+    `program` where one is given.
 
     Each computes with one thread. Whatever still runs when the context ends is killed.
     """
@@ -27,7 +28,9 @@ class Processes:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        program: Sequence[str] = ("-m", "facegen"),
     ) -> None:
+        self._program = program
         self.arguments = [str(argument) for argument in arguments]
         self.count = count
         self.processes: list[subprocess.Popen[str]] = []
@@ -46,7 +49,7 @@ class Processes:
             }
             self.processes.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "facegen", *self.arguments],
+                    [sys.executable, *self._program, *self.arguments],
                     env={**self._env, **launched},
                     cwd=self._cwd,
                     stdin=subprocess.DEVNULL,
