@@ -23,6 +23,7 @@ from facegen.autoencoders._diffusers import KINDS, DiffusersAutoencoder
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.far import near, spelled
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.model_folders import DiffusersFolder, hub_file, is_hub_name
 
@@ -104,7 +105,7 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
         UsageError: the run trained something else, or the model is not an autoencoder.
         StorageError, DataError: weights that are corrupt or do not fit their configuration.
     """
-    source, path = str(name_or_path), Path(name_or_path).expanduser()
+    source, path = spelled(name_or_path), near(name_or_path).expanduser()
     is_local = True
     if source in IDENTITIES:
         module, config = _build({"kind": "identity", "grey": source == GREY}, {}, source)

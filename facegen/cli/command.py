@@ -27,10 +27,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, is_dataclass, replace
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from typer.core import TyperCommand
+from typer.models import OptionInfo
 
 from facegen.cli.completion import COMPLETIONS
 from facegen.errors import UsageError
@@ -41,6 +43,7 @@ from facegen.watch import watched as watching
 TALK = "Output"  # panel of the help
 ALONE = "values_alone"  # of a command: by option, what it means without a value
 OUTSIDE = "allow_outside_code"
+WRITTEN = ("out", "run")  # options, not arguments, that name what a command writes
 INNER = "__"  # between the names of a dataclass in a field and of its own field
 Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
 Json = Annotated[bool, Option("Print the result as JSON on stdout.", TALK, names=("--json",))]
@@ -94,6 +97,10 @@ def command(
             if many:
                 _tell_of_idle_gpus(given)
             with _processes(run, many=many) as world, _outside_code(allowed=given.get(OUTSIDE, False)):
+                quiet = given.get("quiet", False) or not world.is_first
+                given = {
+                    name: _local(value, written=name in written, quiet=quiet) for name, value in given.items()
+                }
                 with watching(world, f"at '{name_of(run)}'") if watched else nullcontext():
                     result = function(**{one.name: _argument(one, given, world) for one in taken})
                 world.wait()  # none ends before all are done: the first may hold what they meet at
@@ -116,12 +123,41 @@ def command(
             asked.append(_option("as_json", Json, False))
         if opens_models:
             asked.append(_option(OUTSIDE, Outside, False))
+        written = {one.name for one in asked if _is_written(one)}
         asked.sort(key=lambda one: one.name == "quiet")  # comes last in its panel
         run.__dict__["__signature__"] = inspect.Signature(asked)
         run.__annotations__ = {one.name: one.annotation for one in asked}
         return run
 
     return decorate
+
+
+def _is_written(asked: inspect.Parameter) -> bool:
+    """Whether a parameter names what the command writes."""
+    kinds = get_args(asked.annotation)[1:]
+    is_option = any(isinstance(kind, OptionInfo) for kind in kinds)
+    return is_option and asked.name.rpartition(INNER)[2] in WRITTEN
+
+
+def _local(value: Any, *, written: bool, quiet: bool) -> Any:
+    """The local folder for each far one (`s3://...`) that a command reads; others as they are.
+
+    Raises:
+        UsageError: the command would write there.
+    """
+    if isinstance(value, list | tuple):
+        return type(value)(_local(one, written=written, quiet=quiet) for one in value)
+    if not isinstance(value, Path) or ":" not in str(value):
+        return value
+    from facegen.cli.console import make_progress
+    from facegen.formats.far import is_far, near, spelled
+
+    if written and is_far(value):
+        raise UsageError(
+            f"'{spelled(value)}' is on a far store, and what commands write needs a local folder.",
+            hint="Copy it there when it is done. A run's checkpoints are copied by: facegen train --upload",
+        )
+    return near(value, make_progress(quiet=quiet))
 
 
 def _processes(one: Callable[..., None], *, many: bool) -> AbstractContextManager[World]:

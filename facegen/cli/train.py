@@ -33,7 +33,9 @@ class RecipeOptions:
         tuple[str, ...],
         Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
     ] = ()
-    data: Annotated[Path | None, Option("Latents (generator) or data set (the others).", RECIPE)] = None
+    data: Annotated[
+        str | None, Option("Latents (generator) or data set (the others).", RECIPE, metavar="PATH")
+    ] = None
     size: Annotated[
         Literal["full", "smoke"], Option("smoke: a few steps, to try the pipeline out.", RECIPE)
     ] = "full"
@@ -78,6 +80,10 @@ def train(
     verify_resume: Annotated[
         bool, Option("Prove on a few steps that a resumed run equals one that never stopped.")
     ] = False,
+    upload: Annotated[
+        str | None,
+        Option("Far folder that each checkpoint is copied to, in the background.", metavar="s3://..."),
+    ] = None,
     dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,
 ) -> TrainSummary | Verdict | None:
     """Train a generator, an autoencoder or an attribute classifier.
@@ -93,6 +99,7 @@ def train(
         facegen train --preset avatars --data latents --run run --verify-resume
         facegen train --preset avatars --data latents --run try --size smoke
         facegen train --config my.yaml --run runs/mine --dry-run
+        facegen train --run run --resume auto --upload s3://bucket/runs/mine
     """
     from facegen.errors import UsageError
     from facegen.formats.run import RunDirectory
@@ -102,6 +109,10 @@ def train(
         resume = "must"
     if life.source is not None and resume == "must":
         raise UsageError("--from starts a new run; --resume goes on with one.", hint="Leave one of them out.")
+    if upload is not None and resume != "never":
+        from facegen.training.uploading import take_back
+
+        world().first(lambda: take_back(upload, run, progress))
     going_on = world().share(resume == "must" or (resume == "auto" and RunDirectory(run).exists))
     as_started = asked.preset is not None or asked.config is not None
     recipe = composed(asked, run if going_on else None)
@@ -114,7 +125,7 @@ def train(
         return verify(recipe, run.parent, progress, device)
     from facegen.training.train import train
 
-    return train(recipe, run, going_on, progress, device, life=life, as_started=as_started)
+    return train(recipe, run, going_on, progress, device, life=life, as_started=as_started, upload=upload)
 
 
 def composed(asked: RecipeOptions, going_on: Path | None = None) -> Recipe:
@@ -129,7 +140,7 @@ def composed(asked: RecipeOptions, going_on: Path | None = None) -> Recipe:
 
     overrides = asked.overrides
     if asked.data is not None:
-        path = json.dumps(str(asked.data))  # JSON strings are YAML strings, whatever the path looks like
+        path = json.dumps(asked.data)  # JSON strings are YAML strings, whatever the path looks like
         overrides = (*overrides, f"data.path={path}")
     if going_on is None or asked.preset is not None or asked.config is not None:
         return compose(asked.preset, asked.config, overrides, size=asked.size)

@@ -27,6 +27,7 @@ from facegen.evaluation.steps import (
     passing,
     save_picture,
 )
+from facegen.formats.far import named
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -160,8 +161,8 @@ def evaluate_attributes(
         classifier=str(classifier),
         classifier_accuracy=mean_known([row["classifier_accuracy"] for row in table.values()]),
         classifier_fingerprint=judge.fingerprint,
-        run=str(run),
-        data=None if taken is None else str(taken[0].source),
+        run=named(run),
+        data=None if taken is None else named(taken[0].source),
         settings=generator_facts(generator, settings, options.seed),
         kept=_kept(judge, frame, seen) if generator.takes_pictures else None,
         grid=_write_grid(run, shown, seen, frame, judge.attributes),
@@ -186,7 +187,7 @@ def _requests(
     asked = [name for name in known if name in frame.columns]
     if not set(asked) & set(judge.attributes):
         raise DataError(
-            f"The classifier knows none of the attributes of '{records.source}'.",
+            f"The classifier knows none of the attributes of '{named(records.source)}'.",
             hint=f"It knows: {', '.join(judge.attributes)}.",
         )
     return requested_inputs(generator, records, rows), frame.loc[:, asked], (records, rows)

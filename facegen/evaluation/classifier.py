@@ -13,6 +13,7 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import ClassifierOptions
 from facegen.evaluation.steps import Evaluation, finished
 from facegen.formats.dataset import Dataset
+from facegen.formats.far import named
 from facegen.metrics.classification import Config, build
 from facegen.models.classifier import FaceClassifier, load_classifier
 from facegen.models.devices import resolve_device
@@ -93,7 +94,7 @@ def evaluate_classifier(
         splits=options.splits,
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
-        dataset=str(opened.folder),
+        dataset=named(opened.folder),
         dataset_fingerprint=opened.manifest.fingerprint,
         remarks=tuple(_remarks(options, judge)),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import DataError, UsageError
+from facegen.formats.far import named
 from facegen.formats.files import read_json
 from facegen.formats.reports import REPORT_FORMAT_VERSION, Z95, Report, ScoreRow
 
@@ -101,7 +102,7 @@ def compare(a: Path | str, b: Path | str, score: str | None = None) -> Compariso
             hint="Evaluate both with the same options: facegen eval all SUBJECT --reference DATASET "
             "--num-samples N",
         )
-    return Comparison(a=str(first.path), b=str(second.path), scores=tuple(found), left_out=left_out)
+    return Comparison(a=named(first.path), b=named(second.path), scores=tuple(found), left_out=left_out)
 
 
 def _difference(name: str, a: ScoreRow, b: ScoreRow) -> Difference:

@@ -34,6 +34,7 @@ from facegen.evaluation.steps import (
     save_picture,
 )
 from facegen.evaluation.toggles import Askable, askable, class_toggle, toggle_requests
+from facegen.formats.far import named
 from facegen.formats.reports import ScoreRow
 from facegen.metrics import Share
 from facegen.models.generator import FaceGenerator
@@ -155,7 +156,7 @@ def evaluate_control(
         remarks=tuple(_remarks(matrix, asked, options)),
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
-        run=str(run),
+        run=named(run),
         data=source,
         settings=generator_facts(generator, settings, options.seed),
         heat_map=_write_heat_map(run, matrix, asked.known, options.num_samples),
@@ -184,7 +185,7 @@ def _base_requests(
     if options.base == "open":
         return torch.zeros(options.num_samples, len(asked.names), dtype=torch.int8), None, None
     records, _, frame = asked_records(generator, options.data, options.split, None, options.seed)
-    return asked.requests(frame), str(records.source), records.dataset_fingerprint
+    return asked.requests(frame), named(records.source), records.dataset_fingerprint
 
 
 def _remarks(matrix: ControlMatrix, asked: Askable, options: ControlOptions) -> list[str]:

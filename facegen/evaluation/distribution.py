@@ -18,6 +18,7 @@ from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_ju
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.far import named
 from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
@@ -121,7 +122,7 @@ def evaluate(
         num_reference=against.statistics.num_samples,
         num_features=width,
         features=extractor.name,
-        reference=str(dataset.folder),
+        reference=named(dataset.folder),
         split=options.split,
         floor=None if floor is None else floor.facts,
         ceiling=None if rebuilt is None else {"num_samples": len(rebuilt)},

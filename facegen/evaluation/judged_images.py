@@ -19,6 +19,7 @@ from facegen.evaluation.options import Selection
 from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.far import named
 from facegen.formats.images import read_png_text
 from facegen.formats.run import RECIPE_FILE
 from facegen.models.chosen_images import batches, chosen_indices
@@ -79,7 +80,7 @@ class JudgedImages:
 
     def facts(self, **settings: Any) -> dict[str, Any]:
         """What a `JudgedReport` says of where the images come from, with more `settings`."""
-        told = {"subject": str(self.path), "subject_kind": self.kind}
+        told = {"subject": named(self.path), "subject_kind": self.kind}
         return {**told, "settings": self.settings | settings}
 
     def title(self, stored: str) -> str:

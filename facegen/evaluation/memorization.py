@@ -16,6 +16,7 @@ from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_ju
 from facegen.evaluation.options import MemorizationOptions
 from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
 from facegen.formats.dataset import SPLITS, Dataset
+from facegen.formats.far import named
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
@@ -110,7 +111,7 @@ def evaluate_memorization(
         pairs=tuple(_pairs(judged, dataset, nearest, detector)),
         features=extractor.name,
         features_fingerprint=extractor.fingerprint,
-        train=str(dataset.folder),
+        train=named(dataset.folder),
         train_fingerprint=dataset.manifest.fingerprint,
         num_train=len(dataset.split(TRAIN)),
         **judged.facts(),

@@ -23,6 +23,7 @@ from facegen.evaluation.steps import (
     open_run,
     passing,
 )
+from facegen.formats.far import named
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
@@ -96,8 +97,8 @@ def evaluate_metric(
         generated=generated,
         real=real,
         num_samples=options.num_samples,
-        run=str(run),
-        reference=str(records.source),
+        run=named(run),
+        reference=named(records.source),
         split=records.split,
         config=config.model_dump(mode="json"),
         settings=generator_facts(generator, settings, options.seed),
@@ -108,8 +109,9 @@ def evaluate_metric(
 def _check_size(generator: FaceGenerator, records: LabelledRecords) -> None:
     size = None if records.dataset is None else records.dataset.manifest.image_size
     if size not in (None, generator.image_size):
+        reference = named(records.source)
         raise DataError(
-            f"The run draws {generator.image_size} pixels and the reference '{records.source}' has {size}.",
+            f"The run draws {generator.image_size} pixels and the reference '{reference}' has {size}.",
             hint=f"Prepare the reference with --size {generator.image_size}.",
         )
 

@@ -20,6 +20,7 @@ from facegen.evaluation.options import ReconstructionOptions
 from facegen.evaluation.steps import Evaluation, captioned, evaluation_path, save_picture, saved
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
+from facegen.formats.far import named
 from facegen.formats.images import to_uint8, to_unit
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
@@ -118,7 +119,7 @@ def evaluate_reconstruction(
         autoencoder=str(autoencoder),
         autoencoder_kind=loaded.kind,
         autoencoder_fingerprint=loaded.fingerprint,
-        dataset=str(opened.folder),
+        dataset=named(opened.folder),
         dataset_fingerprint=opened.manifest.fingerprint,
         split=options.split,
         image_size=size,

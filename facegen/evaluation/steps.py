@@ -17,6 +17,7 @@ from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions, ControlOptions, MetricOptions
 from facegen.formats.classifier_run import check_image_size
+from facegen.formats.far import written_beside
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import image_grid, pil_to_png
 from facegen.formats.reports import Report
@@ -157,12 +158,15 @@ def save_picture(path: Path, picture: Image.Image | Figure) -> Path:
 
 
 def evaluation_path(run: Path, name: str, suffix: str) -> Path:
-    """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run."""
+    """An unused `RUN/evaluations/<name>-<UTC time>.<suffix>`; a checkpoint folder means its run.
+
+    What was read from a far store is judged in a folder of its name here.
+    """
     return world().first(lambda: _unused_path(run, name, suffix))
 
 
 def _unused_path(run: Path, name: str, suffix: str) -> Path:
-    root = run.parents[1] if run.parent.name == "checkpoints" else run
+    root = written_beside(run.parents[1] if run.parent.name == "checkpoints" else run)
     stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     stem, number = f"{name}-{stamp}", 1
     while (path := root / "evaluations" / f"{stem}.{suffix}").exists():

@@ -16,6 +16,7 @@ from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
+from facegen.formats.far import named
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
@@ -108,7 +109,7 @@ def evaluate_subgroups(
         classifier=str(classifier),
         classifier_fingerprint=judge.fingerprint,
         **judged.facts(),
-        reference=str(dataset.folder),
+        reference=named(dataset.folder),
         reference_fingerprint=dataset.manifest.fingerprint,
         split=options.split,
         remarks=tuple(_remarks(rows, options.small_below)),

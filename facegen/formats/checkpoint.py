@@ -32,6 +32,7 @@ from torch import Tensor
 
 from facegen.config.recipe import BY_LOSS
 from facegen.errors import DataError, MissingModelError, StorageError, UsageError
+from facegen.formats.far import fetched, near
 from facegen.formats.files import saving, sha256_of, whole_folder
 from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
@@ -126,7 +127,7 @@ class Checkpoint:
     @property
     def autoencoder_folder(self) -> Path | None:
         """The autoencoder the checkpoint carries, or None if it is only referenced by name."""
-        folder = self.folder / AUTOENCODER_FOLDER
+        folder = fetched(self.folder / AUTOENCODER_FOLDER)
         return folder if folder.is_dir() else None
 
     def weights(self, which: Weights = "ema") -> dict[str, Tensor]:
@@ -174,7 +175,7 @@ class Checkpoint:
             self._verified(name)
 
     def _verified(self, name: str) -> Path:
-        path = self.folder / name
+        path = fetched(self.folder / name)
         if not path.is_file():
             raise StorageError(f"Checkpoint file '{path}' is missing.")
         if sha256_of(path) != self.info.files.get(name):
@@ -222,7 +223,7 @@ def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") ->
     Raises:
         MissingModelError: neither a run with checkpoints nor a checkpoint.
     """
-    path = Path(path)
+    path = near(path)
     if (path / INFO_FILE).is_file():
         return path
     found = list_checkpoints(path)

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
+from facegen.formats.far import fetched, near
 from facegen.formats.files import read_json
 from facegen.formats.images import decode_image
 from facegen.formats.plain import from_plain, plain
@@ -43,7 +44,8 @@ _CACHE_BYTES = 2 << 30  # of decoded images that a split keeps
 class DatasetManifest:
     """What `dataset.json` says. `counts` is images per split; `transform` crop, size and filters;
     `extras` the type of each further column; `rejects` how many were left out per reason; `read_as` what was
-    taken for what, `repairs` what was changed or dropped to make sense of the source."""
+    taken for what, `repairs` what was changed or dropped to make sense of the source; `files` the sha256 of
+    each parquet file."""
 
     kind: str
     image_size: int
@@ -60,6 +62,7 @@ class DatasetManifest:
     repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict[str, str])
+    files: dict[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON, headed by the format version."""
@@ -81,7 +84,7 @@ class Dataset:
         Raises:
             DataError: no such folder, not a prepared data set, another format version.
         """
-        folder = Path(folder)
+        folder = near(folder)
         if not (folder / MANIFEST_NAME).is_file():
             what = "holds no" if folder.is_dir() else "does not exist, so there is no"
             raise DataError(
@@ -109,6 +112,7 @@ class Dataset:
                 hint=f"Splits with images: {have or 'none'}.",
             )
         if name not in self._splits:
+            fetched(self.folder / "data" / f"{name}-")
             files = sorted((self.folder / "data").glob(f"{name}-*.parquet"))
             self._splits[name] = DatasetSplit(name, self.manifest, files)
         return self._splits[name]

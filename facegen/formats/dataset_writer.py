@@ -21,7 +21,7 @@ from facegen.formats.dataset import (
     DatasetManifest,
     FingerprintBuilder,
 )
-from facegen.formats.files import atomic_write, storage_errors, write_json
+from facegen.formats.files import atomic_write, sha256_of, storage_errors, write_json
 from facegen.types import LabelSchema
 
 ROWS_PER_GROUP = 128  # what one random access decodes
@@ -88,6 +88,10 @@ class DatasetWriter:
                 for name, values in self.labels.classes.items()
             },
             rejects=dict(sorted(reasons.items())),
+            files={
+                f"data/{path.name}": sha256_of(path)
+                for path in sorted((self.folder / "data").glob("*.parquet"))
+            },
             **fields,
         )
         write_json(self.folder / MANIFEST_NAME, manifest.to_json())

@@ -183,12 +183,6 @@ def read_json(path: Path, *format_versions: int) -> dict[str, Any]:
     return data
 
 
-def shared_path(path: Path) -> str:
-    """A path as files that people share may tell it: inside the current folder, otherwise its name alone."""
-    absolute, here = Path(os.path.abspath(path)), Path.cwd()  # links stay: the name as it was typed
-    return absolute.relative_to(here).as_posix() if here in absolute.parents else absolute.name
-
-
 def sha256_of(source: Path | bytes) -> str:
     """SHA-256 of a file's content, or of the bytes given, as 64 hexadecimal digits."""
     if isinstance(source, bytes):

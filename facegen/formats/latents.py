@@ -36,6 +36,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
+from facegen.formats.far import fetched, is_copy, near
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
 from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
@@ -151,20 +152,22 @@ class LatentStore:
     def open(folder: Path | str, *, verify: bool = False) -> LatentStore:
         """Open latents: every file is there with its full size; `verify` also compares every checksum.
 
+        Those of a far store (`s3://...`) may still be on their way, and are compared as they come.
+
         Raises:
             DataError: no finished latents in the folder, or of another format version.
             StorageError: names the file that is missing, truncated or (with `verify`) altered.
         """
-        folder = Path(folder)
+        folder = near(folder)
         index = read_index(folder)
-        for file in index.files:
+        for file in () if is_copy(folder) else index.files:
             check_file(folder, file, content=verify)
         return LatentStore(folder, index)
 
     @property
     def autoencoder_folder(self) -> Path | None:
         """The autoencoder that travels with the latents; None if it is found by its hub name."""
-        folder = self.folder / AUTOENCODER_FOLDER
+        folder = fetched(self.folder / AUTOENCODER_FOLDER)
         return folder if folder.is_dir() else None
 
     def split(self, name: str) -> LatentSplit:
@@ -223,7 +226,7 @@ class LatentSplit:
         """
         path = self._folder / self._index.records[self.name].name
         try:
-            return pd.read_parquet(path).astype(dict.fromkeys(self._index.labels.attributes, "Int8"))
+            return pd.read_parquet(fetched(path)).astype(dict.fromkeys(self._index.labels.attributes, "Int8"))
         except (OSError, pa.ArrowException, KeyError) as error:
             raise StorageError(
                 f"'{path}' cannot be read: {error}.", hint="Encode the data set again."
@@ -314,7 +317,7 @@ def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         StorageError: missing, truncated or not safetensors.
     """
     try:
-        opened: Any = safe_open(path, framework="pt")  # its own stub says nothing of what it holds
+        opened: Any = safe_open(fetched(path), framework="pt")  # its own stub says nothing of what it holds
         with opened as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:

@@ -29,7 +29,9 @@ from filelock import FileLock, Timeout
 import facegen
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
-from facegen.formats.files import atomic_write, saving, shared_path, write_json
+from facegen.formats.far import shared_path
+from facegen.formats.far_store import is_far, spelled
+from facegen.formats.files import atomic_write, saving, write_json
 from facegen.formats.history import RunEvent, read_history, with_changes, without_changes, write_history
 
 RUN_FORMAT_VERSION = 1
@@ -154,6 +156,11 @@ def locked_run(path: Path) -> Generator[RunDirectory]:
         StorageError: the folder cannot be created or written to.
     """
     path = Path(path)
+    if is_far(path):
+        raise UsageError(
+            f"'{spelled(path)}' is on a far store, and a run is trained in a local folder.",
+            hint=f"Its checkpoints can be copied there: --upload {spelled(path)}",
+        )
     file, here = path / LOCK_FILE, socket.gethostname()
     with saving(f"the run folder '{path}'"):
         path.mkdir(parents=True, exist_ok=True)
@@ -175,7 +182,7 @@ def locked_run(path: Path) -> Generator[RunDirectory]:
 def folders_of(run: Path, path: str) -> Iterator[Path]:
     """`path` from here, and from the folders above the run, as commands are often given from there."""
     yield Path(path)
-    if not os.path.isabs(path):
+    if not (os.path.isabs(path) or is_far(path)):
         for base in run.resolve().parents[:2]:
             yield base / path
 

@@ -12,6 +12,7 @@ from facegen.config.kinds import load_kind, outside_code_allowed
 from facegen.config.recipe import DataConfig, Recipe, parse_recipe
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.far import near
 from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
@@ -44,7 +45,7 @@ def load(
     if allow_outside_code:
         with outside_code_allowed():
             return load(path, device, weights)
-    path, device = Path(path), resolve_device(str(device))
+    path, device = near(path), resolve_device(str(device))
     if is_pipeline(path):
         return open_pipeline(path, device)
     checkpoint = load_checkpoint(path)

@@ -17,6 +17,7 @@ import torch
 from facegen.autoencoders import load_autoencoder
 from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
 from facegen.formats.dataset import MANIFEST_NAME
+from facegen.formats.far import near
 from facegen.formats.images import to_uint8
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.run import RunDirectory, folders_of
@@ -103,7 +104,7 @@ def open_latents_of(source: Path) -> LatentStore:
     run = RunDirectory(Path(source))
     if run.exists:
         told = run.recipe().data.path
-        for folder in folders_of(run.path, told) if told else ():
+        for folder in map(near, folders_of(run.path, told) if told else ()):
             if (folder / INDEX_FILE).is_file():
                 return LatentStore.open(folder)
         raise UsageError(

@@ -15,7 +15,8 @@ from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError, UsageError
 from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.files import read_json, shared_path
+from facegen.formats.far import is_far, named, shared_path
+from facegen.formats.files import read_json
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.reports import REPORT_FORMAT_VERSION
 from facegen.formats.run import RunDirectory, folders_of
@@ -51,7 +52,7 @@ class RunFacts:
     """A run folder, read. `checkpoint` is the best one, None where nothing was saved yet."""
 
     run: Path
-    named: Path  # the run as commands name it
+    named: str  # the run as commands name it
     recipe: Recipe
     environment: dict[str, Any]
     records: list[dict[str, Any]]
@@ -65,7 +66,7 @@ class RunFacts:
         """The same without the places on this machine, for pages that people share."""
         return replace(
             self,
-            named=Path(shared_path(self.run)),
+            named=shared_path(self.run),
             evaluations=tuple(replace(one, data=_shared_values(one.data)) for one in self.evaluations),
             data=replace(self.data, path=_shared(self.data.path), dataset=_shared(self.data.dataset)),
         )
@@ -139,7 +140,7 @@ def read_run(run: Path) -> RunFacts:
     best = load_checkpoint(run) if list_checkpoints(run) else None
     return RunFacts(
         run=run,
-        named=run,
+        named=named(run),
         recipe=recipe,
         environment=_json_or_empty(run / "environment.json"),
         records=[record for record in folder.metrics() if isinstance(record, dict)],
@@ -158,7 +159,7 @@ def _shared_values(data: dict[str, Any]) -> dict[str, Any]:
 
 def _shared(told: Any) -> Any:
     """A path as a shared page may tell it; what is no absolute path, or of one behind a colon, stays."""
-    if not isinstance(told, str):
+    if not isinstance(told, str) or is_far(told):
         return told
     kind, colon, path = told.rpartition(":")
     return f"{kind}{colon}{shared_path(Path(path))}" if Path(path).is_absolute() else told
@@ -224,18 +225,18 @@ def _of_latents(run: Path, told: str, path: Path, evaluations: list[Evaluation])
     source = index.transform.get("source") or {}
     name, licence = source.get("name") or source.get("kind"), source.get("licence")
     dataset = None
-    for named, folder in _judged_against(run, evaluations):
+    for address, folder in _judged_against(run, evaluations):
         with contextlib.suppress(FacegenError):
             if Dataset.open(folder).manifest.fingerprint == index.dataset_fingerprint:
-                facts = _of_dataset(told, folder, named)
-                name, licence, dataset = name or facts.name, licence or facts.licence, named
+                facts = _of_dataset(told, folder, address)
+                name, licence, dataset = name or facts.name, licence or facts.licence, address
                 break
     return DataFacts(told, name, licence, index.counts, dataset)
 
 
 def _judged_against(run: Path, evaluations: list[Evaluation]) -> Iterator[tuple[str, Path]]:
-    named = [one.data.get(key) for one in evaluations for key in ("reference", "train", "data", "dataset")]
-    for name in dict.fromkeys(one for one in named if isinstance(one, str)):
+    told = [one.data.get(key) for one in evaluations for key in ("reference", "train", "data", "dataset")]
+    for name in dict.fromkeys(one for one in told if isinstance(one, str)):
         for path in folders_of(run, name):
             if (path / MANIFEST_NAME).is_file():
                 yield name, path

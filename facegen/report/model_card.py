@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 import facegen
 from facegen.errors import StorageError
+from facegen.formats.far import written_beside
 from facegen.formats.files import atomic_write
 from facegen.report.blocks import Block, Facts
 from facegen.report.evaluations import DISTRIBUTION, Shown
@@ -34,7 +35,7 @@ def write_model_card(facts: RunFacts, shown: Shown) -> Path | None:
     Raises:
         StorageError: the folder cannot be written to, or the README.md there cannot be read.
     """
-    path = facts.run / CARD
+    path = written_beside(facts.run) / CARD
     try:
         if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace"):
             return None
@@ -135,7 +136,7 @@ def _in_python(facts: RunFacts) -> list[str]:
     return [
         "import facegen",
         "",
-        f"generator = facegen.load({str(facts.named)!r})",
+        f"generator = facegen.load({facts.named!r})",
         f"faces = generator.sample({labels[0]!r}, count=8)  # faces.images: uint8 (8, 3, H, W)",
         'faces.grid().save("faces.png")',
     ]

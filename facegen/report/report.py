@@ -10,6 +10,7 @@ import yaml
 
 import facegen
 from facegen.errors import UsageError
+from facegen.formats.far import written_beside
 from facegen.formats.plain import plain
 from facegen.report.blocks import Commands, Page, Section, settings_section
 from facegen.report.evaluations import Shown, all_evaluations, missing_section, show_evaluations
@@ -58,7 +59,7 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     shared = facts.shared()
     shown = show_evaluations(shared)
     return ReportSummary(
-        page=write_page(_page(shared, shown), out or facts.run / PAGE),
+        page=write_page(_page(shared, shown), out or written_beside(facts.run) / PAGE),
         card=write_model_card(shared, shown),
         evaluations=len(facts.evaluations),
         missing=tuple(show_evaluations(facts).missing.values()),  # for here, where the page is for anywhere

@@ -134,4 +134,4 @@ def use(facts: RunFacts) -> list[Block]:
 
 def train_again(facts: RunFacts) -> Commands:
     """The command line that trains the same in another folder."""
-    return Commands([f"facegen train --config {quoted(facts.named / 'recipe.yaml')} --run ANOTHER"])
+    return Commands([f"facegen train --config {quoted(f'{facts.named}/recipe.yaml')} --run ANOTHER"])

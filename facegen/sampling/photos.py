@@ -12,7 +12,8 @@ from torch import Tensor
 
 from facegen.datasets.celeba import CelebA
 from facegen.errors import DataError, UsageError
-from facegen.formats.files import sha256_of, shared_path
+from facegen.formats.far import shared_path
+from facegen.formats.files import sha256_of
 from facegen.formats.images import crop_square, decode_image, resize_square
 from facegen.types import CropBox
 

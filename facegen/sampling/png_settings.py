@@ -13,7 +13,7 @@ import facegen
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError
 from facegen.formats.checkpoint import Weights
-from facegen.formats.files import shared_path
+from facegen.formats.far import shared_path
 from facegen.formats.images import read_png_text
 from facegen.models.generator import FaceGenerator
 from facegen.sampling.options import SampleRequest

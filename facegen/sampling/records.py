@@ -14,6 +14,7 @@ from facegen.config.kinds import kind_config, trust
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
+from facegen.formats.far import named, near
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator, sampling_with
@@ -79,13 +80,14 @@ def records_of_run(generator: FaceGenerator, split: str) -> LabelledRecords:
         UsageError: the recipe names no data, or they are not there any more.
         DataError: no such split.
     """
-    path = generator.data.path
-    if path is None or not Path(path).is_dir():
+    told = generator.data.path
+    path = None if told is None else near(told)
+    if path is None or not path.is_dir():
         raise UsageError(
-            f"The run's data '{path}' are not there, so there are no label rows to ask for.",
+            f"The run's data '{told}' are not there, so there are no label rows to ask for.",
             hint="Name a prepared data set or latents with --data DIR.",
         )
-    return open_records(Path(path), split)
+    return open_records(path, split)
 
 
 def request_records(generator: FaceGenerator, data: Path | None, split: str) -> LabelledRecords:
@@ -112,7 +114,7 @@ def request_records(generator: FaceGenerator, data: Path | None, split: str) -> 
         if counts.get(name):
             return of(name)
     raise DataError(
-        f"'{records.source}' has no held-out pictures to ask this model with.",
+        f"'{named(records.source)}' has no held-out pictures to ask this model with.",
         hint="Prepare the data again with --splits, or name other data.",
     )
 
@@ -132,7 +134,7 @@ def requested_inputs(generator: FaceGenerator, records: LabelledRecords, rows: T
         if size != generator.image_size:
             raise DataError(
                 f"The run was trained on pictures of {generator.image_size} pixels, and "
-                f"'{records.source}' has {size}.",
+                f"'{named(records.source)}' has {size}.",
                 hint=f"Prepare the data with --size {generator.image_size}.",
             )
         return torch.cat(

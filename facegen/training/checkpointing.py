@@ -25,19 +25,22 @@ from facegen.formats.checkpoint import (
 )
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Progress
+from facegen.training.uploading import Uploader
 
 
 @dataclass(frozen=True)
 class CheckpointKeeper:
     """Saves checkpoints and keeps the last `keep_last` of them and the best one.
 
-    All of them say `info` of themselves, and `autoencoder_folder` is linked into each.
+    All of them say `info` of themselves, and `autoencoder_folder` is linked into each. `uploader` is told of
+    every save.
     """
 
     run: RunDirectory
     info: CheckpointInfo
     keep_last: int
     autoencoder_folder: Path | None = None
+    uploader: Uploader | None = None
 
     def is_best(self, found: Ranking | None) -> bool:
         """Whether what was measured at this step is finite and beats every checkpoint that stands."""
@@ -66,6 +69,8 @@ class CheckpointKeeper:
                 hidden = folder.with_name(f".{folder.name}.old")  # so that it never looks like a broken one
                 folder.rename(hidden)
                 shutil.rmtree(hidden, ignore_errors=True)
+        if self.uploader is not None:
+            self.uploader.upload()
 
 
 def newest_whole_checkpoint(run: Path, progress: Progress) -> Checkpoint | None:

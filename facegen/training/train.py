@@ -29,6 +29,7 @@ from facegen.training.precision import choose_precision
 from facegen.training.scoring import Scorer
 from facegen.training.trackers import check_trackers
 from facegen.training.trainer import Trainer, build_seeded
+from facegen.training.uploading import Uploader, check_upload, uploading
 from facegen.training.warm_start import WarmStart, open_source, take_weights, warn_of_other_labels
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
 
@@ -88,19 +89,22 @@ def train(
     *,
     life: LifeOptions = AS_IT_IS,
     as_started: bool = False,
+    upload: str | None = None,
 ) -> TrainSummary:
     """Train `recipe` in the folder `run`; with `resume`, go on exactly where it stopped.
 
     Several processes that a launcher started train together; the first of them writes and talks.
 
     A resumed run goes on with what `recipe` changes in it, from the step where it stands: see `continue_run`,
-    also for `as_started`. Every change is written to the run's history.
+    also for `as_started`. Every change is written to the run's history. Checkpoints are copied to the far
+    folder `upload` (`s3://...`) in the background.
 
     Raises:
         UsageError: the folder is in the way or in use, there is nothing to resume, or the recipe changes what
             may not change on the way.
         DataError: the data are missing, of the wrong kind, changed since, or lack a split.
         StorageError: the disk is full, or data or checkpoints are damaged.
+        MissingModelError: `upload`, or far data, cannot be reached.
         TrainingDivergedError: too many non-finite steps in a row.
         Terminated: a signal asked to stop; a checkpoint was saved.
         LostProcessError: another process was killed, failed or hangs.
@@ -122,6 +126,8 @@ def train(
     with ExitStack() as held:
 
         def take() -> RunDirectory:
+            if upload is not None:
+                check_upload(upload, resume=resume, progress=progress)
             folder = held.enter_context(locked_run(run))
             if folder.exists and not resume:
                 raise UsageError(
@@ -133,9 +139,11 @@ def train(
             return folder
 
         folder = world().first(take)
+        there = upload if world().is_first else None
+        uploader = held.enter_context(uploading(there, folder, progress))
         if not resume:
-            return _started(wired, folder, target, progress, life)
-        return _resumed(wired, folder, target, progress, life, as_started=as_started)
+            return _started(wired, folder, target, progress, life, uploader)
+        return _resumed(wired, folder, target, progress, life, uploader, as_started=as_started)
 
 
 def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
@@ -159,7 +167,12 @@ def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:
 
 
 def _started(
-    wired: WiredTask, folder: RunDirectory, device: torch.device, progress: Progress, life: LifeOptions
+    wired: WiredTask,
+    folder: RunDirectory,
+    device: torch.device,
+    progress: Progress,
+    life: LifeOptions,
+    uploader: Uploader | None,
 ) -> TrainSummary:
     """Start the run, with weights of another one if asked."""
     recipe, events, weights = wired.recipe, list[RunEvent](), None
@@ -174,7 +187,7 @@ def _started(
         "processes": str(world().size),
     }
     world().first(lambda: folder.start(recipe, events, **chosen))
-    trainer = _trainer(wired, folder, device, progress, events, scorer)
+    trainer = _trainer(wired, folder, device, progress, events, scorer, uploader)
     if weights is not None:
         _give(trainer, weights)
     return _fit(trainer)
@@ -186,6 +199,7 @@ def _resumed(
     device: torch.device,
     progress: Progress,
     life: LifeOptions,
+    uploader: Uploader | None,
     *,
     as_started: bool,
 ) -> TrainSummary:
@@ -207,7 +221,7 @@ def _resumed(
             hint="Choose another folder with --run, or leave --from out.",
         )
     scorer = _scorer(wired, device, progress)
-    trainer = _trainer(wired, folder, device, progress, going.events, scorer)
+    trainer = _trainer(wired, folder, device, progress, going.events, scorer, uploader)
     if checkpoint is not None:
         trainer.restore(checkpoint)
     elif begun is not None:
@@ -233,12 +247,15 @@ def _trainer(
     progress: Progress,
     events: list[RunEvent],
     scorer: Scorer | None,
+    uploader: Uploader | None,
 ) -> Trainer:
     recipe = wired.recipe
     preview = None
     if wired.make_preview is not None and recipe.training.preview_every_steps and world().is_first:
         preview = wired.make_preview(folder, device)
-    keeper = CheckpointKeeper(folder, wired.info, recipe.training.keep_last, wired.autoencoder_folder)
+    keeper = CheckpointKeeper(
+        folder, wired.info, recipe.training.keep_last, wired.autoencoder_folder, uploader
+    )
     history = RunHistory(recipe, wired.task.num_examples, events)
     return Trainer(wired.task, recipe, keeper, progress, device, preview, history, scorer)
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
-from facegen.formats.files import shared_path
+from facegen.formats.far import shared_path
 from facegen.protocols import Progress
 from facegen.types import LabelSchema
 

@@ -16,6 +16,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
+from facegen.formats.far import near
 from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
 from facegen.formats.run import RunDirectory
 from facegen.models.chosen_images import drawn_rows
@@ -91,7 +92,7 @@ def count_parameters(module: nn.Module) -> int:
 
 def _wire_images(recipe: Recipe, progress: Progress) -> WiredTask:
     """An autoencoder, a classifier, or a task of one's own, on the images of a data set."""
-    dataset = _open_dataset(recipe)
+    dataset = _open_dataset(recipe, progress)
     recipe = with_class_column(recipe, dataset.manifest.labels, progress)
     config = recipe.section("task")
     images = TrainingImages(dataset, recipe.data, recipe.section, load_perceptual)
@@ -136,7 +137,8 @@ class _Diffused:
 
 def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     """A denoiser on latents, or straight on images where the recipe names an `autoencoder`."""
-    diffused = _latents(recipe) if recipe.autoencoder is None else _pixels(recipe)
+    open_samples = _latents if recipe.autoencoder is None else _pixels
+    diffused = open_samples(recipe, progress)
     recipe = with_class_column(recipe, diffused.info.labels, progress)
     info = replace(diffused.info, recipe=recipe.shared())
     conditioner = _build_conditioner(recipe, diffused)
@@ -167,8 +169,8 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview, make_scorer)
 
 
-def _latents(recipe: Recipe) -> _Diffused:
-    latents, data = _open_latents(recipe), recipe.data
+def _latents(recipe: Recipe, progress: Progress) -> _Diffused:
+    latents, data = _open_latents(recipe, progress), recipe.data
     if data.augmentation is not None:
         raise UsageError(
             "data.augmentation: latents cannot be augmented after encoding.",
@@ -202,14 +204,14 @@ def _shared_reference(latents: LatentStore) -> dict[str, Any]:
     return {**reference, "source": Path(str(reference["source"])).name}
 
 
-def _pixels(recipe: Recipe) -> _Diffused:
+def _pixels(recipe: Recipe, progress: Progress) -> _Diffused:
     section, data = recipe.section("autoencoder"), recipe.data
     if data.flip:
         raise UsageError(
             "data.flip chooses encoded mirror images of latents; pixels are mirrored by their augmentation.",
             hint="--set data.flip=false --set data.augmentation.flip=true",
         )
-    dataset = _open_dataset(recipe)
+    dataset = _open_dataset(recipe, progress)
     if section.kind != "identity":
         raise UsageError(
             f"A denoiser takes latents, or pixels with autoencoder 'identity', not '{section.kind}'.",
@@ -290,9 +292,9 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
     return generator
 
 
-def _open_latents(recipe: Recipe) -> LatentStore:
+def _open_latents(recipe: Recipe, progress: Progress) -> LatentStore:
     """The latents a denoising recipe names, every checksum compared."""
-    path = _data_path(recipe, "a latent folder")
+    path = _data_path(recipe, "a latent folder", progress)
     if not (path / INDEX_FILE).is_file() and (path / MANIFEST_NAME).is_file():
         raise DataError(
             f"'{path}' is a data set of images; this recipe trains its denoiser on latents.",
@@ -302,9 +304,9 @@ def _open_latents(recipe: Recipe) -> LatentStore:
     return LatentStore.open(path, verify=True)
 
 
-def _open_dataset(recipe: Recipe) -> Dataset:
+def _open_dataset(recipe: Recipe, progress: Progress) -> Dataset:
     """The data set of images that a recipe names."""
-    path = _data_path(recipe, "a data set of images")
+    path = _data_path(recipe, "a data set of images", progress)
     if not (path / MANIFEST_NAME).is_file() and (path / INDEX_FILE).is_file():
         raise DataError(
             f"'{path}' is a folder of latents; this recipe is trained on images.",
@@ -313,14 +315,14 @@ def _open_dataset(recipe: Recipe) -> Dataset:
     return Dataset.open(path)
 
 
-def _data_path(recipe: Recipe, what: str) -> Path:
+def _data_path(recipe: Recipe, what: str, progress: Progress | None = None) -> Path:
     """The folder that `data.path` names, which holds `what`."""
     if recipe.data.path is None:
         raise UsageError(
             f"The recipe names no data; its task '{recipe.task['kind']}' needs {what}.",
             hint="Give it with --data DIR.",
         )
-    path = Path(recipe.data.path).expanduser()
+    path = near(recipe.data.path, progress).expanduser()
     if not path.is_dir():
         raise DataError(f"'{path}' does not exist; expected {what}.", hint="Give it with --data DIR.")
     return path

@@ -88,6 +88,7 @@ FLAGS = {
         "--after-decay",
         "--from",
         "--weights",
+        "--upload",
         "--verify-resume",
         "--device",
         "--dry-run",

@@ -12,7 +12,7 @@ from support.training_parts import denoising_recipe
 from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.formats.checkpoint import load_checkpoint
-from facegen.formats.files import shared_path
+from facegen.formats.far import shared_path
 from facegen.formats.images import read_png_text
 from facegen.models.loading import load
 from facegen.report.report import report
