@@ -188,13 +188,12 @@ def joined() -> Generator[World]:
     import torch.distributed as dist
 
     here = World(int(os.environ["RANK"]), size, int(os.environ["LOCAL_RANK"]))
-    gpus = torch.cuda.is_available()
-    if gpus:
-        torch.cuda.set_device(here.local_rank % torch.cuda.device_count())
+    accelerator, backend = torch.accelerator.current_accelerator(check_available=True), "gloo"
+    if accelerator is not None and accelerator.type != "mps":  # which has no collectives
+        torch.accelerator.set_device_index(here.local_rank % torch.accelerator.device_count())
+        backend = f"cpu:gloo,{accelerator.type}:{dist.get_default_backend_for_device(accelerator)}"
     try:
-        dist.init_process_group(
-            "cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=timedelta(seconds=JOIN_SECONDS)
-        )
+        dist.init_process_group(backend, timeout=timedelta(seconds=JOIN_SECONDS))
     except (RuntimeError, ValueError) as error:
         raise LostProcessError(
             f"Process {here.rank} of {size} waited {JOIN_SECONDS} seconds for the others: {_brief(error)}",

@@ -26,6 +26,7 @@ from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.far import near, spelled
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.model_folders import DiffusersFolder, hub_file, is_hub_name
+from facegen.nn.memory_layout import moved
 
 FORMAT_VERSION = 1
 CLASS_NAME = "FacegenAutoencoder"
@@ -117,7 +118,7 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
         module, config = _from_diffusers(folder), None
     else:
         raise MissingModelError(f"There is no autoencoder '{source}'.", hint=WAYS)
-    module.to(device).eval().requires_grad_(False)
+    moved(module, torch.device(device)).eval().requires_grad_(False)
     return LoadedAutoencoder(module, config, source, is_local)
 
 

@@ -125,7 +125,7 @@ class TrainingConfig(Section):
     accumulation_steps: int = Field(default=1, ge=1)  # micro-batches per optimizer step
     precision: Literal["auto", "fp32", "fp16", "bf16", "fp64"] = "auto"
     parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: the model whole in each, or in shards
-    compile: bool = False
+    compile: Literal["auto"] | bool = "auto"  # auto: tried on CUDA, kept where it is faster
     log_every_steps: int = Field(default=50, ge=1)
     validate_every_steps: int = Field(default=1000, ge=1)
     preview_every_steps: int | None = Field(default=None, ge=1)

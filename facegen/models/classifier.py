@@ -12,6 +12,7 @@ from torch import Tensor
 from facegen.config.kinds import kind_config
 from facegen.formats.classifier_run import check_image_size, open_classifier
 from facegen.formats.images import to_unit
+from facegen.models.devices import full_float32
 from facegen.nn.calibration import Calibration, calibration_of
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.tasks.attribute_classification import classified_labels
@@ -57,10 +58,12 @@ class FaceClassifier:
         """
         return self.calibration.probabilities(self._plain_logits(images))
 
+    @full_float32()
     @torch.inference_mode()
     def _plain_logits(self, images: Tensor) -> Tensor:
         return self.network(self._checked(images)).float().cpu()
 
+    @full_float32()
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) -> pooled features (B, D) on the CPU.

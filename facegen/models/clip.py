@@ -16,6 +16,7 @@ from facegen.errors import DataError
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_pil
 from facegen.formats.model_folders import PretrainedFolder
+from facegen.models.devices import full_float32
 
 OFFLINE_CHOICES = (
     "Without: copy such a model's folder here (config.json, preprocessor_config.json, tokenizer files, "
@@ -38,6 +39,7 @@ class ClipModel:
     image_processor: Any
     max_tokens: int
 
+    @full_float32()
     @torch.inference_mode()
     def image_features(self, images: Tensor) -> Tensor:
         """uint8 (B, 3, H, W) -> embeddings (B, D) float32 on the CPU."""
@@ -45,6 +47,7 @@ class ClipModel:
         pixels = self.image_processor(images=pictures, return_tensors="pt")["pixel_values"]
         return _pooled(self.model.get_image_features(pixel_values=pixels.to(self.model.device)))
 
+    @full_float32()
     @torch.inference_mode()
     def text_features(self, captions: Sequence[str]) -> Tensor:
         """Captions -> embeddings (B, D) float32 on the CPU; what is over `max_tokens` is cut off."""

@@ -18,6 +18,7 @@ from facegen.errors import DataError, MissingModelError, UsageError, did_you_mea
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
 from facegen.models.classifier import load_classifier
+from facegen.models.devices import full_float32
 from facegen.models.published_weights import (
     OFFLINE_HINT,
     PUBLISHED_VGG16,
@@ -48,7 +49,7 @@ class FeatureExtractor:
     class_weights: Tensor | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_float32():
             return self.extract(images).float().cpu().clone()
 
 

@@ -18,6 +18,7 @@ from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size, 
 from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
 from facegen.formats.model_folders import hub_file, is_hub_name
+from facegen.models.devices import full_float32
 from facegen.models.published_weights import (
     PUBLISHED_LPIPS,
     PUBLISHED_VGG16,
@@ -183,6 +184,7 @@ def _in_classifier(run: Path, image_size: int, device: torch.device) -> Perceptu
 def _judge(name: str, fingerprint: str, network: nn.Module, device: torch.device) -> PerceptualJudge:
     network.to(device)
 
+    @full_float32()
     @torch.inference_mode()
     def distance(images: Tensor, others: Tensor) -> Tensor:
         return network(to_unit(images.to(device)), to_unit(others.to(device))).cpu()

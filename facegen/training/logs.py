@@ -94,9 +94,9 @@ class TrainingLog:
 
 
 def memory_text(device: torch.device) -> str:
-    """Peak memory of the process, or of its CUDA device, e.g. "1.2 GB"."""
-    if device.type == "cuda":
-        used_bytes = torch.cuda.max_memory_allocated(device)
+    """Peak memory of the process, or of its accelerator, e.g. "1.2 GB"."""
+    if device.type in ("cuda", "xpu"):  # MPS shares the machine's and keeps no peak
+        used_bytes = torch.accelerator.max_memory_allocated(device)
     else:
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
         used_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

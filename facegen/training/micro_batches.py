@@ -44,8 +44,8 @@ class MicroBatches:
         size_before = self.size
         while (losses := self._attempt(batch, backward)) is None:
             zero_grad()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            if torch.accelerator.is_available():
+                torch.accelerator.empty_cache()
             if not self._alone and self.size > 1:
                 raise UsageError(
                     f"Out of memory with micro-batches of {self.size} in a process of several.",

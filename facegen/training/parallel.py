@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.errors import UsageError
+from facegen.nn.memory_layout import lay_out_state
 from facegen.processes import World
 from facegen.protocols import Batch, PhasedTask, TrainingTask
 
@@ -62,6 +63,7 @@ class Replicas:
 
     def load_optimizer(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
         optimizer.load_state_dict(state)
+        lay_out_state(optimizer)
 
     def whole(self, module: nn.Module) -> nn.Module:
         """`module` as one process can use it alone."""

@@ -23,16 +23,20 @@ class Precision:
         return torch.float64 if self.name == "fp64" else torch.float32
 
     @property
+    def compute_dtype(self) -> torch.dtype:
+        """Of the products in forward and backward."""
+        return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.name, self.dtype)
+
+    @property
     def uses_scaler(self) -> bool:
         """fp16 gradients underflow without loss scaling."""
         return self.name == "fp16"
 
     def autocast(self, device: torch.device) -> AbstractContextManager[object]:
         """Context for the forward pass."""
-        if self.name in ("fp32", "fp64"):
+        if self.compute_dtype == self.dtype:
             return nullcontext()
-        dtype = torch.bfloat16 if self.name == "bf16" else torch.float16
-        return torch.autocast(device.type, dtype=dtype)
+        return torch.autocast(device.type, dtype=self.compute_dtype)
 
 
 def choose_precision(requested: str, device: torch.device) -> Precision:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from facegen.config.recipe import Recipe
 from facegen.errors import LostProcessError, Terminated, TrainingDivergedError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights
+from facegen.nn.memory_layout import moved
 from facegen.nn.sample_dropout import with_sample_dropout
 from facegen.processes import world
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
@@ -21,6 +22,7 @@ from facegen.signals import StopSignals, exit_code_of
 from facegen.training.batches import Batches, set_dropout_keys
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
+from facegen.training.compiling import Way, call_as, fastest_way
 from facegen.training.data_order import seed_for
 from facegen.training.ema import Ema
 from facegen.training.freezing import freeze
@@ -28,7 +30,7 @@ from facegen.training.history import RunHistory
 from facegen.training.logs import LossWindow, TrainingLog, duration_text, memory_text
 from facegen.training.micro_batches import MicroBatches, cut_alike
 from facegen.training.optimizer import build_optimizer, set_learning_rate
-from facegen.training.parallel import is_denoiser, spread
+from facegen.training.parallel import Replicas, is_denoiser, spread
 from facegen.training.power_ema import PowerEmas
 from facegen.training.precision import Precision, choose_precision
 from facegen.training.scoring import Scorer, Scoring
@@ -77,7 +79,7 @@ class Trainer:
         module = build_seeded(task.build_module, self.config.seed)
         if self.precision.dtype == torch.float64 and not is_denoiser(module):
             raise UsageError("fp64 is for denoisers.", hint="Use --set training.precision=fp32")
-        module = module.to(device, self.precision.dtype)
+        module = moved(module, device, self.precision.dtype)
         self.frozen = freeze(module, self.config.freeze)
         self.dropouts = with_sample_dropout(module)
         self.batches = Batches(
@@ -111,6 +113,7 @@ class Trainer:
         self.skipped_steps = 0  # when the host last looked
         self.validation: dict[str, Any] = {}  # of the current step, else empty
         self.last_validation: dict[str, Any] = {}
+        self.way: Way | None = None  # of calling the network: found out at the first step
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights, EMA, optimizer, scaler and counters."""
@@ -136,6 +139,7 @@ class Trainer:
         self.last_validation = state["last_validation"]
         self.scoring.load_state(state.get("scoring"))
         self.validation = checkpoint.info.metrics
+        self.way = state.get("way")
 
     def fit(self) -> float:
         """Train to the end of the run; returns the seconds that took.
@@ -146,8 +150,6 @@ class Trainer:
             StorageError: a checkpoint could not be written; earlier ones stand.
             LostProcessError: another process was killed, failed or hangs.
         """
-        if self.config.compile:
-            _compile(self.module)
         started = time.monotonic()
         devices = [self.device] if self.device.type == "cuda" else []
         try:
@@ -178,6 +180,7 @@ class Trainer:
     def _steps(self, speed: _Speed) -> None:
         self.module.train()
         batch = self._load_batch(self.step)
+        self._choose_compilation(batch)
         while self.step < self.num_steps and self.scoring.stopped is None:
             self.watch.at(self.step + 1, "in")
             batch = self._train_step(batch)
@@ -239,6 +242,35 @@ class Trainer:
             batch["done"] = torch.full((self.batches.share,), self.history.share(step))
         return batch
 
+    def _choose_compilation(self, batch: Batch) -> None:
+        """Settle how the network is called, as the recipe asks, as before, or by trying."""
+        asked, tries = self.config.compile, self.device.type == "cuda" and isinstance(self.spread, Replicas)
+        if asked != "auto" or not tries:
+            self.way = "compiled" if asked is True else "eager"
+        elif self.way is None:
+            self.watch.at(self.step, "compiling before")
+            chosen = fastest_way(
+                self.module,
+                lambda way: self._trial(batch, way),
+                self.num_steps - self.step,
+                self.precision.compute_dtype,
+                self.world,
+            )
+            self.way = chosen.way
+            self.progress.say(f"Network {chosen.way}: {chosen.reason}.")
+        call_as(self.way, self.module)
+
+    def _trial(self, batch: Batch, way: Way) -> Tensor:
+        """Loss and norm of the gradient (2,) of this process's part of a batch; the gradient is dropped."""
+        self.way = way
+        losses = self.micro.run(
+            batch, lambda piece, share, _: self._backward(piece, share, False), self.optimizer.zero_grad
+        )
+        norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        found = torch.stack([losses["loss"], norm]).tolist()
+        self.optimizer.zero_grad()
+        return torch.tensor(found)
+
     def _train_step(self, batch: Batch) -> Batch:
         """Make one optimizer step; return the next batch, loaded while the device was busy."""
         # For modules with chances of their own; what this package draws belongs to samples.
@@ -260,6 +292,8 @@ class Trainer:
 
     def _backward(self, micro_batch: Batch, share: float, last: bool) -> dict[str, Tensor]:
         set_dropout_keys(self.dropouts, micro_batch)
+        if self.way == "graphs":  # what the last replay left may be written over
+            torch.compiler.cudagraph_mark_step_begin()
         with self.spread.accumulating(last=last):
             with self.precision.autocast(self.device):
                 losses = self.spread.losses(micro_batch)
@@ -370,6 +404,7 @@ class Trainer:
             "bad_steps": int(self._flags[0]),
             "micro_batch": self.micro.size,
             "precision": self.precision.name,
+            "way": self.way,
             "window": self.window.state(),
             "last_validation": self.last_validation,
             "scoring": self.scoring.state(),
@@ -423,10 +458,3 @@ class _Speed:
             fields["loss"] = number_text(loss)
         self._bar.advance(self._pending, **fields)
         self._pending = 0
-
-
-def _compile(module: nn.Module) -> None:
-    """Compile in place, so that parameter names and checkpoints stay as they are."""
-    parts = module.values() if isinstance(module, nn.ModuleDict) else [module]
-    for part in parts:
-        part.compile()

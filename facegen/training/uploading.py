@@ -97,7 +97,7 @@ class Uploader:
 
     def __init__(self, store: FarStore, run: RunDirectory, progress: Progress) -> None:
         self._store, self._run, self._progress = store, run, progress
-        self._wanted, self._idle, self._ending = Event(), Event(), Event()
+        self._wanted, self._idle, self._ending, self._closed = Event(), Event(), Event(), Event()
         self._idle.set()
         self._copied: dict[str, str] = {}  # name of a checkpoint -> sha256 of its checkpoint.json
         self._files = {folder.name: _files_of(folder) for folder in list_checkpoints(run.path)}
@@ -120,11 +120,15 @@ class Uploader:
                 f"The copy in '{self._store.url}' is not complete; the run '{self._run.path}' is. "
                 "The same command with --resume copies the rest."
             )
+        self._closed.set()
+        self._wanted.set()
 
     def _work(self) -> None:
         while True:
             self._wanted.wait()
             self._wanted.clear()
+            if self._closed.is_set():
+                return
             self._copy_in_the_end()
             if not self._wanted.is_set():
                 self._idle.set()
@@ -134,15 +138,17 @@ class Uploader:
     def _copy_in_the_end(self) -> None:
         """Copy, again and again until it works; the first failure is told."""
         told = False
-        while True:
+        while not self._closed.is_set():
             try:
-                return self._copy()
+                self._copy()
             except (FacegenError, OSError) as error:
                 if not told:
                     self._progress.warn(
                         f"Checkpoints are not being copied for now, training goes on: {error}"
                     )
                 told = True
+            else:
+                return
             if self._ending.is_set():
                 time.sleep(LAST_RETRY_SECONDS)
             else:

@@ -222,10 +222,10 @@ def test_the_first_of_two_prepares(tmp_path: Path) -> None:
 
 
 def test_whoever_leaves_gpus_idle_is_told_the_command_that_uses_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 8)
     told = idle_gpus(["sample", "run", "--prompt", "an old man"])
     assert told is not None
     assert told.endswith("torchrun --nproc-per-node 8 -m facegen -- sample run --prompt 'an old man'")
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 1)
     assert idle_gpus(["sample"]) is None

@@ -177,7 +177,7 @@ def test_compiled_training_keeps_the_names_of_the_weights(
     from torch import nn
 
     compiled: list[nn.Module] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(self))
+    monkeypatch.setattr(nn.Module, "compile", lambda self, mode: compiled.append(self))
     train(denoising_recipe(latents, max_steps=1, compile=True), tmp_path / "run")
     assert len(compiled) == 2
     names = load_checkpoint(tmp_path / "run").weights("model").keys()

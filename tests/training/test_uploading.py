@@ -28,10 +28,15 @@ URL = "memory://bucket/runs/tiny"
 
 
 @pytest.fixture(autouse=True)
-def empty_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def empty_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(far_store, "RETRY_PAUSES_SECONDS", (0.0,))
     monkeypatch.setattr(uploading, "LAST_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(MemoryFileSystem, "store", {})
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "upload":  # would write into the next test's store
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="module")

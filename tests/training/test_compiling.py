@@ -1,0 +1,142 @@
+"""Ways of calling a network: the fastest that gives the same is taken, and trying leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.processes import run_processes
+from support.training_parts import denoising_recipe, write_latents
+from torch import Tensor, nn
+
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.run import locked_run
+from facegen.processes import ALONE
+from facegen.progress import SilentProgress
+from facegen.training import compiling
+from facegen.training.checkpointing import CheckpointKeeper
+from facegen.training.compiling import Way, fastest_way
+from facegen.training.train import train
+from facegen.training.trainer import Trainer
+from facegen.training.wiring import wire_task
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """The modes that modules are compiled in, which is not done."""
+    modes: list[str | None] = []
+
+    def compile_it(self: nn.Module, mode: str | None = None) -> None:
+        modes.append(mode)
+
+    monkeypatch.setattr(nn.Module, "compile", compile_it)
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 0.0)
+    return modes
+
+
+def trial_of(seconds: dict[Way, float], **found: Any) -> compiling.Trial:
+    def trial(way: Way) -> Tensor:
+        time.sleep(seconds[way])
+        result = found.get(way, [1.0, 2.0])
+        if isinstance(result, Exception):
+            raise result
+        return torch.tensor(result)
+
+    return trial
+
+
+def way_found(trial: compiling.Trial, steps: int = 10) -> compiling.Compilation:
+    return fastest_way(nn.Linear(1, 1), trial, steps, torch.float32, ALONE)
+
+
+def test_the_fastest_way_is_taken_and_told(called: list[str | None]) -> None:
+    found = way_found(trial_of({"eager": 0.02, "compiled": 0.01, "graphs": 0.002}))
+    assert found.way == "graphs"
+    assert "ms as it is" in found.reason
+    assert called == [None, "reduce-overhead"]
+
+
+def test_hardly_faster_is_not_worth_it(called: list[str | None]) -> None:
+    assert way_found(trial_of({"eager": 0.01, "compiled": 0.0099, "graphs": 0.02})).way == "eager"
+
+
+def test_a_way_that_fails_is_told_and_left_out(called: list[str | None]) -> None:
+    failure = RuntimeError("no such kernel\nand a page of frames")
+    found = way_found(trial_of({"eager": 0.01, "compiled": 0.005, "graphs": 0.0}, graphs=failure))
+    assert found.way == "compiled"
+    assert "graphs fails (no such kernel)" in found.reason
+
+
+@pytest.mark.parametrize("result", [[1.0, 2.1], [float("nan"), 2.0]])
+def test_a_way_that_gives_something_else_is_left_out(called: list[str | None], result: list[float]) -> None:
+    found = way_found(
+        trial_of({"eager": 0.01, "compiled": 0.0, "graphs": 0.0}, compiled=result, graphs=result)
+    )
+    assert found.way == "eager"
+    assert "compiled differs" in found.reason
+
+
+def test_a_short_run_is_not_compiled_for(called: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 10.0)
+    found = way_found(trial_of({"eager": 0.001, "compiled": 0.0, "graphs": 0.0}))
+    assert (found.way, called) == ("eager", [])
+    assert "too few to compile for" in found.reason
+
+
+def test_trying_leaves_statistics_as_they_were(called: list[str | None]) -> None:
+    module = nn.BatchNorm1d(2)
+
+    def trial(way: Way) -> Tensor:
+        return module(torch.randn(4, 2)).sum().detach().repeat(2) * 0
+
+    fastest_way(module, trial, 1, torch.float32, ALONE)
+    assert module.num_batches_tracked == 0
+    assert module.running_var is not None
+    assert torch.equal(module.running_var, torch.ones(2))
+
+
+def test_a_trial_changes_nothing_of_the_training(tmp_path: Path) -> None:
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"), accumulation_steps=2)
+    ended = []
+    for tries in (0, 3):
+        progress = SilentProgress()
+        with locked_run(tmp_path / str(tries)) as run:
+            wired = wire_task(recipe, progress)
+            run.start(recipe)
+            keeper = CheckpointKeeper(run, wired.info, 2)
+            trainer = Trainer(wired.task, recipe, keeper, progress, torch.device("cpu"))
+            found = {tuple(trainer._trial(trainer._load_batch(0), "eager").tolist()) for _ in range(tries)}
+            assert len(found) == min(tries, 1)
+            assert all(parameter.grad is None for parameter in trainer.parameters)
+            trainer.fit()
+            ended.append(trainer.module.state_dict())
+    assert all(torch.equal(value, ended[1][name]) for name, value in ended[0].items())
+
+
+def test_a_run_on_the_cpu_is_not_compiled_and_keeps_its_way(tmp_path: Path) -> None:
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"), max_steps=2)
+    train(recipe, tmp_path / "run", device="cpu")
+    assert load_checkpoint(tmp_path / "run", "latest").training_state()["way"] == "eager"
+
+
+@pytest.mark.slow
+def test_compiled_training_is_the_same_but_for_rounding(tmp_path: Path) -> None:
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"))
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+    ends = []
+    for compiled in ("false", "true"):
+        run = tmp_path / compiled
+        words = ["train", "--config", str(tmp_path / "recipe.yaml"), "--run", str(run), "--device", "cpu"]
+        # in a process of its own: a compiler does not see through the checks of shapes that tests add
+        (ended,) = run_processes([*words, "--set", f"training.compile={compiled}"], 1)
+        assert ended.returncode == 0, ended.stderr
+        ends.append(load_checkpoint(run, "latest"))
+    assert [end.training_state()["way"] for end in ends] == ["eager", "compiled"]
+    eager, compiled = (end.weights("model") for end in ends)
+    assert eager.keys() == compiled.keys()
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-5)
