@@ -23,6 +23,7 @@ from facegen.formats.images import to_uint8, to_unit
 from facegen.models.faces import Faces
 from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
+from facegen.models.recorded import RecordedNetwork
 from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
     Asking,
@@ -75,6 +76,8 @@ class FaceGenerator:
         self.conditioner: Conditioner = parts["conditioner"]
         self._rows = rows_for(self.sample_spec.shape, self.device)
         self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
+        recorded = FixedRowsNetwork(RecordedNetwork(self._denoise), self._rows)
+        self._drawing = Denoiser.of(recorded, self.objective)
 
     @property
     def default_batch_size(self) -> int:
@@ -231,12 +234,22 @@ class FaceGenerator:
         Raises:
             UsageError: seeds or negative inputs are not as many as inputs, or more steps than timesteps.
         """
+        return self._trajectory(self.denoiser, inputs, seeds, settings, negative_inputs)
+
+    def _trajectory(
+        self,
+        model: Denoiser,
+        inputs: Tensor | Blend,
+        seeds: Sequence[Seed],
+        settings: SamplingConfig,
+        negative_inputs: Tensor | None,
+    ) -> Iterator[SamplerStep]:
         if len(seeds) != len(inputs) or (negative_inputs is not None and len(negative_inputs) != len(inputs)):
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
         condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
         scale, interval = settings.guidance_scale, settings.guidance_interval
-        denoiser = guide(self.denoiser, condition, null_condition, scale, interval)
+        denoiser = guide(model, condition, null_condition, scale, interval)
         if settings.clip_x0 is not None:
             denoiser = clip(denoiser, settings.clip_x0)
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
@@ -254,7 +267,8 @@ class FaceGenerator:
     ) -> Iterator[tuple[slice, SamplerStep]]:
         """Every step of every batch, with its rows, for condition `inputs` (N, ...), one seed each.
 
-        `negative_inputs` are one row for all (1, ...), or (N, ...).
+        `negative_inputs` are one row for all (1, ...), or (N, ...). Who watches the network's layers walks a
+        `trajectory`; here kernels may be replayed without it.
 
         Raises:
             UsageError: as `trajectory`.
@@ -265,7 +279,7 @@ class FaceGenerator:
         for start in range(0, len(inputs), size):
             rows = slice(start, start + size)
             negative = None if negative_inputs is None else negative_inputs[rows]
-            for step in self.trajectory(inputs[rows], seeds[rows], settings, negative):
+            for step in self._trajectory(self._drawing, inputs[rows], seeds[rows], settings, negative):
                 yield rows, step
 
     def generate(
