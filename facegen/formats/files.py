@@ -88,10 +88,22 @@ def atomic_write(path: Path, content: bytes | str | Callable[[IO[bytes]], Any]) 
 def whole_folder(path: Path) -> Generator[Path]:
     """A hidden folder beside `path` that takes its name when the block succeeds, and is removed otherwise.
 
+    Raises:
+        OSError: the disk is full or may not be written, or `path` is a folder that is not empty.
+    """
+    with scratch_folder(path) as temporary:
+        yield temporary
+        put_in_place(temporary, path)
+
+
+@contextmanager
+def scratch_folder(path: Path) -> Generator[Path]:
+    """A hidden folder beside `path` for as long as the block lasts.
+
     What killed processes of this host left of the same folder is removed first.
 
     Raises:
-        OSError: the disk is full or may not be written, or `path` is a folder that is not empty.
+        OSError: the disk is full or may not be written.
     """
     prefix = f".{path.name[:LONGEST_PREFIX]}.{socket.gethostname()}"
     for leftover in path.parent.glob(f"{prefix}.*.tmp"):
@@ -101,7 +113,6 @@ def whole_folder(path: Path) -> Generator[Path]:
     try:
         temporary.mkdir(parents=True)
         yield temporary
-        put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor
 from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError
 from facegen.formats.checkpoint import Checkpoint, checkpoint_name, load_checkpoint
+from facegen.formats.files import saving, scratch_folder
 from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
@@ -79,9 +79,8 @@ def verify_resume(recipe: Recipe, folder: Path, progress: Progress, device: str 
         FacegenError: as `train`; the new process failed, with what it said.
     """
     half, target = STEPS // 2, resolve_device(device)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".verify-", dir=folder) as scratch:
-        straight, resumed = Path(scratch) / "straight", Path(scratch) / "resumed"
+    with saving(f"'{folder}'"), scratch_folder(folder / "verify-resume") as scratch:
+        straight, resumed = scratch / "straight", scratch / "resumed"
         progress.say(f"Training {STEPS} steps at once.")
         train(_short(recipe, half), straight, progress=SilentProgress(), device=device)
         _copy_until(straight, resumed, half)

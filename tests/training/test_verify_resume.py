@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def test_presets_resume_exactly_in_a_process_of_their_own(
     tmp_path: Path, latents: Path, dataset: Path, preset: str
 ) -> None:
     data = latents if preset == "avatars" else dataset
+    (tmp_path / f".verify-resume.{socket.gethostname()}.99999999.tmp").mkdir()  # a killed command's
     overrides = [f"data.path={data}", "data.flip=false", "training.batch_size=4"]
     verdict = verify_resume(
         compose(preset, overrides=overrides, size="smoke"), tmp_path, SilentProgress(), "cpu"
