@@ -38,9 +38,14 @@ class Replicas:
         self._ddp: Any = None
         if world.is_many:
             _check_statistics(module)
-            self._ddp = nn.parallel.DistributedDataParallel(
-                losses, find_unused_parameters=isinstance(task, PhasedTask), gradient_as_bucket_view=True
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # the option below is renamed in 2.13
+                self._ddp = nn.parallel.DistributedDataParallel(
+                    losses,
+                    find_unused_parameters=isinstance(task, PhasedTask),
+                    gradient_as_bucket_view=True,
+                    broadcast_buffers=False,  # they are constants: statistics of batches are refused
+                )
         self.losses: Callable[[Batch], dict[str, Tensor]] = self._ddp or losses
 
     def accumulating(self, *, last: bool) -> AbstractContextManager[Any]:
@@ -79,7 +84,8 @@ class Shards:
         # A view that is not written to, as conditioners and denoisers do not, loses no hook.
         warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
         self._mesh = init_device_mesh(device.type, (world.size,))
-        self._whole = deepcopy(module)
+        self._device, self._is_first = device, world.is_first
+        self._whole = deepcopy(module).cpu()
         self.module = self._sharded(module)
         self.losses: Callable[[Batch], dict[str, Tensor]] = _Losses(task, self.module)
 
@@ -90,7 +96,7 @@ class Shards:
         return nullcontext()
 
     def copy(self) -> nn.Module:
-        return self._sharded(deepcopy(self._whole))
+        return self._sharded(deepcopy(self._whole).to(self._device))
 
     def weights(self, module: nn.Module) -> dict[str, Tensor]:
         from torch.distributed.checkpoint.state_dict import get_model_state_dict
@@ -128,7 +134,7 @@ class Shards:
 
     def whole(self, module: nn.Module) -> nn.Module:
         self._whole.load_state_dict(self.weights(module), strict=False)  # the first process gets them
-        return self._whole
+        return deepcopy(self._whole).to(self._device) if self._is_first else self._whole
 
     @property
     def _trained(self) -> list[str]:
