@@ -17,6 +17,8 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+from facegen.placing import placed
+
 Device = torch.device | str
 
 
@@ -38,7 +40,8 @@ class Draws:
     def __init__(self, seed: int, samples: Tensor, device: Device = "cpu") -> None:
         self.device = torch.device(device)
         digest = blake2b(f"batch/{seed}".encode(), digest_size=8).digest()
-        self._keys = _mixed((samples + 1) * GOLDEN + _signed(int.from_bytes(digest, "big")))
+        keys = _mixed((samples + 1) * GOLDEN + _signed(int.from_bytes(digest, "big")))
+        self._keys = {keys.device: keys}
         self._calls = 0
 
     def uniform(self, *shape: int, device: Device | None = None) -> Tensor:
@@ -59,7 +62,10 @@ class Draws:
         """Keys (B,) int64 of the next call's numbers, for `uniform` where it is not yet known how many."""
         self._calls += 1
         call = _signed(self._calls * 0xD6E8FEB86659FD93 % (1 << 64))
-        return _mixed(self._keys ^ call).to(device or self.device)
+        where = self.device if device is None else torch.device(device)
+        if where not in self._keys:
+            self._keys[where] = placed(self._keys[torch.device("cpu")], where)
+        return _mixed(self._keys[where] ^ call)
 
 
 def uniform(keys: Tensor, *shape: int) -> Tensor:

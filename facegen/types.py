@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facegen.placing import constant
+
 
 @dataclass(frozen=True)
 class SampleSpec:
@@ -150,8 +152,7 @@ class LatentScaling:
 
     @staticmethod
     def _column(values: tuple[float, ...], like: Tensor) -> Tensor:
-        column = torch.tensor(values, dtype=like.dtype, device=like.device)
-        return column.view(1, -1, *[1] * (like.ndim - 2))
+        return constant(values, like).view(1, -1, *[1] * (like.ndim - 2))
 
 
 @dataclass(frozen=True)

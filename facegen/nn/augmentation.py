@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facegen.draws import Draws
+from facegen.placing import constant, placed
 from facegen.shapes import Images, Maps
 
 PARAMETERS = ("flip", "rotation", "scale", "shift_x", "shift_y", "brightness", "contrast", "saturation")
@@ -89,7 +90,7 @@ class Augmentation:
     def _colour(self, images: Images, parameters: Parameters) -> Images:
         brightness, contrast, saturation = parameters[:, COLOURED, None, None, None].unbind(1)
         images = images * (1 + self.contrast * contrast)
-        grey = (images * torch.tensor(LUMA, device=images.device).view(1, 3, 1, 1)).sum(1, keepdim=True)
+        grey = (images * constant(LUMA, images).view(1, 3, 1, 1)).sum(1, keepdim=True)
         images = grey + (images - grey) * (1 + self.saturation * saturation)
         return (images + self.brightness * brightness).clamp(-1, 1)
 
@@ -152,7 +153,7 @@ def mixed(
     neighbour stays as it is.
     """
     chance = draws.uniform(device="cpu").double().numpy()
-    share = torch.tensor(betaincinv(alpha, alpha, chance), dtype=torch.float32, device=images.device)
+    share = placed(torch.tensor(betaincinv(alpha, alpha, chance), dtype=torch.float32), images.device)
     count = len(images)
     other = (torch.arange(count, device=images.device) ^ 1).clamp(max=count - 1)
     blend = share[:, None, None, None]

@@ -16,8 +16,8 @@ from facegen.draws import Draws
 from facegen.errors import UsageError
 from facegen.formats.images import to_uint8, to_unit
 from facegen.nn.augmentation import mirrored
+from facegen.placing import placed
 from facegen.tasks._images import TrainingImages
-from facegen.tasks._placing import placed
 from facegen.types import LatentMoments
 
 VALIDATION_BATCH_IMAGES = 64

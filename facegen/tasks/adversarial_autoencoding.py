@@ -23,9 +23,9 @@ from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.nn.class_head import ClassHead
 from facegen.nn.discriminator import Discriminator, discriminator_loss, generator_loss
+from facegen.placing import placed
 from facegen.protocols import Batch
 from facegen.tasks._images import TrainingImages
-from facegen.tasks._placing import placed
 from facegen.tasks._reconstruction import Reconstruction, kl_divergence
 from facegen.vocabulary.classes import class_numbers, classes_of
 

@@ -26,9 +26,9 @@ from facegen.nn.augmentation import Augmentation, erased, mirrored, mixed, shift
 from facegen.nn.calibration import calibration_error, cross_fitted, fit_calibration
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.multilabel_scores import Scores, mean_of, multilabel_scores
+from facegen.placing import placed
 from facegen.protocols import Batch
 from facegen.tasks._images import TrainingImages
-from facegen.tasks._placing import placed
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from facegen.formats.dataset import DatasetSplit
 from facegen.formats.images import to_unit
 from facegen.formats.latents import LatentSplit, LatentStore
 from facegen.nn.augmentation import Augmentation
+from facegen.placing import placed
 from facegen.protocols import Autoencoder, Batch, Conditioner, SampleConditioner
-from facegen.tasks._placing import placed
 from facegen.types import LatentMoments, LatentScaling
 from facegen.wording import number_text
 

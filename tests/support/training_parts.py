@@ -20,6 +20,7 @@ from facegen.protocols import Batch
 from facegen.tasks import TrainingImages
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.trainer import Preview, Trainer
+from facegen.training.wiring import wire_task
 from facegen.types import LabelSchema, LatentScaling
 
 SHAPE = (3, 8, 8)
@@ -86,6 +87,15 @@ def denoising_recipe(latents: Path, **training: Any) -> Recipe:
             },
         }
     )
+
+
+def latent_trainer(run: Path, recipe: Recipe, device: str = "cpu") -> Trainer:
+    """A trainer of `recipe` in the folder `run`, which is started, as `facegen train` would build it."""
+    wired, folder = wire_task(recipe), RunDirectory(run)
+    run.mkdir(parents=True)
+    folder.start(wired.recipe)
+    keeper = CheckpointKeeper(folder, wired.info, recipe.training.keep_last)
+    return Trainer(wired.task, wired.recipe, keeper, SilentProgress(), torch.device(device))
 
 
 class LineTask:
