@@ -23,10 +23,11 @@ from facegen.autoencoders._diffusers import KINDS, DiffusersAutoencoder
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
-from facegen.formats.far import near, spelled
+from facegen.formats.far import near
+from facegen.formats.far_store import spelled
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.model_folders import DiffusersFolder, hub_file, is_hub_name
-from facegen.nn.memory_layout import moved
+from facegen.nn.memory_layout import lay_out_convolutions
 
 FORMAT_VERSION = 1
 CLASS_NAME = "FacegenAutoencoder"
@@ -118,7 +119,7 @@ def load_autoencoder(name_or_path: str | Path, device: str | torch.device = "cpu
         module, config = _from_diffusers(folder), None
     else:
         raise MissingModelError(f"There is no autoencoder '{source}'.", hint=WAYS)
-    moved(module, torch.device(device)).eval().requires_grad_(False)
+    lay_out_convolutions(module.to(device).eval().requires_grad_(False))
     return LoadedAutoencoder(module, config, source, is_local)
 
 

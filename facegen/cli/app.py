@@ -93,7 +93,7 @@ class FacegenGroup(TyperGroup):
             return result
         except FacegenError as error:
             if not is_told_elsewhere(error):
-                print_error(str(error))
+                print_error(_as_addressed(str(error)))
             raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt as error:
             print("Interrupted.", file=sys.stderr)
@@ -107,6 +107,12 @@ class FacegenGroup(TyperGroup):
                 raise
             print_error(f"{error.strerror}: '{error.filename}'.")
             raise typer.Exit(StorageError.exit_code) from error
+
+
+def _as_addressed(message: str) -> str:
+    """The message with the addresses of far data in place of where their copies stand."""
+    far: Any = sys.modules.get("facegen.formats.far")  # nothing is far where it was not needed
+    return message if far is None else far.told(message)
 
 
 app = typer.Typer(

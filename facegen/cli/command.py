@@ -98,10 +98,8 @@ def command(
                 _tell_of_idle_gpus(given)
             with _processes(run, many=many) as world, _outside_code(allowed=given.get(OUTSIDE, False)):
                 quiet = given.get("quiet", False) or not world.is_first
-                given = {
-                    name: _local(value, written=name in written, quiet=quiet) for name, value in given.items()
-                }
                 with watching(world, f"at '{name_of(run)}'") if watched else nullcontext():
+                    given = world.together(lambda: _all_local(given, written, quiet=quiet))
                     result = function(**{one.name: _argument(one, given, world) for one in taken})
                 world.wait()  # none ends before all are done: the first may hold what they meet at
             if show is None or result is None or not world.is_first:
@@ -139,6 +137,10 @@ def _is_written(asked: inspect.Parameter) -> bool:
     return is_option and asked.name.rpartition(INNER)[2] in WRITTEN
 
 
+def _all_local(given: dict[str, Any], written: set[str], *, quiet: bool) -> dict[str, Any]:
+    return {name: _local(value, written=name in written, quiet=quiet) for name, value in given.items()}
+
+
 def _local(value: Any, *, written: bool, quiet: bool) -> Any:
     """The local folder for each far one (`s3://...`) that a command reads; others as they are.
 
@@ -150,7 +152,8 @@ def _local(value: Any, *, written: bool, quiet: bool) -> Any:
     if not isinstance(value, Path) or ":" not in str(value):
         return value
     from facegen.cli.console import make_progress
-    from facegen.formats.far import is_far, near, spelled
+    from facegen.formats.far import near
+    from facegen.formats.far_store import is_far, spelled
 
     if written and is_far(value):
         raise UsageError(

@@ -109,6 +109,8 @@ def train(
         resume = "must"
     if life.source is not None and resume == "must":
         raise UsageError("--from starts a new run; --resume goes on with one.", hint="Leave one of them out.")
+    if upload is not None and (dry_run or verify_resume):
+        raise UsageError("--upload is for training.", hint="Leave out --dry-run and --verify-resume.")
     if upload is not None and resume != "never":
         from facegen.training.uploading import take_back
 

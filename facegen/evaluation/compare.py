@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import DataError, UsageError
-from facegen.formats.far import named
+from facegen.formats.far import named, written_beside
 from facegen.formats.files import read_json
 from facegen.formats.reports import REPORT_FORMAT_VERSION, Z95, Report, ScoreRow
 
@@ -142,7 +142,9 @@ def _reports(path: Path, score: str | None) -> list[_Scored]:
         return [_read(path)]
     if not path.exists():
         raise DataError(f"'{path}' does not exist; expected a report (.json) or a run.")
-    files = sorted((path / EVALUATIONS).glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    places = dict.fromkeys([path, written_beside(path)])
+    found = [file for place in places for file in (place / EVALUATIONS).glob("*.json")]
+    files = sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
     reports = []
     for file in files:
         with suppress(DataError):  # a report of another kind, or of an older facegen

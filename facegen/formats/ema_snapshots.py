@@ -24,6 +24,7 @@ from torch import Tensor
 from facegen.errors import DataError, StorageError
 from facegen.formats.checkpoint import INFO_FILE as CHECKPOINT_INFO
 from facegen.formats.checkpoint import checkpoint_name
+from facegen.formats.far import fetched
 from facegen.formats.files import atomic_write, read_json, saving, sha256_of
 from facegen.formats.plain import from_plain
 
@@ -129,7 +130,7 @@ class EmaSnapshots:
         with ExitStack() as stack:
             opened: list[Any] = []
             for snapshot in snapshots:
-                path = self.folder / snapshot.file
+                path = fetched(self.folder / snapshot.file)
                 if not path.is_file():
                     raise _damaged(path, "is missing")
                 if sha256_of(path) != snapshot.sha256:

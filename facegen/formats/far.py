@@ -17,15 +17,17 @@ import os
 from collections import deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from glob import escape as glob_escape
 from pathlib import Path, PurePosixPath
 from threading import Lock, Thread
 from typing import Any
 
 from filelock import FileLock
 
-from facegen.errors import StorageError
+from facegen.errors import MissingModelError, StorageError
 from facegen.formats.far_cache import bound_bytes, cache_folder, reserve, uses_of
-from facegen.formats.far_store import FarFile, FarStore, is_far, spelled
+from facegen.formats.far_store import FarFile, FarStore, is_far
 from facegen.formats.files import atomic_write, sha256_of, storage_errors
 from facegen.protocols import Progress
 
@@ -55,6 +57,9 @@ def near(path: Path | str, progress: Progress | None = None) -> Path:
     with ThreadPoolExecutor(NUM_THREADS) as pool:
         texts = dict(zip(small, pool.map(store.read, small), strict=True))
     sums = _checksums(texts)
+    for name in sums.keys() - files.keys():
+        if not name.startswith("checkpoints/"):  # of which one may just be being removed
+            raise StorageError(f"'{store.url}/{name}' is missing.", hint="Copy the whole folder there again.")
     version = repr([(name, sha256_of(text)) for name, text in texts.items()])
     version += repr([(name, file) for name, file in files.items() if name not in sums and name not in texts])
     stamps = (sha256_of(text.encode())[:8] for text in (store.url, version))
@@ -90,6 +95,13 @@ def named(path: Path) -> str:
     if far is None:
         return str(path)
     return "/".join([far.store.url, *path.relative_to(far.root).parts])
+
+
+def told(message: str) -> str:
+    """A message in which copies are called by the address that they stand for."""
+    for root, folder in _open.items():
+        message = message.replace(str(root), folder.store.url)
+    return message
 
 
 def shared_path(path: Path) -> str:
@@ -149,17 +161,17 @@ class FarFolder:
         self._reserve(wanted)
         for name in wanted:
             coming = self._coming.get(name)
-            if coming is None or coming.cancel():  # no thread has begun it: do it here
-                self._coming.pop(name, None)
+            if coming is not None and not coming.cancel():
+                with suppress(MissingModelError):
+                    coming.result()
+            if not self._is_there(name):  # no thread had begun it, or the store may be back
                 self._fetch(name)
-            else:
-                coming.result()
 
     def _reserve(self, names: Iterable[str]) -> None:
-        if fresh := {*names} - self._reserved:
-            self._reserved |= fresh
-            planned = sum(self._files[name].size_bytes for name in self._reserved)
-            reserve(self.root.parent, planned, self.store.url)
+        if {*names} - self._reserved:
+            wanted = {*names} | self._reserved
+            reserve(self.root.parent, sum(self._files[name].size_bytes for name in wanted), self.store.url)
+            self._reserved = wanted
 
     def _is_there(self, name: str) -> bool:
         return (self.root / name).is_file()
@@ -177,6 +189,8 @@ class FarFolder:
         """Fetch under a temporary name, going on where a killed process stood; an altered file twice."""
         part = target.with_name(f".{target.name}.part")
         size, expected = self._files[name].size_bytes, self._sums.get(name)
+        if expected is not None and self._linked(name, target, size, expected):
+            return
         for _ in range(2):
             resumes = expected is not None and part.is_file() and part.stat().st_size <= size
             with part.open("ab" if resumes else "wb") as file:
@@ -191,6 +205,16 @@ class FarFolder:
             f"'{self.store.url}/{name}' was altered: twice its sha256 is not the recorded one.",
             hint="Upload it again from where it was made, together with the index or manifest beside it.",
         )
+
+    def _linked(self, name: str, target: Path, size: int, expected: str) -> bool:
+        """Take the file from another version of the same folder, if that has it."""
+        versions = f"{self.root.parent.name.partition('-')[0]}-*"
+        for other in cache_folder().glob(f"{versions}/{glob_escape(self.root.name)}/{glob_escape(name)}"):
+            with suppress(OSError):  # evicted meanwhile, or on a disk without links
+                if other.stat().st_size == size and sha256_of(other) == expected:
+                    target.hardlink_to(other)
+                    return True
+        return False
 
 
 def _is_small_text(name: str, file: FarFile) -> bool:
@@ -214,31 +238,23 @@ def _checksums(texts: Mapping[str, bytes]) -> dict[str, str]:
     sums: dict[str, str] = {}
     for name, text in texts.items():
         place = PurePosixPath(name)
-        if place.name not in (INDEX, MANIFEST, CHECKPOINT):
-            continue
-        try:
-            data: Any = json.loads(text)
-        except ValueError:
-            continue
-        told = _stored_files(data if place.name == INDEX else _named(data))
-        sums |= {(place.parent / file).as_posix(): str(digest) for file, digest in told.items()}
+        if place.name in (INDEX, MANIFEST, CHECKPOINT):
+            with suppress(ValueError):
+                told = _stored_files(json.loads(text))
+                sums |= {(place.parent / file).as_posix(): digest for file, digest in told.items()}
     return sums
 
 
-def _named(data: Any) -> Any:
-    """The `files` (name -> sha256) of a manifest or checkpoint as an index would tell them."""
-    files: Any = data.get("files") if isinstance(data, dict) else None  # pyright: ignore
-    named = files.items() if isinstance(files, dict) else ()  # pyright: ignore
-    return [{"name": name, "sha256": digest, "size_bytes": None} for name, digest in named]  # pyright: ignore
-
-
 def _stored_files(data: Any) -> dict[str, str]:
-    """Name and sha256 of every `StoredFile` in an index."""
+    """sha256 by name: of every `StoredFile` in an index, or of the `files` of a manifest or checkpoint."""
     if isinstance(data, list):
         entries: list[Any] = data  # pyright: ignore[reportUnknownVariableType]
     elif isinstance(data, dict):
         if {"name", "sha256", "size_bytes"} <= data.keys():
             return {str(data["name"]): str(data["sha256"])}  # pyright: ignore[reportUnknownArgumentType]
+        files: Any = data.get("files")  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        if isinstance(files, dict):
+            return {str(name): str(digest) for name, digest in files.items()}  # pyright: ignore
         entries = list(data.values())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     else:
         return {}
@@ -267,6 +283,3 @@ def _in_threads(fetch: Any, names: Iterable[str]) -> dict[str, Future[None]]:
     for number in range(min(NUM_THREADS, len(coming))):
         Thread(target=work, name=f"fetch-{number}", daemon=True).start()
     return coming
-
-
-__all__ = ["fetched", "is_copy", "is_far", "named", "near", "shared_path", "spelled", "written_beside"]

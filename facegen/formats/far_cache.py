@@ -2,7 +2,7 @@
 
     CACHE/far/1a2b3c4d-5e6f7a8b/NAME/        files of one version of one far folder, whole under their names
     CACHE/far/1a2b3c4d-5e6f7a8b.use/         `planned`: the bytes it will have; its time is the last use's
-                                             HOST-PID.lock: held while that process uses it
+                                             *.lock: held while a process uses it
                                              FILE.fetch: held while a process fetches that file
 
 CACHE is `FACEGEN_CACHE`, otherwise `~/.cache/facegen`; the bound is `FACEGEN_CACHE_GB`, otherwise 50, of 10^9
@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
 from facegen.errors import StorageError, UsageError
-from facegen.formats.files import atomic_write, storage_errors
+from facegen.formats.files import atomic_write, storage_errors, user_cache
 
 DEFAULT_BOUND_GB = 50.0
 _held: dict[Path, FileLock] = {}  # the marks of this process
@@ -28,7 +28,7 @@ _held: dict[Path, FileLock] = {}  # the marks of this process
 
 def cache_folder() -> Path:
     """Where copies of far data stand."""
-    return Path(os.environ.get("FACEGEN_CACHE") or Path.home() / ".cache" / "facegen").absolute() / "far"
+    return user_cache().absolute() / "far"
 
 
 def bound_bytes() -> int:
@@ -69,7 +69,7 @@ def reserve(folder: Path, num_bytes: int, what: str) -> None:
             uses = uses_of(folder)
             uses.mkdir(exist_ok=True)
             if folder not in _held:
-                mark = FileLock(uses / f"{socket.gethostname()}-{os.getpid()}.lock")
+                mark = FileLock(uses / f"{uuid4().hex}.lock")  # host names and PIDs of containers repeat
                 _held[folder] = mark
                 mark.acquire()
             planned = max(num_bytes, _planned(folder))

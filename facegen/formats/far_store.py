@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from facegen.errors import MissingModelError, StorageError
+from facegen.errors import MissingModelError, StorageError, UsageError
 
 INSTALL = {"s3": "pip install 'facegen[far]'", "gs": "pip install 'facegen[far]'"}
 ACCESS = {
@@ -25,10 +25,13 @@ ACCESS = {
     "memory": "",
 }
 BUCKETS = ("s3", "gs")  # protocols whose first folder somebody has to have made
+OPTIONS: dict[str, dict[str, Any]] = {  # what is tried again is tried again here
+    "s3": {"config_kwargs": {"connect_timeout": 10, "retries": {"total_max_attempts": 1}}}
+}
 CHUNK_BYTES = 16 << 20
 RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _FAR = re.compile(rf"({'|'.join(ACCESS)}):/+(?=[^/])")
-_LOGIN = re.compile(r"(?<=//)[^/@\s]+@")
+_LOGIN = re.compile(r"(?<=//)[^/@:\s]*:[^@\s]*@")
 _CLIENTS = {"aiohttp", "botocore", "gcsfs", "google", "httpx", "huggingface_hub", "requests"}
 _NO_LOGIN = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"}
 
@@ -60,12 +63,18 @@ def _address(path: Path | str) -> str:
 class FarStore:
     """The far folder `url`. Whatever is asked of it may raise:
 
+    UsageError: a name and password in the address.
     MissingModelError: the package is not installed; nothing there; no access; cannot be reached.
     StorageError: the connection was cut each time.
     """
 
     def __init__(self, url: Path | str) -> None:
         self.url = spelled(url)
+        if self.url != _address(url):
+            raise UsageError(
+                f"The address of '{self.url}' has a name and password in it, which runs would keep.",
+                hint=ACCESS[self.url.partition(":")[0]],
+            )
         self._protocol = self.url.partition(":")[0]
         self._system, self._root = self._opened(_address(url))
 
@@ -93,12 +102,19 @@ class FarStore:
         """
         if self._protocol in BUCKETS:
             bucket = self._root.partition("/")[0]
-            if not self._tried("opened", lambda: self._system.exists(bucket)):
-                raise self._nothing()
+            self._tried("opened", lambda: self._system.ls(bucket))
 
     def has(self, name: str) -> bool:
         """Whether the file is there."""
-        return self._tried(f"asked for '{name}'", lambda: self._system.exists(self._at(name)))
+
+        def look() -> bool:  # the stores' own `exists` takes any failure for a no
+            try:
+                self._system.info(self._at(name))
+            except FileNotFoundError:
+                return False
+            return True
+
+        return self._tried(f"asked for '{name}'", look)
 
     def read(self, name: str) -> bytes:
         """The content of a small file."""
@@ -124,11 +140,8 @@ class FarStore:
     def remove(self, name: str) -> None:
         """Remove a file; one that is gone already is no error."""
 
-        def remove() -> None:
-            if self._system.exists(self._at(name)):
-                self._system.rm_file(self._at(name))
-
-        self._tried(f"cleared of '{name}'", remove)
+        if self.has(name):
+            self._tried(f"cleared of '{name}'", lambda: self._system.rm_file(self._at(name)))
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
@@ -136,7 +149,8 @@ class FarStore:
     def _opened(self, address: str) -> tuple[Any, str]:
         opener: Any = getattr(import_module("fsspec.core"), "url_to_fs")  # noqa: B009 - has no types
         try:
-            opened: tuple[Any, str] = self._tried("opened", lambda: opener(address, skip_instance_cache=True))
+            options = {"skip_instance_cache": True, **OPTIONS.get(self._protocol, {})}
+            opened: tuple[Any, str] = self._tried("opened", lambda: opener(address, **options))
         except ImportError as error:
             raise MissingModelError(
                 f"'{self.url}' needs a package that is not installed: {error}.",

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 from filelock import FileLock, Timeout
@@ -36,6 +37,7 @@ from facegen.formats.history import RunEvent, read_history, with_changes, withou
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
+ENVIRONMENT_FILE = "environment.json"
 LOCK_FILE = "run.lock"
 
 
@@ -68,7 +70,8 @@ class RunDirectory:
         """
         with saving(f"the run '{self.path}'"):
             (self.path / "checkpoints").mkdir(exist_ok=True)
-            write_json(self.path / "environment.json", {**describe_environment(), **chosen})
+            environment = {**describe_environment(), "id": uuid4().hex, **chosen}  # no other run has that
+            write_json(self.path / ENVIRONMENT_FILE, environment)
             self.change(recipe, events)
 
     def change(self, recipe: Recipe, events: Sequence[RunEvent]) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,21 +28,13 @@ from torch import Tensor
 import facegen
 from facegen.errors import StorageError
 from facegen.formats.classifier_run import check_image_size
-from facegen.formats.files import atomic_write, sha256_of
+from facegen.formats.files import atomic_write, sha256_of, user_cache
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.processes import world
 from facegen.protocols import Progress
 
 CACHE_FORMAT_VERSION = 1
 PACKAGE = Path(facegen.__file__).parent
-
-
-def cache_folder() -> Path:
-    """Where facegen keeps what it can compute again."""
-    if named := os.environ.get("FACEGEN_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "facegen"
 
 
 def cached_tensors(
@@ -56,7 +47,7 @@ def cached_tensors(
     """
     whole = {**key, "code": code_fingerprint({__name__, *modules}), "format": CACHE_FORMAT_VERSION}
     digest = sha256_of(json.dumps(whole, sort_keys=True).encode())
-    path = cache_folder() / "features" / f"{digest}.safetensors"
+    path = user_cache() / "features" / f"{digest}.safetensors"
     kept = world().first(lambda: _read(path, progress))
     if kept is not None:
         return kept

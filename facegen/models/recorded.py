@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from facegen.types import Conditioning
 
 RECORDABLE = ("cuda",)
 CALLS_BEFORE = 8  # recording takes about as long as four calls
+MOST_RECORDINGS = 4  # each keeps memory of its own
 
 Shapes = tuple[tuple[torch.Size, torch.dtype] | None, ...]
 
@@ -39,7 +41,7 @@ class RecordedNetwork:
         given = (x_t, timestep, conditioning.vector, conditioning.tokens, conditioning.token_mask)
         shapes = tuple(None if one is None else (one.shape, one.dtype) for one in given)
         self._calls[shapes] += 1
-        if self._calls[shapes] == CALLS_BEFORE:
+        if self._calls[shapes] == CALLS_BEFORE and len(self._recordings) < MOST_RECORDINGS:
             self._recordings[shapes] = _recording_of(self._network, given)
         recording = self._recordings.get(shapes)
         return self._network(x_t, timestep, conditioning) if recording is None else recording(given)
@@ -52,13 +54,15 @@ class _Recording:
         self._places: list[Any] = [None if one is None else torch.zeros_like(one) for one in given]
         x_t, timestep, *told = self._places
         self._replay, self._output = record(lambda: network(x_t, timestep, Conditioning(*told)))
+        self._in_use = Lock()
 
     def __call__(self, given: tuple[Tensor | None, ...]) -> Tensor:
-        for place, value in zip(self._places, given, strict=True):
-            if value is not None:
-                place.copy_(value)
-        self._replay()
-        return self._output.clone()
+        with self._in_use:  # threads that draw with one generator share the places
+            for place, value in zip(self._places, given, strict=True):
+                if value is not None:
+                    place.copy_(value)
+            self._replay()
+            return self._output.clone()
 
 
 def _recording_of(network: Network, given: tuple[Any, ...]) -> _Recording | None:
@@ -80,8 +84,13 @@ def record(call: Callable[[], Tensor]) -> tuple[Callable[[], None], Tensor]:
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        for _ in range(2):  # libraries set themselves up in the first calls, which a graph must not hold
+        call()  # libraries set themselves up in the first calls, which a graph must not hold
+        before = torch.cuda.get_sync_debug_mode()
+        torch.cuda.set_sync_debug_mode("error")  # a failed recording is hard to get out of: fail before it
+        try:
             call()
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):

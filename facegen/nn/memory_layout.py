@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-Network = TypeVar("Network", bound=nn.Module)
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 
 
-def moved(module: Network, device: torch.device, dtype: torch.dtype | None = None) -> Network:
-    """`module` on `device`; its convolutions as the fast kernels of CUDA read them, who otherwise copy first.
+def lay_out_convolutions(module: nn.Module) -> None:
+    """Have the convolutions of a module on CUDA as its fast kernels read them, which otherwise copy first.
 
     Inputs follow the weights by themselves. A CPU keeps the usual layout: in another one it adds up in
     another order, and gains little.
     """
-    module = module.to(device, dtype)
-    if device.type == "cuda" and any(isinstance(part, CONVOLUTIONS) for part in module.modules()):
+    parts = [part for part in module.modules() if isinstance(part, CONVOLUTIONS)]
+    if any(part.weight.is_cuda for part in parts):
         anywhere: Any = module  # the stub of `to` knows no layout alone
-        return anywhere.to(memory_format=torch.channels_last)
-    return module
+        anywhere.to(memory_format=torch.channels_last)
 
 
 def lay_out_state(optimizer: Optimizer) -> None:

@@ -11,6 +11,7 @@ import torch
 
 from facegen.diffusion.denoiser import Objective
 from facegen.errors import UsageError
+from facegen.formats.far import near
 from facegen.models.loading import load
 from facegen.models.objective import objective_of
 from facegen.models.published_pipeline import is_pipeline
@@ -41,7 +42,7 @@ def plot_schedule(subject: str, out: Path | None = None, *, csv: bool = False) -
 
 def _objective(subject: str) -> tuple[Objective, str]:
     """What is trained, and what to call it."""
-    if is_pipeline(Path(subject)):
+    if is_pipeline(near(subject)):
         objective = load(subject, "cpu").objective
         name, untold = Path(subject).resolve().name, "how training drew its levels is not told"
         return objective, f"{name}: predicts {objective.predicts}; {untold}"

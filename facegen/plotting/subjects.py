@@ -9,6 +9,7 @@ from facegen.config.composition import compose, preset_names
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
 from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.far import near
 from facegen.formats.run import RunDirectory
 
 
@@ -28,7 +29,7 @@ def subject_of(words: str) -> Subject:
         UsageError: neither.
         MissingModelError, StorageError: the folder has no recipe, or it cannot be read.
     """
-    folder = Path(words)
+    folder = near(words)
     if folder.exists():
         run = RunDirectory(folder)
         recipe = run.recipe() if run.exists else parse_recipe(load_checkpoint(folder).info.recipe)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.far import fetched
 from facegen.formats.images import decode_image
 from facegen.formats.run import RunDirectory
 from facegen.plotting.animation import ANIMATION_SUFFIXES, check_animation, save_animation
@@ -72,7 +73,7 @@ def plot_timelapse(
     if moving:
         check_animation(path.suffix.lower(), fps, hold)
     most = frames if frames is not None or moving else COLUMNS
-    previews = sorted((directory.path / "samples").glob("step-*.png"))
+    previews = sorted(fetched(directory.path / "samples").glob("step-*.png"))
     if _takes_previews(run, source, options, len(previews)):
         chosen = [previews[number] for number in _chosen(len(previews), most)]
         shown = _of_previews(directory, chosen, options.count or FACES, pairs=task != "denoising")

@@ -15,11 +15,12 @@ from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError, UsageError
 from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
-from facegen.formats.far import is_far, named, shared_path
+from facegen.formats.far import fetched, named, shared_path, written_beside
+from facegen.formats.far_store import is_far
 from facegen.formats.files import read_json
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.formats.reports import REPORT_FORMAT_VERSION
-from facegen.formats.run import RunDirectory, folders_of
+from facegen.formats.run import ENVIRONMENT_FILE, RunDirectory, folders_of
 from facegen.report.blocks import Series
 from facegen.report.told import Evaluation
 from facegen.types import Asking
@@ -136,13 +137,13 @@ def read_run(run: Path) -> RunFacts:
     run = run.parents[1] if (run / INFO_FILE).is_file() and run.parent.name == "checkpoints" else run
     folder = RunDirectory(run)
     recipe = folder.recipe()
-    evaluations, unreadable = _evaluations(run / EVALUATIONS)
+    evaluations, unreadable = _evaluations(run)
     best = load_checkpoint(run) if list_checkpoints(run) else None
     return RunFacts(
         run=run,
         named=named(run),
         recipe=recipe,
-        environment=_json_or_empty(run / "environment.json"),
+        environment=_json_or_empty(run / ENVIRONMENT_FILE),
         records=[record for record in folder.metrics() if isinstance(record, dict)],
         checkpoint=None if best is None else best.info,
         num_parameters=None if best is None else _count_parameters(best.folder / "model.safetensors"),
@@ -165,10 +166,12 @@ def _shared(told: Any) -> Any:
     return f"{kind}{colon}{shared_path(Path(path))}" if Path(path).is_absolute() else told
 
 
-def _evaluations(folder: Path) -> tuple[list[Evaluation], dict[str, str]]:
+def _evaluations(run: Path) -> tuple[list[Evaluation], dict[str, str]]:
     """The reports, newest first, and those that cannot be read."""
     found, unreadable = [], {}
-    for path in sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime, reverse=True):
+    places = dict.fromkeys([run, written_beside(run)])
+    files = [path for place in places for path in (place / EVALUATIONS).glob("*.json")]
+    for path in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
         try:
             data = read_json(path, REPORT_FORMAT_VERSION)
         except FacegenError as error:
@@ -191,7 +194,7 @@ def _count_parameters(path: Path) -> int | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(fetched(path), "pt") as file:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (OSError, SafetensorError):
         return None

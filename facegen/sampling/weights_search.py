@@ -10,6 +10,7 @@ from pathlib import Path
 from facegen.errors import MissingModelError, StorageError
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints, load_checkpoint, resolve_checkpoint
 from facegen.formats.ema_snapshots import list_averages
+from facegen.formats.far_store import is_far, spelled
 from facegen.sampling.png_settings import ImageSettings
 
 RUNS_FOLDER = "runs"
@@ -55,7 +56,7 @@ def checkpoint_of(folder: Path, settings: ImageSettings) -> Path | None:
 
 def _named(settings: ImageSettings, image: Path) -> Iterator[Path]:
     """Where the run that the settings name may be; an absolute one is itself everywhere."""
-    if settings.run is not None:
+    if settings.run is not None and not is_far(settings.run):  # a picture sends nobody to far stores
         yield from dict.fromkeys(base / settings.run for base in (Path(), *_above(image)))
 
 
@@ -77,6 +78,9 @@ def _not_found(settings: ImageSettings, image: Path, altered: list[Path]) -> str
     sought = f"weights with sha256 {settings.model_sha256[:12]}...{step}"
     if altered:
         reason = f"'{altered[0]}', which the image names, has no checkpoint with its {sought}"
+    elif settings.run is not None and is_far(settings.run):
+        far = spelled(settings.run)
+        reason = f"'{far}', which the image names, is asked if you name it, and no run here has its {sought}"
     elif settings.run is not None:
         reason = f"'{settings.run}', which the image names, is not there, and no other run has its {sought}"
     else:

@@ -38,6 +38,7 @@ Trial = Callable[[Way], Tensor]
 class Compilation:
     way: Way
     reason: str
+    tried: bool = True
 
 
 def call_as(way: Way, module: nn.Module) -> None:
@@ -61,7 +62,8 @@ def fastest_way(
         expected, eager_seconds = trial("eager"), _seconds(trial, "eager", world)
         left = eager_seconds * steps_left
         if left < WORTH_TRYING_SECONDS:
-            return Compilation("eager", f"{duration_text(left)} for all steps are too few to compile for")
+            reason = f"{duration_text(left)} for all steps are too few to compile for"
+            return Compilation("eager", reason, tried=False)
         seconds: dict[Way, float] = {"eager": eager_seconds}
         told = [f"{eager_seconds * 1000:.1f} ms as it is"]
         for way in ("compiled", "graphs"):
@@ -70,6 +72,7 @@ def fastest_way(
             if refused is None:
                 seconds[way] = _seconds(trial, way, world)
             told.append(f"{way} {refused}" if refused else f"{seconds[way] * 1000:.1f} ms {way}")
+    torch.compiler.reset()  # what was recorded of ways that lost takes memory
     best = min(seconds, key=lambda way: seconds[way])
     if seconds[best] > CLEARLY_FASTER * eager_seconds:
         best = "eager"

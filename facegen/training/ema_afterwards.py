@@ -20,6 +20,7 @@ from facegen.formats.checkpoint import (
     save_checkpoint,
 )
 from facegen.formats.ema_snapshots import BUFFERS, FOLDER, EmaSnapshot, EmaSnapshots, tensor_name
+from facegen.formats.far import written_beside
 from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
@@ -125,7 +126,7 @@ def average_afterwards(
         metrics={},
         ema_width=width,
     )
-    folder = out or run / FOLDER / f"width-{width:g}{at}"
+    folder = out or written_beside(run) / FOLDER / f"width-{width:g}{at}"
     save_checkpoint(folder, info, {"ema": weights}, None, moment.base.autoencoder_folder)
     return EmaSummary(str(folder), width, moment.step, len(moment.snapshots), fit.error)
 

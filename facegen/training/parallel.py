@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facegen.errors import UsageError
-from facegen.nn.memory_layout import lay_out_state
+from facegen.nn.memory_layout import lay_out_convolutions, lay_out_state
 from facegen.processes import World
 from facegen.protocols import Batch, PhasedTask, TrainingTask
 
@@ -34,6 +34,7 @@ class Replicas:
 
     def __init__(self, task: TrainingTask, module: nn.Module, world: World) -> None:
         self.module = module
+        lay_out_convolutions(module)
         losses = _Losses(task, module)
         self._ddp: Any = None
         if world.is_many:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
-from facegen.errors import UsageError
+from facegen.errors import Terminated, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, clean_leftovers, load_checkpoint
 from facegen.formats.history import HISTORY_FILE, RunEvent
-from facegen.formats.run import LOCK_FILE, RECIPE_FILE, RunDirectory, locked_run
+from facegen.formats.run import ENVIRONMENT_FILE, LOCK_FILE, RECIPE_FILE, RunDirectory, locked_run
 from facegen.models.devices import resolve_device
 from facegen.processes import world
 from facegen.progress import SilentProgress
@@ -34,7 +35,7 @@ from facegen.training.warm_start import WarmStart, open_source, take_weights, wa
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
 
 BYTES_PER_PARAMETER = 4
-BEFORE_RECIPE = (LOCK_FILE, "environment.json", HISTORY_FILE)  # what a start writes
+BEFORE_RECIPE = (LOCK_FILE, ENVIRONMENT_FILE, HISTORY_FILE)  # what a start writes
 TEMPORARY_BEFORE_RECIPE = tuple(f".{name}." for name in (*BEFORE_RECIPE, RECIPE_FILE))
 TRAINING_COPIES = 4  # weights, gradient, two Adam moments; averages come on top
 
@@ -123,11 +124,11 @@ def train(
         _check_nothing_in_the_way(run)
     wired = world().together(lambda: wire_task(recipe, progress))
     check_agreement(world(), wired)
-    with ExitStack() as held:
+    with _ending_together(upload), ExitStack() as held:
 
         def take() -> RunDirectory:
             if upload is not None:
-                check_upload(upload, resume=resume, progress=progress)
+                check_upload(upload, RunDirectory(run), progress)
             folder = held.enter_context(locked_run(run))
             if folder.exists and not resume:
                 raise UsageError(
@@ -144,6 +145,17 @@ def train(
         if not resume:
             return _started(wired, folder, target, progress, life, uploader)
         return _resumed(wired, folder, target, progress, life, uploader, as_started=as_started)
+
+
+@contextmanager
+def _ending_together(upload: str | None) -> Generator[None]:
+    """Have stopped processes wait for the first, which copies: launchers end all when one has ended."""
+    try:
+        yield
+    except Terminated:
+        if upload is not None:
+            world().wait()
+        raise
 
 
 def estimate(recipe: Recipe, progress: Progress | None = None) -> TrainEstimate:

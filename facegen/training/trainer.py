@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from facegen.config.recipe import Recipe
 from facegen.errors import LostProcessError, Terminated, TrainingDivergedError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights
-from facegen.nn.memory_layout import moved
 from facegen.nn.sample_dropout import with_sample_dropout
 from facegen.processes import world
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
@@ -79,7 +78,7 @@ class Trainer:
         module = build_seeded(task.build_module, self.config.seed)
         if self.precision.dtype == torch.float64 and not is_denoiser(module):
             raise UsageError("fp64 is for denoisers.", hint="Use --set training.precision=fp32")
-        module = moved(module, device, self.precision.dtype)
+        module = module.to(device, self.precision.dtype)
         self.frozen = freeze(module, self.config.freeze)
         self.dropouts = with_sample_dropout(module)
         self.batches = Batches(
@@ -114,6 +113,7 @@ class Trainer:
         self.validation: dict[str, Any] = {}  # of the current step, else empty
         self.last_validation: dict[str, Any] = {}
         self.way: Way | None = None  # of calling the network: found out at the first step
+        self.tried_on: str | None = None  # the card on which it was
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights, EMA, optimizer, scaler and counters."""
@@ -139,7 +139,7 @@ class Trainer:
         self.last_validation = state["last_validation"]
         self.scoring.load_state(state.get("scoring"))
         self.validation = checkpoint.info.metrics
-        self.way = state.get("way")
+        self.way, self.tried_on = state.get("way"), state.get("tried_on")
 
     def fit(self) -> float:
         """Train to the end of the run; returns the seconds that took.
@@ -247,8 +247,7 @@ class Trainer:
         asked, tries = self.config.compile, self.device.type == "cuda" and isinstance(self.spread, Replicas)
         if asked != "auto" or not tries:
             self.way = "compiled" if asked is True else "eager"
-        elif self.way is None:
-            self.watch.at(self.step, "compiling before")
+        elif self.way is None or self.tried_on != self._card():
             chosen = fastest_way(
                 self.module,
                 lambda way: self._trial(batch, way),
@@ -256,16 +255,27 @@ class Trainer:
                 self.precision.compute_dtype,
                 self.world,
             )
-            self.way = chosen.way
+            self.way, self.tried_on = chosen.way, self._card() if chosen.tried else None
             self.progress.say(f"Network {chosen.way}: {chosen.reason}.")
         call_as(self.way, self.module)
 
+    def _card(self) -> str:
+        return torch.cuda.get_device_name(self.device)
+
     def _trial(self, batch: Batch, way: Way) -> Tensor:
-        """Loss and norm of the gradient (2,) of this process's part of a batch; the gradient is dropped."""
-        self.way = way
+        """Loss and norm of the gradient (2,) of this process's part of a batch; the gradient is dropped.
+
+        Raises:
+            MemoryError: called so, the micro-batches that fit otherwise do not.
+        """
+        self.watch.at(self.step, f"trying the network {way} before")
+        self.way, size = way, self.micro.size
         losses = self.micro.run(
             batch, lambda piece, share, _: self._backward(piece, share, False), self.optimizer.zero_grad
         )
+        if way != "eager" and self.micro.size < size:
+            self.micro.size = size
+            raise MemoryError(f"not enough memory for micro-batches of {size}")
         norm: Any = nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         found = torch.stack([losses["loss"], norm]).tolist()
         self.optimizer.zero_grad()
@@ -354,6 +364,8 @@ class Trainer:
         if self.ema is not None:
             self.ema.copy_buffers()
         module = self.spread.whole(self.module if self.ema is None else self.ema.module)
+        if module is self.module and self.way == "graphs":  # replaying writes over what guidance compares
+            module = deepcopy(module)  # which is called as it is
         return deepcopy(module).float() if self.precision.dtype == torch.float64 else module.eval()
 
     def _judge(self, module: nn.Module, *, validating: bool, scoring: bool) -> bool:
@@ -405,6 +417,7 @@ class Trainer:
             "micro_batch": self.micro.size,
             "precision": self.precision.name,
             "way": self.way,
+            "tried_on": self.tried_on,
             "window": self.window.state(),
             "last_validation": self.last_validation,
             "scoring": self.scoring.state(),

@@ -7,30 +7,32 @@ The far folder becomes the run again: `facegen sample s3://bucket/runs/x` reads 
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from threading import Condition, Thread
 
-from facegen.errors import FacegenError, UsageError
+from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
+from facegen.formats.ema_snapshots import FOLDER as SNAPSHOTS
+from facegen.formats.ema_snapshots import INDEX_FILE as SNAPSHOTS_INDEX
+from facegen.formats.ema_snapshots import EmaSnapshots
 from facegen.formats.far import fetched, near
 from facegen.formats.far_store import FarStore, is_far, spelled
 from facegen.formats.files import saving, sha256_of
 from facegen.formats.history import HISTORY_FILE
-from facegen.formats.run import RECIPE_FILE, RunDirectory
+from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
 from facegen.protocols import Progress
 
 LAST_WAIT_SECONDS = 600.0  # for what is still to be copied when training has ended
-STOPPED_WAIT_SECONDS = 60.0  # when it was stopped: whoever stops it will not wait for long
+STOPPED_WAIT_SECONDS = 25.0  # when it was stopped: launchers kill after 30
 RETRY_SECONDS = 30.0
 LAST_RETRY_SECONDS = 1.0
-BESIDE_CHECKPOINTS = (RECIPE_FILE, HISTORY_FILE, "environment.json", "metrics.jsonl")
+BESIDE_CHECKPOINTS = (RECIPE_FILE, HISTORY_FILE, ENVIRONMENT_FILE, "metrics.jsonl")
 
 
-def check_upload(url: str, *, resume: bool, progress: Progress) -> None:
-    """See that a run's checkpoints can be copied to the far folder `url`.
+def check_upload(url: str, run: RunDirectory, progress: Progress) -> None:
+    """See that the checkpoints of `run`, which may be there already, can be copied to the far folder `url`.
 
     Raises:
         UsageError: no far address, or another run is there already.
@@ -40,18 +42,21 @@ def check_upload(url: str, *, resume: bool, progress: Progress) -> None:
         raise UsageError(
             f"--upload '{url}' is not on a far store.", hint="Give s3://BUCKET/FOLDER, gs://... or hf://..."
         )
-    store, taken = FarStore(url), False
+    store = FarStore(url)
     try:
         store.check_bucket()
-        taken = store.has(RECIPE_FILE)
-    except FacegenError as error:
-        if not resume:
+        held = store.read(ENVIRONMENT_FILE) if store.has(ENVIRONMENT_FILE) else None
+    except (MissingModelError, StorageError) as error:
+        if not run.exists:
             raise
-        progress.warn(f"{error} It is tried again after the next checkpoint.")
-    if taken and not resume:
+        progress.warn(f"{error}\nCopying is tried again after the next checkpoint.")
+        return
+    own = run.path / ENVIRONMENT_FILE
+    if held is not None and not (own.is_file() and own.read_bytes() == held):
         raise UsageError(
-            f"'{store.url}' already holds a run.",
-            hint="Choose another --upload, or go on with that run: --run RUN --resume --upload ...",
+            f"'{store.url}' already holds {'another' if run.exists else 'a'} run.",
+            hint="Choose another --upload"
+            + ("." if run.exists else ", or go on with that run: --run RUN --resume --upload ..."),
         )
 
 
@@ -68,6 +73,8 @@ def take_back(url: str, run: Path, progress: Progress) -> None:
     with saving(f"the run '{run}'"):
         for folder in list_checkpoints(fetched(copy)):
             shutil.copytree(folder, run / "checkpoints" / folder.name, dirs_exist_ok=True)
+        if (copy / SNAPSHOTS).is_dir():
+            shutil.copytree(copy / SNAPSHOTS, run / SNAPSHOTS, dirs_exist_ok=True)
         for name in reversed(BESIDE_CHECKPOINTS):  # the recipe last: it makes a run of a folder
             if (copy / name).is_file():
                 shutil.copyfile(copy / name, run / name)
@@ -97,76 +104,93 @@ class Uploader:
 
     def __init__(self, store: FarStore, run: RunDirectory, progress: Progress) -> None:
         self._store, self._run, self._progress = store, run, progress
-        self._wanted, self._idle, self._ending, self._closed = Event(), Event(), Event(), Event()
-        self._idle.set()
+        self._changed = Condition()  # of the next four
+        self._asked = self._done = 0  # how often for a copy, and how many of these stand there
+        self._ending = self._closed = False
         self._copied: dict[str, str] = {}  # name of a checkpoint -> sha256 of its checkpoint.json
         self._files = {folder.name: _files_of(folder) for folder in list_checkpoints(run.path)}
-        self._thread = Thread(target=self._work, name="upload", daemon=True)
-        self._thread.start()
+        self._snapshots: set[str] = set()
+        Thread(target=self._work, name="upload", daemon=True).start()
 
     def upload(self) -> None:
         """Ask for the run as it is now to be copied; returns at once."""
-        self._idle.clear()
-        self._wanted.set()
+        with self._changed:
+            self._asked += 1
+            self._changed.notify_all()
 
     def finish(self, wait_seconds: float) -> None:
         """Copy what has changed since, wait for that so long at most, and warn if it did not get done."""
-        self.upload()
-        self._ending.set()
-        if not self._idle.is_set():
-            self._progress.say(f"Waiting for the copy to '{self._store.url}'.")
-        if not self._idle.wait(wait_seconds):
+        self._progress.say(f"Waiting for the copy to '{self._store.url}'.")
+        with self._changed:
+            self._asked += 1
+            self._ending = True
+            self._changed.notify_all()
+            complete = self._changed.wait_for(lambda: self._done == self._asked, wait_seconds)
+            self._closed = True
+            self._changed.notify_all()
+        if not complete:
             self._progress.warn(
                 f"The copy in '{self._store.url}' is not complete; the run '{self._run.path}' is. "
                 "The same command with --resume copies the rest."
             )
-        self._closed.set()
-        self._wanted.set()
 
     def _work(self) -> None:
+        failures = 0
         while True:
-            self._wanted.wait()
-            self._wanted.clear()
-            if self._closed.is_set():
-                return
-            self._copy_in_the_end()
-            if not self._wanted.is_set():
-                self._idle.set()
-                if self._wanted.is_set():  # asked for in between
-                    self._idle.clear()
-
-    def _copy_in_the_end(self) -> None:
-        """Copy, again and again until it works; the first failure is told."""
-        told = False
-        while not self._closed.is_set():
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._done < self._asked)
+                if self._closed:
+                    return
+                asked = self._asked
             try:
                 self._copy()
-            except (FacegenError, OSError) as error:
-                if not told:
+            except Exception as error:  # whatever a store's package may raise
+                failures += 1
+                if failures == 1:
                     self._progress.warn(
                         f"Checkpoints are not being copied for now, training goes on: {error}"
                     )
-                told = True
+                self._pause()
+                continue
+            failures = 0
+            with self._changed:
+                self._done = asked
+                self._changed.notify_all()
+
+    def _pause(self) -> None:
+        """Wait before the next try, not for long when the run is ending."""
+        with self._changed:
+            if not self._ending:
+                self._changed.wait_for(lambda: self._ending, RETRY_SECONDS)
             else:
-                return
-            if self._ending.is_set():
-                time.sleep(LAST_RETRY_SECONDS)
-            else:
-                self._ending.wait(RETRY_SECONDS)
+                self._changed.wait_for(lambda: self._closed, LAST_RETRY_SECONDS)
 
     def _copy(self) -> None:
         for name in BESIDE_CHECKPOINTS:
             if (self._run.path / name).is_file():
                 self._store.write(self._run.path / name, name)
+        self._copy_snapshots()
         for folder in list_checkpoints(self._run.path):
             try:
                 self._copy_checkpoint(folder)
-            except (FacegenError, OSError):
+            except Exception:
                 if folder.exists():  # otherwise it was no longer wanted while it was read
                     raise
         kept = {folder.name for folder in list_checkpoints(self._run.path)}
         for name in self._files.keys() - kept:
             self._remove(name)
+
+    def _copy_snapshots(self) -> None:
+        """Copy the averages' snapshots that are new, and their index last."""
+        snapshots = EmaSnapshots(self._run.path)
+        named = {one.file: one.sha256 for one in snapshots.all()}
+        fresh = {name: digest for name, digest in named.items() if digest not in self._snapshots}
+        for name in fresh:
+            self._store.write(snapshots.folder / name, f"{snapshots.folder.name}/{name}")
+        if fresh:
+            index = snapshots.folder / SNAPSHOTS_INDEX
+            self._store.write(index, f"{snapshots.folder.name}/{index.name}")
+            self._snapshots |= {*fresh.values()}
 
     def _copy_checkpoint(self, folder: Path) -> None:
         digest, last = sha256_of(folder / INFO_FILE), f"checkpoints/{folder.name}/{INFO_FILE}"

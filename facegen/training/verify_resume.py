@@ -18,7 +18,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError
 from facegen.formats.checkpoint import Checkpoint, checkpoint_name, load_checkpoint
 from facegen.formats.files import saving, scratch_folder
-from facegen.formats.run import RunDirectory
+from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
@@ -110,7 +110,7 @@ def _copy_until(run: Path, copy: Path, step: int) -> None:
     """A run as it stood after `step`."""
     name = checkpoint_name(step)
     shutil.copytree(run / "checkpoints" / name, copy / "checkpoints" / name)
-    for file in ("recipe.yaml", "environment.json", "metrics.jsonl"):
+    for file in (RECIPE_FILE, ENVIRONMENT_FILE, "metrics.jsonl"):
         shutil.copy2(run / file, copy)
     RunDirectory(copy).truncate_metrics(step)
 

@@ -12,8 +12,9 @@ import torch
 
 from facegen.evaluation.features import real_floor
 from facegen.formats.dataset import Dataset
+from facegen.formats.files import user_cache
 from facegen.metrics.fid import frechet_distance
-from facegen.models.feature_cache import Viewer, cache_folder
+from facegen.models.feature_cache import Viewer
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.models.real_features import RealImages, real_features, real_reference
 from facegen.progress import SilentProgress
@@ -82,10 +83,10 @@ def test_a_cache_that_cannot_be_written_costs_only_a_warning(
 
 def test_the_cache_follows_its_environment_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "mine"))
-    assert cache_folder() == tmp_path / "mine"
+    assert user_cache() == tmp_path / "mine"
     monkeypatch.delenv("FACEGEN_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "facegen"
+    assert user_cache() == tmp_path / "xdg" / "facegen"
 
 
 def test_floor_comes_from_held_out_images_where_there_are_enough(

@@ -22,7 +22,7 @@ from support.training_parts import write_latents
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats import far, far_cache, far_store
 from facegen.formats.dataset import Dataset
-from facegen.formats.far import fetched, named, near, shared_path
+from facegen.formats.far import fetched, named, near, shared_path, told
 from facegen.formats.latents import LatentStore
 
 URL = "memory://bucket/latents/tiny"
@@ -162,8 +162,8 @@ def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyP
 
 
 def test_a_password_in_an_address_is_never_told() -> None:
-    with pytest.raises(MissingModelError) as caught:
-        near("memory://me:secret@bucket/latents")
+    with pytest.raises(UsageError, match="name and password") as caught:
+        near("memory://me:secret/word@bucket/latents")
     assert "secret" not in str(caught.value)
 
 
@@ -275,6 +275,44 @@ def test_who_waits_fetches_what_no_thread_has_begun(latents: Path, monkeypatch: 
         release.set()
         fetched(root)
     assert not [thread for thread in threading.enumerate() if thread.name == "fetch-0" and thread.join(10)]
+
+
+def test_a_store_that_comes_back_is_asked_again(latents: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = threading.Event()
+    gone.set()
+
+    def fail(path: str, count: int) -> None:
+        if gone.is_set() and path.endswith((".safetensors", ".parquet")):
+            raise ConnectionResetError("gone")
+
+    with suffering("cat_file", fail):
+        root = near(URL)
+        with pytest.raises(MissingModelError, match="tried 3 times"):
+            fetched(root / SHARD)
+        gone.clear()
+        assert fetched(root).is_dir()
+    assert (root / SHARD).read_bytes() == (latents / SHARD).read_bytes()
+
+
+def test_files_that_stayed_the_same_are_taken_from_the_version_before(latents: Path) -> None:
+    before = fetched(near(URL))
+    MemoryFileSystem().pipe_file(f"{URL.removeprefix('memory:/')}/note.txt", b"new")
+    with suffering("cat_file", lambda path, count: None) as asked:
+        after = fetched(near(URL))
+    assert after != before
+    assert (after / SHARD).read_bytes() == (latents / SHARD).read_bytes()
+    assert not [path for path in asked if path.endswith(".safetensors")]
+
+
+def test_an_index_that_names_what_is_not_there_is_refused_at_once(latents: Path) -> None:
+    MemoryFileSystem().rm_file(f"{URL.removeprefix('memory:/')}/{SHARD}")
+    with pytest.raises(StorageError, match=f"{SHARD}' is missing"):
+        near(URL)
+
+
+def test_messages_tell_the_address(latents: Path) -> None:
+    root = near(URL)
+    assert told(f"'{root / SHARD}' is odd") == f"'{URL}/{SHARD}' is odd"
 
 
 def test_copies_are_called_by_their_address(latents: Path) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegen.nn.memory_layout import lay_out_state, moved
-
-CPU = torch.device("cpu")
+from facegen.nn.memory_layout import lay_out_convolutions, lay_out_state
 
 
 def trained(module: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
@@ -40,6 +38,6 @@ def test_moments_follow_the_layout_of_their_parameters() -> None:
 
 
 def test_a_cpu_keeps_the_usual_layout() -> None:
-    module = moved(nn.Conv2d(3, 4, 3), CPU, torch.float64)
+    module = nn.Conv2d(3, 4, 3)
+    lay_out_convolutions(module)
     assert module.weight.is_contiguous()
-    assert module.weight.dtype == torch.float64

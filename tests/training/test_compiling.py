@@ -17,6 +17,7 @@ from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.run import locked_run
 from facegen.processes import ALONE
 from facegen.progress import SilentProgress
+from facegen.protocols import Batch
 from facegen.training import compiling
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.compiling import Way, fastest_way
@@ -115,6 +116,31 @@ def test_a_trial_changes_nothing_of_the_training(tmp_path: Path) -> None:
             trainer.fit()
             ended.append(trainer.module.state_dict())
     assert all(torch.equal(value, ended[1][name]) for name, value in ended[0].items())
+
+
+def test_a_way_that_takes_too_much_memory_is_no_way_and_cuts_no_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 0.0)
+    monkeypatch.setattr(nn.Module, "compile", lambda self, mode: None)
+    plain = Trainer._backward
+
+    def hungry(self: Trainer, micro_batch: Batch, share: float, last: bool) -> dict[str, Tensor]:
+        if self.way == "graphs" and len(micro_batch["x0"]) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return plain(self, micro_batch, share, last)
+
+    monkeypatch.setattr(Trainer, "_backward", hungry)
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"))
+    with locked_run(tmp_path / "run") as run:
+        run.start(recipe)
+        wired = wire_task(recipe, SilentProgress())
+        keeper = CheckpointKeeper(run, wired.info, 2)
+        trainer = Trainer(wired.task, recipe, keeper, SilentProgress(), torch.device("cpu"))
+        batch = trainer._load_batch(0)
+        found = fastest_way(trainer.module, lambda way: trainer._trial(batch, way), 9, torch.float32, ALONE)
+    assert "graphs fails (not enough memory for micro-batches of 16)" in found.reason
+    assert trainer.micro.size == 16
 
 
 def test_a_run_on_the_cpu_is_not_compiled_and_keeps_its_way(tmp_path: Path) -> None:

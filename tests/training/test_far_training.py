@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import torch
-from support.far_store import put
+from support.far_store import names, put
+from support.processes import Processes
 from support.s3_server import proxy, s3_server
 from support.training_parts import denoising_recipe, write_latents
 
 from facegen.cli.app import main
 from facegen.config.recipe import Recipe
 from facegen.formats import far, far_cache, far_store
-from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.images import read_png_text
 from facegen.models.loading import load
 from facegen.training.train import train
@@ -128,6 +131,50 @@ def told(words: list[str]) -> int:
     with patch.object(sys, "argv", ["facegen", *words]), pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
+
+
+@pytest.mark.slow
+def test_processes_that_are_stopped_together_leave_the_last_checkpoint_there(tmp_path: Path) -> None:
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"), max_steps=100_000, checkpoint_every_steps=50)
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+    words = ["train", "--config", tmp_path / "recipe.yaml", "--run", tmp_path / "run", "--device", "cpu"]
+    with Processes([*words, "--upload", "s3://bucket/runs/stopped"], 2) as started:
+        deadline = time.monotonic() + 60
+        while not list_checkpoints(tmp_path / "run") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        started.processes[1].send_signal(signal.SIGUSR1)
+        started.processes[1].wait(60)
+        started.processes[0].send_signal(signal.SIGTERM)  # as a launcher does when one has ended
+        ended = started.wait(60)
+    assert [one.returncode for one in ended] == [143, 143], ended[0].stderr
+    assert "SIGUSR1: stopped after step" in ended[0].stderr
+    here = {f"checkpoints/{folder.name}/checkpoint.json" for folder in list_checkpoints(tmp_path / "run")}
+    assert here <= {*names("s3://bucket/runs/stopped")}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plot", "architecture", "{run}", "--out", "a.png"),
+        ("plot", "schedule", "{run}", "--out", "s.png"),
+        ("plot", "curves", "{run}", "--out", "c.png"),
+        ("plot", "timelapse", "{run}", "--out", "t.gif"),
+        ("plot", "latents", "{latents}", "--out", "l.png"),
+        ("train", "--preset", "avatars", "--data", "{latents}", "--run", "new", "--dry-run"),
+    ],
+    ids=lambda words: " ".join(words[:2]),
+)
+def test_commands_read_far_runs_and_latents(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = write_latents(tmp_path / "tiny")
+    train(denoising_recipe(latents), tmp_path / "run", device="cpu")
+    places = {
+        "run": put(tmp_path / "run", "s3://bucket/runs/read"),
+        "latents": put(latents, "s3://bucket/latents/read"),
+    }
+    monkeypatch.chdir(tmp_path)
+    assert told([word.format(**places) for word in words]) == 0
 
 
 def test_a_missing_bucket_is_told_with_exit_code_4(

@@ -16,11 +16,14 @@ from fsspec.implementations.memory import MemoryFileSystem
 from support.far_store import names, suffering
 from support.training_parts import denoising_recipe, write_latents
 
+from facegen.config.recipe import EmaConfig
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats import far_store
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.far import near
 from facegen.progress import SilentProgress
 from facegen.training import uploading
+from facegen.training.ema_afterwards import average_afterwards
 from facegen.training.train import train
 from facegen.training.uploading import take_back
 
@@ -163,10 +166,54 @@ def test_a_run_whose_machine_is_lost_goes_on_from_its_copy(
 
 
 def test_a_far_folder_that_holds_a_run_is_not_written_over(tmp_path: Path, latents: Path) -> None:
-    MemoryFileSystem().pipe_file("/bucket/runs/tiny/recipe.yaml", b"mine")
+    MemoryFileSystem().pipe_file("/bucket/runs/tiny/environment.json", b"mine")
     with pytest.raises(UsageError, match="already holds a run"):
         train(denoising_recipe(latents), tmp_path / "run", device="cpu", upload=URL)
     assert not (tmp_path / "run").exists()
+
+
+def test_another_runs_copy_is_not_written_over_by_a_run_that_goes_on(tmp_path: Path, latents: Path) -> None:
+    recipe = denoising_recipe(latents)
+    train(recipe, tmp_path / "one", device="cpu", upload=URL)
+    train(recipe, tmp_path / "other", device="cpu")
+    before = far_contents()
+    with pytest.raises(UsageError, match="already holds another run"):
+        train(recipe, tmp_path / "other", resume=True, device="cpu", upload=URL)
+    assert far_contents() == before
+    train(recipe, tmp_path / "one", resume=True, device="cpu", upload=URL)
+
+
+def test_a_copy_that_cannot_be_asked_for_is_not_taken_for_none(tmp_path: Path) -> None:
+    with denied(), pytest.raises(MissingModelError, match="403"):
+        take_back(URL, tmp_path / "run", SilentProgress())
+
+
+def test_snapshots_of_averages_go_along(
+    tmp_path: Path, latents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    recipe = denoising_recipe(latents)
+    recipe = recipe.model_copy(update={"ema": EmaConfig(widths=[0.05, 0.1], snapshots=5)})
+    train(recipe, tmp_path / "run", device="cpu", upload=URL)
+    take_back(URL, tmp_path / "back", SilentProgress())
+    assert contents(tmp_path / "back" / "ema") == contents(tmp_path / "run" / "ema") != {}
+    monkeypatch.chdir(tmp_path)
+    made = average_afterwards(near(URL), 0.08)
+    assert made.checkpoint == "tiny/ema/width-0.08"
+    assert load_checkpoint(tmp_path / made.checkpoint).info.ema_width == 0.08
+
+
+def test_whatever_a_store_raises_ends_neither_training_nor_the_copying(tmp_path: Path, latents: Path) -> None:
+    def fail(path: str, count: int) -> None:
+        if count <= 2:
+            raise ValueError("of the store's package")
+
+    progress = SilentProgress()
+    with suffering("put_file", fail):
+        train(denoising_recipe(latents), tmp_path / "run", device="cpu", upload=URL, progress=progress)
+    assert any("of the store's package" in line for line in progress.warned)
+    assert not any("is not complete" in line for line in progress.warned)
+    assert "checkpoints/step-00000010/checkpoint.json" in names(URL)
 
 
 def test_a_store_without_access_is_refused_before_a_run_starts(tmp_path: Path, latents: Path) -> None:
@@ -180,7 +227,7 @@ def denied() -> Iterator[Any]:
     def deny(path: str, count: int) -> None:
         raise PermissionError("Forbidden")
 
-    with suffering("exists", deny) as asked:
+    with suffering("ls", deny), suffering("info", deny) as asked:
         yield asked
 
 
