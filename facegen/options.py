@@ -49,5 +49,5 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(filter(None, terms(text)))
 
 
-Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps; auto takes the fastest.", HARDWARE)]
+Device = Annotated[str, Option("auto, cpu, cuda, cuda:1, mps, xpu; auto takes the fastest.", HARDWARE)]
 BatchSize = Annotated[int | None, Option("Images at once.", HARDWARE, min=1)]

@@ -34,7 +34,7 @@ class RecipeOptions:
         Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
     ] = ()
     data: Annotated[
-        str | None, Option("Latents (generator) or data set (the others).", RECIPE, metavar="PATH")
+        str | None, Option("Latents (generator) or data set (the others).", RECIPE, metavar="<path>")
     ] = None
     size: Annotated[
         Literal["full", "smoke"], Option("smoke: a few steps, to try the pipeline out.", RECIPE)
