@@ -89,6 +89,13 @@ def is_copy(path: Path) -> bool:
     return _far_folder_of(path) is not None
 
 
+def recheck(folder: Path) -> None:
+    """Compare the files of a copy that have come with their sha256 again; altered ones are fetched anew."""
+    far = _far_folder_of(folder)
+    if far is not None:
+        far.recheck()
+
+
 def named(path: Path) -> str:
     """A path as it was given: the far address that a copy stands for."""
     far = _far_folder_of(path)
@@ -166,6 +173,12 @@ class FarFolder:
                     coming.result()
             if not self._is_there(name):  # no thread had begun it, or the store may be back
                 self._fetch(name)
+
+    def recheck(self) -> None:
+        """Remove what is no longer as it came."""
+        for name, digest in self._sums.items():
+            if self._is_there(name) and sha256_of(self.root / name) != digest:
+                (self.root / name).unlink()
 
     def _reserve(self, names: Iterable[str]) -> None:
         if {*names} - self._reserved:

@@ -36,7 +36,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
-from facegen.formats.far import fetched, is_copy, near
+from facegen.formats.far import fetched, is_copy, near, recheck
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
 from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
@@ -160,6 +160,8 @@ class LatentStore:
         """
         folder = near(folder)
         index = read_index(folder)
+        if verify:
+            recheck(folder)
         for file in () if is_copy(folder) else index.files:
             check_file(folder, file, content=verify)
         return LatentStore(folder, index)

@@ -21,7 +21,7 @@ from facegen.formats.far import fetched, near
 from facegen.formats.far_store import FarStore, is_far, spelled
 from facegen.formats.files import saving, sha256_of
 from facegen.formats.history import HISTORY_FILE
-from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
+from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory, locked_run
 from facegen.protocols import Progress
 
 LAST_WAIT_SECONDS = 600.0  # for what is still to be copied when training has ended
@@ -70,7 +70,7 @@ def take_back(url: str, run: Path, progress: Progress) -> None:
         return
     progress.say(f"There is no run in '{run}': going on with that of '{spelled(url)}'.")
     copy = near(url, progress)
-    with saving(f"the run '{run}'"):
+    with saving(f"the run '{run}'"), locked_run(run):
         for folder in list_checkpoints(fetched(copy)):
             shutil.copytree(folder, run / "checkpoints" / folder.name, dirs_exist_ok=True)
         if (copy / SNAPSHOTS).is_dir():

@@ -310,6 +310,13 @@ def test_an_index_that_names_what_is_not_there_is_refused_at_once(latents: Path)
         near(URL)
 
 
+def test_a_copy_that_the_disk_spoiled_is_fetched_anew(latents: Path) -> None:
+    shard = fetched(near(URL)) / SHARD
+    shard.write_bytes(b"spoiled")
+    LatentStore.open(URL, verify=True).split("train").gather(torch.arange(2))
+    assert shard.read_bytes() == (latents / SHARD).read_bytes()
+
+
 def test_messages_tell_the_address(latents: Path) -> None:
     root = near(URL)
     assert told(f"'{root / SHARD}' is odd") == f"'{URL}/{SHARD}' is odd"

@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from support.devices import DEVICES, measured
+from support.devices import CUDA, DEVICES, measured
 from support.training_parts import latent_trainer
 from torch import Tensor
 
+from facegen.models.recorded import CALLS_BEFORE, RecordedNetwork
 from facegen.protocols import Batch
 from facegen.training.trainer import Trainer
+from facegen.types import UNCONDITIONAL, Conditioning
 
 BATCH = {"cpu": 16, "cuda": 512}
 
@@ -69,6 +71,35 @@ def test_out_of_memory_halves_the_micro_batch_and_keeps_the_losses(
     assert len(warned) == 1
     # pieces are added up in another order
     assert losses[1] == pytest.approx(losses[0], rel=1e-4 if device == "cpu" else 1e-2)
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_a_call_that_waits_for_the_device_is_not_recorded_and_leaves_it_usable(device: str) -> None:
+    def waits(x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        return x_t * timestep.max().item()
+
+    network = RecordedNetwork(waits)
+    x_t, timestep = torch.randn(2, 4, 8, 8, device=device), torch.rand(2, device=device)
+    for _ in range(2 * CALLS_BEFORE):
+        assert torch.equal(network(x_t, timestep, UNCONDITIONAL), x_t * timestep.max())
+    assert [*network._recordings.values()] == [None]
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    torch.manual_seed(0)
+    assert torch.randn(3, device=device).isfinite().all()
+
+
+@pytest.mark.parametrize("device", [CUDA])
+def test_a_call_of_kernels_alone_is_recorded(device: str) -> None:
+    def calculates(x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        return (x_t.flatten(1) @ x_t.flatten(1).T).softmax(1) * timestep
+
+    network = RecordedNetwork(calculates)
+    for seed in range(2 * CALLS_BEFORE):
+        torch.manual_seed(seed)
+        x_t, timestep = torch.randn(2, 4, 8, 8, device=device), torch.rand(2, device=device)
+        expected = calculates(x_t, timestep, UNCONDITIONAL)
+        assert torch.equal(network(x_t, timestep, UNCONDITIONAL), expected)
+    assert all(network._recordings.values())
 
 
 def flat_weights(trainer: Trainer) -> Tensor:

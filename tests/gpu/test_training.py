@@ -15,7 +15,7 @@ import yaml
 from support.devices import CUDA, DEVICES, measured
 from support.training_parts import latent_trainer
 
-from facegen.config.recipe import Recipe
+from facegen.config.recipe import EmaConfig, Recipe
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.run import RunDirectory
 from facegen.training.train import train
@@ -46,19 +46,24 @@ def test_losses_in_half_precision_follow_those_in_fp32(device: str, recipe_on, t
 
 
 @pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), CUDA])
+@pytest.mark.parametrize("way", ["compiled", "graphs"])
 def test_a_compiled_run_has_the_losses_and_names_of_a_plain_one(
-    device: str, recipe_on, tmp_path: Path
+    device: str, way: str, recipe_on, tmp_path: Path
 ) -> None:
+    """Without an average, so that the network that is trained is also judged and drawn with on the way."""
     losses, names = [], []
-    for compiled in (False, True):
-        run = tmp_path / f"compiled-{compiled}"
-        recipe = recipe_on(device, max_steps=50, log_every_steps=1, compile=compiled)
-        train_by_command(recipe, run, device)
-        losses.append(torch.tensor(logged_losses(run)))
-        names.append(load_checkpoint(run, "latest").weights("model").keys())
+    settings = {"max_steps": 50, "log_every_steps": 1, "validate_every_steps": 20, "preview_every_steps": 20}
+    recipe = recipe_on(device, **settings, preview_images=4)
+    recipe = recipe.model_copy(update={"ema": EmaConfig(enabled=False)})
+    for name in ("eager", way):
+        train_by_command(recipe, tmp_path / name, device, name)
+        losses.append(torch.tensor(logged_losses(tmp_path / name)))
+        checkpoint = load_checkpoint(tmp_path / name, "latest")
+        assert checkpoint.training_state()["way"] == name
+        names.append(checkpoint.weights("model").keys())
     assert names[0] == names[1]
     apart = (losses[1] / losses[0] - 1).abs().max().item()
-    measured(f"{device}, compiled against plain losses, 50 steps", f"{apart:.2e}")
+    measured(f"{device}, {way} against plain losses, 50 steps", f"{apart:.2e}")
     assert apart < COMPILED
 
 
@@ -103,13 +108,30 @@ def logged_losses(run: Path) -> list[float]:
     return [entry["loss"] for entry in RunDirectory(run).metrics() if entry["group"] == "train"]
 
 
-def train_by_command(recipe: Recipe, run: Path, device: str) -> None:
-    """In a process of its own, whose functions are not wrapped by the checks of shapes of these tests."""
+CALLED_AS = """
+import sys
+from facegen.cli.app import main
+from facegen.training.compiling import call_as
+from facegen.training.trainer import Trainer
+
+way = sys.argv.pop(1)
+
+def choose(trainer, batch):
+    trainer.way = way
+    call_as(way, trainer.module)
+
+Trainer._choose_compilation = choose
+main()
+"""
+
+
+def train_by_command(recipe: Recipe, run: Path, device: str, way: str) -> None:
+    """With the network called in a `way`, in a process of its own: there nothing checks shapes."""
     config = run.with_suffix(".yaml")
     config.write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
     words = ("train", "--config", config, "--run", run, "--device", device, "-q")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
-    command = [sys.executable, "-m", "facegen", *map(str, words)]
+    command = [sys.executable, "-c", CALLED_AS, way, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
