@@ -41,6 +41,7 @@ from typing import Any
 from scaling_paper import paper
 
 BATCH = 32  # images a step: of all processes (strong scaling), or of each (weak scaling)
+SHAPE, NUM_IMAGES, ATTRIBUTES = (4, 16, 16), 2048, ("Smiling", "Eyeglasses")  # as of 64x64 pixels
 PHASES = ("compute", "gradients", "finite", "optimizer", "loading", "other")
 STEP, IDLE, THREADS = "step", "idle", "threads"
 
@@ -82,10 +83,11 @@ def main(*, smoke: bool) -> None:
 
 def measured(folder: Path, *, smoke: bool) -> dict[Setup, list[Step]]:
     """Of every setup the steps of each of its processes: medians over the windows."""
-    import scaling_process  # takes seconds, and --paper needs none of it
+    import scaling_process  # takes seconds, as the next, and --paper needs none of it
+    from made_up import write_latents
 
     size, windows, window_steps = ("smoke", 2, 4) if smoke else ("full", 7, 8)
-    latents = scaling_process.write_latents(folder / "latents")
+    latents = write_latents(folder / "latents", SHAPE, NUM_IMAGES, ATTRIBUTES)
     started: dict[Setup, list[Started]] = {}
     try:
         for setup in SETUPS:

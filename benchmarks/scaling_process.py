@@ -9,18 +9,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from facegen.autoencoders import load_autoencoder
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
-from facegen.formats.files import sha256_of
-from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
 from facegen.formats.run import RunDirectory
 from facegen.processes import joined, world
 from facegen.progress import SilentProgress
@@ -28,12 +24,8 @@ from facegen.protocols import Batch
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.trainer import Trainer
 from facegen.training.wiring import count_parameters, wire_task
-from facegen.types import LabelSchema, LatentScaling
 
 PRESET = "celeba-attributes"
-SHAPE = (4, 16, 16)
-LABELS = LabelSchema(attributes=("Smiling", "Eyeglasses"))
-COUNTS = {"train": 2048, "validation": 16}
 ENDLESS = 1_000_000  # steps: nobody waits for the end of the run
 
 COMPUTE, GRADIENTS = "compute", "gradients"
@@ -153,34 +145,3 @@ def recipe_of(latents: Path, batch_size: int, size: str) -> Recipe:
         **{f"training.{name}": ENDLESS for name in never},
     }
     return compose(PRESET, overrides=[f"{name}={value}" for name, value in words.items()], size=size)
-
-
-def write_latents(folder: Path) -> Path:
-    """Latents as the preset's autoencoder gives of 64x64 pixels, but of noise and one label."""
-    generator = torch.Generator().manual_seed(0)
-    folder.mkdir(parents=True)
-    shards, records = {}, {}
-    for split, count in COUNTS.items():
-        labels = torch.rand(2, count, generator=generator) < 0.5
-        mean = torch.randn(count, *SHAPE, generator=generator) + labels[0].view(-1, 1, 1, 1)
-        tensors = {"mean": mean.half(), "log_variance": torch.full_like(mean, -30).half()}
-        shards[split] = (write_tensors(folder, f"latents-{split}-00000.safetensors", tensors),)
-        frame = pd.DataFrame({"id": [f"{split}-{number}" for number in range(count)]})
-        for name, values in zip(LABELS.attributes, labels, strict=True):
-            frame[name] = pd.array(values.int().tolist(), dtype="Int8")
-        records[split] = write_records(folder, split, frame)
-    fingerprint = load_autoencoder("identity").fingerprint
-    index = LatentIndex(
-        sample_shape=SHAPE,
-        scaling=LatentScaling((0.0,) * SHAPE[0], (1.0,) * SHAPE[0]),
-        labels=LABELS,
-        image_size=SHAPE[-1],
-        flips=False,
-        autoencoder={"source": "identity", "kind": "identity", "fingerprint": fingerprint},
-        dataset_fingerprint=sha256_of(b"made"),
-        transform={},
-        shards=shards,
-        records=records,
-    )
-    write_index(folder, index)
-    return folder

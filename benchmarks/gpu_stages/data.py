@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 
 from facegen.config.recipe import Recipe, parse_recipe
-from facegen.formats.files import sha256_of
-from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.training.checkpointing import CheckpointKeeper
 from facegen.training.trainer import Trainer
 from facegen.training.wiring import wire_task
-from facegen.types import LabelSchema, LatentScaling
 
 SHAPE = (4, 32, 32)  # of an image of 256x256 in the latents of Stable Diffusion's autoencoder
 ATTRIBUTES = tuple(f"attribute_{number:02d}" for number in range(40))  # as many as CelebA has
@@ -38,39 +34,6 @@ class Network:
 SMALL = Network("small", width=256, depth=6, num_heads=4, batch_size=256)  # that of the preset avatars
 LARGE = Network("large", width=768, depth=13, num_heads=12, batch_size=128)
 TINY = Network("tiny", width=32, depth=1, num_heads=2, batch_size=8)  # for --smoke
-
-
-def write_latents(folder: Path, count: int, seed: int = 0) -> Path:
-    """Latents without meaning: noise, with labels by chance. How fast they are trained on does not depend
-    on that. Standing ones are taken as they are."""
-    if (folder / "index.json").is_file():
-        return folder
-    generator = torch.Generator().manual_seed(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    shards, records = {}, {}
-    for split, size in (("train", count), ("validation", 16)):
-        mean = torch.randn(size, *SHAPE, generator=generator)
-        tensors = {"mean": mean.half(), "log_variance": torch.full_like(mean, -6.0).half()}
-        shards[split] = (write_tensors(folder, f"latents-{split}-00000.safetensors", tensors),)
-        labels = torch.rand(size, len(ATTRIBUTES), generator=generator) < 0.3
-        frame = pd.DataFrame({"id": [f"{split}-{number}" for number in range(size)]})
-        values = {name: labels[:, column].int().tolist() for column, name in enumerate(ATTRIBUTES)}
-        frame = pd.concat([frame, pd.DataFrame(values, dtype="Int8")], axis=1)
-        records[split] = write_records(folder, split, frame)
-    index = LatentIndex(
-        sample_shape=SHAPE,
-        scaling=LatentScaling((0.0,) * SHAPE[0], (1.0,) * SHAPE[0]),
-        labels=LabelSchema(attributes=ATTRIBUTES),
-        image_size=8 * SHAPE[-1],
-        flips=False,
-        autoencoder={"source": "made-up", "kind": "kl", "fingerprint": sha256_of(b"made-up")},
-        dataset_fingerprint=sha256_of(b"made-up"),
-        transform={},
-        shards=shards,
-        records=records,
-    )
-    write_index(folder, index)
-    return folder
 
 
 def recipe_of(network: Network, latents: Path, **training: Any) -> Recipe:

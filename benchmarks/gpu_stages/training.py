@@ -15,13 +15,14 @@ from statistics import median
 from typing import Any
 
 import torch
+from made_up import write_latents
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from facegen.protocols import Batch
 from facegen.training.trainer import Trainer
 from gpu_stages.context import Context, finished
-from gpu_stages.data import LARGE, SMALL, TINY, Network, recipe_of, trainer_of, write_latents
+from gpu_stages.data import ATTRIBUTES, LARGE, SHAPE, SMALL, TINY, Network, recipe_of, trainer_of
 from gpu_stages.kernels import profiled
 from gpu_stages.reference import reference_speed
 
@@ -91,7 +92,7 @@ def _compare(context: Context, network: Network) -> None:
 
 
 def _latents(context: Context) -> Any:
-    return write_latents(context.scratch / "latents", count=64 if context.smoke else 4096)
+    return write_latents(context.scratch / "latents", SHAPE, 64 if context.smoke else 4096, ATTRIBUTES)
 
 
 def facegen_speed(
