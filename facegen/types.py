@@ -206,11 +206,21 @@ class Asking:
 
 @dataclass(frozen=True)
 class PromptReading:
-    """How a prompt was read: `labels` asked for, words behind each, and the words left over."""
+    """How a prompt was read: `labels` asked for, words behind each, and the words left over.
+
+    `nearest` are known words that look like some of those left over.
+    """
 
     labels: dict[str, float]
     understood: tuple[tuple[str, str], ...] = ()  # (words of the prompt, what they were read as)
     not_understood: tuple[str, ...] = ()
+    nearest: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def left_over(self) -> str:
+        """What was not understood, for a person: "'mustach' (the nearest known: 'mustache'), 'wings'"."""
+        near = {words: f" (the nearest known: '{known}')" for words, known in self.nearest.items()}
+        return ", ".join(f"'{words}'{near.get(words, '')}" for words in self.not_understood)
 
 
 @dataclass(frozen=True)

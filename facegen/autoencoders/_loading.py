@@ -70,7 +70,11 @@ class LoadedAutoencoder:
     @cached_property
     def fingerprint(self) -> str:
         config = self.config
-        described = _public(self.module.model.config) if config is None else config.model_dump(mode="json")
+        described = (
+            _public(self.module.model.config)
+            if config is None
+            else config.model_dump(mode="json", exclude_none=True)  # options of later versions
+        )
         head = json.dumps({"kind": self.kind, "config": described}, sort_keys=True, default=list)
         digest = hashlib.sha256(head.encode())
         for name, tensor in sorted(self.module.state_dict().items()):

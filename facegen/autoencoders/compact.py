@@ -20,22 +20,25 @@ from facegen.shapes import Images, Maps
 from facegen.types import LatentMoments
 
 
+Width = Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)]
+
+
 class Config(KindConfig, frozen=True):
     kind: Literal["compact"] = "compact"
     latent_channels: int = Field(default=4, ge=1)
     downsampling: Literal[2, 4, 8, 16] = 4  # H / h
-    widths: tuple[Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)], ...] = Field(
+    widths: tuple[Width, ...] = Field(
         (32, 64), min_length=1
     )  # channels per level, fine to coarse; levels are a factor 2 apart
+    decoder_widths: tuple[Width, ...] | None = Field(None, min_length=1)  # where other than the encoder's
     encoder_blocks: int = Field(default=1, ge=0)  # residual blocks per level
     decoder_blocks: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Config:
-        if 2 ** (len(self.widths) - 1) > self.downsampling:
-            raise ValueError(
-                f"{len(self.widths)} widths need a downsampling of {2 ** (len(self.widths) - 1)}"
-            )
+        for widths in (self.widths, self.decoder_widths or self.widths):
+            if 2 ** (len(widths) - 1) > self.downsampling:
+                raise ValueError(f"{len(widths)} widths need a downsampling of {2 ** (len(widths) - 1)}")
         return self
 
 
@@ -45,10 +48,16 @@ class CompactAutoencoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.latent_channels, self.downsampling = config.latent_channels, config.downsampling
-        widths = config.widths
-        patch_size = self.downsampling // 2 ** (len(widths) - 1)
-        self.encoder = build_encoder(2 * self.latent_channels, patch_size, widths, config.encoder_blocks)
-        self.decoder = build_decoder(self.latent_channels, patch_size, widths, config.decoder_blocks)
+        widths, decoder_widths = config.widths, config.decoder_widths or config.widths
+        self.encoder = build_encoder(
+            2 * self.latent_channels, self._patch_size(widths), widths, config.encoder_blocks
+        )
+        self.decoder = build_decoder(
+            self.latent_channels, self._patch_size(decoder_widths), decoder_widths, config.decoder_blocks
+        )
+
+    def _patch_size(self, widths: tuple[int, ...]) -> int:
+        return self.downsampling // 2 ** (len(widths) - 1)
 
     def latent_shape(self, image_size: int) -> tuple[int, ...]:
         return map_shape(self.latent_channels, self.downsampling, image_size)

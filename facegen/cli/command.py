@@ -142,14 +142,14 @@ def _all_local(given: dict[str, Any], written: set[str], *, quiet: bool) -> dict
 
 
 def _local(value: Any, *, written: bool, quiet: bool) -> Any:
-    """The local folder for each far one (`s3://...`) that a command reads; others as they are.
+    """The local folder for each far one (`s3://...`) that a command reads, and for `box`; others as they are.
 
     Raises:
         UsageError: the command would write there.
     """
     if isinstance(value, list | tuple):
         return type(value)(_local(one, written=written, quiet=quiet) for one in value)
-    if not isinstance(value, Path) or ":" not in str(value):
+    if not isinstance(value, Path) or not (":" in str(value) or (str(value) == "box" and not written)):
         return value
     from facegen.cli.console import make_progress
     from facegen.formats.far import near

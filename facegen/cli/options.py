@@ -7,5 +7,13 @@ from typing import Annotated
 
 from typer import Argument
 
+RunOrBox = Annotated[
+    Path,
+    Argument(
+        metavar="[RUN]",
+        show_default=False,
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; left out: the model in the box.",
+    ),
+]
 Run = Annotated[Path, Argument(help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.")]
 PreparedFolder = Annotated[Path, Argument(help="Folder made by 'facegen prepare'.")]

@@ -23,7 +23,7 @@ Model = Annotated[
     Argument(
         metavar="RUN",
         show_default=False,
-        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; --explain needs none.",
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; left out: the model in the box.",
     ),
 ]
 Explain = Annotated[
@@ -45,7 +45,7 @@ def _print(result: SampleSummary | Explanation) -> None:
             "Grid": result.grid,
             "Blend": result.strip,
             "Understood": understood or None,
-            "Not understood": ", ".join(f"'{words}'" for words in reading.not_understood) or None,
+            "Not understood": reading.left_over or None,
         }
     )
 
@@ -69,6 +69,7 @@ def sample(
     Makes PNGs that carry their settings, and a grid. Image i has seed SEED + i and is the same at any batch
     size. Stopped, the same command goes on where it stood.
 
+        facegen sample --prompt "smiling, round glasses, blond hair"
         facegen sample runs/celeba --prompt "a smiling woman with blond hair"
         facegen sample runs/celeba --attributes "Smiling=1,Eyeglasses=0" --count 64
         facegen sample runs/utkface --class female --guidance 2 --sampler ddim
@@ -81,13 +82,9 @@ def sample(
     """
     if explain is not None:
         return _explained(run, explain, options)
-    if run is None:
-        raise UsageError(
-            "Of which model? RUN is missing.", hint='Such as: facegen sample runs/celeba --prompt "a smile"'
-        )
     from facegen.sampling.sample import sample
 
-    return sample(run, options, progress)
+    return sample(run or Path("box"), options, progress)
 
 
 def _explained(run: Path | None, prompt: str, options: SampleOptions) -> Explanation:

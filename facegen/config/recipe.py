@@ -83,8 +83,12 @@ class DiffusionConfig(Section):
 
 
 class OptimizerConfig(Section):
-    kind: Literal["adamw", "adam"] = "adamw"
+    """`muon` steps the matrices inside the network at `matrix_lr`, and the rest as `adamw` at `lr`; the
+    schedule is the same for both."""
+
+    kind: Literal["adamw", "adam", "muon"] = "adamw"
     lr: float = Field(default=1e-4, gt=0)
+    matrix_lr: float = Field(default=0.02, gt=0)  # of muon alone
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -249,6 +253,12 @@ class Recipe(Section):
     training: TrainingConfig
     sampling: SamplingConfig = SamplingConfig()
     scoring: ScoringConfig = ScoringConfig()
+
+    @model_validator(mode="after")
+    def _whole_matrices(self) -> Recipe:
+        if self.optimizer.kind == "muon" and self.training.parallel == "fsdp":
+            raise ValueError("optimizer.kind 'muon' needs whole matrices: training.parallel is then 'ddp'")
+        return self
 
     def shared(self) -> dict[str, Any]:
         """The recipe as files that people share tell it: without the places of data and judges here."""

@@ -26,6 +26,7 @@ from typing import Any
 from filelock import FileLock
 
 from facegen.errors import MissingModelError, StorageError
+from facegen.formats.box import is_box, named_in_box, opened_box
 from facegen.formats.far_cache import bound_bytes, cache_folder, reserve, uses_of
 from facegen.formats.far_store import FarFile, FarStore, is_far
 from facegen.formats.files import atomic_write, sha256_of, storage_errors
@@ -42,13 +43,15 @@ _opening = Lock()
 
 
 def near(path: Path | str, progress: Progress | None = None) -> Path:
-    """The local folder that stands for a far one; a local path as it is.
+    """The local folder that stands for a far one, or for the model in the box; a local path as it is.
 
     Raises:
         MissingModelError: nothing there, no access, no network, or a package is not installed.
         UsageError: the data are larger than the cache may grow.
         StorageError: a file was altered or cut off, or the cache is full or cannot be written to.
     """
+    if is_box(path):
+        return opened_box()
     if not is_far(path):
         return Path(path)
     store = FarStore(path)
@@ -97,10 +100,10 @@ def recheck(folder: Path) -> None:
 
 
 def named(path: Path) -> str:
-    """A path as it was given: the far address that a copy stands for."""
+    """A path as it was given: the far address, or the box, that a copy stands for."""
     far = _far_folder_of(path)
     if far is None:
-        return str(path)
+        return named_in_box(path) or str(path)
     return "/".join([far.store.url, *path.relative_to(far.root).parts])
 
 
@@ -120,9 +123,12 @@ def shared_path(path: Path) -> str:
 
 
 def written_beside(folder: Path) -> Path:
-    """Where what is made of `folder` is written: in it; of a far one, in a folder of its name here."""
+    """Where what is made of `folder` is written: in it (of the box, in its copy); of a far one, in a folder
+    of its name here."""
     far = _far_folder_of(folder)
-    return folder if far is None else Path(PurePosixPath(far.store.url).name)
+    if far is None:
+        return opened_box() if is_box(folder) else folder
+    return Path(PurePosixPath(far.store.url).name)
 
 
 def _far_folder_of(path: Path) -> FarFolder | None:

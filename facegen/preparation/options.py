@@ -50,13 +50,17 @@ class PrepareOptions:
     `crop` is "auto" (the kind's first) or one of the kind's own; `limit` chooses by hash; `min_side` is of
     the square that is cut. `labels`, `layout` and `columns` (names by column) say how labels are read where
     the source does not say it itself; `conflicts` what happens to equal pictures with different labels.
-    `revision` and `subset` are for the kind hub, `count` is for kinds that draw (avatars).
+    `revision` and `subset` are for the kind hub, `count` and `variety` are for kinds that draw (avatars).
     """
 
     size: Annotated[int, Option("Side of the square images in pixels.", IMAGES)] = 64
     crop: Annotated[str, Option("A crop of the kind; auto: the one that suits it.", IMAGES)] = "auto"
     min_side: Annotated[int, Option("Leave out images that are smaller than this.", IMAGES)] = 16
     count: Annotated[int | None, Option("How many avatars to draw; 10,000 if left out.", RECORDS)] = None
+    variety: Annotated[
+        Literal["plain", "rich"] | None,
+        Option("Avatars: plain, 17 labels for 64 pixels, if left out; rich, 59 labels for 128.", RECORDS),
+    ] = None
     limit: Annotated[int | None, Option("Keep this many, chosen evenly.", RECORDS)] = None
     splits: Annotated[
         tuple[float, float, float] | None,

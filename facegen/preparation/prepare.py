@@ -33,7 +33,8 @@ from facegen.vocabulary.captions import captions_for
 
 _SMALLEST_SIZE = 8
 READING_OPTIONS = ("labels", "layout", "columns", "revision", "subset")
-ADAPTER_OPTIONS = ("count", "seed", "size", "strict", "limit", *READING_OPTIONS)  # each to kinds that know it
+DRAWING_OPTIONS = ("count", "variety")
+ADAPTER_OPTIONS = (*DRAWING_OPTIONS, "seed", "size", "strict", "limit", *READING_OPTIONS)  # to kinds that know it
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,10 @@ def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
     trust(kind)  # named by whoever calls
     module = load_kind("datasets", kind)
     known = module.Config.model_fields
-    if options.count is not None and "count" not in known:
-        raise UsageError(
-            f"--count is for kinds that draw; '{kind}' reads.", hint="Use --limit to read fewer."
-        )
+    for name in DRAWING_OPTIONS:
+        if getattr(options, name) is not None and name not in known:
+            hint = "Use --limit to read fewer." if name == "count" else None
+            raise UsageError(f"--{name} is for kinds that draw; '{kind}' reads.", hint=hint)
     for name in READING_OPTIONS:
         if getattr(options, name) not in (None, "auto") and name not in known:
             raise UsageError(f"--{name} is for other kinds; '{kind}' has no use for it.")
@@ -182,7 +183,7 @@ def _settings(
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
     name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
     decisive = ("size", "crop", "limit", "splits", "seed", "min_side", "count")
-    reading = {option: getattr(options, option) for option in (*READING_OPTIONS, "conflicts")}
+    reading = {option: getattr(options, option) for option in (*READING_OPTIONS, "conflicts", "variety")}
     reading["labels"] = Path(options.labels).name if options.labels else None
     return {
         "kind": kind,

@@ -44,6 +44,7 @@ def read_request(
             {**reading.labels, **listed.labels},
             (*reading.understood, *listed.understood),
             reading.not_understood,
+            reading.nearest,
         )
     if class_name is not None:
         reading = PromptReading(
@@ -160,8 +161,7 @@ def _refusal(prompt: str, reading: PromptReading, known: str) -> UsageError | No
     """Of a prompt of which nothing was understood."""
     if reading.labels or not reading.not_understood:
         return None
-    left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
-    return UsageError(f"Nothing in '{prompt}' was understood: {left_over}.", hint=known)
+    return UsageError(f"Nothing in '{prompt}' was understood: {reading.left_over}.", hint=known)
 
 
 def _read_prompt(generator: FaceGenerator, prompt: str, progress: Progress) -> PromptReading:
@@ -179,8 +179,7 @@ def _say_reading(generator: FaceGenerator, reading: PromptReading, progress: Pro
         understood = ", ".join(f"'{words}' as {meaning}" for words, meaning in reading.understood)
         progress.say(f"Understood: {understood}.")
     if reading.not_understood:
-        left_over = ", ".join(f"'{words}'" for words in reading.not_understood)
-        progress.warn(f"Not understood and left out: {left_over}. {_known(generator)}")
+        progress.warn(f"Not understood and left out: {reading.left_over}. {_known(generator)}")
 
 
 def _known(generator: FaceGenerator) -> str:

@@ -96,7 +96,7 @@ class Trainer:
         average = self.spread.copy() if recipe.ema.enabled else None
         self.ema = None if average is None else Ema(self.module, average, recipe.ema.decay)
         self.power_emas = PowerEmas(recipe.ema, self.module, keeper.run, self.num_steps)
-        self.optimizer = build_optimizer(self.parameters, recipe.optimizer)
+        self.optimizer = build_optimizer(self.module, recipe.optimizer, self.precision.compute_dtype)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
         self.micro = MicroBatches(
             self.batches.share, self.config.accumulation_steps, progress, alone=not self.world.is_many

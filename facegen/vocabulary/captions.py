@@ -10,7 +10,8 @@ from facegen.vocabulary.words import ATTRIBUTE_WORDS, ROLES, attribute_words, sp
 MAX_PHRASES = 6  # more would outgrow what a reader, or a text encoder, takes in
 _UNSAID_BESIDE = {  # said only where none of the others is there
     "Mustache": ("Beard",),
-    "Eyeglasses": ("Sunglasses",),
+    "Eyeglasses": ("Sunglasses", "Round_Glasses"),
+    "Wearing_Hat": ("Winter_Hat", "Red_Hat", "Blue_Hat", "Yellow_Hat", "Green_Hat", "Black_Hat"),
     "No_Beard": ("Mustache", "Goatee"),  # "clean-shaven" would deny them
 }
 _WORTH_DENYING = ("Smiling", "Eyeglasses", "Wearing_Hat", "Beard", "Mustache")

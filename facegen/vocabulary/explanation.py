@@ -32,7 +32,8 @@ class Explanation:
         """The same in short."""
         understood = tuple((each.text, meaning_of(each)) for each in self.said if each.meaning)
         left_out = tuple(each.text for each in self.said if not each.meaning)
-        return PromptReading(dict(self.asked or {}), understood, left_out)
+        nearest = {each.text: each.nearest for each in self.said if each.nearest}
+        return PromptReading(dict(self.asked or {}), understood, left_out, nearest)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; labels are 1 and 0."""
@@ -45,6 +46,7 @@ class Explanation:
                     "labels": {label: int(value > 0) for label, value in each.meaning.items()},
                     "because": each.because or None,
                     "degree": each.degree or None,
+                    "nearest": each.nearest or None,
                 }
                 for each in self.said
             ],

@@ -34,18 +34,20 @@ class Said:
     """Words of a prompt and their meaning, empty where they are not understood or have no label.
 
     `because` says why they mean nothing or, where a word turned the sense, which one; `degree` is how much.
+    `nearest` are known words that look like an unknown one.
     """
 
     text: str
     meaning: Meaning
     because: str = ""
     degree: str = ""
+    nearest: str = ""
 
     @property
     def outcomes(self) -> list[str]:
         """What became of the words, a line each: "Wearing_Hat: no, by 'no'"."""
         if not self.meaning:
-            return [f"left out: {self.because}"]
+            return [f"left out: {self.because}{f', the nearest is {self.nearest!r}' if self.nearest else ''}"]
         if self.because == AS_TEXT:
             return ["taken as text"]
         because = f", {self.because}" if self.because else ""
@@ -113,7 +115,8 @@ class _Reader:
                 because = "" if token.meaning else NO_LABEL
                 self._said.append(Said(token.text, token.meaning, because, token.degree))
             elif token.kind == "unknown":
-                self._said.append(Said(token.text, {}, token.because or UNKNOWN))
+                nearest = "" if token.because else self._lexicon.nearest(token.text)
+                self._said.append(Said(token.text, {}, token.because or UNKNOWN, nearest=nearest))
             elif token.kind == "undoes":
                 self._undo(token.text)
             elif token.kind in (",", ";"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 
 from facegen.types import LabelSchema
 from facegen.vocabulary.words import (
     AGE_GROUPS,
     ATTRIBUTE_WORDS,
     COARSER,
+    COLORED,
     COMBINED_WORDS,
     EXPRESSIONS,
     FILLERS,
@@ -42,6 +44,9 @@ class Lexicon:
             meaning = {label: float(value) for label, value in labelled.items() if label in self._known}
             words = words_of(said)
             self._meanings[words] = {**self._meanings.get(words, {}), **meaning}
+        for said, asked in COLORED:
+            if self._known.issuperset(asked):
+                self._add(said, dict.fromkeys(asked, 1.0))
         for words, meaning in list(self._meanings.items()):
             for form in inflected(words):
                 self._meanings[form] = self._meanings.get(form) or meaning
@@ -53,6 +58,18 @@ class Lexicon:
 
     def __getitem__(self, words: Words) -> Meaning:
         return self._meanings[words]
+
+    def nearest(self, word: str) -> str:
+        """The phrase that asks for something here and looks most like an unknown word, or whose part does;
+        empty if none does. Few people misspell a first letter, and looking at all would take long."""
+        word = word.casefold()
+        forms: dict[str, str] = {}
+        for words in sorted((words for words, meaning in self._meanings.items() if meaning), key=len):
+            for form in (" ".join(words), *words):
+                if form[0] == word[:1] and len(form) > 3 and abs(len(form) - len(word)) < 3:
+                    forms.setdefault(form, " ".join(words))
+        found = get_close_matches(word, list(forms), n=1, cutoff=0.75)
+        return forms[found[0]] if found else ""
 
     def of_age(self, years: int) -> Meaning:
         """What an age in years means: its group, and young or old where nobody would doubt it."""

@@ -149,6 +149,7 @@ def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
     for pattern, times, plus in _AGES:
         text = re.sub(pattern, partial(_age, times, plus), text)
     text = re.sub(r"\bw/o\b", " without ", text)
+    text = re.sub(r"\bt[- ]shirt", "tshirt", text)
     text = re.sub(r"n[’']t\b", " not ", text)
     text = re.sub(r"[’'](?:s|t|re|ve|d|ll)?\b", " ", text)
     text = re.sub(r"\bnon[- ](\w+)", r" not \1 ; ", text)
@@ -174,7 +175,8 @@ def _compound(lexicon: Lexicon, found: re.Match[str]) -> str:
         said = _longest(parts, position, lexicon, lexicon.longest) or _longest(
             parts, position, TURNS, _MOST_WORDS
         )
-        if not said and _kind_of(parts[position]) == "unknown" and parts[position] not in HAIR_ADJECTIVES:
+        of_hair = parts[position] in HAIR_ADJECTIVES and parts[position - 1] != "in"  # "pretty-in-pink"
+        if not said and _kind_of(parts[position]) == "unknown" and not of_hair:
             return _JOINED.join(parts)
         position += len(said) or 1
     return " ".join(parts)

@@ -40,6 +40,12 @@ COMBINED_WORDS: dict[str, dict[str, float]] = {
 CELEBA = LabelSchema(
     tuple(sorted({*ATTRIBUTE_WORDS, "Male"} - {*_TABLE["not_in_celeba"]}))
 )  # its forty attributes
+COLORED: tuple[tuple[str, tuple[str, ...]], ...] = tuple(  # phrase -> labels it asks for, all of them or none
+    (f"{color} {thing}", tuple(label for label in (thing_label, color_label) if label is not None))
+    for entry in _TABLE["colored"]
+    for color, color_label in entry["colors"].items()
+    for thing, thing_label in entry["things"].items()
+)
 COARSER: dict[str, str] = _TABLE["coarser"]
 AGE_GROUPS: dict[str, int] = _TABLE["age_groups"]  # name -> the oldest in it
 YOUNG_UP_TO, OLD_FROM = _TABLE["young_up_to"], _TABLE["old_from"]

@@ -10,13 +10,13 @@ import pytest
 from facegen.errors import UsageError
 from facegen.types import LabelSchema
 from facegen.vocabulary.prompts import read_prompt
-from facegen.vocabulary.words import ATTRIBUTE_WORDS
+from facegen.vocabulary.words import CELEBA as CELEBA_LABELS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "prompts.md").read_text("utf-8")
 ROWS = re.findall(r"^\| (`.*?) \| (.*?) \|$", PAGE, re.M)
 EXAMPLES = [(prompt, outcome) for prompts, outcome in ROWS for prompt in re.findall("`(.*?)`", prompts)]
 LABELS = LabelSchema(
-    (*sorted({*ATTRIBUTE_WORDS} - {"Sunglasses", "Beard", "Mouth_Open"}), "Male"),
+    (*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair"),
     {"age_group": ("Child", "Teenager", "Young_Adult", "Middle_Aged", "Senior")},
 )
 

@@ -11,19 +11,18 @@ import torch
 from support.known import known
 from torch import Tensor
 
-from facegen.datasets._avatar_style import (
+from facegen.datasets._avatar_plain import (
     ATTRIBUTES,
     CLOTHES,
     EYEWEAR,
     FACIAL_HAIR,
     FRAME_COLORS,
-    HAIR_COLORS,
     MOUTHS,
-    SKINS,
     TOPS,
+    VIEW,
     draw,
-    render,
 )
+from facegen.datasets._avatar_style import HAIR_COLORS, SKINS, render
 from facegen.evaluation.control_matrix import ControlMatrix, classifier_limits, control_matrix
 from facegen.evaluation.toggles import Toggle, toggle_requests
 from facegen.formats.images import decode_image
@@ -110,7 +109,7 @@ class Avatars:
         return options
 
     def _image(self, options: dict[str, Any]) -> Tensor:
-        picture = decode_image(render(options, SIZE))
+        picture = decode_image(render(options, SIZE, VIEW))
         image = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
         image = image.view(SIZE, SIZE, 3).permute(2, 0, 1).contiguous()
         labels = visible(options)

@@ -152,12 +152,12 @@ def test_the_precision_chosen_is_recorded_and_kept_on_a_machine_that_would_choos
     recipe, run = denoising_recipe(latents, precision="auto"), tmp_path / "run"
     first = "bf16" if has_amx else "fp32"
     with monkeypatch.context() as patch:
-        patch.setattr("facegen.training.precision.cpu_has_amx", lambda: has_amx)
+        patch.setattr("facegen.training.precision.bf16_unit", lambda: "AMX" if has_amx else None)
         stop_after(patch, 7, cut)
         with pytest.raises(PowerCut):
             train(recipe, run)
     assert json.loads((run / "environment.json").read_text())["precision"] == first
-    monkeypatch.setattr("facegen.training.precision.cpu_has_amx", lambda: not has_amx)
+    monkeypatch.setattr("facegen.training.precision.bf16_unit", lambda: None if has_amx else "AMX")
     progress = SilentProgress()
     train(recipe, run, resume=True, progress=progress)
     assert f"Precision {first}, as before the interruption." in progress.said

@@ -74,9 +74,9 @@ def test_decay_never_begins_before_warm_up_has_ended() -> None:
 
 
 def test_optimizers_are_fused_and_take_the_rate() -> None:
-    parameter = torch.nn.Parameter(torch.ones(2))
+    module = torch.nn.Linear(2, 2)
     for kind, expected in (("adamw", torch.optim.AdamW), ("adam", torch.optim.Adam)):
-        optimizer = build_optimizer([parameter], OptimizerConfig.model_validate({"kind": kind}))
+        optimizer = build_optimizer(module, OptimizerConfig.model_validate({"kind": kind}))
         set_learning_rate(optimizer, 0.5)
         assert type(optimizer) is expected
         assert optimizer.param_groups[0]["fused"]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from facegen.datasets._avatar_style import ATTRIBUTES, draw
+from facegen.datasets._avatar_plain import ATTRIBUTES, draw
 from facegen.types import LabelSchema
 from facegen.vocabulary.captions import MAX_PHRASES, captions_for
 from facegen.vocabulary.prompts import read_prompt

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.datasets._avatar_style import ATTRIBUTES
+from facegen.datasets._avatar_plain import ATTRIBUTES
 from facegen.datasets.utkface import Config, UtkFace
 from facegen.errors import UsageError
 from facegen.progress import SilentProgress
@@ -17,10 +17,11 @@ from facegen.vocabulary.captions import captions_for
 from facegen.vocabulary.phrases import inflected, words_of
 from facegen.vocabulary.prompts import read_prompt
 from facegen.vocabulary.words import ATTRIBUTE_WORDS
+from facegen.vocabulary.words import CELEBA as CELEBA_LABELS
 
 AVATARS = LabelSchema(ATTRIBUTES)
 CELEBA = LabelSchema(
-    (*sorted({*ATTRIBUTE_WORDS} - {"Sunglasses", "Beard", "Mouth_Open", "Curly_Hair"}), "Male")
+    (*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair")
 )
 UTKFACE = LabelSchema((), {"age_group": ("Child", "Teenager", "Young_Adult", "Middle_Aged", "Senior")})
 FACIAL_HAIR_AWAY = {"No_Beard": 1}

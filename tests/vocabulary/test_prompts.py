@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from facegen.datasets._avatar_style import ATTRIBUTES
+from facegen.datasets._avatar_plain import ATTRIBUTES
 from facegen.errors import UsageError
 from facegen.types import LabelSchema
 from facegen.vocabulary.prompts import read_attributes, read_prompt
 from facegen.vocabulary.words import ATTRIBUTE_WORDS
+from facegen.vocabulary.words import CELEBA as CELEBA_LABELS
 
 AVATARS = LabelSchema(ATTRIBUTES)
 CELEBA = LabelSchema(
-    (*sorted({*ATTRIBUTE_WORDS} - {"Sunglasses", "Beard", "Mouth_Open", "Curly_Hair"}), "Male")
+    (*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair")
 )
 UTKFACE = LabelSchema(
     ("Male",),
