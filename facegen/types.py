@@ -24,25 +24,33 @@ class SampleSpec:
 
 @dataclass(frozen=True)
 class ConditioningSpec:
-    """What a conditioner gives: width of its vector, width and number of its tokens; None if absent."""
+    """What a conditioner gives: width of its vector, width and number of its tokens, and how many numbers it
+    was asked with; None if absent."""
 
     vector_dim: int | None = None
     token_dim: int | None = None
     num_tokens: int | None = None
+    num_values: int | None = None
 
 
 @dataclass(frozen=True)
 class Conditioning:
-    """What the denoiser is told: `vector` (B, D), `tokens` (B, L, D), `token_mask` (B, L) True = real."""
+    """What the denoiser is told: `vector` (B, D), `tokens` (B, L, D), `token_mask` (B, L) True = real, and
+    `values` (B, V) as they were asked, 0 where nothing was."""
 
     vector: Tensor | None = None
     tokens: Tensor | None = None
     token_mask: Tensor | None = None
+    values: Tensor | None = None
+
+    @property
+    def parts(self) -> tuple[Tensor | None, ...]:
+        """All of it, in the order of the fields."""
+        return (self.vector, self.tokens, self.token_mask, self.values)
 
     def __getitem__(self, rows: slice | Tensor) -> Conditioning:
         """The same for some rows of the batch."""
-        parts = (self.vector, self.tokens, self.token_mask)
-        return Conditioning(*(None if part is None else part[rows] for part in parts))
+        return Conditioning(*(None if part is None else part[rows] for part in self.parts))
 
     @staticmethod
     def mix(parts: list[Conditioning], weights: Tensor) -> Conditioning:
@@ -50,9 +58,11 @@ class Conditioning:
 
         A token counts where any part has it.
         """
-        vectors, tokens, masks = _present(parts)
+        vectors, tokens, masks, values = _present(parts)
         token_mask = torch.stack(masks).any(0) if masks else None
-        return Conditioning(_mixed(vectors, weights), _mixed(tokens, weights), token_mask)
+        mixed = (_mixed(each, weights) for each in (vectors, tokens, values))
+        vector, token, value = mixed
+        return Conditioning(vector, token, token_mask, value)
 
     @staticmethod
     def cat(parts: list[Conditioning]) -> Conditioning:
@@ -65,8 +75,8 @@ UNCONDITIONAL = Conditioning()
 
 
 def _present(parts: list[Conditioning]) -> list[list[Tensor]]:
-    """Vectors, tokens and token masks of the parts that have them."""
-    each = zip(*((part.vector, part.tokens, part.token_mask) for part in parts), strict=True)
+    """Vectors, tokens, token masks and values of the parts that have them."""
+    each = zip(*(part.parts for part in parts), strict=True)
     return [[value for value in values if value is not None] for values in each]
 
 

@@ -19,7 +19,6 @@ from facegen.nn.blocks import GROUP_CHANNELS
 from facegen.shapes import Images, Maps
 from facegen.types import LatentMoments
 
-
 Width = Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)]
 
 
@@ -30,7 +29,9 @@ class Config(KindConfig, frozen=True):
     widths: tuple[Width, ...] = Field(
         (32, 64), min_length=1
     )  # channels per level, fine to coarse; levels are a factor 2 apart
-    decoder_widths: tuple[Width, ...] | None = Field(None, min_length=1)  # where other than the encoder's
+    decoder_widths: tuple[Width, ...] | None = Field(
+        default=None, min_length=1
+    )  # where other than the encoder's
     encoder_blocks: int = Field(default=1, ge=0)  # residual blocks per level
     decoder_blocks: int = Field(default=2, ge=0)
 

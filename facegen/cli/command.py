@@ -43,6 +43,7 @@ from facegen.watch import watched as watching
 TALK = "Output"  # panel of the help
 ALONE = "values_alone"  # of a command: by option, what it means without a value
 OUTSIDE = "allow_outside_code"
+MAY_BE_BOX = ("run", "runs", "subject", "a", "b")  # arguments that name a run
 WRITTEN = ("out", "run")  # options, not arguments, that name what a command writes
 INNER = "__"  # between the names of a dataclass in a field and of its own field
 Quiet = Annotated[bool, Option("Say nothing but warnings and errors.", TALK, names=("--quiet", "-q"))]
@@ -138,18 +139,23 @@ def _is_written(asked: inspect.Parameter) -> bool:
 
 
 def _all_local(given: dict[str, Any], written: set[str], *, quiet: bool) -> dict[str, Any]:
-    return {name: _local(value, written=name in written, quiet=quiet) for name, value in given.items()}
+    def local(name: str, value: Any) -> Any:
+        may_be_box = name not in written and name.rpartition(INNER)[2] in MAY_BE_BOX
+        return _local(value, written=name in written, may_be_box=may_be_box, quiet=quiet)
+
+    return {name: local(name, value) for name, value in given.items()}
 
 
-def _local(value: Any, *, written: bool, quiet: bool) -> Any:
-    """The local folder for each far one (`s3://...`) that a command reads, and for `box`; others as they are.
+def _local(value: Any, *, written: bool, may_be_box: bool, quiet: bool) -> Any:
+    """The local folder for each far one (`s3://...`) that a command reads, and where it `may_be_box` for the
+    model in the box; others as they are.
 
     Raises:
         UsageError: the command would write there.
     """
     if isinstance(value, list | tuple):
-        return type(value)(_local(one, written=written, quiet=quiet) for one in value)
-    if not isinstance(value, Path) or not (":" in str(value) or (str(value) == "box" and not written)):
+        return type(value)(_local(one, written=written, may_be_box=may_be_box, quiet=quiet) for one in value)
+    if not isinstance(value, Path) or not (":" in str(value) or (may_be_box and str(value) == "box")):
         return value
     from facegen.cli.console import make_progress
     from facegen.formats.far import near

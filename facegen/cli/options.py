@@ -8,11 +8,11 @@ from typing import Annotated
 from typer import Argument
 
 RunOrBox = Annotated[
-    Path,
+    Path | None,
     Argument(
         metavar="[RUN]",
         show_default=False,
-        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; left out: the model in the box.",
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; else the one in the box.",
     ),
 ]
 Run = Annotated[Path, Argument(help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.")]

@@ -23,7 +23,7 @@ Model = Annotated[
     Argument(
         metavar="RUN",
         show_default=False,
-        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; left out: the model in the box.",
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; else the one in the box.",
     ),
 ]
 Explain = Annotated[
@@ -82,9 +82,10 @@ def sample(
     """
     if explain is not None:
         return _explained(run, explain, options)
+    from facegen.formats.box import opened_box
     from facegen.sampling.sample import sample
 
-    return sample(run or Path("box"), options, progress)
+    return sample(run or opened_box(), options, progress)
 
 
 def _explained(run: Path | None, prompt: str, options: SampleOptions) -> Explanation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from facegen.cli.command import command
@@ -14,7 +13,7 @@ from facegen.sampling.options import Weights
 
 @command()
 def studio(
-    run: RunOrBox = Path("box"),
+    run: RunOrBox = None,
     port: Annotated[int | None, Option("Left out: 7860, or the next free one.", min=1, max=65535)] = None,
     open_browser: Annotated[
         bool, Option("Open the page in the browser.", names=("--open/--no-browser",))
@@ -31,7 +30,8 @@ def studio(
         facegen studio runs/celeba
         facegen studio demo/generator --port 8000 --no-browser
     """
+    from facegen.formats.box import opened_box
     from facegen.studio.server import serve
 
     progress = make_progress(quiet=False)
-    serve(run, progress, port=port, device=device, weights=weights, open_browser=open_browser)
+    serve(run or opened_box(), progress, port=port, device=device, weights=weights, open_browser=open_browser)

@@ -39,9 +39,12 @@ class Config(KindConfig, frozen=True):
     vector: bool = True  # one vector of them all, for adaptive norms; without it, tokens alone
     dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
     partial_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees a random subset
+    sparse_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees little, as prompts say
 
     @model_validator(mode="after")
     def _gives_something(self) -> Config:
+        if self.partial_dropout + self.sparse_dropout > 1:
+            raise ValueError("partial_dropout and sparse_dropout are shares of one whole")
         if not self.tokens and not self.vector:
             raise ValueError("one of tokens and vector must be true")
         return self
@@ -50,7 +53,8 @@ class Config(KindConfig, frozen=True):
 class AttributeConditioner(nn.Module):
     """Inputs of +1 yes, -1 no, 0 unknown to a vector (B, D) and tokens (B, A, D), or one of them.
 
-    Values between are allowed and blend the learned embeddings of their neighbours.
+    Values between are allowed and blend the learned embeddings of their neighbours. The values themselves,
+    (B, 2 A) of how much yes and how much no, go along for denoisers that give each a map of its own.
 
     Raises:
         UsageError: an attribute that the data does not have, one named twice, or none at all.
@@ -63,11 +67,13 @@ class AttributeConditioner(nn.Module):
         self.attributes = _chosen(config, labels)
         self.tokens = config.tokens
         self.dropout, self.partial_dropout = config.dropout, config.partial_dropout
+        self.sparse_dropout = config.sparse_dropout
         count, dim = len(self.attributes), config.dim
         self.spec = ConditioningSpec(
             vector_dim=dim if config.vector else None,
             token_dim=dim if config.tokens else None,
             num_tokens=count if config.tokens else None,
+            num_values=2 * count,
         )
         self.embedding = nn.Parameter(torch.randn(count, 3, dim))  # (A, V, D)
         self.vector_mlp = None
@@ -98,12 +104,17 @@ class AttributeConditioner(nn.Module):
         """Hide all attributes of a share of the samples, and a random subset of another share's.
 
         A sample that loses a subset keeps each attribute with one probability drawn for it uniformly,
-        so that it learns from one attribute up to nearly all.
+        so that it learns from one attribute up to nearly all. A sparse one is like a prompt, which names few
+        things of many and seldom what is absent: it keeps what is there with the square of that probability,
+        and what is not with a tenth of it.
         """
         chance = draws.uniform(3 + inputs.shape[1], device=inputs.device)
         keep_all = chance[:, 0:1] >= self.dropout
-        some = chance[:, 1:2] < self.partial_dropout
-        return inputs * (keep_all & (~some | (chance[:, 3:] < chance[:, 2:3])))
+        share, kept = chance[:, 2:3], torch.ones_like(chance[:, 3:])
+        kept = torch.where(chance[:, 1:2] < self.partial_dropout + self.sparse_dropout, share**2, kept)
+        kept = torch.where((kept < 1) & (inputs < 0), kept / 10, kept)
+        kept = torch.where(chance[:, 1:2] < self.partial_dropout, share, kept)
+        return inputs * (keep_all & (chance[:, 3:] < kept))
 
     @property
     def reads(self) -> LabelSchema:
@@ -147,7 +158,8 @@ class AttributeConditioner(nn.Module):
             tokens = None
             total = weights.flatten(1) @ self.embedding.flatten(0, 1)
         vector = None if self.vector_mlp is None else self.vector_mlp(total * count**-0.5)
-        return Conditioning(vector=vector, tokens=tokens)
+        asked = torch.cat([weights[:, :, 2], weights[:, :, 0]], dim=1)  # (B, 2 A): yes, then no
+        return Conditioning(vector=vector, tokens=tokens, values=asked)
 
 
 def _chosen(config: Config, labels: LabelSchema) -> tuple[str, ...]:

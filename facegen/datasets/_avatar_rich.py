@@ -1,4 +1,8 @@
-"""Avatars of fifty-nine labels, each of which a person can tell at 128 pixels."""
+"""Avatars of fifty-nine labels, which a person can tell at 128 pixels.
+
+Hardly to be seen are raised eyebrows beneath `winterHat03` and the fringe of `miaWallace`, and overalls
+beneath dreadlocks and a long beard.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,7 @@ VIEW = (20, 4, 240)  # wide enough for collars
 
 HAIR = {**HAIR_COLORS, "Pink_Hair": "f08cb4"}
 SHOWS_HAIR, HIDES_HAIR = True, False
+WINTER_HATS = ("winterHat02", "winterHat03", "winterHat1")
 # kind of head -> weight, variants of the top, whether hair is seen, what is true; without a top it is bald
 HEADS: dict[str, tuple[float, tuple[str, ...], bool, tuple[str, ...]]] = {
     "short": (0.19, ("shortFlat", "shortWaved", "shortRound", "theCaesar"), SHOWS_HAIR, ()),
@@ -33,7 +38,7 @@ HEADS: dict[str, tuple[float, tuple[str, ...], bool, tuple[str, ...]]] = {
     "flowers": (0.04, ("frida",), SHOWS_HAIR, ("Flower_Crown",)),
     "bald": (0.07, (), HIDES_HAIR, ("Bald",)),
     "hat": (0.06, ("hat",), HIDES_HAIR, ("Wearing_Hat",)),
-    "winter hat": (0.07, ("winterHat02", "winterHat03", "winterHat1"), HIDES_HAIR, ("Wearing_Hat", "Winter_Hat")),
+    "winter hat": (0.07, WINTER_HATS, HIDES_HAIR, ("Wearing_Hat", "Winter_Hat")),
     "hijab": (0.04, ("hijab",), HIDES_HAIR, ("Hijab",)),
     "turban": (0.04, ("turban",), HIDES_HAIR, ("Turban",)),
 }
@@ -109,7 +114,16 @@ ATTRIBUTES = (
     *(name for _, true in EYEBROWS.values() for name in true),
     *("Eyeglasses", "Round_Glasses", "Sunglasses", "Eyepatch"),
     *HAIR,
-    *("Long_Hair", "Wavy_Hair", "Curly_Hair", "Dreadlocks", "Bob_Cut", "Hair_Bun", "Receding_Hairline", "Bald"),
+    *(
+        "Long_Hair",
+        "Wavy_Hair",
+        "Curly_Hair",
+        "Dreadlocks",
+        "Bob_Cut",
+        "Hair_Bun",
+        "Receding_Hairline",
+        "Bald",
+    ),
     *("Headband", "Flower_Crown", "Hijab", "Turban", "Wearing_Hat", "Winter_Hat"),
     *HAT_COLORS,
     *("Beard", "Mustache", "Pale_Skin", "Dark_Skin"),

@@ -16,7 +16,6 @@ from facegen.errors import UsageError
 from facegen.protocols import DatasetAdapter, Progress
 from facegen.types import CropBox, DatasetRecord, LabelSchema
 
-
 Variety = Literal["plain", "rich"]
 _VARIETIES = {"plain": _avatar_plain, "rich": _avatar_rich}
 
@@ -56,7 +55,7 @@ class Avatars(DatasetAdapter):
                 f"Avatars are drawn, not read: leave '{source}' out.",
                 hint="Example: facegen prepare avatars --out data/avatars --count 10000",
             )
-        self.labels = LabelSchema(attributes=_VARIETIES[self.config.variety].ATTRIBUTES)
+        self.labels = labels_of(self.config.variety)
         self.notes.append(f"The drawings are {LICENCE}.")
         variety, seed, size = self.config.variety, self.config.seed, self.config.size
         for index in range(self.config.count):
@@ -66,6 +65,11 @@ class Avatars(DatasetAdapter):
                 location=f"avatar {index} of seed {seed}",
                 attributes=dict(_drawing(variety, seed, index).attributes),
             )
+
+
+def labels_of(variety: Variety) -> LabelSchema:
+    """The labels that avatars of this variety have."""
+    return LabelSchema(attributes=_VARIETIES[variety].ATTRIBUTES)
 
 
 def _drawing(variety: Variety, seed: int, index: int) -> AvatarDrawing:

@@ -33,6 +33,7 @@ from facegen.preparation.options import PrepareOptions
 from facegen.preparation.prepare import prepare
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
+from facegen.sampling.records import drawing_once
 from facegen.training.train import train
 
 STAGES = ("avatars", "autoencoder", "latents", "classifier", "generator", "pictures", "scores")
@@ -147,8 +148,9 @@ class _Demo:
         folders, seed = self._folders, self._options.seed
         count = 16 if self._smoke else self._options.num_scored
         asked = AttributeOptions(num_samples=count, seed=seed, data=folders.dataset)
-        attributes = evaluate_attributes(folders.run, folders.classifier, asked, self._progress)
         features = f"classifier:{folders.classifier}"
-        judged_by = DistributionOptions(features=features, num_samples=count, seed=seed)
-        fid = evaluate(folders.run, folders.dataset, ("fid",), judged_by, self._progress)
+        judged_by = DistributionOptions(features=features, num_samples=count, seed=seed, requests=asked.split)
+        with drawing_once():  # both judge the same faces
+            attributes = evaluate_attributes(folders.run, folders.classifier, asked, self._progress)
+            fid = evaluate(folders.run, folders.dataset, ("fid",), judged_by, self._progress)
         return attributes, fid

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from facegen.demo.options import DemoFolders
+from facegen.formats.box import box_facts, packed_box
 from facegen.formats.run import describe_environment
 from facegen.report.blocks import Block, Commands, Figure, Headline, Page, Section, Table, settings_section
 from facegen.report.evaluations import show_evaluations
-from facegen.report.facts import read_run
+from facegen.report.facts import RunFacts, read_run
 from facegen.report.html import write_page
 from facegen.report.training import curves
 
@@ -38,6 +39,7 @@ def write_demo_report(folders: DemoFolders, seconds: Mapping[str, float]) -> Pat
         sections=[
             Section("Asked for, and drawn", _pictures(folders)),
             *shown.sections,
+            Section("Beside the model in the box", _beside_the_box(folders, facts, seconds)),
             Section(
                 "How it learned",
                 [*curves(facts), Table(("stage", "seconds"), list(seconds.items()), "Where the time went")],
@@ -66,6 +68,41 @@ def _pictures(folders: DemoFolders) -> list[Block]:
             title="One thing changed at a time",
         ),
     ]
+
+
+def _beside_the_box(folders: DemoFolders, facts: RunFacts, seconds: Mapping[str, float]) -> list[Block]:
+    """The same prompts asked of the model that comes with facegen, and what its training took."""
+    box = read_run(packed_box())
+    trained = sum(run["seconds"] for run in box_facts()["made"]["runs"].values())
+    minutes = (f"{sum(seconds.values()) / 60:.0f}", f"{trained / 60:.0f} of training, one core each")
+    told: list[dict[str, object]] = [
+        {
+            "pixels a side": info.image_size,
+            "labels": len(info.labels.attributes),
+            "pictures that the generator saw": f"{info.images_seen:,}",
+            "minutes": taken,
+            "came true of what was asked to be there": _came_true(one, "present"),
+            "whole requests right": _came_true(one, "whole_request"),
+        }
+        for one, taken in zip((facts, box), minutes, strict=True)
+        if (info := one.checkpoint) is not None
+    ]
+    rows = [(name, *(one[name] for one in told)) for name in told[0]]
+    return [
+        Figure(
+            folders.out / "box.png",
+            "The prompts from above, asked of the model in the box.",
+            "Grid of cartoon faces by the model that comes with facegen",
+        ),
+        Table(("", "this demo", "the box"), rows, "Each judged by a classifier of its own labels"),
+        Commands(['facegen sample --prompt "smiling, round glasses, blond hair"']),
+    ]
+
+
+def _came_true(facts: RunFacts, of: str) -> str:
+    """The share that the newest count of attributes found, "present" or "whole_request"."""
+    newest = next(one for one in facts.evaluations if one.metric == "attributes")
+    return f"{newest.data['generated'][of]['share']:.1%}"
 
 
 def _next_steps(folders: DemoFolders) -> list[Block]:

@@ -4,7 +4,7 @@ Peebles & Xie 2023 (DiT, adaLN-zero) with RMS query-key norm, gated MLPs, and on
 all blocks plus a table per block (adaLN-single, Chen et al. 2023, PixArt-alpha) as the default.
 
 Letters: B batch, C channels, H/W sample rows and columns, h/w patch rows and columns, p patch size,
-T = h * w tokens, L condition tokens, D width.
+T = h * w tokens, L condition tokens, V values that were asked, D width.
 """
 
 from __future__ import annotations
@@ -26,9 +26,16 @@ from facegen.nn.embeddings import TimestepEmbedding, grid_positions
 from facegen.shapes import Maps, Times, Tokens, Vectors, Visible
 from facegen.types import Conditioning, ConditioningSpec, SampleSpec
 
+MAPS_STD = 0.02
+
 
 class Config(KindConfig, frozen=True):
-    """A conditioner's vector always enters the adaptive norm; `conditioning` says what its tokens do."""
+    """A conditioner's vector always enters the adaptive norm; `conditioning` says what its tokens do.
+
+    An adaptive norm tells every patch the same; that something belongs at the eyes has to be learned by the
+    blocks. With `value_maps`, attributes are told where they are seen: of 59 of them 0.92 instead of 0.37
+    came true after equal minutes (docs/log.md).
+    """
 
     kind: Literal["dit"] = "dit"
     patch_size: int = Field(default=2, ge=1)
@@ -40,6 +47,7 @@ class Config(KindConfig, frozen=True):
     qk_norm: bool = True
     modulation: Literal["shared", "per_block"] = "shared"
     conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
+    value_maps: bool = False  # each value that was asked adds a learned map to the patches
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:
@@ -66,6 +74,10 @@ class DiffusionTransformer(nn.Module):
         patch_dim = channels * self.patch_size**2
         self.patch_in = nn.Linear(patch_dim, width)
         self.register_buffer("positions", grid_positions(*self.grid, width), persistent=False)
+        self.value_maps = None
+        if config.value_maps:
+            maps = torch.randn(conditioning.num_values or 0, self.grid[0] * self.grid[1], width)
+            self.value_maps = nn.Parameter(MAPS_STD * maps)  # (V, T, D)
         self.time = TimestepEmbedding(width)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
@@ -97,6 +109,10 @@ class DiffusionTransformer(nn.Module):
         condition = F.silu(time_and_vector(self.time, self.vector_in, timestep, conditioning))  # (B, D)
         shared = None if self.modulation is None else self.modulation(condition)  # (B, 6 D)
         tokens = self.patch_in(self._patchify(x_t)) + self.positions
+        if self.value_maps is not None:
+            assert conditioning.values is not None
+            added = conditioning.values.to(tokens.dtype) @ self.value_maps.flatten(1)  # (B, T D)
+            tokens = tokens + added.view_as(tokens)
         num_patches = tokens.shape[1]
         context = context_mask = None
         if self.tokens_in is not None:
@@ -182,6 +198,11 @@ def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -
             hint=f"Allowed here: {', '.join(map(str, fitting))}.",
         )
     has_vector, has_tokens = conditioning.vector_dim is not None, conditioning.token_dim is not None
+    if config.value_maps and conditioning.num_values is None:
+        raise UsageError(
+            "denoiser.value_maps needs a conditioner that is asked with numbers, and this one is not.",
+            hint="--set denoiser.value_maps=false, or conditioner.kind=attributes",
+        )
     if config.conditioning == "adaptive_norm" and has_tokens and not has_vector:
         raise UsageError(
             "denoiser.conditioning 'adaptive_norm' needs a conditioner that gives a vector; "

@@ -14,7 +14,7 @@ from torch import Tensor
 from facegen.config.kinds import kinds_of, load_kind, trust
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.features import judged_features, real_floor, reconstructed_features
-from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
+from facegen.evaluation.judged_images import JudgedImages, JudgedReport, is_run, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -74,7 +74,7 @@ def evaluate(
     """Score `subject` (a run, a folder of images or a prepared data set) against real images.
 
     `metrics` are kinds of `FeatureMetric`; None takes all that the features allow. A run draws its samples
-    for label rows of the reference split, and its report is also written to
+    for label rows of the reference split, or of the split `requests`, and its report is also written to
     `RUN/evaluations/<name>-*.json`.
 
     Raises:
@@ -86,11 +86,13 @@ def evaluate(
     options, progress = options or DistributionOptions(), progress or SilentProgress()
     started = time.monotonic()
     subject, dataset = Path(subject), Dataset.open(reference)
+    if options.requests is not None and not is_run(subject):
+        raise UsageError(f"--requests is for runs, which draw what is asked, and '{subject}' is not one.")
     kinds = _kinds(metrics, options.features)
     device = resolve_device(options.device)
     selection = Selection(
         num_samples=options.num_samples,
-        split=options.split,
+        split=options.requests or options.split,
         data=dataset.folder,
         seed=options.seed,
         guidance=options.guidance,

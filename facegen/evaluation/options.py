@@ -75,6 +75,9 @@ class DistributionOptions(ComparisonOptions):
         ),
     ] = "inception"
     weights: NetworkWeights = None
+    requests: Annotated[
+        str | None, Option("Split whose labels a run draws for; left out: the reference's.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@
       checkpoints/step-N/ema.safetensors, autoencoder/               its weights, in half precision
       box.json                                                       the sha256 of each file; how it was made
 
-It is used from a copy in the user's cache, beside which evaluations can be written; where there is no room for
-one, as it lies in the package.
+It is used from a copy in the user's cache, beside which evaluations can be written; where there is no room
+for one, as it lies in the package.
 """
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ BOX = "box"
 BOX_FILE = "box.json"
 FORMAT_VERSION = 1
 MADE_AGAIN = (
-    "Install facegen again (pip install --force-reinstall --no-deps facegen), or make it again from a checkout: "
-    "python examples/box.py OUT --into facegen/box"
+    "Install facegen again (pip install --force-reinstall --no-deps facegen), or make it again from a "
+    "checkout: python examples/box.py OUT --into facegen/box"
 )
 
 
@@ -47,13 +48,14 @@ def opened_box() -> Path:
     sums = box_facts()["files"]
     target = _cached() / sha256_of(source / BOX_FILE)[:12] / BOX
     for name, expected in sums.items():
-        if not _is_whole(target / name, expected):
+        try:
+            if _is_whole(target / name, expected):
+                continue
             if not _is_whole(source / name, expected):
                 raise _damaged(f"'{source / name}' is missing or damaged")
-            try:
-                atomic_write(target / name, (source / name).read_bytes())
-            except (OSError, StorageError):  # no room, or not allowed: it can be read where it is
-                return source
+            _copy(source / name, target / name)
+        except OSError:  # no room, or not allowed: it can be read where it is
+            return source
     return target
 
 
@@ -77,8 +79,20 @@ def named_in_box(path: Path) -> str | None:
     return None
 
 
+def told_of_box(message: str) -> str:
+    """A message in which the box's copy is called by its short name."""
+    return re.sub(rf"{re.escape(str(_cached()))}/[0-9a-f]+/{BOX}\b", BOX, message)
+
+
 def _cached() -> Path:
     return user_cache().absolute() / BOX
+
+
+def _copy(source: Path, target: Path) -> None:
+    try:
+        atomic_write(target, source.read_bytes())
+    except StorageError as error:
+        raise OSError(str(error)) from error
 
 
 def _is_whole(path: Path, expected: str) -> bool:

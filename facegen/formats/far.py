@@ -26,7 +26,7 @@ from typing import Any
 from filelock import FileLock
 
 from facegen.errors import MissingModelError, StorageError
-from facegen.formats.box import is_box, named_in_box, opened_box
+from facegen.formats.box import is_box, named_in_box, opened_box, told_of_box
 from facegen.formats.far_cache import bound_bytes, cache_folder, reserve, uses_of
 from facegen.formats.far_store import FarFile, FarStore, is_far
 from facegen.formats.files import atomic_write, sha256_of, storage_errors
@@ -111,7 +111,7 @@ def told(message: str) -> str:
     """A message in which copies are called by the address that they stand for."""
     for root, folder in _open.items():
         message = message.replace(str(root), folder.store.url)
-    return message
+    return told_of_box(message)
 
 
 def shared_path(path: Path) -> str:

@@ -38,7 +38,7 @@ class RecordedNetwork:
     def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         if x_t.device.type not in RECORDABLE:
             return self._network(x_t, timestep, conditioning)
-        given = (x_t, timestep, conditioning.vector, conditioning.tokens, conditioning.token_mask)
+        given = (x_t, timestep, *conditioning.parts)
         shapes = tuple(None if one is None else (one.shape, one.dtype) for one in given)
         self._calls[shapes] += 1
         if self._calls[shapes] == CALLS_BEFORE and len(self._recordings) < MOST_RECORDINGS:

@@ -122,7 +122,7 @@ def row_told(conditioning: Conditioning) -> ChooseRows:
 
 
 def _parts(conditioning: Conditioning) -> list[Tensor]:
-    parts = (conditioning.vector, conditioning.tokens, conditioning.token_mask)
+    parts = conditioning.parts
     return [part for part in parts if part is not None]
 
 

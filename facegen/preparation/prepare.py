@@ -34,7 +34,14 @@ from facegen.vocabulary.captions import captions_for
 _SMALLEST_SIZE = 8
 READING_OPTIONS = ("labels", "layout", "columns", "revision", "subset")
 DRAWING_OPTIONS = ("count", "variety")
-ADAPTER_OPTIONS = (*DRAWING_OPTIONS, "seed", "size", "strict", "limit", *READING_OPTIONS)  # to kinds that know it
+ADAPTER_OPTIONS = (
+    *DRAWING_OPTIONS,
+    "seed",
+    "size",
+    "strict",
+    "limit",
+    *READING_OPTIONS,
+)  # to kinds that know it
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named, near
+from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
 from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator, sampling_with
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 BATCH_IMAGES = 64
 HELD_OUT = ("validation", "test")
+_drawn: dict[tuple[object, ...], list[tuple[slice, Tensor]]] | None = None  # in `drawing_once`
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,9 @@ def records_of_run(generator: FaceGenerator, split: str) -> LabelledRecords:
     told = generator.data.path
     path = None if told is None else near(told)
     if path is None or not path.is_dir():
+        where = "are not named in it" if told is None else f"'{told}' are not there"
         raise UsageError(
-            f"The run's data '{told}' are not there, so there are no label rows to ask for.",
+            f"The run's data {where}, so there are no label rows to ask for.",
             hint="Name a prepared data set or latents with --data DIR.",
         )
     return open_records(path, split)
@@ -173,15 +177,38 @@ def generated_batches(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Faces for condition `inputs` (N, ...), as (rows, uint8 (B, 3, H, W)); image i has seed `seed + i`.
 
-    Several processes divide the drawing, and all get all faces.
+    Several processes divide the drawing, and all get all faces. Within `drawing_once` equal calls draw once.
     """
+    known, asked = generator.weights_sha256, sha256_of(inputs.cpu().numpy().tobytes())
+    key = (known, id(generator.autoencoder), str(generator.device), asked, repr(settings), seed)
+    keeping = None if known is None else _drawn
+    if keeping is not None and key in keeping:
+        yield from keeping[key]
+        return
     starts = range(0, len(inputs), BATCH_IMAGES)
     parts = [slice(start, min(start + BATCH_IMAGES, len(inputs))) for start in starts]
 
     def drawn(rows: slice) -> Tensor:
         return generator.generate(inputs[rows], range(seed + rows.start, seed + rows.stop), settings)
 
-    yield from zip(parts, world().divided(parts, drawn), strict=True)
+    kept: list[tuple[slice, Tensor]] = []
+    for batch in zip(parts, world().divided(parts, drawn), strict=True):
+        if keeping is not None:
+            kept.append(batch)
+        yield batch
+    if keeping is not None:
+        keeping[key] = kept
+
+
+@contextmanager
+def drawing_once() -> Generator[None]:
+    """Within this, faces that several evaluations ask for alike are drawn by the first, and kept for all."""
+    global _drawn
+    _drawn = {}
+    try:
+        yield
+    finally:
+        _drawn = None
 
 
 def real_images(records: LabelledRecords, rows: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from facegen.errors import MissingModelError, StorageError
+from facegen.formats.box import opened_box
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints, load_checkpoint, resolve_checkpoint
 from facegen.formats.ema_snapshots import list_averages
 from facegen.formats.far_store import is_far, spelled
@@ -21,8 +22,8 @@ def find_checkpoint(settings: ImageSettings, image: Path, run: Path | None = Non
     """The checkpoint folder whose weights the image was made with; of `run`, if given, otherwise its best.
 
     Without `run` the run that the settings name is tried, from the current folder and from those above the
-    image, then every run in `runs` and beside the image. Only the small `checkpoint.json` is read, which
-    holds the sha256 of the weights.
+    image, then every run in `runs` and beside the image, then the model in the box. Only the small
+    `checkpoint.json` is read, which holds the sha256 of the weights.
 
     Raises:
         MissingModelError: no checkpoint in `run`, or the weights are nowhere.
@@ -65,12 +66,14 @@ def _above(image: Path) -> list[Path]:
 
 
 def _around(image: Path) -> Iterator[Path]:
-    """Folders in `runs`, in the current folder, and in those above the image."""
+    """Folders in `runs`, in the current folder, and in those above the image; at last the box's model."""
     for base in dict.fromkeys([Path.cwd(), *_above(image)]):
         for place in (base / RUNS_FOLDER, base):
             with suppress(OSError), os.scandir(place) as entries:
                 names = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
                 yield from (place / name for name in names)
+    with suppress(StorageError):
+        yield opened_box()
 
 
 def _not_found(settings: ImageSettings, image: Path, altered: list[Path]) -> str:

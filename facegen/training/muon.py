@@ -24,7 +24,7 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # steepest at zero among those that st
 
 
 def hidden_matrices(module: nn.Module) -> list[nn.Parameter]:
-    """The trained weights that are matrices (of a convolution: its filters as rows) within repeated blocks."""
+    """The trained weights within repeated blocks that are matrices; of convolutions, filters are rows."""
     found = {
         id(weight): weight
         for blocks in module.modules()

@@ -19,7 +19,7 @@ def build_optimizer(
 ) -> Optimizer:
     """The optimizer of a module's trained parameters, in its fused form, the fastest on CPU and CUDA alike.
 
-    `dtype` is what forward and backward multiply in; Muon does so too, but for fp16, whose range is too small.
+    `dtype` is what forward and backward multiply in; Muon does so too, but in bf16 for fp16.
     """
     parameters = [weight for weight in module.parameters() if weight.requires_grad]
     if config.kind == "muon":

@@ -29,10 +29,8 @@ _GROUPS = (
     # labelled together in the drawn avatars alone, whose hair is one of these
     *product(("Long_Hair",), ("Curly_Hair", "Bob_Cut", "Hair_Bun")),
     *product(("Flower_Crown",), (*HAIR_SHAPES, "Long_Hair", "Headband", "Receding_Hairline")),
-    *product(
-        ("Receding_Hairline",),
-        ("Long_Hair", "Curly_Hair", "Dreadlocks", "Bob_Cut", "Hair_Bun", "Headband", "Wearing_Hat", "Hijab", "Turban"),
-    ),
+    *product(("Receding_Hairline",), ("Long_Hair", "Curly_Hair", "Dreadlocks", "Bob_Cut", "Hair_Bun")),
+    *product(("Receding_Hairline",), ("Headband", "Hijab", "Turban")),
     *product(("Headband",), ("Wavy_Hair", "Dreadlocks", "Bob_Cut", "Hair_Bun", "Long_Hair")),
     HIDING_HAIR,
     *product(_HAT_COLORS, (*HAIR, "Bald", "Hijab", "Turban")),

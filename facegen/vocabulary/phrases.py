@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from functools import cache
+from itertools import dropwhile
 
 from facegen.types import LabelSchema
+from facegen.vocabulary.conflicts import rivals_of
 from facegen.vocabulary.words import (
     AGE_GROUPS,
     ATTRIBUTE_WORDS,
     COARSER,
     COLORED,
+    COLORS_OF_THINGS,
     COMBINED_WORDS,
     EXPRESSIONS,
     FILLERS,
@@ -37,6 +41,7 @@ class Lexicon:
         known = {f"{name}={value}" for name, values in labels.classes.items() for value in values}
         self._known = known | set(labels.attributes)
         self._add_attributes()
+        self._meanings = {words: _told_once(meaning) for words, meaning in self._meanings.items()}
         for name, values in labels.classes.items():
             for value in values:
                 self._add(value, {f"{name}={value}": 1.0})
@@ -47,6 +52,7 @@ class Lexicon:
         for said, asked in COLORED:
             if self._known.issuperset(asked):
                 self._add(said, dict.fromkeys(asked, 1.0))
+        self._spelt = [words[0] for words, meaning in self._meanings.items() if meaning and len(words) == 1]
         for words, meaning in list(self._meanings.items()):
             for form in inflected(words):
                 self._meanings[form] = self._meanings.get(form) or meaning
@@ -60,16 +66,12 @@ class Lexicon:
         return self._meanings[words]
 
     def nearest(self, word: str) -> str:
-        """The phrase that asks for something here and looks most like an unknown word, or whose part does;
-        empty if none does. Few people misspell a first letter, and looking at all would take long."""
+        """The word that asks for something here and looks most like an unknown one; empty if none does. Few
+        people misspell a first letter, and looking at all would take long."""
         word = word.casefold()
-        forms: dict[str, str] = {}
-        for words in sorted((words for words, meaning in self._meanings.items() if meaning), key=len):
-            for form in (" ".join(words), *words):
-                if form[0] == word[:1] and len(form) > 3 and abs(len(form) - len(word)) < 3:
-                    forms.setdefault(form, " ".join(words))
-        found = get_close_matches(word, list(forms), n=1, cutoff=0.75)
-        return forms[found[0]] if found else ""
+        alike = [one for one in self._spelt if one[0] == word[:1] and abs(len(one) - len(word)) < 3]
+        found = get_close_matches(word, alike, n=1, cutoff=0.75)
+        return found[0] if found else ""
 
     def of_age(self, years: int) -> Meaning:
         """What an age in years means: its group, and young or old where nobody would doubt it."""
@@ -82,14 +84,16 @@ class Lexicon:
     def negated(self, words: Words, meaning: Meaning) -> Meaning:
         """A meaning turned round; what has no single opposite comes out empty: "not Asian", "not
         clean-shaven", and "no sunglasses" where glasses of both kinds are one label."""
-        lacking = set(COARSER) - set(self._labels.attributes)
-        if any(words in {words_of(attribute_words(fine).caption)} for fine in lacking):
-            return {}
+        for fine in set(COARSER) - set(self._labels.attributes):
+            if words in _ways_to_say(fine) - _ways_to_say(COARSER[fine]):
+                return {}
         opposite = {label: -value for label, value in meaning.items() if "=" not in label}
         return opposite if len(opposite) == 1 else {}
 
     def _add_attributes(self) -> None:
-        for words in ATTRIBUTE_WORDS.values():
+        for name, words in ATTRIBUTE_WORDS.items():
+            if name in COLORS_OF_THINGS:
+                continue  # without such a label, "a red hat" is still a hat
             for said in (words.caption, *words.asks, *words.denies):
                 self._add(said, {})
         finer = (fine for fine in COARSER if fine not in self._labels.attributes)
@@ -110,6 +114,27 @@ class Lexicon:
             self._meanings[words] = {**self._meanings.get(words, {}), **meaning}
             if words[0] in FILLERS:  # "a beard", "wearing a hat" also without their first words
                 self._add(" ".join(words[1:]), meaning)
+
+
+def _told_once(meaning: Meaning) -> Meaning:
+    """Without what another part of the meaning says already: of "a beanie" that it is a hat, of "sad" that
+    nobody smiles."""
+    there = {label for label, value in meaning.items() if value > 0}
+    coarse = {COARSER[label] for label in there & COARSER.keys()}
+    ruled_out = {rival for label in there for rival in rivals_of(label)}
+    return {
+        label: value
+        for label, value in meaning.items()
+        if not (value > 0 and label in coarse) and not (value < 0 and label in ruled_out)
+    }
+
+
+@cache
+def _ways_to_say(name: str) -> frozenset[Words]:
+    """All phrases of an attribute, with and without what stands before them, such as "wearing a"."""
+    said = {words_of(one) for one in (attribute_words(name).caption, *attribute_words(name).asks)}
+    bare = {tuple(dropwhile(FILLERS.__contains__, words)) for words in said}
+    return frozenset(form for words in said | bare for form in (words, *inflected(words)))
 
 
 def words_of(said: str) -> Words:

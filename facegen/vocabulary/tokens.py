@@ -23,6 +23,7 @@ from facegen.vocabulary.words import (
     TENS,
     THINGS,
     TURNS,
+    WORN,
 )
 
 Kind = Literal[
@@ -108,7 +109,9 @@ def _of_the_face(tokens: Sequence[Token]) -> list[Token]:
             describes = describes and before.kind == "the"
         degree = " ".join(_degrees(tokens[:index]))
         if following.kind == "phrase":
-            of_a_thing = len(following.words) == 1 and following.words[0] in THINGS
+            last = following.words[-1]
+            of_a_thing = len(following.words) == 1 and last in THINGS
+            of_a_thing = of_a_thing or last in WORN or last.removesuffix("s") in WORN
         elif run:
             of_a_thing = run[-1].text.removesuffix("s") not in PEOPLE
         elif following.text in PICTURES:
@@ -150,6 +153,7 @@ def _words(prompt: str, lexicon: Lexicon) -> Iterator[str]:
         text = re.sub(pattern, partial(_age, times, plus), text)
     text = re.sub(r"\bw/o\b", " without ", text)
     text = re.sub(r"\bt[- ]shirt", "tshirt", text)
+    text = re.sub(r"\bheart[- ]shaped (eyes?)\b", r"heart \1", text)
     text = re.sub(r"n[’']t\b", " not ", text)
     text = re.sub(r"[’'](?:s|t|re|ve|d|ll)?\b", " ", text)
     text = re.sub(r"\bnon[- ](\w+)", r" not \1 ; ", text)

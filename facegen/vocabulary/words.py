@@ -46,6 +46,7 @@ COLORED: tuple[tuple[str, tuple[str, ...]], ...] = tuple(  # phrase -> labels it
     for color, color_label in entry["colors"].items()
     for thing, thing_label in entry["things"].items()
 )
+COLORS_OF_THINGS = frozenset(label for entry in _TABLE["colored"] for label in entry["colors"].values())
 COARSER: dict[str, str] = _TABLE["coarser"]
 AGE_GROUPS: dict[str, int] = _TABLE["age_groups"]  # name -> the oldest in it
 YOUNG_UP_TO, OLD_FROM = _TABLE["young_up_to"], _TABLE["old_from"]
@@ -54,6 +55,7 @@ DEGREES = frozenset(_TABLE["degrees"])
 DETERMINERS = frozenset(_TABLE["determiners"])
 RESTARTS = frozenset(_TABLE["restarts"])
 THINGS = frozenset(_TABLE["things"])
+WORN = frozenset(_TABLE["worn"])
 DESCRIBING = frozenset(_TABLE["describing"])
 PEOPLE = frozenset(_TABLE["people"])
 PICTURES = frozenset(_TABLE["pictures"])

@@ -13,7 +13,15 @@ from support.command_lines import all_commands, parse_command_line
 PACKAGE = Path(__file__).resolve().parents[2] / "facegen"
 _COMMAND = re.compile(r"facegen((?: [a-z][a-z-]+){1,2}(?: (?:--[a-z-]+|[A-Z][A-Z_]*|[\w./:=-]+))*)")
 _CSS = re.compile(r"var\(--[\w-]+\)|--[\w-]+:|--series-\w+")
-_OF_OTHERS = {"--help", "--create-dirs", "--repo-type", "--local-dir"}  # curl's and the hub client's
+_OF_OTHERS = {
+    "--force-reinstall",
+    "--no-deps",
+    "--into",
+    "--help",
+    "--create-dirs",
+    "--repo-type",
+    "--local-dir",
+}  # curl's and the hub client's
 _OF_OTHERS |= {"--requeue", "--kill-on-bad-exit", "--wait", "--nproc-per-node"}  # Slurm's and torchrun's
 _OPTION = re.compile(r"(?<![\w`-])--([a-z][a-z-]+)")
 

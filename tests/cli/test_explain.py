@@ -50,9 +50,3 @@ def test_options_of_drawing_do_not_go_with_it(more: list[str]) -> None:
     result = RUNNER.invoke(app, ["sample", "--explain", "smiling", *more])
     assert result.exit_code == 2
     assert "--explain draws nothing" in result.stderr
-
-
-def test_drawing_needs_a_model() -> None:
-    result = RUNNER.invoke(app, ["sample", "--prompt", "smiling"])
-    assert result.exit_code == 2
-    assert "RUN is missing" in result.stderr

@@ -35,6 +35,7 @@ FLAGS = {
         "--crop",
         "--min-side",
         "--count",
+        "--variety",
         "--limit",
         "--splits",
         "--seed",
@@ -133,7 +134,7 @@ FLAGS = {
     }
     | TALK,
     **{
-        f"eval {name}": DISTRIBUTION | FEATURES | TALK
+        f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
         for name in ("all", "fid", "kid", "precision-recall", "inception-score")
     },
     "eval fd-dinov2": DISTRIBUTION | TALK,

@@ -1,7 +1,9 @@
 import pandas as pd
 import pytest
 import torch
+from pydantic import ValidationError
 from support.draws import draws_of
+from support.known import known
 
 from facegen.conditioners import attributes
 from facegen.config.kinds import kind_config
@@ -118,3 +120,30 @@ def test_tokens_alone_leave_no_weights_that_nothing_trains() -> None:
 def test_neither_vector_nor_tokens_is_refused() -> None:
     with pytest.raises(UsageError, match="one of tokens and vector must be true"):
         kind_config("conditioners", {"kind": "attributes", "tokens": False, "vector": False})
+
+
+def test_a_sparse_sample_keeps_little_and_seldom_what_is_absent() -> None:
+    labels = LabelSchema(tuple(f"A{number}" for number in range(40)))
+    config = attributes.Config(dropout=0.0, sparse_dropout=1.0)
+    conditioner = attributes.build(config, labels, SAMPLE)
+    rows = torch.ones(2000, 40)
+    rows[:, 20:] = -1
+    kept = conditioner.drop(rows, draws_of(2000))
+    assert ((kept == 0) | (kept == rows)).all()
+    there, absent = (kept[:, :20] != 0).float().mean(), (kept[:, 20:] != 0).float().mean()
+    assert there.item() == pytest.approx(1 / 3, abs=0.02)  # the mean square of a uniform share
+    assert absent.item() == pytest.approx(1 / 30, abs=0.005)
+    few = (kept != 0).sum(1)
+    assert ((few >= 1) & (few <= 4)).float().mean() > 0.2
+
+
+def test_shares_of_samples_that_lose_attributes_are_of_one_whole() -> None:
+    with pytest.raises(ValidationError, match="shares of one whole"):
+        attributes.Config(partial_dropout=0.6, sparse_dropout=0.5)
+
+
+def test_what_was_asked_goes_along_as_yes_and_as_no() -> None:
+    conditioner = build()
+    told = conditioner(torch.tensor([[1, -1, 0, 0], [0.5, 0, 0, -1]]))
+    assert conditioner.spec.num_values == 8
+    assert known(told.values).tolist() == [[1, 0, 0, 0, 0, 1, 0, 0], [0.5, 0, 0, 0, 0, 0, 0, 1]]

@@ -139,7 +139,9 @@ def test_every_rich_part_exists_in_the_style_and_changes_the_picture() -> None:
     plain |= {"facialHairProbability": 0, "skinColor": ["ffdbb4"], "clothesColor": ["d8454f"]}
     for component, variants in parts.items():
         seen = [
-            pixels({**plain, f"{component}Variant": [variant], f"{component}Probability": 100}, 128, rich.VIEW)
+            pixels(
+                {**plain, f"{component}Variant": [variant], f"{component}Probability": 100}, 128, rich.VIEW
+            )
             if component in ("top", "accessories", "facialHair")
             else pixels({**plain, f"{component}Variant": [variant]}, 128, rich.VIEW)
             for variant in variants

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from support.known import known
 from torch import nn
 
 from facegen.config.kinds import kind_config
@@ -83,3 +84,33 @@ def test_misfits_are_refused_in_words() -> None:
         dit.build(small(), LATENT, ConditioningSpec(None, 8, 3))
     with pytest.raises(UsageError, match="divisible by 4 and by num_heads 5"):
         kind_config("denoisers", {"kind": "dit", "width": 256, "num_heads": 5})
+
+
+def test_every_value_that_was_asked_adds_its_own_map_to_the_patches() -> None:
+    torch.manual_seed(0)
+    network = dit.build(small(value_maps=True), LATENT, ConditioningSpec(vector_dim=8, num_values=6))
+    tokens = []
+    network.blocks[0].register_forward_hook(lambda module, inputs, output: tokens.append(inputs[0]))
+    x, vector, values = torch.randn(3, *LATENT.shape), torch.randn(3, 8), torch.zeros(3, 6)
+    values[1, 4] = 1
+    values[2, [0, 4]] = torch.tensor([0.5, 1])
+    network(x, torch.rand(3), Conditioning(vector, values=values))
+    network(x, torch.rand(3), Conditioning(vector, values=torch.zeros(3, 6)))
+    added = tokens[0] - tokens[1]
+    maps = known(network.value_maps)
+    assert torch.equal(added[0], torch.zeros_like(added[0]))
+    assert torch.allclose(added[1], maps[4], atol=1e-5)
+    assert torch.allclose(added[2], 0.5 * maps[0] + maps[4], atol=1e-5)
+
+
+def test_maps_of_values_need_a_conditioner_that_gives_them() -> None:
+    with pytest.raises(UsageError, match="asked with numbers"):
+        dit.build(small(value_maps=True), LATENT, ConditioningSpec(vector_dim=8))
+
+
+def test_values_go_along_with_whatever_is_done_to_conditions() -> None:
+    parts = [Conditioning(torch.ones(2, 4), values=torch.full((2, 3), number)) for number in (0.0, 1.0)]
+    assert known(Conditioning.cat(parts).values).shape == (4, 3)
+    mixed = Conditioning.mix(parts, torch.tensor([[0.25, 0.75], [1.0, 0.0]]))
+    assert torch.equal(known(mixed.values), torch.tensor([[0.75] * 3, [0.0] * 3]))
+    assert known(Conditioning.cat(parts)[slice(1, 3)].values).tolist() == [[0.0] * 3, [1.0] * 3]

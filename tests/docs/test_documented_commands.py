@@ -23,9 +23,10 @@ def test_documented_commands_are_accepted_by_the_parser(page: Path, line: str) -
         assert preset in preset_names()
 
 
-def test_the_readmes_demo_and_its_tests_are_each_one_command() -> None:
+def test_the_readmes_first_faces_its_demo_and_its_tests_are_each_one_command() -> None:
     blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
-    assert blocks[0].strip().endswith("pip install . && facegen demo --out demo")
+    assert 'pip install . && facegen sample --prompt "' in blocks[0]
+    assert blocks[1].strip() == "facegen demo --out demo"
     assert 'pip install ".[test]" && pytest' in [block.strip() for block in blocks]
 
 

@@ -14,14 +14,17 @@ from support.generator_parts import save_run
 from support.known import known
 
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.compare import compare
 from facegen.evaluation.distribution import DistributionOptions, evaluate
+from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.sweep import Sweep, read_sweep, sweep_distribution
 from facegen.formats.dataset import Dataset
 from facegen.formats.files import read_json, write_json
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
+from facegen.sampling.records import drawing_once
 
 ALL = {"fid", "kid", "precision", "recall", "coverage", "density"}
 
@@ -87,6 +90,21 @@ def test_a_second_evaluation_draws_nothing_and_says_the_same(place, monkeypatch)
     assert again.scores == first.scores
     judged(place, place.run, num_samples=40, guidance=1.0)
     assert counted.images == 80, "another guidance is another drawing"
+
+
+def test_two_evaluations_of_the_same_requests_draw_once(place, monkeypatch) -> None:
+    monkeypatch.setattr(FaceGenerator, "generate", counted := Counted())
+    attributes = AttributeOptions(num_samples=64, seed=3, data=place.data.folder)
+    with drawing_once():
+        counts = evaluate_attributes(place.run, place.features.removeprefix("classifier:"), attributes)
+        scores = judged(place, place.run, num_samples=64, seed=3, requests="validation")
+    assert counted.images == 64
+    apart = judged(place, place.run, num_samples=64, seed=3, requests="validation")
+    assert apart.scores == scores.scores
+    assert counts.num_samples == 64
+    held_out = judged(place, place.run, num_samples=64, seed=3)
+    assert held_out.scores != scores.scores, "the reference's own labels are other requests"
+    assert counted.images > 64
 
 
 def test_a_folder_whose_file_changed_is_looked_at_anew(place, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,10 +22,23 @@ def test_a_cpu_trains_in_bf16_if_it_has_amx_and_may_use_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: listed)
     monkeypatch.setattr(torch.cpu, "_init_amx", lambda: allowed)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     chosen = choose_precision("auto", CPU)
     assert chosen.name == name
-    assert "AMX" in chosen.reason
-    assert "faster" in chosen.reason if name == "bf16" else "slower" in chosen.reason
+    assert "AMX" in chosen.reason if name == "bf16" else "nothing" in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("listed", "maker", "name"),
+    [(True, "AuthenticAMD", "bf16"), (True, "GenuineIntel", "fp32"), (False, "AuthenticAMD", "fp32")],
+)
+def test_avx512_bf16_counts_on_amds_alone(
+    monkeypatch: pytest.MonkeyPatch, listed: bool, maker: str, name: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: listed)
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: f"vendor_id\t: {maker}\n")
+    assert choose_precision("auto", CPU).name == name
 
 
 def test_no_clock_is_asked_for_the_number_format(monkeypatch: pytest.MonkeyPatch) -> None:

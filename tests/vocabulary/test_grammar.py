@@ -20,9 +20,7 @@ from facegen.vocabulary.words import ATTRIBUTE_WORDS
 from facegen.vocabulary.words import CELEBA as CELEBA_LABELS
 
 AVATARS = LabelSchema(ATTRIBUTES)
-CELEBA = LabelSchema(
-    (*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair")
-)
+CELEBA = LabelSchema((*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair"))
 UTKFACE = LabelSchema((), {"age_group": ("Child", "Teenager", "Young_Adult", "Middle_Aged", "Senior")})
 FACIAL_HAIR_AWAY = {"No_Beard": 1}
 

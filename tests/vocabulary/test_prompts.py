@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from facegen.datasets._avatar_plain import ATTRIBUTES
+from facegen.datasets._avatar_rich import ATTRIBUTES as RICH_ATTRIBUTES
 from facegen.errors import UsageError
 from facegen.types import LabelSchema
 from facegen.vocabulary.prompts import read_attributes, read_prompt
@@ -10,13 +11,13 @@ from facegen.vocabulary.words import ATTRIBUTE_WORDS
 from facegen.vocabulary.words import CELEBA as CELEBA_LABELS
 
 AVATARS = LabelSchema(ATTRIBUTES)
-CELEBA = LabelSchema(
-    (*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair")
-)
+RICH = LabelSchema(RICH_ATTRIBUTES)
+CELEBA = LabelSchema((*CELEBA_LABELS.attributes, "Red_Hair", "Dark_Skin", "Long_Hair"))
 UTKFACE = LabelSchema(
     ("Male",),
     {"race": ("White", "Black", "Asian"), "age_group": ("Child", "Young_Adult", "Senior")},
 )
+UTKFACE_AND_HATS = LabelSchema(("Male", "Smiling", "Wearing_Hat", "Young"), UTKFACE.classes)
 
 
 @pytest.mark.parametrize(
@@ -121,3 +122,55 @@ def test_wrong_attribute_lists_are_explained(text: str, message: str) -> None:
 def test_unknown_class_value_is_explained() -> None:
     with pytest.raises(UsageError, match=r"'race' has no class 'Asien'. Did you mean 'Asian'"):
         read_attributes("race=Asien", UTKFACE)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "labels"),
+    [
+        ("smiling, round glasses, blond hair", {"Smiling": 1, "Round_Glasses": 1, "Blond_Hair": 1}),
+        ("a red hat", {"Wearing_Hat": 1, "Red_Hat": 1}),
+        ("wearing a green beanie", {"Winter_Hat": 1, "Green_Hat": 1}),
+        ("a black hoodie", {"Hoodie": 1, "Black_Clothes": 1}),
+        ("a blue t-shirt", {"Blue_Clothes": 1}),
+        ("heart-shaped eyes", {"Heart_Eyes": 1}),
+        ("no beanie, not sad", {"Winter_Hat": -1, "Frowning": -1}),
+        ("a black eye patch, a black top hat", {"Eyepatch": 1, "Wearing_Hat": 1, "Black_Hat": 1}),
+        ("wide-eyed, tongue out", {"Wide_Eyes": 1, "Tongue_Out": 1}),
+        ("sad and crying", {"Frowning": 1, "Crying": 1}),
+        ("long pink hair, winking", {"Long_Hair": 1, "Pink_Hair": 1, "Winking": 1}),
+        ("a hijab, raised eyebrows", {"Hijab": 1, "Raised_Eyebrows": 1}),
+        ("no hoodie, not angry", {"Hoodie": -1, "Angry_Eyebrows": -1}),
+        ("an eye patch and dungarees", {"Eyepatch": 1, "Overalls": 1}),
+    ],
+)
+def test_the_rich_avatars_are_asked_for_in_everyday_words(prompt: str, labels: dict[str, int]) -> None:
+    reading = read_prompt(prompt, RICH)
+    assert reading.labels == labels
+    assert reading.not_understood == ()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["a white collared shirt", "a black winter hat", "a white veil", "an old woolly hat", "black hoodies"],
+)
+def test_the_colour_and_age_of_what_is_worn_say_nothing_of_the_person(prompt: str) -> None:
+    labels = read_prompt(f"smiling, in {prompt}", UTKFACE_AND_HATS).labels
+    assert not [label for label in labels if label.startswith(("race", "age", "Young"))]
+
+
+def test_no_kind_of_hat_takes_away_all_hats_where_kinds_have_no_label() -> None:
+    assert read_prompt("smiling, no winter hat", CELEBA).labels == {"Smiling": 1}
+    assert read_prompt("smiling, no beanie", CELEBA).labels == {"Smiling": 1, "Wearing_Hat": -1}
+
+
+def test_of_a_coloured_thing_only_what_has_a_label_is_read() -> None:
+    reading = read_prompt("a black hat", CELEBA)
+    assert reading.labels == {"Wearing_Hat": 1}
+    assert reading.not_understood == ("black",)
+
+
+def test_a_misspelt_word_is_told_with_the_nearest_that_is_known() -> None:
+    reading = read_prompt("smiling, a beerd, an astronaut", RICH)
+    assert reading.nearest == {"beerd": "beard"}
+    assert reading.left_over == "'beerd' (the nearest known: 'beard'), 'astronaut'"
+    assert read_prompt("smiling, a beerd", LabelSchema(("Smiling",))).nearest == {}

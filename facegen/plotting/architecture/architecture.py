@@ -91,7 +91,8 @@ def data_of(subject: Subject) -> Data:
         return Data(info.labels, info.image_size or IMAGE_SIZE, info.sample_shape)
     about = subject.recipe.about or ""
     size = re.search(r"(\d+)x\1", about)
-    labels = LabelSchema(attributes=avatars.ATTRIBUTES) if "avatars" in about else PHOTOS
+    drawn = avatars.labels_of("rich" if "rich avatars" in about else "plain")
+    labels = drawn if "avatars" in about else PHOTOS
     return Data(labels, IMAGE_SIZE if size is None else int(size[1]))
 
 
