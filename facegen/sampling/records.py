@@ -180,7 +180,7 @@ def generated_batches(
     Several processes divide the drawing, and all get all faces. Within `drawing_once` equal calls draw once.
     """
     known, asked = generator.weights_sha256, sha256_of(inputs.cpu().numpy().tobytes())
-    key = (known, id(generator.autoencoder), str(generator.device), asked, repr(settings), seed)
+    key = (known, str(generator.source), str(generator.device), asked, repr(settings), seed)
     keeping = None if known is None else _drawn
     if keeping is not None and key in keeping:
         yield from keeping[key]
