@@ -60,9 +60,9 @@ class Conditioning:
         """
         vectors, tokens, masks, values = _present(parts)
         token_mask = torch.stack(masks).any(0) if masks else None
-        mixed = (_mixed(each, weights) for each in (vectors, tokens, values))
-        vector, token, value = mixed
-        return Conditioning(vector, token, token_mask, value)
+        return Conditioning(
+            _mixed(vectors, weights), _mixed(tokens, weights), token_mask, _mixed(values, weights)
+        )
 
     @staticmethod
     def cat(parts: list[Conditioning]) -> Conditioning:

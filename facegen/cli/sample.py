@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument
-
 from facegen.cli.command import command
+from facegen.cli.options import RunOrBox
 from facegen.cli.results import print_facts, print_tree
 from facegen.errors import UsageError
 from facegen.options import Option
@@ -18,14 +17,6 @@ if TYPE_CHECKING:
     from facegen.sampling.sample import SampleSummary
     from facegen.vocabulary.explanation import Explanation
 
-Model = Annotated[
-    Path | None,
-    Argument(
-        metavar="RUN",
-        show_default=False,
-        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; else the one in the box.",
-    ),
-]
 Explain = Annotated[
     str | None, Option("Tell how a prompt is read, and draw nothing.", REQUEST, metavar="PROMPT")
 ]
@@ -62,7 +53,7 @@ def _print_explanation(explanation: Explanation) -> None:
 
 @command(_print, many=True)
 def sample(
-    run: Model = None, *, explain: Explain = None, options: SampleOptions, progress: Progress
+    run: RunOrBox = None, *, explain: Explain = None, options: SampleOptions, progress: Progress
 ) -> SampleSummary | Explanation:
     """Draw faces for words, attributes or a class.
 
