@@ -1,8 +1,4 @@
-"""Avatars of fifty-nine labels, which a person can tell at 128 pixels.
-
-Hardly to be seen are raised eyebrows beneath `winterHat03` and the fringe of `miaWallace`, and overalls
-beneath dreadlocks and a long beard.
-"""
+"""Avatars of fifty-nine labels, which a person can tell at 128 pixels."""
 
 from __future__ import annotations
 
@@ -59,6 +55,9 @@ EYEWEAR: dict[str, tuple[float, tuple[str, ...], tuple[str, ...]]] = {
     "eyepatch": (0.06, ("eyepatch",), ("Eyepatch",)),
 }
 HIDES_EYES = ("sunglasses", "eyepatch")
+RAISED = "raisedExcitedNatural"
+COVERS_RAISED = ("winterHat03", "miaWallace")  # a brim, and a fringe, where raised eyebrows are
+COVERS_STRAPS = ("dreads", "curvy")  # with a beard between them nothing is left to be seen of overalls
 FRAME_COLORS = ("262e33", "1f4fa8", "b0303a")
 # variant -> weight, what is true
 EYES: dict[str, tuple[float, tuple[str, ...]]] = {
@@ -74,7 +73,7 @@ EYES: dict[str, tuple[float, tuple[str, ...]]] = {
 }
 EYEBROWS: dict[str, tuple[float, tuple[str, ...]]] = {
     "defaultNatural": (0.55, ()),
-    "raisedExcitedNatural": (0.15, ("Raised_Eyebrows",)),
+    RAISED: (0.15, ("Raised_Eyebrows",)),
     "angryNatural": (0.15, ("Angry_Eyebrows",)),
     "sadConcernedNatural": (0.15, ("Sad_Eyebrows",)),
 }
@@ -136,7 +135,7 @@ def draw(seed: int, index: int) -> AvatarDrawing:
     """Choose avatar `index` of `seed`; it depends on these two numbers alone.
 
     A label is true only where it can be seen: as in the plain drawings, and behind dark glasses there is
-    nothing to be told of eyes and eyebrows.
+    nothing to be told of eyes and eyebrows. What hair or a hat would cover is not drawn at all.
     """
     rng = random.Random(f"facegen-avatar-rich/{seed}/{index}")
     head = pick(rng, {kind: weight for kind, (weight, *_) in HEADS.items()})
@@ -168,6 +167,13 @@ def draw(seed: int, index: int) -> AvatarDrawing:
         **part(rng, "accessories", EYEWEAR[eyewear][1]),
         **part(rng, "facialHair", FACIAL_HAIR[facial_hair][1]),
     }
+    (top,) = options["topVariant"] if tops else (None,)
+    if top in COVERS_RAISED and eyebrows == RAISED:
+        eyebrows = "defaultNatural"
+        options["eyebrowsVariant"] = [eyebrows]
+    if top in COVERS_STRAPS and facial_hair == "beard" and clothes == "overalls":
+        clothes = "shirt"
+        options["clothesVariant"] = ["shirtCrewNeck"]
     true: set[str | None] = {skin, *true_of_head, *EYEWEAR[eyewear][2], *EYES[eyes][1], *MOUTHS[mouth][1]}
     true |= {*EYEBROWS[eyebrows][1], *FACIAL_HAIR[facial_hair][2]}
     true |= set() if robe else {clothes_color, *CLOTHES[clothes][2]}

@@ -191,3 +191,20 @@ def test_a_variety_says_which_labels_there_are() -> None:
         records = list(adapter.records(None, SilentProgress()))
         assert len(adapter.labels.attributes) == len(records[0].attributes) == count
         assert records[0].load()[:4] == b"\x89PNG"
+
+
+def test_what_hair_or_a_hat_would_cover_is_not_drawn() -> None:
+    raised = [one for one in rich_drawings(6000) if one.attributes["Raised_Eyebrows"]]
+    overalls = [one for one in rich_drawings(6000) if one.attributes["Overalls"]]
+    tops = {top for one in raised for top in one.options.get("topVariant", ())}
+    assert tops >= {"winterHat02", "bob"}
+    assert not tops & {*rich.COVERS_RAISED}
+    bearded = {
+        top for one in overalls if one.attributes["Beard"] for top in one.options.get("topVariant", ())
+    }
+    assert "straight01" in bearded
+    assert not bearded & {*rich.COVERS_STRAPS}
+    for drawing in raised:
+        assert drawing.options["eyebrowsVariant"] == [rich.RAISED]
+    for drawing in overalls:
+        assert drawing.options["clothesVariant"] == ["overall"]
