@@ -71,7 +71,7 @@ class DiffusionConfig(Section):
     """
 
     parameterisation: Literal["eps", "v", "x0", "flow"] = "eps"
-    schedule: Literal["linear", "scaled_linear", "squared_cosine"] = "linear"
+    schedule: Literal["linear", "scaled_linear", "squared_cosine", "sigmoid"] = "linear"
     num_timesteps: int = Field(default=1000, ge=2)
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
     beta_end: float = Field(default=0.02, gt=0, lt=1)
@@ -100,7 +100,8 @@ class OptimizerConfig(Section):
 
 
 class EmaConfig(Section):
-    """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`.
+    """Exponential moving average, warmed up as `min(decay, (1 + step) / (10 + step))`, or with a
+    `warmup_power` p as `min(decay, 1 - (1 + step)^-p)`.
 
     It is the one that is validated, previewed and saved. Power-function averages of relative `widths` (Karras
     et al. 2024, arXiv:2312.02696) are kept beside it in snapshots, of which `facegen ema` makes any width
@@ -109,6 +110,7 @@ class EmaConfig(Section):
 
     enabled: bool = True
     decay: float = Field(default=0.9999, gt=0, lt=1)
+    warmup_power: float | None = Field(default=None, gt=0, le=1)
     widths: list[Annotated[float, Field(ge=0.01, le=0.25)]] = Field(default_factory=list)
     snapshots: int = Field(default=32, ge=1, le=256)  # of the widths, in the whole run
 

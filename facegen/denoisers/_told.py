@@ -53,6 +53,17 @@ def tokens_of(conditioning: Conditioning) -> Tensor:
     return conditioning.tokens
 
 
+def vector_of(conditioning: Conditioning) -> Tensor:
+    """The condition vector (B, D).
+
+    Raises:
+        ValueError: there is none.
+    """
+    if conditioning.vector is None:
+        raise ValueError("this denoiser was built for a conditioning vector, and got none")
+    return conditioning.vector
+
+
 def time_and_vector(
     time: nn.Module, vector_in: nn.Module | None, timestep: Tensor, conditioning: Conditioning
 ) -> Tensor:
@@ -63,6 +74,4 @@ def time_and_vector(
     """
     if vector_in is None:
         return time(timestep)
-    if conditioning.vector is None:
-        raise ValueError("this denoiser was built for a conditioning vector, and got none")
-    return time(timestep) + vector_in(conditioning.vector)
+    return time(timestep) + vector_in(vector_of(conditioning))

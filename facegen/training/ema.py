@@ -8,9 +8,14 @@ from torch import Tensor, nn
 from facegen.training.parallel import local
 
 
-def ema_decay(step: int, decay: float) -> float:
-    """`min(decay, (1 + step) / (10 + step))`, so that the random start is forgotten within some steps."""
-    return min(decay, (1 + step) / (10 + step))
+def ema_decay(step: int, decay: float, warmup_power: float | None = None) -> float:
+    """At most `decay`, and less in early steps, so that the random start is forgotten.
+
+    `(1 + step) / (10 + step)`, or with a `warmup_power` p `1 - (1 + step)^-p`, as in diffusers' `EMAModel`.
+    """
+    if warmup_power is None:
+        return min(decay, (1 + step) / (10 + step))
+    return min(decay, 1 - (1 + step) ** -warmup_power)
 
 
 class Ema:
@@ -19,8 +24,10 @@ class Ema:
     Parameters that are not trained and buffers are copied, not averaged.
     """
 
-    def __init__(self, source: nn.Module, module: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(
+        self, source: nn.Module, module: nn.Module, decay: float, warmup_power: float | None = None
+    ) -> None:
+        self.decay, self.warmup_power = decay, warmup_power
         self.module = module.eval().requires_grad_(False)
         pairs = list(zip(source.parameters(), module.parameters(), strict=True))
         self._source = [local(p) for p, _ in pairs if p.requires_grad]
@@ -30,7 +37,7 @@ class Ema:
     @torch.no_grad()
     def update(self, step: int, skipped: Tensor) -> None:
         """Move the average towards the weights after step `step` (from 0), unless `skipped` is 1."""
-        weight = (1 - skipped) * (1 - ema_decay(step, self.decay))
+        weight = (1 - skipped) * (1 - ema_decay(step, self.decay, self.warmup_power))
         pull(self._average, self._source, weight)
 
     @torch.no_grad()

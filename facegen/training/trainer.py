@@ -94,7 +94,9 @@ class Trainer:
         self.module = self.spread.module
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
         average = self.spread.copy() if recipe.ema.enabled else None
-        self.ema = None if average is None else Ema(self.module, average, recipe.ema.decay)
+        self.ema = None
+        if average is not None:
+            self.ema = Ema(self.module, average, recipe.ema.decay, recipe.ema.warmup_power)
         self.power_emas = PowerEmas(recipe.ema, self.module, keeper.run, self.num_steps)
         self.optimizer = build_optimizer(self.module, recipe.optimizer, self.precision.compute_dtype)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)

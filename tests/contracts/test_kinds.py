@@ -69,6 +69,14 @@ DENOISERS = {
         "activation": "relu",
         "gradient_checkpointing": True,
     },
+    "unet2d": {
+        "kind": "unet2d",
+        "block_out_channels": [8, 16],
+        "layers_per_block": 1,
+        "attention_levels": [0],
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+    },
     "unet2d_condition-cross-attention": {
         "kind": "unet2d_condition",
         "block_out_channels": [8, 16],

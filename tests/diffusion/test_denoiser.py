@@ -33,6 +33,17 @@ def test_alphas_equal_those_of_diffusers(schedule):
     torch.testing.assert_close(alpha**2 + sigma**2, torch.ones(1000), rtol=0, atol=1e-6)
 
 
+def test_the_sigmoid_schedule_falls_as_a_sigmoid_from_minus_three_to_three():
+    betas = betas_of("sigmoid")
+    times = torch.arange(1, 1000, dtype=torch.float64) / 1000
+    high, low = torch.sigmoid(torch.tensor([3.0, -3.0], dtype=torch.float64))
+    expected = (high - torch.sigmoid(6 * times - 3)) / (high - low)
+    torch.testing.assert_close(torch.cumprod(1 - betas, 0)[:-1], expected, rtol=1e-10, atol=0)
+    assert betas[-1] == 0.999  # to pure noise, which it would reach by 1
+    of_the_peer = [3.002791974102692e-4, 3.3143641842271476e-3]  # of denoising-diffusion-pytorch 2.3.4
+    assert betas[[0, 500]].tolist() == pytest.approx(of_the_peer, rel=1e-6)
+
+
 def test_alphas_equal_the_float64_product():
     alpha, _ = asked_for().path.alpha_sigma(torch.arange(1000, dtype=torch.float64))
     expected = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), 0)

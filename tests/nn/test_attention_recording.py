@@ -27,12 +27,15 @@ DIT = {"kind": "dit", "width": 32, "depth": 2, "num_heads": 2}
 UNET = {"kind": "unet", "base_channels": 16, "channel_multipliers": [1, 2], "num_res_blocks": 1}
 DIFFUSERS = {"kind": "unet2d_condition", "block_out_channels": [8, 16], "layers_per_block": 1,
              "cross_attention_levels": [0, 1], "num_heads": 2, "norm_num_groups": 4}  # fmt: skip
+UNET2D = {"kind": "unet2d", "block_out_channels": [8, 16], "layers_per_block": 1,
+          "attention_levels": [1], "norm_num_groups": 4}  # fmt: skip
 DENOISERS = {
     "dit": (DIT, "vector", 2),
     "dit-cross": ({**DIT, "conditioning": "cross_attention"}, "tokens", 4),
     "dit-in-context": ({**DIT, "conditioning": "in_context", "qk_norm": False}, "tokens", 2),
     "unet": ({**UNET, "self_attention_levels": [1], "cross_attention_levels": [0, 1]}, "tokens", 13),
     "attribute_unet": ({"kind": "attribute_unet", "base_channels": 8, "num_heads": 2}, "tokens", 3),
+    "unet2d": (UNET2D, "vector", 4),
     "unet2d_condition": (DIFFUSERS, "tokens", 14),
     "unet2d_condition-alone": (DIFFUSERS, "none", 6),
 }

@@ -96,7 +96,7 @@ def test_a_run_is_drawn_from_its_checkpoint(tmp_path: Path):
     assert "A preset has no data" not in text
 
 
-@pytest.mark.parametrize("denoiser", ["dit", "unet", "attribute_unet", "unet2d_condition"])
+@pytest.mark.parametrize("denoiser", ["dit", "unet", "attribute_unet", "unet2d", "unet2d_condition"])
 def test_shapes_are_those_of_a_real_forward_pass(denoiser: str):
     diagram, module = diagram_and_module(small(denoiser), ON_CELEBA, 3)
     network: Any = module.get_submodule("denoiser")
@@ -126,6 +126,8 @@ def small(denoiser: str) -> Recipe:
         "dit": ["denoiser.kind=dit", "denoiser.width=32", "denoiser.depth=3", "denoiser.num_heads=2"],
         "unet": ["denoiser.kind=unet", "denoiser.base_channels=16", "denoiser.cross_attention_levels=[1]"],
         "attribute_unet": ["denoiser.kind=attribute_unet", "denoiser.base_channels=16"],
+        "unet2d": ["denoiser.kind=unet2d", "denoiser.block_out_channels=[32,64]",
+                   "denoiser.attention_levels=[1]"],
         "unet2d_condition": ["denoiser.kind=unet2d_condition", "denoiser.block_out_channels=[32,64]",
                              "denoiser.cross_attention_levels=[1]"],
     }[denoiser]  # fmt: skip

@@ -33,6 +33,7 @@ DIM = len(MU)
 PATHS = {
     "linear": VariancePreserving.of_betas(betas_of("linear")),
     "squared_cosine": VariancePreserving.of_betas(betas_of("squared_cosine")),
+    "sigmoid": VariancePreserving.of_betas(betas_of("sigmoid")),
     "cosine": VariancePreserving(lambda t: -2 * torch.log(torch.tan(torch.pi * (0.0005 + 0.999 * t) / 2))),
     "flow": Flow(),
     "exploding": VarianceExploding(),

@@ -104,3 +104,14 @@ def test_ema_follows_its_definition_with_warm_up() -> None:
     ema.update(20, skipped=torch.ones(()))
     assert torch.allclose(average.weight, expected, atol=1e-6)
     assert not average.training
+
+
+def test_ema_warms_up_by_a_power_where_one_is_given() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    ema, expected = Ema(module, deepcopy(module), decay=0.6, warmup_power=0.75), 0.0
+    for step in range(8):
+        torch.nn.init.constant_(module.weight, step)
+        ema.update(step, torch.zeros(()))
+        decay = min(0.6, 1 - (1 + step) ** -0.75)  # the first step takes the weights as they are
+        expected = decay * expected + (1 - decay) * step
+        assert ema.module.state_dict()["weight"].item() == pytest.approx(expected)

@@ -110,6 +110,16 @@ def test_a_non_finite_step_changes_neither_weights_nor_ema(tmp_path: Path) -> No
     assert [record["skipped_steps"] for record in records] == [0, 1, 2]
 
 
+def test_the_recipe_says_how_the_average_warms_up(tmp_path: Path) -> None:
+    """By a power it is the weights themselves after the first step."""
+    for ema, whole in (({"warmup_power": 0.75}, True), ({}, False)):
+        trainer = line_trainer(tmp_path / str(whole), line_recipe(max_steps=1, ema=ema))
+        trainer.fit()
+        assert trainer.ema is not None
+        pairs = zip(trainer.module.parameters(), trainer.ema.module.parameters(), strict=True)
+        assert all(torch.equal(weight, average) for weight, average in pairs) == whole
+
+
 def test_too_many_bad_steps_stop_the_run_with_a_capsule(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
