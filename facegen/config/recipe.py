@@ -17,6 +17,8 @@ from facegen.errors import UsageError
 DEFAULT_CHECKPOINT_STEPS = 1000
 BY_LOSS = "loss"  # the held-out loss decides which checkpoint is best
 ATTRIBUTES = "attributes"  # the score that a classifier gives; every other one looks at features
+DENOISING, FEW_STEP = "denoising", "few_step"
+DRAWING_TASKS = (DENOISING, FEW_STEP)  # those whose runs draw faces
 INCEPTION = "inception"  # the network whose features scores are published with
 
 FAMILY_OF_SECTION = {

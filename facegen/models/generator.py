@@ -24,6 +24,7 @@ from facegen.models.faces import Faces
 from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
 from facegen.models.recorded import RecordedNetwork
+from facegen.nn.strides import CALLS, STRIDE, Strides
 from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
     Asking,
@@ -49,10 +50,11 @@ class FaceGenerator:
     The noise of an image depends on its own seed alone and every network call has the same number of
     rows, so that the same seed and request give the same image in any batch.
 
-    `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it. All
-    pieces are on `device`. `sampling` is its usual way of drawing, `data` what it was trained on, `described`
-    what it was made by, as JSON. `source` is the run, checkpoint or pipeline it was loaded from, as it was
-    named. `denoiser` is what samplers walk with; `network` is the module inside it.
+    `module` is an `nn.ModuleDict` of "denoiser" and "conditioner", as the denoising task builds it, and of
+    "stride" where it was trained to draw in few calls. All pieces are on `device`. `sampling` is its usual
+    way of drawing, `data` what it was trained on, `described` what it was made by, as JSON. `source` is the
+    run, checkpoint or pipeline it was loaded from, as it was named. `denoiser` is what samplers walk with;
+    `network` is the module inside it.
     """
 
     module: nn.Module
@@ -71,9 +73,10 @@ class FaceGenerator:
     source: Path | None = None
 
     def __post_init__(self) -> None:
-        parts: Any = self.module
+        parts: Any = dict(self.module.named_children())
         self.network: Network = parts["denoiser"]
         self.conditioner: Conditioner = parts["conditioner"]
+        self._strides: Strides | None = parts.get(STRIDE)
         self._rows = rows_for(self.sample_spec.shape, self.device)
         self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
         recorded = FixedRowsNetwork(RecordedNetwork(self._denoise), self._rows)
@@ -248,6 +251,11 @@ class FaceGenerator:
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
         condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
+        if self._strides is not None:
+            _check_few_calls(settings, guided=negative_inputs is not None)
+            calls = torch.full((len(inputs),), settings.steps, device=self.device)
+            with self._evaluating(), torch.no_grad():
+                condition = self._strides(condition, calls)
         scale, interval = settings.guidance_scale, settings.guidance_interval
         denoiser = guide(model, condition, null_condition, scale, interval)
         if settings.clip_x0 is not None:
@@ -342,6 +350,25 @@ def sampling_with(usual: SamplingConfig, changes: Mapping[str, Any]) -> Sampling
     except ValidationError as error:
         hint = "Guidance of 1 is off; 2 to 4 is customary." if "guidance_scale" in changes else None
         raise UsageError(explain(error, SamplingConfig, "sampling"), hint=hint) from error
+
+
+def _check_few_calls(settings: SamplingConfig, *, guided: bool) -> None:
+    """Refuse what a model that draws in few calls was not trained for.
+
+    Raises:
+        UsageError: another sampler than euler, a number of steps it does not know, or guidance.
+    """
+    if settings.sampler["kind"] != "euler" or settings.steps not in CALLS:
+        raise UsageError(
+            f"This model was trained to draw in {', '.join(map(str, CALLS))} steps of sampler 'euler', not "
+            f"in {settings.steps} of '{settings.sampler['kind']}'.",
+            hint="Leave --sampler out, and choose one of these with --steps.",
+        )
+    if settings.guidance_scale != 1 or guided:
+        raise UsageError(
+            "This model draws in few steps, with the guidance of its teacher in it; it takes no other.",
+            hint="Leave --guidance and --negative out, or ask the model it was trained from.",
+        )
 
 
 def check_blend_weights(weights: Mapping[str, float]) -> None:

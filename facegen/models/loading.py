@@ -9,7 +9,7 @@ from torch import nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind, outside_code_allowed
-from facegen.config.recipe import DataConfig, Recipe, parse_recipe
+from facegen.config.recipe import DRAWING_TASKS, FEW_STEP, DataConfig, Recipe, parse_recipe
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
 from facegen.formats.far import near
@@ -18,6 +18,7 @@ from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
 from facegen.models.objective import objective_of
 from facegen.models.published_pipeline import is_pipeline, open_pipeline
+from facegen.nn.strides import STRIDE, Strides
 from facegen.protocols import Autoencoder
 from facegen.types import SampleSpec
 
@@ -51,7 +52,7 @@ def load(
     checkpoint = load_checkpoint(path)
     info = checkpoint.info
     size = info.image_size
-    if info.task != "denoising" or info.sample_shape is None or info.scaling is None or size is None:
+    if info.task not in DRAWING_TASKS or info.sample_shape is None or info.scaling is None or size is None:
         raise UsageError(
             f"'{path}' is a run of task '{info.task}', which does not generate faces.",
             hint="Give a run trained on latents: facegen train --preset NAME --data LATENTS --run RUN",
@@ -62,6 +63,8 @@ def load(
     conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
     denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
     module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    if info.task == FEW_STEP:
+        module[STRIDE] = Strides(conditioner.spec.vector_dim or 0)
     # What tells the model of augmentation is for training alone: sampling asks for untouched images.
     stored = checkpoint.weights(weights).items()
     try:

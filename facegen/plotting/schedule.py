@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from facegen.config.recipe import DRAWING_TASKS
 from facegen.diffusion.denoiser import Objective
 from facegen.errors import UsageError
 from facegen.formats.far import near
@@ -48,7 +49,7 @@ def _objective(subject: str) -> tuple[Objective, str]:
         return objective, f"{name}: predicts {objective.predicts}; {untold}"
     found = subject_of(subject)
     recipe, config = found.recipe, found.recipe.diffusion
-    if recipe.task["kind"] != "denoising":
+    if recipe.task["kind"] not in DRAWING_TASKS:
         raise UsageError(f"'{subject}' is of task '{recipe.task['kind']}', which has no noise schedule.")
     objective = objective_of(config)
     schedule = f"{config.schedule.replace('_', ' ')}, predicts {config.parameterisation}"

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from facegen.config.recipe import DRAWING_TASKS
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.far import fetched
@@ -76,7 +77,7 @@ def plot_timelapse(
     previews = sorted(fetched(directory.path / "samples").glob("step-*.png"))
     if _takes_previews(run, source, options, len(previews)):
         chosen = [previews[number] for number in _chosen(len(previews), most)]
-        shown = _of_previews(directory, chosen, options.count or FACES, pairs=task != "denoising")
+        shown = _of_previews(directory, chosen, options.count or FACES, pairs=task not in DRAWING_TASKS)
     else:
         shown = _of_checkpoints(run, options, most, progress)
     words = words_of(options)

@@ -12,9 +12,9 @@ from torch import nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
-from facegen.config.recipe import Recipe
+from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import DataError, UsageError
-from facegen.formats.checkpoint import CheckpointInfo
+from facegen.formats.checkpoint import CheckpointInfo, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
 from facegen.formats.far import near
 from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
@@ -143,8 +143,9 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     info = replace(diffused.info, recipe=recipe.shared())
     conditioner = _build_conditioner(recipe, diffused)
     denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
-    task = load_kind("tasks", "denoising").build(
-        recipe.section("task"),
+    config = recipe.section("task")
+    task = load_kind("tasks", config.kind).build(
+        config,
         train=diffused.train,
         validation=diffused.validation,
         limit=recipe.data.limit,
@@ -154,6 +155,7 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
             denoiser, diffused.sample, conditioner.spec
         ),
         num_told=NUM_PARAMETERS if augmentation is not None and augmentation.tell_model else 0,
+        **_teacher_of(config, diffused.info, progress),
     )
 
     def make_preview(run: RunDirectory, device: torch.device) -> Preview:
@@ -167,6 +169,34 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
         return face_scorer(recipe.scoring, requests, generator_of, device, progress)
 
     return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview, make_scorer)
+
+
+def _teacher_of(config: Any, info: CheckpointInfo, progress: Progress) -> dict[str, Any]:
+    """Weights and sampling of the run that a task's config names as its `teacher`; nothing of other tasks.
+
+    Raises:
+        MissingModelError: no such run.
+        UsageError: it draws no faces, or in the latents of another autoencoder.
+    """
+    if not hasattr(config, "teacher"):
+        return {}
+    if config.teacher is None:
+        raise UsageError(
+            f"Task '{config.kind}' learns from a model that draws already.",
+            hint="Name its run: --set task.teacher=RUN",
+        )
+    checkpoint = load_checkpoint(near(config.teacher, progress))
+    theirs = checkpoint.info
+    if theirs.task != "denoising":
+        raise UsageError(
+            f"task.teacher '{config.teacher}' is a run of task '{theirs.task}', not 'denoising'."
+        )
+    if (theirs.autoencoder or {}).get("fingerprint") != (info.autoencoder or {}).get("fingerprint"):
+        raise UsageError(
+            f"task.teacher '{config.teacher}' draws in the latents of another autoencoder than this data's.",
+            hint="Train on the latents that it was trained on: --data LATENTS.",
+        )
+    return {"teacher": checkpoint.weights("ema"), "sampling": parse_recipe(theirs.recipe).sampling}
 
 
 def _latents(recipe: Recipe, progress: Progress) -> _Diffused:

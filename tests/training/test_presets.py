@@ -14,7 +14,7 @@ from support.tiny_text_encoder import save_tiny_text_encoder
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.composition import compose, preset_names
-from facegen.config.recipe import Recipe
+from facegen.config.recipe import DRAWING_TASKS, FEW_STEP, Recipe
 from facegen.encoding.encode import EncodeOptions, encode
 from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
 from facegen.evaluation.distribution import DistributionOptions, evaluate
@@ -32,6 +32,7 @@ CHANGES = {
     "pixel-class-small": ["conditioner.column=age_group"],
     "class-classifier": ["task.class_column=age_group"],
 }
+TEACHERS = {"flow-dit-few": "flow-dit"}
 CLASSES = {"vector-diffusion": "Smiling"}  # asked for by --class; all others: old
 
 
@@ -76,10 +77,12 @@ class Pieces:
         changes = [*CHANGES.get(preset, []), f"data.path={self.data_of(preset, plain)}"]
         if plain.conditioner is not None and plain.conditioner["kind"] == "text":
             changes.append(f"conditioner.encoder={self.text_encoder}")
+        if plain.task["kind"] == FEW_STEP:
+            changes.append(f"task.teacher={self.run(TEACHERS[preset])}")
         return compose(preset, overrides=changes, size="smoke")
 
     def data_of(self, preset: str, recipe: Recipe) -> Path:
-        if recipe.task["kind"] != "denoising" or recipe.autoencoder is not None:
+        if recipe.task["kind"] not in DRAWING_TASKS or recipe.autoencoder is not None:
             return self.dataset(SIZES.get(preset, 64))
         return self.latents("vae-gan" if preset == "vector-diffusion" else None)
 
@@ -159,6 +162,7 @@ def judge_classifier(preset: str, run: Path, pieces: Pieces, tmp_path: Path) -> 
 
 JUDGES: dict[str, Callable[[str, Path, Pieces, Path], None]] = {
     "denoising": judge_generator,
+    "few_step": judge_generator,
     "autoencoding": judge_autoencoder,
     "adversarial_autoencoding": judge_autoencoder,
     "attribute_classification": judge_classifier,

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from facegen.config.kinds import load_kind
-from facegen.config.recipe import Recipe
+from facegen.config.recipe import DENOISING, DRAWING_TASKS, FEW_STEP, Recipe
 from facegen.datasets import avatars, utkface
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import load_checkpoint
@@ -103,7 +103,7 @@ def diagram_and_module(recipe: Recipe, data: Data, depth: int) -> tuple[Diagram,
         UsageError: the recipe does not fit the labels or the shape.
         MissingModelError: a text encoder whose width is not known is not to be had.
     """
-    builders = {"denoising": _denoising, "attribute_classification": _classification}
+    builders = {DENOISING: _denoising, FEW_STEP: _denoising, "attribute_classification": _classification}
     module, run = builders.get(recipe.task["kind"], _autoencoding)(recipe, data)
     return diagram_of(module, run, depth), module
 
@@ -206,7 +206,7 @@ def _autoencoding(recipe: Recipe, data: Data) -> Built:
 
 def _subtitle(subject: Subject, data: Data, diagram: Diagram) -> str:
     recipe = subject.recipe
-    sections = ["denoiser", "conditioner"] if recipe.task["kind"] == "denoising" else ["autoencoder"]
+    sections = ["denoiser", "conditioner"] if recipe.task["kind"] in DRAWING_TASKS else ["autoencoder"]
     kinds = [f"{name} {getattr(recipe, name)['kind']}" for name in sections if getattr(recipe, name)]
     words = f"{', '.join(kinds) or recipe.task['kind'].replace('_', ' ')}."
     if subject.folder is None:
