@@ -1,0 +1,223 @@
+"""Recipes for photographs of faces side by side: as long on the same core, judged in three feature spaces.
+
+python benchmarks/recipes.py OUT --faces CELEBA                     ten hours of one core
+python benchmarks/recipes.py OUT --faces CELEBA --only flow-dit     one of them
+python benchmarks/recipes.py OUT --smoke                            seconds, on rendered avatars
+
+CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes by the clock: some
+steps are timed, and as many as fit are the length of its run. Autoencoders and the judge come on top, and are
+told. Stopped anywhere, the same command goes on; what was judged stands in OUT/results.json.
+
+  flow-dit                       this project's recipe
+  celeba-attributes              the one before it
+  S1                             attribute-ldm as it was published, without guidance and averaged weights, in
+                                 the latents of celeba-attributes
+  peer-diffusers-unconditional   diffusers' example, in pixels
+  peer-ddpm-pytorch              denoising-diffusion-pytorch, in pixels
+
+All are drawn by DPM-Solver++ in 20 steps, in place of the up to 1,000 that the last three take by themselves.
+"excess" is the Fréchet distance to the training faces less what as many held-out faces have.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facegen.config.composition import compose
+from facegen.config.recipe import Recipe
+from facegen.demo.speed import measure_speed, with_training
+from facegen.encoding.encode import EncodeOptions, encode
+from facegen.evaluation.attributes import evaluate_attributes
+from facegen.evaluation.distribution import evaluate
+from facegen.evaluation.memorization import evaluate_memorization
+from facegen.evaluation.options import (
+    AttributeOptions,
+    DistributionOptions,
+    LabelledSelection,
+    MemorizationOptions,
+)
+from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
+from facegen.formats.files import write_json
+from facegen.formats.latents import INDEX_FILE
+from facegen.formats.run import RunDirectory
+from facegen.preparation.prepare import PrepareOptions, prepare
+from facegen.progress import SilentProgress
+from facegen.sampling.records import drawing_once
+from facegen.training.train import train
+
+QUIET = SilentProgress()
+STEPS = 20
+REQUESTS = "validation"  # whose labels are asked for, and who they are compared with as a floor
+GUIDANCE = (1.0, 1.5, 2.0)
+PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
+IN_TWENTY = ("sampling.sampler.kind=dpmpp_2m", f"sampling.steps={STEPS}")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A preset with changes, in the latents of the autoencoder of another preset, or in pixels."""
+
+    preset: str
+    autoencoder: str | None = None
+    changes: tuple[str, ...] = ()
+    guidance: tuple[float, ...] = (1.0,)
+
+
+SETUPS = {
+    "flow-dit": Setup("flow-dit", "flow-dit-autoencoder", guidance=GUIDANCE),
+    "celeba-attributes": Setup("celeba-attributes", "celeba-autoencoder", guidance=GUIDANCE),
+    "S1": Setup("attribute-ldm", "celeba-autoencoder", PUBLISHED),
+    "peer-diffusers-unconditional": Setup("peer-diffusers-unconditional"),
+    "peer-ddpm-pytorch": Setup("peer-ddpm-pytorch"),
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where everything lies, and how long a recipe trains."""
+
+    out: Path
+    faces: Path | None
+    minutes: float
+    seed: int
+    smoke: bool
+
+    @property
+    def size(self) -> str:
+        return "smoke" if self.smoke else "full"
+
+    def data(self) -> Path:
+        """The prepared faces."""
+        folder = self.out / "faces"
+        if not folder.exists():
+            kind = "avatars" if self.faces is None else "celeba"
+            options = PrepareOptions(size=64, count=400 if self.smoke else None)
+            prepare(kind, self.faces, folder, options, QUIET)
+        return folder
+
+    def judge(self) -> Path:
+        """The attribute classifier whose features are one of the three."""
+        return self.trained("judge", self.recipe("attribute-classifier", self.data()))
+
+    def latents(self, autoencoder: str) -> Path:
+        run = self.trained(autoencoder, self.recipe(autoencoder, self.data()))
+        folder = self.out / f"latents-{autoencoder}"
+        if not (folder / INDEX_FILE).exists():
+            encode(self.data(), str(run), folder, EncodeOptions(flips=True), QUIET)
+        return folder
+
+    def recipe(self, preset: str, data: Path, changes: tuple[str, ...] = ()) -> Recipe:
+        told = [f"data.path={json.dumps(str(data.resolve()))}", f"training.seed={self.seed}", *changes]
+        return compose(preset, overrides=told, size=self.size)
+
+    def trained(self, name: str, recipe: Recipe, minutes: float | None = None) -> Path:
+        """The finished run, of as many steps as fit `minutes`, or as the recipe says."""
+        run = RunDirectory(self.out / name)
+        begun = run.exists
+        if begun:
+            recipe = run.recipe()
+        elif minutes is not None:
+            speed = measure_speed(recipe, self.out)
+            steps = max(1, round(60 * minutes * speed.steps_per_second))
+            every = dict.fromkeys(("validate_every_steps", "checkpoint_every_steps"), -(-steps // 8))
+            recipe = with_training(recipe, max_steps=steps, epochs=None, preview_every_steps=None, **every)
+        done = {path.name for path in list_checkpoints(run.path)} if begun else set[str]()
+        if checkpoint_name(recipe.training.max_steps or 0) not in done:
+            print(train(recipe, run.path, resume=begun).validation["verdict"])
+        return run.path
+
+    def judged(self, setup: Setup, run: Path) -> list[dict[str, Any]]:
+        """Scores of the run at each guidance."""
+        data, judge = self.data(), self.judge()
+        features = (f"classifier:{judge}", "efficientnet-lite0", "random-inception")
+        num_samples = 16 if self.smoke else 790
+        rows: list[dict[str, Any]] = []
+        for guidance in setup.guidance:
+            chosen: dict[str, Any] = {"num_samples": num_samples, "guidance": guidance, "steps": STEPS}
+            row: dict[str, Any] = {"guidance": guidance}
+            with drawing_once():
+                for name in features:
+                    options = DistributionOptions(features=name, requests=REQUESTS, **chosen)
+                    row[name.partition(":")[0]] = _told(evaluate(run, data, ("fid",), options))
+                if setup.autoencoder is not None:
+                    asked = evaluate_attributes(run, judge, AttributeOptions(data=data, **chosen))
+                    row["attributes"] = asked.to_json()
+                selection = LabelledSelection(split=REQUESTS, data=data, **chosen)
+                rate = 0.1 if self.smoke else 0.01
+                options = MemorizationOptions(features=features[0], selection=selection, nominal_rate=rate)
+                row["memorization"] = evaluate_memorization(run, data, options).to_json()
+            rows.append(row)
+        return rows
+
+
+def _told(report: Any) -> dict[str, float | None]:
+    """Distance, floor, ceiling and excess of one report."""
+    row = report.scores["fid"]
+    return {
+        "fid": row.value,
+        "low": row.low,
+        "high": row.high,
+        "floor": row.floor,
+        "ceiling": row.ceiling,
+        "excess": None if row.floor is None else row.value - row.floor,
+    }
+
+
+def main(bench: Bench, names: list[str]) -> Path:
+    """Train and judge the named recipes; return the file of results."""
+    bench.out.mkdir(parents=True, exist_ok=True)
+    results = bench.out / "results.json"
+    told: dict[str, Any] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+    for name in names:
+        if name in told:
+            continue
+        setup = SETUPS[name]
+        data = bench.data() if setup.autoencoder is None else bench.latents(setup.autoencoder)
+        changes = setup.changes if bench.smoke else (*IN_TWENTY, *setup.changes)
+        recipe = bench.recipe(setup.preset, data, changes)
+        run = bench.trained(name, recipe, None if bench.smoke else bench.minutes)
+        told[name] = {"record": record(run), "scores": bench.judged(setup, run)}
+        write_json(results, told)
+        print(table(told))
+    return results
+
+
+def record(run: Path) -> dict[str, Any]:
+    """How long a run trained, and on how much."""
+    last = [row for row in RunDirectory(run).metrics() if row["group"] == "train"][-1]
+    return {
+        "steps": last["step"],
+        "images": last["images_seen"],
+        "minutes": round(last["images_seen"] / last["images_per_second"] / 60, 1),
+    }
+
+
+def table(told: dict[str, Any]) -> str:
+    """Excess distances, a line a recipe and guidance."""
+    lines = ["| recipe | images | guidance | classifier | ImageNet | random |", "|---|---|---|---|---|---|"]
+    for name, one in told.items():
+        for row in one["scores"]:
+            excess = [
+                row[kind]["excess"] for kind in ("classifier", "efficientnet-lite0", "random-inception")
+            ]
+            cells = " | ".join("" if value is None else f"{value:.2f}" for value in excess)
+            lines.append(f"| {name} | {one['record']['images']:,} | {row['guidance']:g} | {cells} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--faces", type=Path, help="CelebA; left out: rendered avatars")
+    parser.add_argument("--only", nargs="+", choices=list(SETUPS), default=list(SETUPS))
+    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true")
+    given = parser.parse_args()
+    main(Bench(given.out, given.faces, given.minutes, given.seed, given.smoke), given.only)
