@@ -50,7 +50,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="gpu-") as scratch:
         sys.path.insert(0, str(ROOT))
         if chosen.wheels is not None:
-            _install(chosen.wheels, Path(scratch) / "site")
+            install(chosen.wheels, Path(scratch) / "site")
         names = [name for name in STAGES if not chosen.only or name in ("environment", *chosen.only)]
         _import_stages(names)
         out.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _arguments() -> argparse.Namespace:
     return chosen
 
 
-def _install(wheels: Path, site: Path) -> None:
+def install(wheels: Path, site: Path) -> None:
     """Put the wheels where this process and all that it starts find them first."""
     files = [str(file) for file in sorted(wheels.glob("*.whl"))]
     command = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--no-compile"]

@@ -9,6 +9,7 @@ steps are timed, and as many as fit are the length of its run. Autoencoders and 
 told. Stopped anywhere, the same command goes on; what was judged stands in OUT/results.json.
 
   flow-dit                       this project's recipe
+  flow-dit-few                   the same in 1 to 16 calls of the network, taught in a quarter of that time
   celeba-attributes              the one before it
   S1                             attribute-ldm as it was published, without guidance and averaged weights, in
                                  the latents of celeba-attributes
@@ -16,7 +17,8 @@ told. Stopped anywhere, the same command goes on; what was judged stands in OUT/
   peer-ddpm-pytorch              denoising-diffusion-pytorch, in pixels
 
 All are drawn by DPM-Solver++ in 20 steps, in place of the up to 1,000 that the last three take by themselves.
-"excess" is the Fréchet distance to the training faces less what as many held-out faces have.
+The table's numbers are excesses: the Fréchet distance to the training faces, less that of as many held-out
+faces.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,7 @@ from facegen.training.train import train
 
 QUIET = SilentProgress()
 STEPS = 20
+OTHER_FEATURES = ("efficientnet-lite0", "random-inception")
 REQUESTS = "validation"  # whose labels are asked for, and who they are compared with as a floor
 GUIDANCE = (1.0, 1.5, 2.0)
 PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
@@ -59,18 +63,27 @@ IN_TWENTY = ("sampling.sampler.kind=dpmpp_2m", f"sampling.steps={STEPS}")
 
 @dataclass(frozen=True)
 class Setup:
-    """A preset with changes, in the latents of the autoencoder of another preset, or in pixels."""
+    """A preset with changes, in the latents of the autoencoder of another preset, or in pixels.
+
+    `share` of the time is its own, where another one is its `teacher`.
+    """
 
     preset: str
     autoencoder: str | None = None
-    changes: tuple[str, ...] = ()
+    changes: tuple[str, ...] = IN_TWENTY
     guidance: tuple[float, ...] = (1.0,)
+    steps: tuple[int, ...] = (STEPS,)
+    teacher: str | None = None
+    share: float = 1.0
 
 
 SETUPS = {
     "flow-dit": Setup("flow-dit", "flow-dit-autoencoder", guidance=GUIDANCE),
+    "flow-dit-few": Setup(
+        "flow-dit-few", "flow-dit-autoencoder", (), steps=(1, 2, 4, 8, 16), teacher="flow-dit", share=0.25
+    ),
     "celeba-attributes": Setup("celeba-attributes", "celeba-autoencoder", guidance=GUIDANCE),
-    "S1": Setup("attribute-ldm", "celeba-autoencoder", PUBLISHED),
+    "S1": Setup("attribute-ldm", "celeba-autoencoder", (*IN_TWENTY, *PUBLISHED)),
     "peer-diffusers-unconditional": Setup("peer-diffusers-unconditional"),
     "peer-ddpm-pytorch": Setup("peer-ddpm-pytorch"),
 }
@@ -85,6 +98,7 @@ class Bench:
     minutes: float
     seed: int
     smoke: bool
+    pixels: int = 64
 
     @property
     def size(self) -> str:
@@ -95,7 +109,7 @@ class Bench:
         folder = self.out / "faces"
         if not folder.exists():
             kind = "avatars" if self.faces is None else "celeba"
-            options = PrepareOptions(size=64, count=400 if self.smoke else None)
+            options = PrepareOptions(size=self.pixels, count=400 if self.smoke else None)
             prepare(kind, self.faces, folder, options, QUIET)
         return folder
 
@@ -133,12 +147,12 @@ class Bench:
     def judged(self, setup: Setup, run: Path) -> list[dict[str, Any]]:
         """Scores of the run at each guidance."""
         data, judge = self.data(), self.judge()
-        features = (f"classifier:{judge}", "efficientnet-lite0", "random-inception")
+        features = (f"classifier:{judge}", *(() if self.smoke else OTHER_FEATURES))
         num_samples = 16 if self.smoke else 790
         rows: list[dict[str, Any]] = []
-        for guidance in setup.guidance:
-            chosen: dict[str, Any] = {"num_samples": num_samples, "guidance": guidance, "steps": STEPS}
-            row: dict[str, Any] = {"guidance": guidance}
+        for guidance, steps in product(setup.guidance, setup.steps):
+            chosen: dict[str, Any] = {"num_samples": num_samples, "guidance": guidance, "steps": steps}
+            row: dict[str, Any] = {"guidance": guidance, "steps": steps}
             with drawing_once():
                 for name in features:
                     options = DistributionOptions(features=name, requests=REQUESTS, **chosen)
@@ -177,9 +191,11 @@ def main(bench: Bench, names: list[str]) -> Path:
             continue
         setup = SETUPS[name]
         data = bench.data() if setup.autoencoder is None else bench.latents(setup.autoencoder)
-        changes = setup.changes if bench.smoke else (*IN_TWENTY, *setup.changes)
+        changes = setup.changes
+        if setup.teacher is not None:
+            changes = (*changes, f"task.teacher={json.dumps(str(bench.out / setup.teacher))}")
         recipe = bench.recipe(setup.preset, data, changes)
-        run = bench.trained(name, recipe, None if bench.smoke else bench.minutes)
+        run = bench.trained(name, recipe, None if bench.smoke else bench.minutes * setup.share)
         told[name] = {"record": record(run), "scores": bench.judged(setup, run)}
         write_json(results, told)
         print(table(told))
@@ -198,14 +214,17 @@ def record(run: Path) -> dict[str, Any]:
 
 def table(told: dict[str, Any]) -> str:
     """Excess distances, a line a recipe and guidance."""
-    lines = ["| recipe | images | guidance | classifier | ImageNet | random |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| recipe | images | guidance | steps | classifier | ImageNet | random |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, one in told.items():
         for row in one["scores"]:
-            excess = [
-                row[kind]["excess"] for kind in ("classifier", "efficientnet-lite0", "random-inception")
-            ]
+            excess = [row.get(kind, {}).get("excess") for kind in ("classifier", *OTHER_FEATURES)]
             cells = " | ".join("" if value is None else f"{value:.2f}" for value in excess)
-            lines.append(f"| {name} | {one['record']['images']:,} | {row['guidance']:g} | {cells} |")
+            lines.append(
+                f"| {name} | {one['record']['images']:,} | {row['guidance']:g} | {row['steps']} | {cells} |"
+            )
     return "\n".join(lines)
 
 
