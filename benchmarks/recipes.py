@@ -1,12 +1,12 @@
 """Recipes for photographs of faces side by side: as long on the same core, judged in three feature spaces.
 
-python benchmarks/recipes.py OUT --faces CELEBA                     ten hours of one core
+python benchmarks/recipes.py OUT --faces CELEBA                     half a day of one core
 python benchmarks/recipes.py OUT --faces CELEBA --only flow-dit     one of them
 python benchmarks/recipes.py OUT --smoke                            seconds, on rendered avatars
 
-CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes by the clock: some
-steps are timed, and as many as fit are the length of its run. Autoencoders and the judge come on top, and are
-told. Stopped anywhere, the same command goes on; what was judged stands in OUT/results.json.
+CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes with one thread:
+some steps are timed, and as many as fit are the length of its run. Autoencoders, validation, drawing and the
+judge come on top. Stopped anywhere, the same command goes on; what was judged stands in OUT/results.json.
 
   flow-dit                       this project's recipe
   flow-dit-few                   the same in 1 to 16 calls of the network, taught in a quarter of that time
@@ -16,9 +16,12 @@ told. Stopped anywhere, the same command goes on; what was judged stands in OUT/
   peer-diffusers-unconditional   diffusers' example, in pixels
   peer-ddpm-pytorch              denoising-diffusion-pytorch, in pixels
 
-All are drawn by DPM-Solver++ in 20 steps, in place of the up to 1,000 that the last three take by themselves.
-The table's numbers are excesses: the Fréchet distance to the training faces, less that of as many held-out
-faces.
+Otherwise than by themselves, all are drawn by DPM-Solver++ in 20 steps, where the last three take up to
+1,000, and warm up for a tenth of their steps at most. The first four are asked for the labels of 790 held-out
+faces, the peers for anyone; S1 has no mirror images, as published.
+
+Three columns of the table are excesses: the Fréchet distance to the training faces, less that of as many
+held-out faces. "copies" are the faces nearer to a training face than 1 % of unseen faces are.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
@@ -60,6 +65,9 @@ GUIDANCE = (1.0, 1.5, 2.0)
 PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
 IN_TWENTY = ("sampling.sampler.kind=dpmpp_2m", f"sampling.steps={STEPS}")
 
+IN_PIXELS = (*IN_TWENTY, "task.validation_examples=64")
+NO_WIDTHS = "ema.widths=[]"  # nobody looks at them here
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -84,8 +92,8 @@ SETUPS = {
     ),
     "celeba-attributes": Setup("celeba-attributes", "celeba-autoencoder", guidance=GUIDANCE),
     "S1": Setup("attribute-ldm", "celeba-autoencoder", (*IN_TWENTY, *PUBLISHED)),
-    "peer-diffusers-unconditional": Setup("peer-diffusers-unconditional"),
-    "peer-ddpm-pytorch": Setup("peer-ddpm-pytorch"),
+    "peer-diffusers-unconditional": Setup("peer-diffusers-unconditional", changes=IN_PIXELS),
+    "peer-ddpm-pytorch": Setup("peer-ddpm-pytorch", changes=IN_PIXELS),
 }
 
 
@@ -125,7 +133,12 @@ class Bench:
         return folder
 
     def recipe(self, preset: str, data: Path, changes: tuple[str, ...] = ()) -> Recipe:
-        told = [f"data.path={json.dumps(str(data.resolve()))}", f"training.seed={self.seed}", *changes]
+        told = [
+            f"data.path={json.dumps(str(data.resolve()))}",
+            f"training.seed={self.seed}",
+            NO_WIDTHS,
+            *changes,
+        ]
         return compose(preset, overrides=told, size=self.size)
 
     def trained(self, name: str, recipe: Recipe, minutes: float | None = None) -> Path:
@@ -139,6 +152,9 @@ class Bench:
             steps = max(1, round(60 * minutes * speed.steps_per_second))
             every = dict.fromkeys(("validate_every_steps", "checkpoint_every_steps"), -(-steps // 8))
             recipe = with_training(recipe, max_steps=steps, epochs=None, preview_every_steps=None, **every)
+            warmup_steps = min(recipe.optimizer.warmup_steps, steps // 10)
+            optimizer = recipe.optimizer.model_copy(update={"warmup_steps": warmup_steps})
+            recipe = recipe.model_copy(update={"optimizer": optimizer})
         done = {path.name for path in list_checkpoints(run.path)} if begun else set[str]()
         if checkpoint_name(recipe.training.max_steps or 0) not in done:
             print(train(recipe, run.path, resume=begun).validation["verdict"])
@@ -184,20 +200,25 @@ def _told(report: Any) -> dict[str, float | None]:
 def main(bench: Bench, names: list[str]) -> Path:
     """Train and judge the named recipes; return the file of results."""
     bench.out.mkdir(parents=True, exist_ok=True)
-    results = bench.out / "results.json"
-    told: dict[str, Any] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
+    results, settings = bench.out / "results.json", {"minutes": bench.minutes, "seed": bench.seed}
+    written = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"settings": settings}
+    if written.pop("settings") != settings:
+        raise SystemExit(f"'{results}' was made with other options; take another folder.")
+    told: dict[str, Any] = written
     for name in names:
         if name in told:
             continue
         setup = SETUPS[name]
+        if setup.teacher is not None and setup.teacher not in told:
+            raise SystemExit(f"'{name}' is taught by '{setup.teacher}', which comes first.")
         data = bench.data() if setup.autoencoder is None else bench.latents(setup.autoencoder)
         changes = setup.changes
         if setup.teacher is not None:
-            changes = (*changes, f"task.teacher={json.dumps(str(bench.out / setup.teacher))}")
+            changes = (*changes, f"task.teacher={json.dumps(str((bench.out / setup.teacher).resolve()))}")
         recipe = bench.recipe(setup.preset, data, changes)
         run = bench.trained(name, recipe, None if bench.smoke else bench.minutes * setup.share)
         told[name] = {"record": record(run), "scores": bench.judged(setup, run)}
-        write_json(results, told)
+        write_json(results, {"settings": settings, **told})
         print(table(told))
     return results
 
@@ -205,26 +226,32 @@ def main(bench: Bench, names: list[str]) -> Path:
 def record(run: Path) -> dict[str, Any]:
     """How long a run trained, and on how much."""
     last = [row for row in RunDirectory(run).metrics() if row["group"] == "train"][-1]
+    speed = last["images_per_second"]
     return {
         "steps": last["step"],
         "images": last["images_seen"],
-        "minutes": round(last["images_seen"] / last["images_per_second"] / 60, 1),
+        "images_per_second": speed,
+        "minutes": last["images_seen"] / speed / 60,
     }
 
 
 def table(told: dict[str, Any]) -> str:
-    """Excess distances, a line a recipe and guidance."""
-    lines = [
-        "| recipe | images | guidance | steps | classifier | ImageNet | random |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    """A line a recipe, guidance and number of steps."""
+    heads = ("recipe", "images", "minutes", "guidance", "steps", "classifier", "ImageNet", "random")
+    lines = [f"| {' | '.join((*heads, 'came true', 'copies'))} |", "|---" * (len(heads) + 2) + "|"]
     for name, one in told.items():
+        trained = one["record"]
         for row in one["scores"]:
             excess = [row.get(kind, {}).get("excess") for kind in ("classifier", *OTHER_FEATURES)]
-            cells = " | ".join("" if value is None else f"{value:.2f}" for value in excess)
-            lines.append(
-                f"| {name} | {one['record']['images']:,} | {row['guidance']:g} | {row['steps']} | {cells} |"
-            )
+            asked = row.get("attributes", {}).get("generated", {}).get("all", {}).get("share")
+            cells = [
+                *(name, f"{trained['images']:,}", f"{trained['minutes']:.0f}"),
+                *(f"{row['guidance']:g}", str(row["steps"])),
+                *("" if value is None else f"{value:.2f}" for value in excess),
+                "" if asked is None else f"{asked:.1%}",
+                f"{row['memorization']['share']:.1%}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -239,4 +266,5 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
+    torch.set_num_threads(1)
     main(Bench(given.out, given.faces, given.minutes, given.seed, given.smoke), given.only)

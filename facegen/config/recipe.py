@@ -265,8 +265,10 @@ class Recipe(Section):
         return self
 
     def shared(self) -> dict[str, Any]:
-        """The recipe as files that people share tell it: without the places of data and judges here."""
+        """The recipe as files that people share tell it: without places of data, judges, teachers here."""
         told = self.model_copy(update={"scoring": self.scoring.shared()}).model_dump(mode="json")
+        if "teacher" in told["task"]:
+            told["task"] = {**told["task"], "teacher": None}
         return {**told, "data": {**told["data"], "path": None}}
 
     def section(self, name: str) -> Any:

@@ -37,8 +37,9 @@ class Level:
         return math.log(self.alpha / self.sigma) if self.sigma > 0 else math.inf
 
     def batch(self, x: Tensor) -> Tensor:
-        """This level's timestep for every row of `x`, (B,) float32, as a denoiser takes it."""
-        return torch.full((len(x),), self.timestep, device=x.device)
+        """This level's timestep for every row of `x`, (B,) float32 or finer, as a denoiser takes it."""
+        dtype = torch.promote_types(x.dtype, torch.float32)
+        return torch.full((len(x),), self.timestep, dtype=dtype, device=x.device)
 
 
 CLEAN = Level(timestep=0.0, alpha=1.0, sigma=0.0)

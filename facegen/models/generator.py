@@ -14,16 +14,16 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from facegen.config.kinds import explain, kind_config, load_kind, trust
+from facegen.config.kinds import explain, trust
 from facegen.config.recipe import DataConfig, SamplingConfig
 from facegen.diffusion.denoiser import Denoiser, Objective
-from facegen.diffusion.guidance import clip, guide
 from facegen.errors import UsageError, did_you_mean
 from facegen.formats.images import to_uint8, to_unit
 from facegen.models.faces import Faces
 from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
 from facegen.models.recorded import RecordedNetwork
+from facegen.models.walking import walk_of
 from facegen.nn.strides import CALLS, STRIDE, Strides
 from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
 from facegen.types import (
@@ -40,6 +40,9 @@ from facegen.vocabulary.explanation import Explanation, explain_prompt, explain_
 
 CPU = torch.device("cpu")
 NO_DATA = DataConfig()
+NO_GUIDANCE = (
+    "A model that draws in few steps has the guidance and clipping of its teacher in it; it takes no other."
+)
 DEFAULT_BATCH = {"cpu": 32, "cuda": 256}
 
 
@@ -216,10 +219,26 @@ class FaceGenerator:
         captions = tuple(f"{words}\nseed {each}".strip() for each in seeds)
         return Faces(self.generate(inputs, seeds, sampling), captions)
 
-    def conditioning(self, inputs: Tensor | Blend) -> Conditioning:
-        """What the denoiser is told for condition `inputs` (B, ...), on this generator's device."""
-        with self._evaluating():
-            return conditioning_of(self.conditioner, inputs, self._rows, self.device)
+    def conditioning(self, inputs: Tensor | Blend, settings: SamplingConfig | None = None) -> Conditioning:
+        """What the denoiser is told for condition `inputs` (B, ...), on this generator's device, walking as
+        `settings` say; None: as usual."""
+        with self._evaluating(), torch.no_grad():
+            told = conditioning_of(self.conditioner, inputs, self._rows, self.device)
+            return told if self._strides is None else self._strides(told, (settings or self.sampling).steps)
+
+    @property
+    def few_steps(self) -> tuple[int, ...]:
+        """The only numbers of steps it can draw in, without guidance; empty where any will do."""
+        return () if self._strides is None else CALLS
+
+    def check(self, settings: SamplingConfig) -> None:
+        """Refuse what a model that draws in few steps was not taught.
+
+        Raises:
+            UsageError: another sampler than euler, a number of steps it does not know, or guidance.
+        """
+        if self.few_steps:
+            check_few_steps(settings)
 
     def trajectory(
         self,
@@ -250,20 +269,12 @@ class FaceGenerator:
         if len(seeds) != len(inputs) or (negative_inputs is not None and len(negative_inputs) != len(inputs)):
             raise UsageError(f"{len(inputs)} requests need as many seeds and negatives, not {len(seeds)}.")
         null = self.conditioner.null_inputs(len(inputs)) if negative_inputs is None else negative_inputs
-        condition, null_condition = (self.conditioning(rows) for rows in (inputs, null))
-        if self._strides is not None:
-            _check_few_calls(settings, guided=negative_inputs is not None)
-            calls = torch.full((len(inputs),), settings.steps, device=self.device)
-            with self._evaluating(), torch.no_grad():
-                condition = self._strides(condition, calls)
-        scale, interval = settings.guidance_scale, settings.guidance_interval
-        denoiser = guide(model, condition, null_condition, scale, interval)
-        if settings.clip_x0 is not None:
-            denoiser = clip(denoiser, settings.clip_x0)
+        self.check(settings)
+        if self.few_steps and negative_inputs is not None:
+            raise UsageError(NO_GUIDANCE, hint="Leave --negative out, or ask the model it was taught by.")
+        condition, null_condition = (self.conditioning(rows, settings) for rows in (inputs, null))
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
-        config = kind_config("samplers", settings.sampler)
-        sampler = load_kind("samplers", config.kind).build(config)(denoiser, settings.steps)
-        return sampler(draw(), draw)
+        return walk_of(model, condition, null_condition, settings)(draw(), draw)
 
     def walks(
         self,
@@ -352,23 +363,20 @@ def sampling_with(usual: SamplingConfig, changes: Mapping[str, Any]) -> Sampling
         raise UsageError(explain(error, SamplingConfig, "sampling"), hint=hint) from error
 
 
-def _check_few_calls(settings: SamplingConfig, *, guided: bool) -> None:
-    """Refuse what a model that draws in few calls was not trained for.
+def check_few_steps(settings: SamplingConfig) -> None:
+    """Refuse what a model that draws in few steps cannot be taught.
 
     Raises:
         UsageError: another sampler than euler, a number of steps it does not know, or guidance.
     """
     if settings.sampler["kind"] != "euler" or settings.steps not in CALLS:
         raise UsageError(
-            f"This model was trained to draw in {', '.join(map(str, CALLS))} steps of sampler 'euler', not "
-            f"in {settings.steps} of '{settings.sampler['kind']}'.",
-            hint="Leave --sampler out, and choose one of these with --steps.",
+            f"A model that draws in few steps takes {', '.join(map(str, CALLS))} of them by sampler 'euler', "
+            f"not {settings.steps} by '{settings.sampler['kind']}'.",
+            hint="Leave --sampler out, and choose one of these with --steps (sampling.steps in a recipe).",
         )
-    if settings.guidance_scale != 1 or guided:
-        raise UsageError(
-            "This model draws in few steps, with the guidance of its teacher in it; it takes no other.",
-            hint="Leave --guidance and --negative out, or ask the model it was trained from.",
-        )
+    if settings.guidance_scale != 1 or settings.clip_x0 is not None:
+        raise UsageError(NO_GUIDANCE, hint="Leave --guidance out, or ask the model it was taught by.")
 
 
 def check_blend_weights(weights: Mapping[str, float]) -> None:

@@ -24,11 +24,11 @@ def plot_denoising(
     out: Path | None = None,
     *,
     options: SampleOptions | None = None,
-    frames: int = FRAMES,
+    frames: int | None = None,
     csv: bool = False,
     progress: Progress | None = None,
 ) -> PlotSummary:
-    """Draw `frames` evenly spaced steps from noise to the sample, two rows for each seed (2 of them).
+    """Draw `frames` evenly spaced steps (8, or all) from noise to the sample, two rows a seed (2 of them).
 
     The upper row is x_t, decoded where the model works on latents; the lower the x0 predicted from that x_t.
     The last column of both is the face that `facegen sample` gives for this seed and request.
@@ -37,10 +37,11 @@ def plot_denoising(
         UsageError: fewer than 2 frames, more than there are states, or a request that does not fit.
         MissingModelError, StorageError, DataError: the run cannot be loaded.
     """
-    check_frames(frames)
+    check_frames(frames or FRAMES)
     path = figure_path(out, run_of(run), "denoising")
     requested = Requested.open(run, options, progress)
     total = requested.settings.steps
+    frames = min(FRAMES, total + 1) if frames is None else frames
     if frames > total + 1:
         raise UsageError(
             f"--frames {frames} is more than the {total + 1} states of a walk of {total} steps.",

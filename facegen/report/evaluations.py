@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from facegen.config.recipe import FEW_STEP
 from facegen.report import answers, scores
 from facegen.report.blocks import Block, Commands, Fold, Headline, Section, Table
 from facegen.report.facts import RunFacts
@@ -212,7 +213,7 @@ def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
         asked["memorization"] = f"memorization {run} --train {dataset}"
         if labels:
             asked["subgroups"] = f"subgroups {run} --classifier {judge} --reference {dataset}"
-        if follows:
+        if follows and facts.recipe.task["kind"] != FEW_STEP:  # it takes no guidance
             asked["sweep"] = f"fid {run} --reference {dataset} --sweep guidance=1,1.5,2,3"
     answered = {*found}
     if "attributes" in found and found["attributes"].evaluation.data["request"] is not None:

@@ -151,7 +151,7 @@ def ask(
     negative = None
     if options.negative is not None:
         reading = read_negative(generator, options.negative, progress)
-        if settings.guidance_scale == 1:
+        if settings.guidance_scale == 1 and not generator.few_steps:
             raise UsageError(
                 "--negative acts through guidance, which is off at scale 1.", hint="Add --guidance 2, say."
             )

@@ -178,13 +178,19 @@ class Panel:
         with gr.Accordion("Sampling", open=False):
             self.guidance = gr.Slider(
                 0, 10, value=controls.guidance, step=0.1, label="Guidance", buttons=[],
-                info="How closely to follow what you ask for; 1 is off.",
+                info="How closely to follow what you ask for; 1 is off.", visible=not controls.few_steps,
             )  # fmt: skip
-            self.steps = gr.Slider(
-                1, max(100, controls.steps), value=controls.steps, step=1, label="Steps", buttons=[]
+            self.steps: Any = (
+                gr.Dropdown(list(controls.few_steps), value=controls.steps, label="Steps")
+                if controls.few_steps
+                else gr.Slider(
+                    1, max(100, controls.steps), value=controls.steps, step=1, label="Steps", buttons=[]
+                )
             )
             kinds = sorted({*kinds_of("samplers"), controls.sampler})  # the run's own may come from elsewhere
-            self.sampler = gr.Dropdown(kinds, value=controls.sampler, label="Sampler")
+            self.sampler = gr.Dropdown(
+                kinds, value=controls.sampler, label="Sampler", visible=not controls.few_steps
+            )
             self.negative = gr.Textbox(
                 label="Steer away from",
                 placeholder="a hat",

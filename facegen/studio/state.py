@@ -31,6 +31,7 @@ class Controls:
     ways: tuple[Way, ...]
     takes_prompt: bool
     takes_negative: bool
+    few_steps: tuple[int, ...]  # the only ones it draws in, without guidance; empty: any
     attributes: tuple[str, ...]
     classes: tuple[str, ...]
     guidance: float
@@ -53,7 +54,8 @@ class Controls:
         return Controls(
             ways=(*ways, "photo"),
             takes_prompt="prompt" in takes and "class" not in takes,  # a list of classes says it all
-            takes_negative="negative" in takes,
+            takes_negative="negative" in takes and not generator.few_steps,
+            few_steps=generator.few_steps,
             attributes=generator.attributes if "attributes" in takes else (),
             classes=generator.classes if "class" in takes else (),
             guidance=settings.guidance_scale,

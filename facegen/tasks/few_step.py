@@ -14,7 +14,7 @@ vector.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -22,13 +22,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from facegen.config.kinds import KindConfig, kind_config, load_kind
-from facegen.config.recipe import SamplingConfig
+from facegen.config.kinds import KindConfig, load_kind
 from facegen.diffusion.denoiser import Denoiser
 from facegen.diffusion.guidance import guide
-from facegen.diffusion.walk import fresh_noise
+from facegen.diffusion.walk import Sampler
 from facegen.draws import Draws
-from facegen.errors import UsageError
+from facegen.errors import DataError, UsageError
 from facegen.nn.strides import CALLS, MOST_CALLS, STRIDE, Strides
 from facegen.placing import placed
 from facegen.protocols import Batch
@@ -40,31 +39,37 @@ TRAINS_ON = "samples"
 
 
 class Config(KindConfig, frozen=True):
-    """`teacher` is a run, whose network the recipe repeats; it walks as its own `sampling` says, in so many
-    steps."""
+    """`teacher` is a run whose network the recipe repeats; it walks as its own `sampling` says, in
+    `teacher_steps`.
+
+    `teacher_sha256` is that of its weights, filled in when the run starts.
+    """
 
     kind: Literal["few_step"] = "few_step"
     teacher: str | None = None
+    teacher_sha256: str | None = None
     teacher_steps: int = Field(default=MOST_CALLS, ge=MOST_CALLS, multiple_of=MOST_CALLS)
     pairs_per_walk: int = Field(default=8, ge=1)
-    validation_examples: int = Field(default=64, ge=1)
+    validation_examples: int = Field(default=64, ge=2)
+
+
+Walk = Callable[[Denoiser, Conditioning, Conditioning, int], Sampler]
+"""Makes the teacher's sampler from its denoiser, condition and null condition, of so many steps."""
 
 
 class FewStepTask(DenoisingTask):
     """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner, stride)`, begun as its `teacher`.
 
     A batch of B examples is B walks, for their labels and from noise of their own; the examples themselves
-    are not looked at. `teacher` are its weights, `sampling` is how it walks.
+    are not looked at. `teacher` are its weights, `walk` is how it draws.
 
     Raises:
-        UsageError: a teacher of another network or with other labels, or not trained for flow; a conditioner
-            without a vector.
+        UsageError: weights of another network, an objective other than flow, a conditioner without a vector.
+        DataError: fewer than two held-out examples.
     """
 
-    def __init__(
-        self, config: Config, *, teacher: Mapping[str, Tensor], sampling: SamplingConfig, **wired: Any
-    ) -> None:
-        self._config, self._sampling = config, sampling
+    def __init__(self, config: Config, *, teacher: Mapping[str, Tensor], walk: Walk, **wired: Any) -> None:
+        self._config, self._walk_of = config, walk
         super().__init__(denoising.Config(validation_examples=config.validation_examples), **wired)
         if self._objective.predicts != "flow":
             raise UsageError(
@@ -72,16 +77,15 @@ class FewStepTask(DenoisingTask):
                 hint="Train the teacher with --set diffusion.parameterisation=flow.",
             )
         if self._conditioner.spec.vector_dim is None:
-            raise UsageError(
-                "Task 'few_step' needs a conditioner that gives a vector, to tell the stride by."
-            )
+            raise UsageError("Task 'few_step' needs a conditioner with a vector, to tell the stride by.")
+        if len(self._validation["noise"]) < 2:
+            raise DataError("Task 'few_step' compares the ends of walks: two held-out examples are needed.")
         self._teacher: Any = copy.deepcopy(super().build_module()).requires_grad_(False).eval()
         try:
             self._teacher.load_state_dict(teacher)
         except RuntimeError as error:
             raise UsageError(
-                f"The teacher '{config.teacher}' is another network than this recipe describes.",
-                hint="Repeat its sections denoiser and conditioner, and train on latents of its autoencoder.",
+                f"The weights of the teacher '{config.teacher}' do not fit the recipe's network: {error}"
             ) from error
 
     def build_module(self) -> nn.Module:
@@ -121,7 +125,7 @@ class FewStepTask(DenoisingTask):
     def validate(self, module: nn.Module, device: Any) -> dict[str, Any]:
         """How far walks of n calls end from the teacher's, as shares of the variance of where they end.
 
-        "loss" is the mean over n; "trivial_loss" is that of the one point that lies nearest to all ends.
+        "loss" is the mean over n; ending at the mean of all ends would score 1.
         """
         errors = dict.fromkeys(CALLS, 0.0)
         inputs, noise = (self._validation[name] for name in ("inputs", "noise"))
@@ -140,7 +144,6 @@ class FewStepTask(DenoisingTask):
         told = ", ".join(f"{calls}: {share:.1%}" for calls, share in shares.items())
         return {
             "loss": loss,
-            "trivial_loss": 1.0,
             "better_than_trivial": loss < 1.0,
             "verdict": f"Away from the teacher's samples, in shares of their variance, by calls: {told}.",
             "calls": list(CALLS),
@@ -149,30 +152,33 @@ class FewStepTask(DenoisingTask):
 
     def _walk(self, inputs: Tensor, noise: Tensor) -> tuple[Float[Tensor, "N+1 B *S"], Float[Tensor, " N+1"]]:
         """The states of the teacher's walk, its noise first, and their timesteps."""
-        teacher, sampling = self._teacher.to(noise.device), self._sampling
+        teacher = self._teacher.to(noise)
         with torch.no_grad():
             condition = teacher["conditioner"](inputs)
-            null = teacher["conditioner"](self._conditioner.null_inputs(len(inputs)).to(noise.device))
+            null = teacher["conditioner"](placed(self._conditioner.null_inputs(len(inputs)), noise.device))
             model = Denoiser.of(teacher["denoiser"], self._objective)
-            bound = guide(model, condition, null, sampling.guidance_scale, sampling.guidance_interval)
-            config = kind_config("samplers", sampling.sampler)
-            walk = load_kind("samplers", config.kind).build(config)(bound, self._config.teacher_steps)
-            steps = list(walk(noise, fresh_noise))
-        first = noise.new_tensor([float(self._objective.path.num_timesteps)])
-        times = torch.cat([first, noise.new_tensor([step.timestep for step in steps])])
-        return torch.stack([noise, *(step.x_t.float() for step in steps)]), times
+            sampler = self._walk_of(model, condition, null, self._config.teacher_steps)
+            steps = list(sampler(noise, _no_noise))
+        times = [float(self._objective.path.num_timesteps), *(step.timestep for step in steps)]
+        return torch.stack([noise, *(step.x_t.to(noise) for step in steps)]), noise.new_tensor(times)
 
     def _drawn(self, module: nn.Module, inputs: Tensor, noise: Tensor, calls: int) -> Tensor:
         """Where `calls` Euler steps from `noise` (B, *S) end."""
         parts: Any = module
-        number = torch.full((len(noise),), calls, device=noise.device)
-        conditioning: Conditioning = parts[STRIDE](parts["conditioner"](inputs), number)
+        conditioning: Conditioning = parts[STRIDE](parts["conditioner"](inputs), calls)
         model = Denoiser.of(parts["denoiser"], self._objective)
         bound = guide(model, conditioning, conditioning, scale=1.0)
         euler = load_kind("samplers", "euler")
         for step in euler.build(euler.Config(kind="euler"))(bound, calls)(noise):
             noise = step.x_t
         return noise
+
+
+def _no_noise(index: int, x: Tensor) -> Tensor:
+    raise UsageError(
+        "The teacher's sampler adds noise on its way, and a random walk has no straight way through it.",
+        hint="Teach by a deterministic sampler: train the teacher with --set sampling.sampler.kind=dpmpp_2m.",
+    )
 
 
 def _chosen(chance: Float[Tensor, "B P 2"], steps: int) -> tuple[Tensor, Tensor, Tensor]:

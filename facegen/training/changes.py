@@ -20,7 +20,8 @@ from facegen.training.options import LifeOptions
 
 Changes = dict[str, tuple[Any, Any]]  # old and new value by dotted key
 
-UNRECORDED = {"about", "preset", "data.path", "scoring.reference"}  # they may differ: data have a fingerprint
+# They may differ: data have a fingerprint, and a teacher's weights their sha256.
+UNRECORDED = {"about", "preset", "data.path", "scoring.reference", "task.teacher"}
 CHANGEABLE = {
     "optimizer.lr",
     "optimizer.lr_schedule",

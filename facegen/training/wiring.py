@@ -12,7 +12,9 @@ from torch import nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
-from facegen.config.recipe import Recipe, parse_recipe
+from facegen.config.recipe import DENOISING, FEW_STEP, Recipe, parse_recipe
+from facegen.diffusion.denoiser import Denoiser
+from facegen.diffusion.walk import Sampler
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo, load_checkpoint
 from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
@@ -20,9 +22,10 @@ from facegen.formats.far import near
 from facegen.formats.latents import INDEX_FILE, ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
 from facegen.formats.run import RunDirectory
 from facegen.models.chosen_images import drawn_rows
-from facegen.models.generator import FaceGenerator
+from facegen.models.generator import FaceGenerator, check_few_steps
 from facegen.models.objective import objective_of
 from facegen.models.perceptual import load_perceptual
+from facegen.models.walking import walk_of
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.progress import SilentProgress
 from facegen.protocols import (
@@ -41,7 +44,9 @@ from facegen.training.history import RunHistory
 from facegen.training.previews import denoising_preview, reconstruction_preview
 from facegen.training.scoring import check_scoring
 from facegen.training.trainer import Preview, build_seeded
-from facegen.types import LatentScaling, SampleSpec
+from facegen.types import Conditioning, LatentScaling, SampleSpec
+
+TAKEN_OVER = ("denoiser", "conditioner", "diffusion")  # sections of a teacher's recipe
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,7 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     open_samples = _latents if recipe.autoencoder is None else _pixels
     diffused = open_samples(recipe, progress)
     recipe = with_class_column(recipe, diffused.info.labels, progress)
+    recipe, teacher = _teacher_of(recipe, diffused.info, progress)
     info = replace(diffused.info, recipe=recipe.shared())
     conditioner = _build_conditioner(recipe, diffused)
     denoiser, augmentation = recipe.section("denoiser"), recipe.data.augmentation
@@ -155,7 +161,7 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
             denoiser, diffused.sample, conditioner.spec
         ),
         num_told=NUM_PARAMETERS if augmentation is not None and augmentation.tell_model else 0,
-        **_teacher_of(config, diffused.info, progress),
+        **teacher,
     )
 
     def make_preview(run: RunDirectory, device: torch.device) -> Preview:
@@ -171,32 +177,53 @@ def _wire_denoising(recipe: Recipe, progress: Progress) -> WiredTask:
     return WiredTask(recipe, task, info, diffused.autoencoder_folder, make_preview, make_scorer)
 
 
-def _teacher_of(config: Any, info: CheckpointInfo, progress: Progress) -> dict[str, Any]:
-    """Weights and sampling of the run that a task's config names as its `teacher`; nothing of other tasks.
+def _teacher_of(recipe: Recipe, info: CheckpointInfo, progress: Progress) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe, with the sha256 of the weights of the teacher that its task names, and what the task gets
+    of it: its weights, and how it walks. Of other tasks nothing.
 
     Raises:
         MissingModelError: no such run.
-        UsageError: it draws no faces, or in the latents of another autoencoder.
+        UsageError: none is named, it is not the one that the run began with, or it differs in what the
+            student takes over; `sampling` that a model in few steps cannot draw by.
     """
-    if not hasattr(config, "teacher"):
-        return {}
+    config = recipe.section("task")
+    if config.kind != FEW_STEP:
+        return recipe, {}
+    check_few_steps(recipe.sampling)
     if config.teacher is None:
         raise UsageError(
-            f"Task '{config.kind}' learns from a model that draws already.",
+            f"Task '{FEW_STEP}' learns from a model that draws already.",
             hint="Name its run: --set task.teacher=RUN",
         )
     checkpoint = load_checkpoint(near(config.teacher, progress))
     theirs = checkpoint.info
-    if theirs.task != "denoising":
+    if theirs.task != DENOISING:
+        raise UsageError(f"task.teacher '{config.teacher}' is of task '{theirs.task}', not '{DENOISING}'.")
+    weights = theirs.files["ema.safetensors" if checkpoint.has_ema else "model.safetensors"]
+    if config.teacher_sha256 not in (None, weights):
         raise UsageError(
-            f"task.teacher '{config.teacher}' is a run of task '{theirs.task}', not 'denoising'."
+            f"task.teacher '{config.teacher}' has other weights than when this run began: their sha256 was "
+            f"{config.teacher_sha256[:12]} and is {weights[:12]}.",
+            hint="Give the checkpoint it began with: --set task.teacher=RUN/checkpoints/step-N",
         )
-    if (theirs.autoencoder or {}).get("fingerprint") != (info.autoencoder or {}).get("fingerprint"):
+    taught = parse_recipe(theirs.recipe)
+    ours, others = ({name: getattr(one, name) for name in TAKEN_OVER} for one in (recipe, taught))
+    ours |= {name: getattr(info, name) for name in ("labels", "scaling", "sample_shape")}
+    others |= {name: getattr(theirs, name) for name in ("labels", "scaling", "sample_shape")}
+    ours["autoencoder"], others["autoencoder"] = (
+        (one.autoencoder or {}).get("fingerprint") for one in (info, theirs)
+    )
+    if different := [name for name in ours if ours[name] != others[name]]:
         raise UsageError(
-            f"task.teacher '{config.teacher}' draws in the latents of another autoencoder than this data's.",
-            hint="Train on the latents that it was trained on: --data LATENTS.",
+            f"task.teacher '{config.teacher}' differs from this recipe or its data: {', '.join(different)}.",
+            hint="Repeat its sections, and train on the latents that it was trained on.",
         )
-    return {"teacher": checkpoint.weights("ema"), "sampling": parse_recipe(theirs.recipe).sampling}
+
+    def walk(model: Denoiser, condition: Conditioning, null: Conditioning, steps: int) -> Sampler:
+        return walk_of(model, condition, null, taught.sampling.model_copy(update={"steps": steps}))
+
+    recipe = recipe.model_copy(update={"task": {**recipe.task, "teacher_sha256": weights}})
+    return recipe, {"teacher": checkpoint.weights("ema"), "walk": walk}
 
 
 def _latents(recipe: Recipe, progress: Progress) -> _Diffused:

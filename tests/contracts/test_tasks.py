@@ -13,8 +13,9 @@ from support.training_parts import denoising_recipe, write_latents
 
 from facegen.config.composition import compose
 from facegen.config.kinds import kinds_of
-from facegen.config.recipe import Recipe
+from facegen.config.recipe import Recipe, parse_recipe
 from facegen.protocols import TrainingTask
+from facegen.training.train import train
 from facegen.training.wiring import wire_task
 
 PRESETS = {
@@ -22,7 +23,7 @@ PRESETS = {
     "attribute_classification": "attribute-classifier",
     "autoencoding": "celeba-autoencoder",
 }
-KINDS = (*PRESETS, "denoising")
+KINDS = (*PRESETS, "denoising", "few_step")
 INDICES = torch.tensor([3, 0, 7, 5])
 
 
@@ -34,7 +35,14 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
         kind: compose(preset, overrides=[f"data.path={faces}"], size="smoke")
         for kind, preset in PRESETS.items()
     }
-    return {**recipes, "denoising": denoising_recipe(write_latents(folder / "latents"))}
+    denoising = denoising_recipe(write_latents(folder / "latents"))
+    train(denoising, folder / "teacher", device="cpu")
+    changes = {
+        "task": {"kind": "few_step", "teacher": str(folder / "teacher")},
+        "sampling": {"sampler": {"kind": "euler"}, "steps": 4, "guidance_scale": 1.0},
+    }
+    few_step = parse_recipe({**denoising.model_dump(mode="json"), **changes})
+    return {**recipes, "denoising": denoising, "few_step": few_step}
 
 
 @pytest.fixture

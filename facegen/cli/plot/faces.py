@@ -67,7 +67,9 @@ def denoising(
     run: Run,
     options: Asked,
     progress: Progress,
-    frames: Annotated[int, Option("Columns: steps to show, noise and face included.", min=2)] = 8,
+    frames: Annotated[
+        int | None, Option("Columns: steps to show, noise and face included; left out: 8, or all.", min=2)
+    ] = None,
     count: Annotated[int, Option("Seeds, two rows each.", min=1)] = 2,
     out: Out = None,
     csv: Csv = False,
