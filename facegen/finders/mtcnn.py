@@ -23,18 +23,22 @@ from pydantic import Field
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
 from facegen.errors import MissingModelError
+from facegen.formats.faces import FaceSquare, Points, cut_face, face_size, face_square
 from facegen.types import FoundFace
 
 Floats = NDArray[Any]
 
-_CELL_PIXELS, _STRIDE_PIXELS = (
-    12,
-    2,
-)  # what a place of the first network's map sees; how far to the next
+_CELL_PIXELS = 12  # what a place of the first network's map sees
+_STRIDE_PIXELS = 2  # how far to the next
+_NO_BOXES: Floats = np.zeros((0, 4), np.float32)
+_NO_SCORES: Floats = np.zeros(0, np.float32)
+_NO_POINTS: Floats = np.zeros((0, 5, 2), np.float32)
 _SHRINK = 0.709  # from one layer of the pyramid to the next
 _FIRST, _SECOND = 0.6, 0.7  # probabilities that the first two networks ask for, as published
 _SIDES = {"rnet": 24, "onet": 48}
+_MIRRORED = [1, 0, 2, 4, 3]  # which point is which in a mirror
 _BATCH = 256
+_STRIP_PIXELS = 1 << 19
 _BOX_OF_FACE = 0.9  # the side of MTCNN's box over a face's size as `formats.faces.face_size` measures it
 
 
@@ -50,7 +54,7 @@ class Mtcnn:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.version = f"mtcnn-1 {config.confidence:g}"
+        self.version = f"mtcnn-2 {config.confidence:g}"
 
     def check(self) -> None:
         """Load the networks.
@@ -67,24 +71,23 @@ class Mtcnn:
             boxes, scores, _ = self._look_closer("rnet", image, boxes, _SECOND)
             boxes = boxes[_kept(boxes, scores, 0.7)]
             boxes, scores, points = self._look_closer("onet", image, boxes, self.config.confidence)
-        kept = _kept(boxes, scores, 0.6, of_smaller=True)
-        return [FoundFace(_numbers(boxes[i]), _pairs(points[i]), float(scores[i])) for i in kept]
+            kept = _kept(boxes, scores, 0.6, of_smaller=True)
+            seen = _look_upright(image, [_pairs(points[i]) for i in kept])
+        return [
+            FoundFace(_numbers(boxes[i]), upright, float(scores[i]))
+            for i, upright in zip(kept, seen, strict=True)
+        ]
 
     def _look_over(self, image: Image.Image, smallest_pixels: float) -> Floats:
         """The first network over a pyramid of smaller and smaller copies -> boxes (N, 4)."""
         scale = _CELL_PIXELS / smallest_pixels
-        found, found_scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
+        found, found_scores = [_NO_BOXES], [_NO_SCORES]
         while min(image.size) * scale >= _CELL_PIXELS:
             width, height = (max(_CELL_PIXELS, round(side * scale)) for side in image.size)
             copy = image.resize((width, height), Image.Resampling.BOX, reducing_gap=4.0)
-            offsets, chances = _networks()["pnet"](_tensor([copy]))
-            rows, columns = torch.nonzero(chances[0, 1] >= _FIRST, as_tuple=True)
-            corners = torch.stack([columns, rows], 1).float() * _STRIDE_PIXELS
-            boxes = torch.cat([corners, corners + _CELL_PIXELS], 1).numpy() / np.float32(scale)
-            scores = chances[0, 1, rows, columns].numpy()
-            boxes = _moved(boxes, offsets[0][:, rows, columns].T.numpy())
+            boxes, scores = _scan(copy)
             kept = _kept(boxes, scores, 0.5)
-            found.append(boxes[kept])
+            found.append(boxes[kept] / np.float32(scale))
             found_scores.append(scores[kept])
             scale *= _SHRINK
         boxes = np.concatenate(found)
@@ -95,9 +98,10 @@ class Mtcnn:
     ) -> tuple[Floats, Floats, Floats]:
         """One of the later networks at each box -> boxes (N, 4), probabilities (N,), points (N, 5, 2)."""
         squares = np.round(_squared(boxes)).astype(int)
+        squares = squares[squares[:, 2] > squares[:, 0]]  # what was moved may have shrunk to nothing
         side = _SIDES[name]
-        kept_boxes, kept_scores = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)]
-        kept_points = [np.zeros((0, 5, 2), np.float32)]
+        kept_boxes, kept_scores = [_NO_BOXES], [_NO_SCORES]
+        kept_points = [_NO_POINTS]
         for start in range(0, len(squares), _BATCH):
             chunk = squares[start : start + _BATCH]
             cut = [
@@ -109,9 +113,9 @@ class Mtcnn:
             square = chunk[passed].astype(np.float32)
             kept_boxes.append(_moved(square, offsets.numpy()[passed]))
             kept_scores.append(chances[:, 1].numpy()[passed])
-            if points:  # five x and then five y, as shares of the square
-                shares = points[0].numpy()[passed].reshape(-1, 2, 5).transpose(0, 2, 1)
-                kept_points.append(square[:, None, :2] + shares * (square[:, 2:] - square[:, :2])[:, None])
+            if points:
+                sides = (square[:, 2:] - square[:, :2])[:, None]
+                kept_points.append(square[:, None, :2] + _shares(points[0])[passed] * sides)
         return np.concatenate(kept_boxes), np.concatenate(kept_scores), np.concatenate(kept_points)
 
 
@@ -129,6 +133,53 @@ def _networks() -> dict[str, Any]:
             hint="pip install 'facegen[faces]'; the weights come with it.",
         ) from error
     return {"pnet": found.PNet().eval(), "rnet": found.RNet().eval(), "onet": found.ONet().eval()}
+
+
+def _scan(copy: Image.Image) -> tuple[Floats, Floats]:
+    """The first network over one copy -> boxes (N, 4) in its pixels, probabilities (N,).
+
+    It goes in strips, each as far into the next as a cell is wider than a stride, so that the largest photo
+    takes no more memory than a small one.
+    """
+    width, height = copy.size
+    step = max(1, _STRIP_PIXELS // width // _STRIDE_PIXELS) * _STRIDE_PIXELS
+    found, found_scores = [_NO_BOXES], [_NO_SCORES]
+    for top in range(0, height - _CELL_PIXELS + 1, step):
+        bottom = min(height, top + step + _CELL_PIXELS - _STRIDE_PIXELS)
+        offsets, chances = _networks()["pnet"](_tensor([copy.crop((0, top, width, bottom))]))
+        rows, columns = torch.nonzero(chances[0, 1] >= _FIRST, as_tuple=True)
+        corners = torch.stack([columns, rows], 1).float() * _STRIDE_PIXELS + torch.tensor([0.0, float(top)])
+        boxes = torch.cat([corners, corners + _CELL_PIXELS], 1).numpy()
+        found.append(_moved(boxes, offsets[0][:, rows, columns].T.numpy()))
+        found_scores.append(chances[0, 1, rows, columns].numpy())
+    return np.concatenate(found), np.concatenate(found_scores)
+
+
+def _look_upright(image: Image.Image, faces: list[Points]) -> list[Points]:
+    """The last network again, at each face turned upright and at its mirror image: the mean of both."""
+    if not faces:
+        return []
+    side = _SIDES["onet"]
+    squares = [_around(points) for points in faces]
+    cut = _tensor([cut_face(image, square, side) for square in squares])
+    shares = _shares(_networks()["onet"](torch.cat([cut, cut.flip(3)]))[1])
+    here, mirrored = shares[: len(faces)], shares[len(faces) :][:, _MIRRORED]
+    mirrored[:, :, 0] = 1 - mirrored[:, :, 0]
+    return [
+        tuple(square.from_square((x * side, y * side), side) for x, y in points)
+        for square, points in zip(squares, ((here + mirrored) / 2).tolist(), strict=True)
+    ]
+
+
+def _around(points: Points) -> FaceSquare:
+    """A square as large as the face, around the middle of eyes and mouth."""
+    middle = sum(complex(*points[number]) for number in (0, 1, 3, 4)) / 4
+    return FaceSquare(middle.real, middle.imag, face_size(points), face_square(points, "ffhq").tilt)
+
+
+def _shares(points: torch.Tensor) -> Floats:
+    """The last network's points (N, 10), five x and then five y -> (N, 5, 2), as shares of the square."""
+    return points.numpy().reshape(-1, 2, 5).transpose(0, 2, 1)
 
 
 def _tensor(images: list[Image.Image]) -> torch.Tensor:
@@ -175,5 +226,5 @@ def _numbers(box: Floats) -> tuple[float, float, float, float]:
     return left, top, right, bottom
 
 
-def _pairs(points: Floats) -> tuple[tuple[float, float], ...]:
+def _pairs(points: Floats) -> Points:
     return tuple((x, y) for x, y in points.tolist())

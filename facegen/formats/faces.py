@@ -7,7 +7,6 @@ the first pixel is at 0.5. No torch here: worker processes import this module.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Alignment = Literal["ffhq", "celeba"]
-Points = Sequence[tuple[float, float]]
+Points = tuple[tuple[float, float], ...]
 
 SQUARE_OF_FACE = 1.6  # the side of FFHQ's square over a face's size
 _CELEBA_POINTS = (70.0 + 111.5j, 108.1 + 111.7j, 71.5 + 152.6j, 106.0 + 152.5j)
@@ -39,6 +38,11 @@ class FaceSquare:
         """Where a point of the photo is in the square resized to `size` pixels."""
         turned = (complex(*point) - complex(self.x, self.y)) * _turn(-self.tilt) / self.side
         return (turned.real + 0.5) * size, (turned.imag + 0.5) * size
+
+    def from_square(self, point: tuple[float, float], size: int) -> tuple[float, float]:
+        """Where a point of the square resized to `size` pixels is in the photo."""
+        there = (complex(*point) / size - (0.5 + 0.5j)) * self.side * _turn(self.tilt)
+        return self.x + there.real, self.y + there.imag
 
 
 def face_size(points: Points) -> float:

@@ -6,17 +6,18 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, features
 from support.marked_faces import FINDER, Marked, MarkedFace, find_points, marked_photo
 
 from facegen.datasets import _photo_search
-from facegen.datasets._photo_choice import doubles
+from facegen.datasets._photo_choice import Rules, choose, doubles
 from facegen.datasets._photo_search import Search, look_at
 from facegen.errors import DataError, FacegenError, MissingModelError, UsageError
 from facegen.formats.faces import face_square
@@ -177,12 +178,15 @@ def test_a_face_at_the_edge_is_reflected_and_one_beyond_it_left_out() -> None:
         def find(self, image: Image.Image, smallest_pixels: float) -> list[FoundFace]:
             return [FoundFace((0, 0, 1, 1), self.face.points(), 1.0)]
 
+    rules = Rules("all", None, 0.0, 64, ())
     for x, cut_off in ((25, False), (2, True), (198, True)):
         face = MarkedFace(x, 100, 90)
         data = io.BytesIO()
         marked_photo(face).save(data, "PNG")
         seen = look_at(Search(At(face), "ffhq", 64, 30), data.getvalue)
         assert [each.cut_off for each in seen.faces] == [cut_off]
+        why = "face cut off: by the photo's edge" if cut_off else ""
+        assert choose({"a": seen}, rules) == {"a#1": why}
 
 
 def test_a_list_of_faces_is_left_out_without_searching_again(party: Path, tmp_path: Path) -> None:
@@ -197,9 +201,14 @@ def test_a_list_of_faces_is_left_out_without_searching_again(party: Path, tmp_pa
     assert account(out)["two.png#2"]["reason"] == "face excluded: by --exclude"
     assert "1 lines name no face (such as 'no such.png#1')" in summary.repairs[0]
     assert 'data-id="two.png#2"' in (out / "review.html").read_text()
+    names.write_text("two.png\n")  # a whole photo, in the same file
+    with pytest.raises(UsageError, match="--renew makes it anew"):
+        make(party, out, exclude=str(names))
     make(party, out, renew=True)
     assert account(out)["two.png#2"]["reason"] == ""
     assert Marked.looked == looked
+    make(party, out, renew=True, min_face=30)  # smaller ones are looked for now
+    assert Marked.looked > looked
 
 
 def test_the_same_command_again_searches_only_what_is_new(party: Path, tmp_path: Path) -> None:
@@ -226,7 +235,7 @@ def test_an_interrupted_search_goes_on_where_it_stood(
         make(tmp_path / "photos", tmp_path / "out")
     Marked.looked, Marked.interrupted_at = 0, None
     make(tmp_path / "photos", tmp_path / "out")
-    assert 0 < Marked.looked <= 6
+    assert Marked.looked == 4  # the third part was not whole
     files = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()]
     for path in files:
         assert (tmp_path / "out" / path).read_bytes() == (tmp_path / "whole" / path).read_bytes(), path
@@ -261,6 +270,18 @@ def test_heic_without_the_extra_says_what_to_install(tmp_path: Path, monkeypatch
     with pytest.raises(DataError, match=r"2 unreadable") as refused:
         make(tmp_path / "photos", tmp_path / "out")
     assert refused.value.hint == "pip install 'facegen[heic]'"
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read_and_heic_where_the_extra_is(tmp_path: Path) -> None:
+    suffixes = ["avif"]
+    if find_spec("pillow_heif") is not None:
+        __import__("pillow_heif").register_heif_opener()
+        suffixes.append("heic")
+    for number, suffix in enumerate(suffixes):
+        save(tmp_path / "photos" / f"{number}.{suffix}", MarkedFace(100, 100, 60, seed=number), quality=95)
+    make(tmp_path / "photos", tmp_path / "out")
+    assert len(pictures(tmp_path / "out")) == len(suffixes)
 
 
 def test_a_photo_of_200_megapixels_is_a_row(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_the_square_is_that_of_ffhqs_script(tilt: float) -> None:
     wanted = [(0, 0), (0, 100), (100, 100), (100, 0)]
     corners = [square.to_square((x, y), 100) for x, y in ffhq_corners(points).tolist()]
     assert np.allclose(corners, wanted, atol=1e-6)
+    assert np.allclose([square.from_square(point, 100) for point in wanted], ffhq_corners(points))
 
 
 def test_a_celeba_face_gives_back_the_crop_that_prepare_celeba_keeps() -> None:
