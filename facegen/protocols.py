@@ -9,6 +9,7 @@ protocol below. Signatures of `build` per family:
     autoencoders   build(config) -> Autoencoder                     (random weights, to be trained)
     samplers       build(config) -> MakeSampler                    (of facegen.diffusion.walk)
     datasets       build(config) -> DatasetAdapter
+    finders        build(config) -> FaceFinder
     tasks          build(config, images: TrainingImages), with TRAINS_ON = "images"
     metrics        build(config, **what the evaluation wires in)
 """
@@ -29,6 +30,7 @@ from facegen.types import (
     CropBox,
     DatasetRecord,
     DatasetReject,
+    FoundFace,
     LabelSchema,
     LatentMoments,
     PromptReading,
@@ -36,6 +38,7 @@ from facegen.types import (
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
 
 class ProgressTask(Protocol):
@@ -64,6 +67,10 @@ class DatasetAdapter(Protocol):
     (what was changed or dropped to make sense of it; an error under --strict), `notes` (what else is to be
     told), `rejects` (images left out) and `files` (location -> what it is, of every file that is no image of
     the data set). A class that has this as its base says only what is otherwise.
+
+    A kind for which reading is work is told before how many `workers` it has, the folder `work` where it may
+    keep what is done, and the folder `earlier` of the data set that may stand there finished. `details` has
+    further columns of account.csv by id, and `beside` further files of the data set.
     """
 
     crops: Mapping[str, CropBox | None] = {"center": (1.0, 0.5, 0.5), "none": None}
@@ -78,14 +85,46 @@ class DatasetAdapter(Protocol):
     notes: list[str]
     rejects: list[DatasetReject]
     files: dict[str, str]
+    details: dict[str, dict[str, float]]
+    workers: int = 1
+    work: Path | None = None
+    earlier: Path | None = None
     config: Any
 
     def __init__(self, config: Any) -> None:
         self.config = config
-        self.labels, self.rejects, self.files = LabelSchema(), [], {}
+        self.labels, self.rejects, self.files, self.details = LabelSchema(), [], {}, {}
         self.read_as, self.repairs, self.notes = [], [], []
 
     def records(self, source: Path | None, progress: Progress) -> Iterator[DatasetRecord]: ...
+
+    def beside(self, taken: Mapping[str, str]) -> Mapping[str, bytes]:
+        """Name -> content of files to stand beside the data set; `taken` is the split of each image by id."""
+        return {}
+
+
+class FaceFinder(Protocol):
+    """Finds faces in photos. Pickles, since it works in other processes.
+
+    `version` changes with whatever changes what is found.
+    """
+
+    version: str
+
+    def check(self) -> None:
+        """Make sure that it can work.
+
+        Raises:
+            MissingModelError: what it needs is not installed.
+        """
+        ...
+
+    def find(self, image: Image, smallest_pixels: float) -> list[FoundFace]:
+        """The faces of an RGB photo, tilted by 30 degrees at most, of `smallest_pixels` and more.
+
+        `formats.faces.face_size` says what a face's size is.
+        """
+        ...
 
 
 @runtime_checkable

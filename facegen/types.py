@@ -264,6 +264,20 @@ class DatasetReject:
     reason: str
 
 
+@dataclass(frozen=True)
+class FoundFace:
+    """A face in a photo, in pixels from its upper left corner.
+
+    `box` is left, top, right, bottom. `points` are the middles of both eyes, the tip of the nose and both
+    corners of the mouth, of each pair the one that is further left in an upright picture first. `score` is
+    the finder's own, at most 1.
+    """
+
+    box: tuple[float, float, float, float]
+    points: tuple[tuple[float, float], ...]
+    score: float
+
+
 CropBox = tuple[float, float, float]
 """A square cut: its side as a share of the image's shorter side, and its centre (x, y) as shares of
 width and height."""

@@ -46,7 +46,8 @@ def prepare(
     kind: Annotated[
         str,
         Argument(
-            help="celeba, celeba-hq, utkface, image-folder, hub or avatars.", autocompletion=dataset_kinds
+            help="celeba, celeba-hq, utkface, image-folder, photos, hub or avatars.",
+            autocompletion=dataset_kinds,
         ),
     ],
     out: Annotated[Path, Option("Folder for the data set.")],
@@ -69,6 +70,7 @@ def prepare(
         facegen prepare celeba CelebA --out data/celeba --size 64
         facegen prepare utkface UTKFace.tar.gz --out data/utk --splits 0.8,0.1,0.1
         facegen prepare image-folder photos --out data/mine --size 128 --limit 5000
+        facegen prepare photos holidays --out data/family --size 128
         facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile
     """
     from facegen.preparation.prepare import prepare

@@ -1,7 +1,8 @@
 """What became of every file of a source: `account.csv`, and how a source that is there now differs from it.
 
 DATASET/account.csv    file, taken_as, reason, id, bytes: a split's name, "left out", or what a file is
-                       that is no image ("labels", "not an image", "hidden", ...)
+                       that is no image ("labels", "not an image", "hidden", ...); of faces in photos
+                       besides x, y, side, tilt, face_pixels, sharpness
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ def write_account(
     splits: Mapping[int, str],
     rejects: Sequence[DatasetReject],
     files: Mapping[str, str],
+    details: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Write `account.csv`: the split of each record by index, what was left out, and every other file."""
+    """Write `account.csv`: the split of each record by index, what was left out, and every other file.
+
+    `details` are further columns by id.
+    """
     sizes = {record.id: record.size for record in records}
     rows = [
         {"file": record.location, "taken_as": splits[index], "id": record.id}
@@ -45,6 +50,8 @@ def write_account(
     rows += [{"file": name, "taken_as": what} for name, what in sorted(files.items()) if name not in told]
     frame = pd.DataFrame(rows, columns=["file", "taken_as", "reason", "id"])
     frame["bytes"] = frame["id"].map(sizes).astype("Int64")
+    for column in dict.fromkeys(name for values in details.values() for name in values):
+        frame[column] = [details.get(id, {}).get(column) for id in frame["id"]]
     atomic_write(folder / ACCOUNT_NAME, frame.to_csv(index=False))
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from facegen.preparation.images import PreparedImage
 from facegen.types import DatasetRecord, DatasetReject
 
-NO_FAULT = ("duplicate", "conflict", "outside the splits")
-"""Reasons that say nothing against a source as a whole."""
+NO_FAULT = ("duplicate", "conflict", "outside the splits", "no face", "face ")
+"""How reasons begin that say nothing against a source as a whole."""
 
 
 @dataclass

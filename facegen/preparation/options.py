@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from facegen.errors import UsageError
 from facegen.options import HARDWARE, Device, Option, terms
 
-IMAGES, RECORDS, LABELS, HUB = "Images", "Which images, which split", "Labels", "Kind hub"
+IMAGES, RECORDS, LABELS = "Images", "Which images, which split", "Labels"
+HUB, PHOTOS = "Kind hub", "Kind photos"
 
 
 def read_splits(text: str) -> tuple[float, float, float]:
@@ -50,7 +51,8 @@ class PrepareOptions:
     `crop` is "auto" (the kind's first) or one of the kind's own; `limit` chooses by hash; `min_side` is of
     the square that is cut. `labels`, `layout` and `columns` (names by column) say how labels are read where
     the source does not say it itself; `conflicts` what happens to equal pictures with different labels.
-    `revision` and `subset` are for the kind hub, `count` and `variety` are for kinds that draw (avatars).
+    `align`, `faces`, `min_face`, `min_sharpness`, `exclude` and `finder` are for the kind photos,
+    `revision` and `subset` for hub, `count` and `variety` for kinds that draw (avatars).
     """
 
     size: Annotated[int, Option("Side of the square images in pixels.", IMAGES)] = 64
@@ -97,6 +99,24 @@ class PrepareOptions:
         Literal["leave-out", "keep-first"],
         Option("Equal pictures with different labels: none is kept, or the first.", LABELS),
     ] = "leave-out"
+    align: Annotated[
+        Literal["ffhq", "celeba"] | None,
+        Option("Cut faces as FFHQ has them, if left out, or as CelebA.", PHOTOS),
+    ] = None
+    faces: Annotated[
+        Literal["all", "largest"] | None, Option("All faces of a photo, if left out, or one.", PHOTOS)
+    ] = None
+    min_face: Annotated[
+        int | None,
+        Option("Least size of a face in the photo, in pixels; left out: none is enlarged.", PHOTOS),
+    ] = None
+    min_sharpness: Annotated[
+        float | None, Option("Leave out faces less sharp than this; 0.05 if left out.", PHOTOS)
+    ] = None
+    exclude: Annotated[
+        str | None, Option("List of faces to leave out, as review.html makes it.", PHOTOS, metavar="FILE")
+    ] = None
+    finder: Annotated[str | None, Option("What finds faces; mtcnn if left out.", PHOTOS)] = None
     subset: Annotated[str | None, Option("Which one, if it has several.", HUB)] = None
     revision: Annotated[str | None, Option("Branch, tag or commit on the hub.", HUB)] = None
     workers: Annotated[int | None, Option("Processes; left out: one a core.", HARDWARE)] = None

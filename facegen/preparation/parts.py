@@ -2,6 +2,7 @@
 
 .NAME.partial/job.json                    what is being made; other work is thrown away
 .NAME.partial/parts/part-00000.parquet    prepared images of records 0..1023, in order
+.NAME.partial/faces/                      what a kind that searches keeps of its search
 .NAME.partial/dataset/                    the finished data set before it is renamed into place
 """
 
@@ -133,6 +134,11 @@ def write_splits(
                 writer.write_split(split, counted(rows_of(split)), counts[split], rows_per_file)
 
 
+def work_folder(out: Path) -> Path:
+    """Where what is done of `out` is kept until it is whole."""
+    return out.with_name(f".{out.name}.partial")
+
+
 @contextmanager
 def open_work(out: Path) -> Iterator[WorkFolder]:
     """Create and lock the work folder beside `out`.
@@ -141,7 +147,7 @@ def open_work(out: Path) -> Iterator[WorkFolder]:
         UsageError: another process prepares this data set now.
         StorageError: the folder may not be written.
     """
-    folder = out.with_name(f".{out.name}.partial")
+    folder = work_folder(out)
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:

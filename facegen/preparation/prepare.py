@@ -14,17 +14,19 @@ import PIL
 import pyarrow
 
 from facegen import __version__
-from facegen.config.kinds import kind_config, load_kind, spelt, trust
+from facegen.config.kinds import spelt
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
-from facegen.formats.files import sha256_of
+from facegen.formats.files import atomic_write, sha256_of
 from facegen.formats.plain import plain
+from facegen.pool import worker_pool
 from facegen.preparation.account import Example, changes, examples, write_account
 from facegen.preparation.duplicates import NO_FAULT, sort_out
-from facegen.preparation.images import ImageJob, PreparedImage, worker_pool
+from facegen.preparation.images import ImageJob, PreparedImage
+from facegen.preparation.kinds import CHOOSING_OPTIONS, adapter_of, crop_name, reading_settings
 from facegen.preparation.options import PrepareOptions
-from facegen.preparation.parts import WorkFolder, open_work, write_splits
+from facegen.preparation.parts import WorkFolder, open_work, work_folder, write_splits
 from facegen.preparation.splits import assign_splits, check_fractions
 from facegen.progress import SilentProgress
 from facegen.protocols import DatasetAdapter, Progress
@@ -32,16 +34,6 @@ from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 from facegen.vocabulary.captions import captions_for
 
 _SMALLEST_SIZE = 8
-READING_OPTIONS = ("labels", "layout", "columns", "revision", "subset")
-DRAWING_OPTIONS = ("count", "variety")
-ADAPTER_OPTIONS = (
-    *DRAWING_OPTIONS,
-    "seed",
-    "size",
-    "strict",
-    "limit",
-    *READING_OPTIONS,
-)  # to kinds that know it
 
 
 @dataclass(frozen=True)
@@ -94,12 +86,14 @@ def prepare(
     out = Path(os.path.abspath(out))
     _check_options(options)
     kind = spelt("datasets", kind)
-    adapter = _adapter(kind, options)
-    crop = _crop_name(kind, adapter, options.crop)
+    adapter = adapter_of(kind, options)
+    adapter.workers = options.workers or len(os.sched_getaffinity(0))
+    adapter.work, adapter.earlier = work_folder(out), out
+    crop = crop_name(kind, adapter, options.crop)
     is_remote = getattr(adapter, "is_remote", lambda _: False)  # without it, sources are places on this disk
     remote = source is not None and is_remote(source)
     settings = _settings(kind, source, crop, options, remote=remote)
-    finished = _finished(out, settings)
+    finished, chosen = _finished(out, settings, options)
     readable = source is not None and (remote or source.exists())
     if finished is not None and (remote or not readable):
         told = "" if source is None or remote else " Its source is not there any more, to compare it with."
@@ -109,12 +103,13 @@ def prepare(
         raise DataError(f"'{source}' does not exist.")
     run = _Preparation(kind, adapter, _records(adapter, source, options, progress), settings, options)
     if finished is not None:
-        differences = changes(finished, run.records, adapter.rejects, adapter.labels)
+        differences = chosen or changes(finished, run.records, adapter.rejects, adapter.labels)
         if not differences:
             progress.say(f"'{out}' is finished already, with these settings and this source.")
             return _summary(finished, started, already_done=True)
         _check_renew(out, source, differences, options)
-        progress.say(f"The source has changed: {'; '.join(differences)}. '{out}' is made anew.")
+        what = "Chosen otherwise" if chosen else "The source has changed"
+        progress.say(f"{what}: {'; '.join(differences)}. '{out}' is made anew.")
     if options.strict:
         refuse_repairs(adapter.repairs)
     with open_work(out) as work:
@@ -157,67 +152,43 @@ def _check_options(options: PrepareOptions) -> None:
         check_fractions(options.splits)
 
 
-def _adapter(kind: str, options: PrepareOptions) -> DatasetAdapter:
-    trust(kind)  # named by whoever calls
-    module = load_kind("datasets", kind)
-    known = module.Config.model_fields
-    for name in DRAWING_OPTIONS:
-        if getattr(options, name) is not None and name not in known:
-            hint = "Use --limit to read fewer." if name == "count" else None
-            raise UsageError(f"--{name} is for kinds that draw; '{kind}' reads.", hint=hint)
-    for name in READING_OPTIONS:
-        if getattr(options, name) not in (None, "auto") and name not in known:
-            raise UsageError(f"--{name} is for other kinds; '{kind}' has no use for it.")
-    wanted = {name: getattr(options, name) for name in ADAPTER_OPTIONS}
-    section = {name: value for name, value in wanted.items() if name in known and value is not None}
-    return module.build(kind_config("datasets", {"kind": kind, **section}))
-
-
-def _crop_name(kind: str, adapter: DatasetAdapter, crop: str) -> str:
-    if crop == "auto":
-        return next(iter(adapter.crops))
-    if crop not in adapter.crops:
-        raise UsageError(
-            f"Crop '{crop}' does not suit '{kind}'.",
-            hint=f"Crops of {kind}: auto, {', '.join(adapter.crops)}",
-        )
-    return crop
-
-
 def _settings(
     kind: str, source: Path | None, crop: str, options: PrepareOptions, *, remote: bool
 ) -> dict[str, Any]:
     """What decides the result; `workers`, `strict` and `max_reject_share` do not."""
     name = None if source is None else source.as_posix() if remote else Path(os.path.abspath(source)).name
     decisive = ("size", "crop", "limit", "splits", "seed", "min_side", "count")
-    reading = {option: getattr(options, option) for option in (*READING_OPTIONS, "conflicts", "variety")}
-    reading["labels"] = Path(options.labels).name if options.labels else None
     return {
         "kind": kind,
         "source": name,
         **{option: getattr(options, option) for option in decisive},
         "crop": crop,
         "splits": None if options.splits is None else list(options.splits),
-        **{option: value for option, value in reading.items() if value not in (None, "auto", "leave-out")},
+        **reading_settings(options),
     }
 
 
-def _finished(out: Path, settings: dict[str, Any]) -> Dataset | None:
+def _finished(
+    out: Path, settings: dict[str, Any], options: PrepareOptions
+) -> tuple[Dataset | None, list[str]]:
+    """What stands at `out`, and how it was chosen otherwise where `renew` is to make it anew for that."""
     if not (out / MANIFEST_NAME).is_file():
         if out.exists() and (not out.is_dir() or any(out.iterdir())):
             raise UsageError(f"'{out}' exists and is not a prepared data set.", hint="Choose another --out.")
-        return None
+        return None, []
     dataset = Dataset.open(out)
-    manifest = dataset.manifest
-    if manifest.transform != settings:
-        keys = {*manifest.transform, *settings}
-        other = sorted(key for key in keys if manifest.transform.get(key) != settings.get(key))
-        told = ", ".join(f"{key} {manifest.transform.get(key)} (asked: {settings.get(key)})" for key in other)
+    made = dataset.manifest.transform
+    other = sorted(key for key in {*made, *settings} if made.get(key) != settings.get(key))
+    told = [f"{key} {made.get(key)} (asked: {settings.get(key)})" for key in other]
+    is_chosen = {*other} <= {*CHOOSING_OPTIONS}
+    if other and not (is_chosen and options.renew):
         raise UsageError(
-            f"'{out}' holds a data set made with other settings: {told}.",
-            hint="Choose another --out, or delete that folder first.",
+            f"'{out}' holds a data set made with other settings: {', '.join(told)}.",
+            hint="--renew makes it anew; another --out keeps both."
+            if is_chosen
+            else "Choose another --out, or delete that folder first.",
         )
-    return dataset
+    return dataset, told
 
 
 def _records(
@@ -261,10 +232,9 @@ class _Preparation:
         if work.begin({"settings": self.settings, "records": digest}, len(records)):
             progress.say("Taking up the work that an interrupted run left.")
         job = ImageJob(self.adapter.crops[self.settings["crop"]], options.size, options.min_side)
-        workers = options.workers or len(os.sched_getaffinity(0))
         with (
             progress.stage("preparing images", total=len(records)) as task,
-            worker_pool(workers, processes=self.adapter.loads_on_cpu) as pool,
+            worker_pool(self.adapter.workers, processes=self.adapter.loads_on_cpu) as pool,
         ):
             work.prepare_missing(records, job, pool, task)
         outcomes = work.outcomes()
@@ -337,7 +307,10 @@ class _Preparation:
         counts = {split: len(indices) for split, indices in chosen.items()}
         write_splits(writer, counts, rows_of, work.total_png_bytes() / len(kept), progress)
         split_of = dict(zip(kept, splits, strict=True))
-        write_account(work.dataset, records, split_of, rejects, self.adapter.files)
+        write_account(work.dataset, records, split_of, rejects, adapter.files, adapter.details)
+        taken = {records[index].id: split for index, split in split_of.items()}
+        for name, content in adapter.beside(taken).items():
+            atomic_write(work.dataset / name, content)
         writer.finish(
             rejects=list(map(astuple, rejects)),
             kind=self.kind,

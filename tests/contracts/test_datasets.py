@@ -13,6 +13,7 @@ from PIL import Image
 from support.celeba_hq_source import jpeg, write_celeba_hq
 from support.celeba_source import jpeg_bytes, write_celeba
 from support.hub_server import hub_server, parquet_bytes
+from support.marked_faces import FINDER, MarkedFace, marked_photo
 
 from facegen.config.kinds import kind_config, kinds_of, load_kind
 from facegen.errors import DataError, FacegenError
@@ -38,15 +39,23 @@ def write_folders(root: Path) -> Path:
     return root
 
 
+def write_photos(root: Path) -> Path:
+    root.mkdir()
+    for number in range(3):
+        marked_photo(MarkedFace(100, 100, 60, seed=number)).save(root / f"{number}.png")
+    return root
+
+
 SOURCES: dict[str, Callable[[Path], Path | None]] = {
     "avatars": lambda root: None,
     "celeba": write_celeba,
     "celeba_hq": lambda root: write_celeba_hq(root / "CelebAMask-HQ"),
     "hub": lambda root: Path("some-lab/faces"),
     "image_folder": write_folders,
+    "photos": write_photos,
     "utkface": write_utkface,
 }
-OPTIONS = {"avatars": {"count": 4}}
+OPTIONS = {"avatars": {"count": 4}, "photos": {"finder": FINDER}}
 
 
 @pytest.fixture(scope="module", autouse=True)
