@@ -1,7 +1,7 @@
 """The recipe for photographs at 128x128 on one GPU, from the pictures to its scores, in a given time.
 
 python benchmarks/gpu_recipe.py OUT --faces CELEBA --minutes 12    (as `facegen prepare celeba` takes it)
-python benchmarks/gpu_recipe.py OUT --smoke                        seconds, on a CPU and rendered avatars
+python benchmarks/gpu_recipe.py OUT --smoke                        a minute, on a CPU and rendered avatars
 
 A sixth of the time is for the autoencoder; the rest, less what trials, validation, drawing and judging
 take, for `flow-dit-128`. Where packages are missing and nothing can be fetched, `--wheels DIR` installs the

@@ -1,8 +1,8 @@
 """Recipes for photographs of faces side by side: as long on the same core, judged in three feature spaces.
 
-python benchmarks/recipes.py OUT --faces CELEBA                     half a day of one core
+python benchmarks/recipes.py OUT --faces CELEBA                     half a day or so of one core
 python benchmarks/recipes.py OUT --faces CELEBA --only flow-dit     one of them
-python benchmarks/recipes.py OUT --smoke                            seconds, on rendered avatars
+python benchmarks/recipes.py OUT --smoke                            minutes, on rendered avatars
 
 CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes with one thread:
 some steps are timed, and as many as fit are the length of its run. Autoencoders, validation, drawing and the
@@ -66,7 +66,6 @@ PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_sc
 IN_TWENTY = ("sampling.sampler.kind=dpmpp_2m", f"sampling.steps={STEPS}")
 
 IN_PIXELS = (*IN_TWENTY, "task.validation_examples=64")
-NO_WIDTHS = "ema.widths=[]"  # nobody looks at them here
 
 
 @dataclass(frozen=True)
@@ -136,7 +135,6 @@ class Bench:
         told = [
             f"data.path={json.dumps(str(data.resolve()))}",
             f"training.seed={self.seed}",
-            NO_WIDTHS,
             *changes,
         ]
         return compose(preset, overrides=told, size=self.size)

@@ -61,7 +61,6 @@ class SeenFace:
 
     square: FaceSquare
     pixels: float
-    score: float
     sharpness: float
     hash: str
     cut_off: bool
@@ -114,7 +113,6 @@ def _seen(image: Image.Image, face: FoundFace, search: Search) -> SeenFace:
     return SeenFace(
         square=square,
         pixels=face_size(face.points),
-        score=face.score,
         sharpness=sharpness(cut),
         hash=_hash(cut),
         cut_off=any(beyond),

@@ -5,6 +5,8 @@ Letters: B batch, C channels, H/W rows and columns, L condition tokens, D featur
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from torch import Tensor, nn
 
 from facegen.errors import UsageError
@@ -40,6 +42,19 @@ def check_levels(height: int, width: int, num_levels: int, option: str, patch_si
             f"not {height}x{width}.",
             hint=f"Use fewer denoiser.{option}, or another image size.",
         )
+
+
+def check_attention(widths: Sequence[int], levels: Iterable[int], divisor: int, option: str) -> None:
+    """See to it that the levels that attend are there, and their channels divisible by that of `option`.
+
+    Raises:
+        ValueError: one is not.
+    """
+    for level in levels:
+        if not 0 <= level < len(widths):
+            raise ValueError(f"attention level {level} does not exist; levels are 0 to {len(widths) - 1}")
+        if widths[level] % divisor:
+            raise ValueError(f"{widths[level]} channels that attend must be divisible by {option} {divisor}")
 
 
 def tokens_of(conditioning: Conditioning) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.utils import checkpoint
 
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import check_levels, map_shape, time_and_vector, tokens_of
+from facegen.denoisers._told import check_attention, check_levels, map_shape, time_and_vector, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import (
     ACTIVATIONS,
@@ -66,7 +66,8 @@ class Config(KindConfig, frozen=True):
         if min(self.channel_multipliers) < 1:
             raise ValueError("channel_multipliers must be positive")
         widths = [self.base_channels * multiplier for multiplier in self.channel_multipliers]
-        _check_attention(widths, [*self.self_attention_levels, *self.cross_attention_levels], self.num_heads)
+        levels = (*self.self_attention_levels, *self.cross_attention_levels)
+        check_attention(widths, levels, self.num_heads, "num_heads")
         return self
 
 
@@ -102,7 +103,7 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         widths = [width * multiplier for multiplier in multipliers]
-        _check_attention(widths, [*self_attention_levels, *cross_attention_levels], num_heads)
+        check_attention(widths, (*self_attention_levels, *cross_attention_levels), num_heads, "num_heads")
         self.patch_size, self.num_levels = patch_size, len(widths)
         embedding_dim, bottom = 4 * widths[0], self.num_levels - 1
 
@@ -228,16 +229,6 @@ def build(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) ->
         token_dim=conditioning.token_dim,
         **settings,
     )
-
-
-def _check_attention(widths: Sequence[int], levels: Sequence[int], num_heads: int) -> None:
-    for level in levels:
-        if not 0 <= level < len(widths):
-            raise ValueError(f"attention level {level} does not exist; levels are 0 to {len(widths) - 1}")
-        if widths[level] % num_heads:
-            raise ValueError(
-                f"{widths[level]} channels at level {level} must be divisible by num_heads {num_heads}"
-            )
 
 
 def _check(config: Config, sample: SampleSpec, conditioning: ConditioningSpec) -> None:

@@ -14,7 +14,7 @@ from torch import nn
 
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import check_levels, map_shape, vector_of
+from facegen.denoisers._told import check_attention, check_levels, map_shape, vector_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import zeroed
 from facegen.shapes import Maps, Times
@@ -40,16 +40,12 @@ class Config(KindConfig, frozen=True):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        num_levels = len(self.block_out_channels)
-        for width in self.block_out_channels:
+        widths = self.block_out_channels
+        for width in widths:
             if width % self.norm_num_groups:
                 raise ValueError(f"{width} channels must be divisible by norm_num_groups")
-        for level in self.attention_levels:
-            if not 0 <= level < num_levels:
-                raise ValueError(f"attention level {level} does not exist; levels are 0 to {num_levels - 1}")
-        for width in {self.block_out_channels[level] for level in (*self.attention_levels, -1)}:
-            if width % self.attention_head_dim:
-                raise ValueError(f"{width} channels that attend must be divisible by attention_head_dim")
+        levels = (*self.attention_levels, len(widths) - 1)  # the lowest attends in any case
+        check_attention(widths, levels, self.attention_head_dim, "attention_head_dim")
         return self
 
 

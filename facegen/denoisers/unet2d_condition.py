@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from facegen.compat import guard_torchvision
 from facegen.config.kinds import KindConfig
-from facegen.denoisers._told import check_levels, map_shape, tokens_of
+from facegen.denoisers._told import check_attention, check_levels, map_shape, tokens_of
 from facegen.errors import UsageError
 from facegen.nn.blocks import zeroed
 from facegen.shapes import Maps, Times
@@ -41,16 +41,12 @@ class Config(KindConfig, frozen=True):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        num_levels = len(self.block_out_channels)
-        for width in self.block_out_channels:
+        widths = self.block_out_channels
+        for width in widths:
             if width % self.norm_num_groups:
                 raise ValueError(f"{width} channels must be divisible by norm_num_groups")
-        for level in self.cross_attention_levels:
-            if not 0 <= level < num_levels:
-                raise ValueError(f"attention level {level} does not exist; levels are 0 to {num_levels - 1}")
-        for width in {self.block_out_channels[level] for level in (*self.cross_attention_levels, -1)}:
-            if width % self.num_heads:
-                raise ValueError(f"{width} channels that attend must be divisible by num_heads")
+        levels = (*self.cross_attention_levels, len(widths) - 1)  # the lowest attends in any case
+        check_attention(widths, levels, self.num_heads, "num_heads")
         return self
 
 

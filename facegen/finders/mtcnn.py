@@ -50,7 +50,7 @@ class Config(KindConfig, frozen=True):
 
 
 class Mtcnn:
-    """Finds faces that look at the camera or a little aside, tilted by up to about 40 degrees."""
+    """Finds faces that look at the camera or a little aside, tilted by 30 degrees at most."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

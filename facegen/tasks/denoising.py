@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -184,7 +185,6 @@ class DenoisingTask:
         self._inputs = None if isinstance(conditioner, SampleConditioner) else conditioner.inputs(train.frame)
         self.num_examples = min(len(train), limit or len(train))
         self._validation = self._fixed_examples(validation, config.validation_examples)
-        self._mean = self._mean_of(train)
 
     def build_module(self) -> nn.Module:
         """The denoiser, freshly initialised, beside the conditioner it is trained with."""
@@ -250,10 +250,12 @@ class DenoisingTask:
         conditioner: Any = self._conditioner
         return conditioner.inputs_of(x0)
 
-    def _mean_of(self, train: Samples) -> Tensor:
+    @cached_property
+    def _mean(self) -> Tensor:
+        """The mean (1, *S) of the training examples, or of `MEAN_EXAMPLES` of them."""
         indices = torch.randperm(self.num_examples, generator=_validation_generator())[:MEAN_EXAMPLES]
         chunks = indices.sort().values.split(VALIDATION_BATCH)
-        total = torch.stack([train.means(chunk).sum(0, dtype=torch.float64) for chunk in chunks]).sum(0)
+        total = torch.stack([self._train.means(chunk).sum(0, dtype=torch.float64) for chunk in chunks]).sum(0)
         return (total / len(indices)).float().unsqueeze(0)
 
     def _fixed_examples(self, samples: Samples, count: int) -> Batch:

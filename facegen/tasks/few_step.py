@@ -36,6 +36,7 @@ from facegen.tasks.denoising import VALIDATION_BATCH, DenoisingTask
 from facegen.types import Conditioning
 
 TRAINS_ON = "samples"
+PAIRS_PER_WALK = 8  # a pair costs three passes, the walk that it is taken from forty
 
 
 class Config(KindConfig, frozen=True):
@@ -49,7 +50,6 @@ class Config(KindConfig, frozen=True):
     teacher: str | None = None
     teacher_sha256: str | None = None
     teacher_steps: int = Field(default=MOST_CALLS, ge=MOST_CALLS, multiple_of=MOST_CALLS)
-    pairs_per_walk: int = Field(default=8, ge=1)
     validation_examples: int = Field(default=64, ge=2)
 
 
@@ -104,7 +104,7 @@ class FewStepTask(DenoisingTask):
             inputs = self._inputs[indices]
         inputs = placed(self._conditioner.drop(inputs, draws), draws.device)
         noise = draws.normal(*shape)
-        return {"noise": noise, "inputs": inputs, "pairs": draws.uniform(self._config.pairs_per_walk, 2)}
+        return {"noise": noise, "inputs": inputs, "pairs": draws.uniform(PAIRS_PER_WALK, 2)}
 
     def losses(self, module: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Squared error of the average velocities between pairs of states."""
