@@ -97,18 +97,18 @@ def guide_projected(
 
 def autoguide(
     model: Denoiser,
-    weak: Denoiser,
     condition: Conditioning,
+    weak: BoundDenoiser,
     scale: float,
     interval: tuple[float, float] = ALWAYS,
 ) -> BoundDenoiser:
-    """Lead `model` away from what a `weak` one, smaller or less trained, answers to the same condition.
+    """Lead `model` away from what a `weak` one, smaller or less trained, answers to the same request.
 
     Karras et al. 2024 (arXiv:2406.02507); both must walk the same path.
     """
 
     def guided(x_t: States, timestep: Times, scales: Columns) -> Prediction:
-        good, bad = (each(x_t, timestep, condition).x0 for each in (model, weak))
+        good, bad = model(x_t, timestep, condition).x0, weak(x_t, timestep).x0
         x0 = bad + scales * (good - bad)
         return Prediction(x0=x0, eps=model.path.eps_of(x0, x_t, timestep))
 

@@ -3,6 +3,7 @@
     step-00010000/
       model.safetensors     the trained weights
       ema.safetensors       their exponential moving average (absent when EMA is off)
+      weak.safetensors      the averaged weights of early in the run, where it keeps them for autoguidance
       training_state.pt     optimizer, scaler and counters; loads with `weights_only=True`
                             (absent, as `model.safetensors` is, where `facegen ema` made the average)
       autoencoder/          hard links to the autoencoder of the latents, if they carried one
@@ -40,10 +41,12 @@ from facegen.types import LabelSchema, LatentScaling
 CHECKPOINT_FORMAT_VERSION = 1
 INFO_FILE = "checkpoint.json"
 STATE_FILE = "training_state.pt"
+WEAK_FILE = "weak.safetensors"
 OWN_CHECKSUM = "own_sha256"  # of everything else in `INFO_FILE`
 AUTOENCODER_FOLDER = "autoencoder"
 
 Weights = Literal["model", "ema"]
+Stored = Literal["model", "ema", "weak"]
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,17 @@ class Checkpoint:
                 f"'{self.folder}' is an average made after training: it has no weights as trained.",
                 hint="Leave out --weights model, or name the run.",
             )
+        return self._tensors(name)
+
+    def weak_weights(self) -> dict[str, Tensor] | None:
+        """The averaged weights of early in the run; None where it does not keep them, or was not there yet.
+
+        Raises:
+            StorageError: the file is missing, cut or altered.
+        """
+        return self._tensors(WEAK_FILE) if WEAK_FILE in self.info.files else None
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
         path = self._verified(name)
         try:
             return load_file(path)
@@ -253,7 +267,7 @@ def ranking_of(folder: Path) -> Ranking | None:
 def save_checkpoint(
     folder: Path,
     info: CheckpointInfo,
-    weights: Mapping[Weights, Mapping[str, Tensor]],
+    weights: Mapping[Stored, Mapping[str, Tensor]],
     training_state: Mapping[str, Any] | None,
     autoencoder: Path | None = None,
 ) -> Checkpoint:
@@ -290,7 +304,7 @@ def _checksum(told: Mapping[str, Any]) -> str:
 
 def _write_contents(
     folder: Path,
-    weights: Mapping[Weights, Mapping[str, Tensor]],
+    weights: Mapping[Stored, Mapping[str, Tensor]],
     training_state: Mapping[str, Any] | None,
     autoencoder: Path | None,
 ) -> dict[str, str]:

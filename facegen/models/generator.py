@@ -57,7 +57,7 @@ class FaceGenerator:
     "stride" where it was trained to draw in few calls. All pieces are on `device`. `sampling` is its usual
     way of drawing, `data` what it was trained on, `described` what it was made by, as JSON. `source` is the
     run, checkpoint or pipeline it was loaded from, as it was named. `denoiser` is what samplers walk with;
-    `network` is the module inside it.
+    `network` is the module inside it. `weak` is the module as it was early in the run, for autoguidance.
     """
 
     module: nn.Module
@@ -74,6 +74,7 @@ class FaceGenerator:
     weights_sha256: str | None = None
     step: int | None = None
     source: Path | None = None
+    weak: nn.Module | None = None
 
     def __post_init__(self) -> None:
         parts: Any = dict(self.module.named_children())
@@ -84,6 +85,7 @@ class FaceGenerator:
         self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
         recorded = FixedRowsNetwork(RecordedNetwork(self._denoise), self._rows)
         self._drawing = Denoiser.of(recorded, self.objective)
+        self._weak_parts: Any = {} if self.weak is None else dict(self.weak.named_children())
 
     @property
     def default_batch_size(self) -> int:
@@ -274,7 +276,15 @@ class FaceGenerator:
             raise UsageError(NO_GUIDANCE, hint="Leave --negative out, or ask the model it was taught by.")
         condition, null_condition = (self.conditioning(rows, settings) for rows in (inputs, null))
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
-        return walk_of(model, condition, null_condition, settings)(draw(), draw)
+        return walk_of(model, condition, null_condition, settings, self._weakly(inputs))(draw(), draw)
+
+    def _weakly(self, inputs: Tensor | Blend) -> tuple[Denoiser, Conditioning] | None:
+        """The model as it was early in the run, and what it is told for `inputs`."""
+        if self.weak is None:
+            return None
+        condition = conditioning_of(self._weak_parts["conditioner"], inputs, self._rows, self.device)
+        network = FixedRowsNetwork(self._weak_parts["denoiser"], self._rows)
+        return Denoiser.of(network, self.objective), condition
 
     def walks(
         self,

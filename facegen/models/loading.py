@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind, outside_code_allowed
 from facegen.config.recipe import DRAWING_TASKS, FEW_STEP, DataConfig, Recipe, parse_recipe
 from facegen.errors import DataError, StorageError, UsageError
-from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.checkpoint import Checkpoint, CheckpointInfo, Weights, load_checkpoint
 from facegen.formats.far import near
 from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
@@ -59,20 +60,10 @@ def load(
         )
     recipe = parse_recipe(info.recipe)
     sample_spec = SampleSpec(info.sample_shape)
-    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
-    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
-    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
-    if info.task == FEW_STEP:
-        module[STRIDE] = Strides(conditioner.spec.vector_dim or 0)
-    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
-    stored = checkpoint.weights(weights).items()
-    try:
-        module.load_state_dict({n: value for n, value in stored if not n.startswith("augmentation.")})
-    except RuntimeError as error:
-        raise StorageError(
-            f"The weights in '{checkpoint.folder}' do not fit the recipe saved beside them: {error}"
-        ) from error
+    module = _module(recipe, info, checkpoint.weights(weights), checkpoint.folder)
+    weak = checkpoint.weak_weights()
+    if weak is not None:
+        weak = _module(recipe, info, weak, checkpoint.folder).to(device).eval()
     which = "ema" if weights == "ema" and checkpoint.has_ema else "model"
     return FaceGenerator(
         module=module.to(device).eval(),
@@ -89,7 +80,33 @@ def load(
         weights_sha256=info.files[f"{which}.safetensors"],
         step=info.step,
         source=path,
+        weak=weak,
     )
+
+
+def _module(recipe: Recipe, info: CheckpointInfo, weights: Mapping[str, Tensor], where: Path) -> nn.Module:
+    """The `ModuleDict` that the recipe's task trained, with these weights.
+
+    Raises:
+        StorageError: they are not its own; names `where` they were read.
+    """
+    sample_spec = SampleSpec(info.sample_shape or ())
+    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+    conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
+    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    if info.task == FEW_STEP:
+        module[STRIDE] = Strides(conditioner.spec.vector_dim or 0)
+    # What tells the model of augmentation is for training alone: sampling asks for untouched images.
+    try:
+        module.load_state_dict(
+            {n: value for n, value in weights.items() if not n.startswith("augmentation.")}
+        )
+    except RuntimeError as error:
+        raise StorageError(
+            f"The weights in '{where}' do not fit the recipe saved beside them: {error}"
+        ) from error
+    return module
 
 
 def _data_of(recipe: Recipe, checkpoint: Checkpoint) -> DataConfig:

@@ -53,22 +53,32 @@ class Config(KindConfig, frozen=True):
     validation_examples: int = Field(default=64, ge=2)
 
 
-Walk = Callable[[Denoiser, Conditioning, Conditioning, int], Sampler]
-"""Makes the teacher's sampler from its denoiser, condition and null condition, of so many steps."""
+Walk = Callable[[Denoiser, Conditioning, Conditioning, int, tuple[Denoiser, Conditioning] | None], Sampler]
+"""Makes the teacher's sampler from its denoiser, condition and null condition, of so many steps, and from the
+weak denoiser that autoguidance leads away from with its condition, where there is one."""
 
 
 class FewStepTask(DenoisingTask):
     """`TrainingTask` whose module is `ModuleDict(denoiser, conditioner, stride)`, begun as its `teacher`.
 
     A batch of B examples is B walks, for their labels and from noise of their own; the examples themselves
-    are not looked at. `teacher` are its weights, `walk` is how it draws.
+    are not looked at. `teacher` are its weights, `weak` those that its autoguidance leads away from, `walk`
+    is how it draws.
 
     Raises:
         UsageError: weights of another network, an objective other than flow, a conditioner without a vector.
         DataError: fewer than two held-out examples.
     """
 
-    def __init__(self, config: Config, *, teacher: Mapping[str, Tensor], walk: Walk, **wired: Any) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        teacher: Mapping[str, Tensor],
+        walk: Walk,
+        weak: Mapping[str, Tensor] | None = None,
+        **wired: Any,
+    ) -> None:
         self._config, self._walk_of = config, walk
         super().__init__(denoising.Config(validation_examples=config.validation_examples), **wired)
         if self._objective.predicts != "flow":
@@ -80,13 +90,17 @@ class FewStepTask(DenoisingTask):
             raise UsageError("Task 'few_step' needs a conditioner with a vector, to tell the stride by.")
         if len(self._validation["noise"]) < 2:
             raise DataError("Task 'few_step' compares the ends of walks: two held-out examples are needed.")
-        self._teacher: Any = copy.deepcopy(super().build_module()).requires_grad_(False).eval()
+        self._teacher = self._frozen(teacher)
+        self._weak = None if weak is None else self._frozen(weak)
+
+    def _frozen(self, weights: Mapping[str, Tensor]) -> Any:
+        module = copy.deepcopy(super().build_module()).requires_grad_(False).eval()
         try:
-            self._teacher.load_state_dict(teacher)
+            module.load_state_dict(weights)
         except RuntimeError as error:
-            raise UsageError(
-                f"The weights of the teacher '{config.teacher}' do not fit the recipe's network: {error}"
-            ) from error
+            told = f"The weights of the teacher '{self._config.teacher}' do not fit the recipe's network"
+            raise UsageError(f"{told}: {error}") from error
+        return module
 
     def build_module(self) -> nn.Module:
         """The teacher's weights, and strides that say nothing yet."""
@@ -157,7 +171,11 @@ class FewStepTask(DenoisingTask):
             condition = teacher["conditioner"](inputs)
             null = teacher["conditioner"](placed(self._conditioner.null_inputs(len(inputs)), noise.device))
             model = Denoiser.of(teacher["denoiser"], self._objective)
-            sampler = self._walk_of(model, condition, null, self._config.teacher_steps)
+            weak = None
+            if self._weak is not None:
+                parts = self._weak.to(noise)
+                weak = Denoiser.of(parts["denoiser"], self._objective), parts["conditioner"](inputs)
+            sampler = self._walk_of(model, condition, null, self._config.teacher_steps, weak)
             steps = list(sampler(noise, _no_noise))
         times = [float(self._objective.path.num_timesteps), *(step.timestep for step in steps)]
         return torch.stack([noise, *(step.x_t.to(noise) for step in steps)]), noise.new_tensor(times)

@@ -14,6 +14,7 @@ from facegen.config.recipe import Recipe
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats.checkpoint import (
     Checkpoint,
+    Stored,
     checkpoint_name,
     list_checkpoints,
     load_checkpoint,
@@ -127,7 +128,10 @@ def average_afterwards(
         ema_width=width,
     )
     folder = out or written_beside(run) / FOLDER / f"width-{width:g}{at}"
-    save_checkpoint(folder, info, {"ema": weights}, None, moment.base.autoencoder_folder)
+    stored: dict[Stored, dict[str, Tensor]] = {"ema": weights}
+    if (weak := moment.base.weak_weights()) is not None:
+        stored["weak"] = weak
+    save_checkpoint(folder, info, stored, None, moment.base.autoencoder_folder)
     return EmaSummary(str(folder), width, moment.step, len(moment.snapshots), fit.error)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
 from facegen.errors import LostProcessError, Terminated, TrainingDivergedError, UsageError
-from facegen.formats.checkpoint import Checkpoint, Weights
+from facegen.formats.checkpoint import Checkpoint, Stored
 from facegen.nn.sample_dropout import with_sample_dropout
 from facegen.processes import world
 from facegen.protocols import Batch, PhasedTask, Progress, ProgressTask, TrainingTask
@@ -97,6 +97,9 @@ class Trainer:
         self.ema = None
         if average is not None:
             self.ema = Ema(self.module, average, recipe.ema.decay, recipe.ema.warmup_power)
+        self.weak: dict[str, Tensor] | None = None  # averaged weights of `weak_step`, for autoguidance
+        share = self.config.weak_at
+        self.weak_step = None if share is None else max(1, round(share * self.num_steps))
         self.power_emas = PowerEmas(recipe.ema, self.module, keeper.run, self.num_steps)
         self.optimizer = build_optimizer(self.module, recipe.optimizer, self.precision.compute_dtype)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision.uses_scaler)
@@ -123,6 +126,7 @@ class Trainer:
         self.spread.load(self.module, checkpoint.weights("model"))
         if self.ema is not None:
             self.spread.load(self.ema.module, checkpoint.weights("ema"))
+        self.weak = checkpoint.weak_weights()
         if "power_emas" in state:  # checkpoints from before there were any have none
             self.power_emas.load_state_dict(state["power_emas"])
         self.spread.load_optimizer(self.optimizer, state["optimizer"])
@@ -209,6 +213,8 @@ class Trainer:
     def _after_step(self, speed: _Speed, *, stopping: bool) -> None:
         config = self.config
         self.power_emas.after_step(self.step)
+        if self.step == self.weak_step and self.weak is None:
+            self.weak = {name: value.detach().cpu().clone() for name, value in self._averaged().items()}
         self.validation = {}
         self.scoring.begin_step()
         if self._is_due(config.log_every_steps):
@@ -406,12 +412,20 @@ class Trainer:
         if self.log is not None:
             self.log.write(self.step, group, values)
 
+    def _averaged(self) -> dict[str, Tensor]:
+        """The averaged weights, or those as trained where nothing is averaged."""
+        if self.ema is None:
+            return self.spread.weights(self.module)
+        self.ema.copy_buffers()
+        return self.spread.weights(self.ema.module)
+
     def _save(self) -> None:
         self.watch.at(self.step, "saving after")
-        weights: dict[Weights, dict[str, Tensor]] = {"model": self.spread.weights(self.module)}
+        weights: dict[Stored, dict[str, Tensor]] = {"model": self.spread.weights(self.module)}
         if self.ema is not None:
-            self.ema.copy_buffers()
-            weights["ema"] = self.spread.weights(self.ema.module)
+            weights["ema"] = self._averaged()
+        if self.weak is not None:
+            weights["weak"] = self.weak
         state = {
             "step": self.step,
             "skipped_steps": self.skipped_steps,

@@ -219,11 +219,21 @@ def _teacher_of(recipe: Recipe, info: CheckpointInfo, progress: Progress) -> tup
             hint="Repeat its sections, and train on the latents that it was trained on.",
         )
 
-    def walk(model: Denoiser, condition: Conditioning, null: Conditioning, steps: int) -> Sampler:
-        return walk_of(model, condition, null, taught.sampling.model_copy(update={"steps": steps}))
+    def walk(
+        model: Denoiser,
+        condition: Conditioning,
+        null: Conditioning,
+        steps: int,
+        weak: tuple[Denoiser, Conditioning] | None,
+    ) -> Sampler:
+        return walk_of(model, condition, null, taught.sampling.model_copy(update={"steps": steps}), weak)
 
     recipe = recipe.model_copy(update={"task": {**recipe.task, "teacher_sha256": weights}})
-    return recipe, {"teacher": checkpoint.weights("ema"), "walk": walk}
+    return recipe, {
+        "teacher": checkpoint.weights("ema"),
+        "weak": None if taught.sampling.autoguidance_scale == 1 else checkpoint.weak_weights(),
+        "walk": walk,
+    }
 
 
 def _latents(recipe: Recipe, progress: Progress) -> _Diffused:
@@ -341,7 +351,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
             scaling=info.scaling,
             sample_spec=diffused.sample,
             image_size=info.image_size,
-            sampling=recipe.sampling,
+            sampling=recipe.sampling.model_copy(update={"autoguidance_scale": 1.0}),  # not in training
             labels=info.labels,
             device=device,
         )

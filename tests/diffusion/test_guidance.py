@@ -116,7 +116,7 @@ def test_momentum_weighs_what_earlier_steps_have_added():
 def test_autoguidance_leads_away_from_the_weak_model():
     condition = Conditioning(vector=torch.ones(2, 3))
     weak = Denoiser(lambda x_t, timestep, condition: 0.5 * vector_of(condition), Flow(), "x0")
-    denoiser = autoguide(told(), weak, condition, 3.0, (0.2, 0.8))
+    denoiser = autoguide(told(), condition, guide(weak, condition, condition, 1.0), 3.0, (0.2, 0.8))
     x0 = denoiser(torch.zeros(2, 3), torch.tensor([100.0, 500.0])).x0
     torch.testing.assert_close(x0[:, 0], torch.tensor([1.0, 0.5 + 3.0 * 0.5]))
 

@@ -64,7 +64,9 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> LatentStore:
     return LatentStore.open(write_latents(folder, {"train": 64, "validation": 48}))
 
 
-def heun(model: Denoiser, condition: Conditioning, null: Conditioning, steps: int) -> Sampler:
+def heun(
+    model: Denoiser, condition: Conditioning, null: Conditioning, steps: int, weak: Any = None
+) -> Sampler:
     return walk_of(model, condition, null, SamplingConfig(sampler={"kind": "heun"}, steps=steps))
 
 
@@ -159,7 +161,17 @@ def student_of(latents: LatentStore, teacher: Path | str | None, **sections: Any
     return parse_recipe({**recipe, **changes, **sections})
 
 
-def test_it_begins_as_its_teacher_and_walks_as_it_does(latents: LatentStore, teacher: Path) -> None:
+AUTOGUIDED = {
+    "training": {"max_steps": 10, "batch_size": 16, "weak_at": 0.3},
+    "sampling": {"autoguidance_scale": 2.5, "steps": 6},
+}
+
+
+@pytest.mark.parametrize("sections", [{}, AUTOGUIDED], ids=["guided", "autoguided"])
+def test_it_begins_as_its_teacher_and_walks_as_it_does(
+    latents: LatentStore, tmp_path: Path, sections: dict[str, Any]
+) -> None:
+    teacher = teacher_of(latents, tmp_path / "teacher", **sections)
     task: Any = wire_task(student_of(latents, teacher)).task
     module, weights = task.build_module(), load_checkpoint(teacher).weights("ema")
     assert all(torch.equal(module.state_dict()[name], value) for name, value in weights.items())
