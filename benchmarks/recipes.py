@@ -37,7 +37,7 @@ import torch
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
-from facegen.demo.speed import measure_speed, with_training
+from facegen.making.speed import measure_speed, with_training
 from facegen.encoding.encode import EncodeOptions, encode
 from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.distribution import evaluate

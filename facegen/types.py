@@ -256,6 +256,15 @@ class DatasetRecord:
 
 
 @dataclass(frozen=True)
+class Recognition:
+    """That a source looks like one for a kind of data set, how surely (0 to 1), why, and its images."""
+
+    certainty: float
+    why: str
+    num_images: int
+
+
+@dataclass(frozen=True)
 class DatasetReject:
     """Something of a source that does not become an image of the data set; `reason` is "kind: detail"."""
 

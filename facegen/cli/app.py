@@ -22,6 +22,7 @@ from facegen.cli import (
     encode,
     evaluate,
     label,
+    make,
     plot,
     prepare,
     presets,
@@ -62,6 +63,7 @@ Start with the demo; 'facegen COMMAND --help' has options and examples.
 """
 COMMANDS = (
     demo.demo,
+    make.make,
     prepare.prepare,
     label.label,
     encode.encode,

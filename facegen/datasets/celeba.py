@@ -27,7 +27,7 @@ from facegen.datasets._sources import find_texts, near, open_source, read_first,
 from facegen.datasets._tree import Place, SourceTree
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import CropBox, DatasetRecord, LabelSchema
+from facegen.types import CropBox, DatasetRecord, LabelSchema, Recognition
 
 ATTRIBUTE_FILES = ("list_attr_celeba.txt", "list_attr_celeba.csv")
 IMAGES = "img_align_celeba"
@@ -111,6 +111,18 @@ class CelebA(DatasetAdapter):
 
 
 build = CelebA
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By its table of attributes and its images."""
+    found = tree.find(ATTRIBUTE_FILES)
+    if not found:
+        return None
+    try:
+        images, _ = _find_images(tree)
+    except DataError:
+        return None
+    return Recognition(1.0, f"{next(iter(found))} and aligned images", len(images))
 
 
 def _find_images(tree: SourceTree) -> tuple[dict[str, str], SourceTree]:

@@ -27,7 +27,7 @@ from facegen.datasets._sources import find_texts, near, open_source, read_first,
 from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import CropBox, DatasetRecord, DatasetReject, LabelSchema, Recognition
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTE_FILE = "CelebAMask-HQ-attribute-anno.txt"
@@ -137,6 +137,16 @@ class CelebAHq(DatasetAdapter):
 
 
 build = CelebAHq
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By its table of attributes, or the name of its folder of images."""
+    if not tree.find((ATTRIBUTE_FILE,)) and not any(
+        IMAGES in PurePosixPath(name).parts for name in tree.files
+    ):
+        return None
+    count = sum(MASKS not in PurePosixPath(name).parts for name in tree.images)
+    return Recognition(1.0, f"{ATTRIBUTE_FILE} or {IMAGES}/", count) if count else None
 
 
 def _key(name: str) -> str:

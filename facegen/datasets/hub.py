@@ -26,9 +26,10 @@ from facegen.datasets._hub_files import (
     open_hub,
 )
 from facegen.datasets._parquet_images import ImageReader, read_columns, read_schema
+from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError, UsageError
 from facegen.protocols import DatasetAdapter, Progress, ProgressTask
-from facegen.types import DatasetRecord, LabelSchema
+from facegen.types import DatasetRecord, LabelSchema, Recognition
 
 
 class Config(KindConfig, frozen=True):
@@ -151,6 +152,15 @@ def _all_labels(plain: list[str], image: str, paths: list[Path]) -> pa.Table:
         raise DataError(
             f"The files' columns do not fit together: {error}.", hint="Choose some of them with --subset."
         ) from error
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By its parquet files, where they are more than the images beside them."""
+    names = [name for name in tree.files if name.endswith(".parquet")]
+    if len(names) <= len(tree.images) or not tree.root.is_dir():
+        return None
+    rows = sum(read_schema(tree.root / name)[1] for name in names)
+    return Recognition(0.9, f"{len(names)} parquet files", rows)
 
 
 def _records(

@@ -25,7 +25,7 @@ from facegen.datasets._sources import open_source, tell
 from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema, Recognition
 
 CAPTION_COLUMNS = ("text", "caption")
 IDENTITY_COLUMNS = ("identity", "identity_id", "person", "person_id", "subject", "subject_id")
@@ -238,6 +238,22 @@ class ImageFolder(DatasetAdapter):
 
 
 build = ImageFolder
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By images; more surely where something labels them."""
+    tree = _without_wrapper(tree)
+    if not tree.images:
+        return None
+    count = len(tree.images)
+    try:
+        tables, _ = find_tables(tree, None)
+        folders = read_folders(tree.images, "auto")
+    except DataError:  # which preparing will tell
+        return Recognition(0.5, "a folder of images", count)
+    if tables:
+        return Recognition(0.8, f"images with labels in {tables[0].table.where}", count)
+    return Recognition(0.6 if folders.class_names else 0.4, "; ".join(folders.told), count)
 
 
 def _left_out(name: str, label: str, cells: list[str | None]) -> str:

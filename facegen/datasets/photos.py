@@ -23,14 +23,16 @@ from facegen.datasets._sources import open_source
 from facegen.datasets._tree import Load, SourceTree
 from facegen.errors import DataError, UsageError
 from facegen.formats.faces import Alignment, FaceSquare, cut_face
-from facegen.formats.images import pil_to_png, read_image
+from facegen.formats.images import image_size, pil_to_png, read_image
 from facegen.pool import worker_pool
 from facegen.protocols import DatasetAdapter, FaceFinder, Progress
-from facegen.types import CropBox, DatasetRecord, DatasetReject
+from facegen.types import CropBox, DatasetRecord, DatasetReject, Recognition
 
 _SOUGHT_PIXELS = 40  # smaller faces are not looked for, unless --min-face asks for them
 _SOUGHT_SHARE = 0.75  # of that is what the finder is asked for, so that it misses none at the limit
 _HEIC = "facegen[heic]"
+_LOOKED_AT = 24  # pictures, to see whether they are photos
+_SMALL_PHOTO_PIXELS = 256  # of a shorter side
 
 
 class Config(KindConfig, frozen=True):
@@ -165,6 +167,24 @@ class Photos(DatasetAdapter):
 
 
 build = Photos
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By pictures that are large, and of several sizes or not square, unlike faces that were cut out."""
+    step = max(1, len(tree.images) // _LOOKED_AT)
+    sizes = [
+        size for name in tree.images[::step] if (size := image_size(tree.files[name].load())) is not None
+    ]
+    if not sizes:
+        return None
+    shorter = sorted(map(min, sizes))[len(sizes) // 2]
+    alike = len(set(sizes)) == 1 and sizes[0][0] == sizes[0][1]
+    if shorter < _SMALL_PHOTO_PIXELS or alike:
+        return None
+    why = f"pictures whose shorter side is {shorter} pixels" + (
+        ", of several sizes" if len(set(sizes)) > 1 else ""
+    )
+    return Recognition(0.7, why, len(tree.images))
 
 
 def _finder(kind: str) -> FaceFinder:

@@ -10,15 +10,17 @@ from typing import Literal
 
 from facegen.config.kinds import KindConfig
 from facegen.datasets._sources import open_source
+from facegen.datasets._tree import SourceTree
 from facegen.errors import DataError
 from facegen.protocols import DatasetAdapter, Progress
-from facegen.types import DatasetRecord, DatasetReject, LabelSchema
+from facegen.types import DatasetRecord, DatasetReject, LabelSchema, Recognition
 from facegen.vocabulary.words import AGE_GROUPS
 
 GENDERS = ("Male", "Female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 LICENCE = "UTKFace, for non-commercial research only (https://susanqq.github.io/UTKFace)"
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_(\d+)(\.jpg)?(\.chip)?\.(jpg|jpeg|png)", re.IGNORECASE)
+_MOST = 0.9  # of the images must be named so, where the kind is not asked for
 _PATTERN = "[age]_[gender 0-1]_[race 0-4]_[date].jpg.chip.jpg"
 
 
@@ -74,3 +76,13 @@ def age_group(age: int) -> str:
 
 
 build = UtkFace
+
+
+def recognise(tree: SourceTree) -> Recognition | None:
+    """By the names of its images, where nearly all are as UTKFace has them."""
+    named = sum(_NAME.fullmatch(PurePosixPath(name).name) is not None for name in tree.images)
+    if named < _MOST * len(tree.images) or not named:
+        return None
+    return Recognition(
+        0.95, f"{named:,} of {len(tree.images):,} images are named {_PATTERN}", len(tree.images)
+    )

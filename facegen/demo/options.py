@@ -1,9 +1,8 @@
-"""How large the demo is, and where it keeps what."""
+"""How large the demo is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.options import Option
@@ -18,30 +17,3 @@ class DemoOptions:
     size: Annotated[Literal["full", "smoke"], Option("smoke: as small as can be, to try it out.")] = "full"
     num_avatars: int = 9000
     num_scored: int = 500
-
-
-@dataclass(frozen=True)
-class DemoFolders:
-    """The demo's output folder."""
-
-    out: Path
-
-    @property
-    def dataset(self) -> Path:
-        return self.out / "avatars"
-
-    @property
-    def autoencoder(self) -> Path:
-        return self.out / "autoencoder"
-
-    @property
-    def latents(self) -> Path:
-        return self.out / "latents"
-
-    @property
-    def classifier(self) -> Path:
-        return self.out / "classifier"
-
-    @property
-    def run(self) -> Path:
-        return self.out / "generator"

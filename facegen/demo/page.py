@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from facegen.demo.options import DemoFolders
 from facegen.formats.box import box_facts, packed_box
 from facegen.formats.run import describe_environment
+from facegen.making.options import MakeFolders
+from facegen.making.page import Made, times_table
 from facegen.report.blocks import Block, Commands, Figure, Headline, Page, Section, Table, settings_section
 from facegen.report.evaluations import show_evaluations
 from facegen.report.facts import RunFacts, read_run
@@ -26,8 +27,9 @@ LICENCE = (
 SETTINGS = ("denoiser", "diffusion", "optimizer", "training", "sampling")
 
 
-def write_demo_report(folders: DemoFolders, seconds: Mapping[str, float]) -> Path:
+def write_demo_report(made: Made) -> Path:
     """Write `OUT/report.html` from the generator's run and its newest evaluations, and return its path."""
+    folders, seconds = made.folders, made.took
     facts = read_run(folders.run)
     shown = show_evaluations(facts)
     recipe = facts.recipe.model_dump(mode="json")
@@ -42,7 +44,7 @@ def write_demo_report(folders: DemoFolders, seconds: Mapping[str, float]) -> Pat
             Section("Beside the model in the box", _beside_the_box(folders, facts, seconds)),
             Section(
                 "How it learned",
-                [*curves(facts), Table(("stage", "seconds"), list(seconds.items()), "Where the time went")],
+                [*curves(facts), times_table(made)],
             ),
             Section("What to try next", _next_steps(folders)),
             *settings_section("Settings", {name: recipe[name] for name in SETTINGS}),
@@ -50,13 +52,13 @@ def write_demo_report(folders: DemoFolders, seconds: Mapping[str, float]) -> Pat
         ],
         footer=LICENCE,
     )
-    return write_page(page, folders.out / "report.html")
+    return write_page(page, folders.report)
 
 
-def _pictures(folders: DemoFolders) -> list[Block]:
+def _pictures(folders: MakeFolders) -> list[Block]:
     return [
         Figure(
-            folders.out / "faces.png",
+            folders.grid,
             "Each column was asked for with the words below it; every picture started from other noise. "
             "Nothing was picked out.",
             "Grid of generated cartoon faces, one column per prompt",
@@ -70,7 +72,7 @@ def _pictures(folders: DemoFolders) -> list[Block]:
     ]
 
 
-def _beside_the_box(folders: DemoFolders, facts: RunFacts, seconds: Mapping[str, float]) -> list[Block]:
+def _beside_the_box(folders: MakeFolders, facts: RunFacts, seconds: Mapping[str, float]) -> list[Block]:
     """The same prompts asked of the model that comes with facegen, and what its training took."""
     box = read_run(packed_box())
     trained = sum(run["seconds"] for run in box_facts()["made"]["runs"].values())
@@ -105,7 +107,7 @@ def _came_true(facts: RunFacts, of: str) -> str:
     return f"{newest.data['generated'][of]['share']:.1%}"
 
 
-def _next_steps(folders: DemoFolders) -> list[Block]:
+def _next_steps(folders: MakeFolders) -> list[Block]:
     return [
         "Ask for something else, more faithfully, or train on your own faces:",
         Commands(

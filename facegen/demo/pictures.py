@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
-from facegen.demo.options import DemoFolders
 from facegen.formats.box import opened_box
-from facegen.formats.files import atomic_write
-from facegen.formats.images import image_grid, pil_to_png
+from facegen.making.options import MakeFolders
+from facegen.making.pictures import write_grid
+from facegen.making.plan import Plan
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 
@@ -37,24 +35,19 @@ SWITCHES = {  # column title -> prompt; the noise stays the same along a row
 }
 
 
-def draw_pictures(folders: DemoFolders, seed: int, *, rows: int, switch_rows: int) -> Path:
-    """Write `faces.png`, `rows` faces a prompt, `switches.png`, and `box.png`, the same prompts asked of the
-    model in the box; return the first."""
+def draw_pictures(
+    folders: MakeFolders, plan: Plan, dataset: Path, *, seed: int, rows: int, switch_rows: int
+) -> None:
+    """Write the grid, `rows` faces a prompt, `switches.png`, and `box.png`, the same prompts asked of the
+    model in the box."""
     generator = load(folders.run)
     showcase = {prompt: prompt for prompt in SHOWCASE_PROMPTS}
-    faces = folders.out / "faces.png"
-    _write_grid(faces, generator, showcase, rows, seed, scale=2)
-    _write_grid(folders.out / "switches.png", generator, SWITCHES, switch_rows, seed + 1000, scale=2)
-    _write_grid(folders.out / "box.png", load(opened_box()), showcase, switch_rows, seed, scale=1)
-    return faces
+    _write(folders.grid, generator, showcase, rows, seed)
+    _write(folders.out / "switches.png", generator, SWITCHES, switch_rows, seed + 1000)
+    _write(folders.out / "box.png", load(opened_box()), showcase, switch_rows, seed)
 
 
-def _write_grid(
-    path: Path, generator: FaceGenerator, columns: dict[str, str], rows: int, seed: int, *, scale: int
-) -> None:
-    """A column a prompt with its title below, a row a seed, which starts from one noise."""
-    asked = [generator.inputs_for(generator.read(prompt)) for prompt in columns.values()]
-    seeds = [seed + row for row in range(rows) for _ in columns]
-    faces = generator.generate(torch.cat(asked).repeat(rows, 1), seeds, generator.sampling)
-    captions = [""] * (rows - 1) * len(columns) + list(columns)
-    atomic_write(path, pil_to_png(image_grid(faces, len(columns), captions, scale=scale)))
+def _write(path: Path, generator: FaceGenerator, prompts: dict[str, str], rows: int, seed: int) -> None:
+    """A column a prompt, with its title below."""
+    columns = {title: generator.read(prompt) for title, prompt in prompts.items()}
+    write_grid(path, generator, columns, rows, seed)

@@ -52,6 +52,15 @@ def image_format(data: bytes) -> str | None:
     return next((name for name, accepts in openers if accepts and accepts(data[:16]) is True), None)
 
 
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height as its head says, without decoding it; None where that cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except (*_WRONG_BYTES, Image.DecompressionBombError):
+        return None
+
+
 def decode_image(data: bytes) -> Image.Image:
     """Decode an image file's bytes to an upright RGB image; `read_image` says besides what was mended."""
     return read_image(data)[0]

