@@ -37,7 +37,6 @@ import torch
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
-from facegen.making.speed import measure_speed, with_training
 from facegen.encoding.encode import EncodeOptions, encode
 from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.distribution import evaluate
@@ -52,6 +51,7 @@ from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
 from facegen.formats.files import write_json
 from facegen.formats.latents import INDEX_FILE
 from facegen.formats.run import RunDirectory
+from facegen.making.speed import measure_speed, with_training
 from facegen.preparation.prepare import PrepareOptions, prepare
 from facegen.progress import SilentProgress
 from facegen.sampling.records import drawing_once
