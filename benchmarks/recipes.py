@@ -5,8 +5,10 @@ python benchmarks/recipes.py OUT --faces CELEBA --only flow-dit     one of them
 python benchmarks/recipes.py OUT --smoke                            minutes, on rendered avatars
 
 CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes with one thread:
-some steps are timed, and as many as fit are the length of its run. Autoencoders, validation, drawing and the
-judge come on top. Stopped anywhere, the same command goes on; what was judged stands in OUT/results.json.
+some steps of each are timed, in turns, and as many as fit are the length of its run, so that it does not
+matter what else the machine does later. Autoencoders, validation, drawing and the judge come on top. Stopped
+anywhere, the same command goes on; what was timed stands in OUT/speeds.json, what was judged in
+OUT/results.json.
 
   flow-dit                       this project's recipe
   flow-dit-few                   the same in 1 to 16 calls of the network, taught in a quarter of that time
@@ -31,6 +33,7 @@ import json
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -60,6 +63,7 @@ from facegen.training.train import train
 QUIET = SilentProgress()
 STEPS = 20
 OTHER_FEATURES = ("efficientnet-lite0", "random-inception")
+TIMED_ROUNDS = 3
 REQUESTS = "validation"  # whose labels are asked for, and who they are compared with as a floor
 GUIDANCE = (1.0, 1.5, 2.0)
 PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
@@ -146,8 +150,8 @@ class Bench:
         if begun:
             recipe = run.recipe()
         elif minutes is not None:
-            speed = measure_speed(recipe, self.out)
-            steps = max(1, round(60 * minutes * speed.steps_per_second))
+            speed = self.speeds({name: recipe})[name]
+            steps = max(1, round(60 * minutes * speed))
             every = dict.fromkeys(("validate_every_steps", "checkpoint_every_steps"), -(-steps // 8))
             recipe = with_training(recipe, max_steps=steps, epochs=None, preview_every_steps=None, **every)
             warmup_steps = min(recipe.optimizer.warmup_steps, steps // 10)
@@ -157,6 +161,27 @@ class Bench:
         if checkpoint_name(recipe.training.max_steps or 0) not in done:
             print(train(recipe, run.path, resume=begun).validation["verdict"])
         return run.path
+
+    def speeds(self, recipes: dict[str, Recipe]) -> dict[str, float]:
+        """Steps a second: medians of rounds in which each had its turn, or as they were timed before."""
+        file = self.out / "speeds.json"
+        known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        untimed = [name for name in recipes if name not in known]
+        rounds = [
+            {name: measure_speed(recipes[name], self.out).steps_per_second for name in untimed}
+            for _ in range(TIMED_ROUNDS)
+        ]
+        known |= {name: median(one[name] for one in rounds) for name in untimed}
+        write_json(file, known)
+        return known
+
+    def untaught(self, names: list[str]) -> dict[str, Recipe]:
+        """The recipes of those that have no teacher, with their data."""
+        setups = {name: SETUPS[name] for name in names if SETUPS[name].teacher is None}
+        return {name: self.recipe(one.preset, self.data_of(one), one.changes) for name, one in setups.items()}
+
+    def data_of(self, setup: Setup) -> Path:
+        return self.data() if setup.autoencoder is None else self.latents(setup.autoencoder)
 
     def judged(self, setup: Setup, run: Path) -> list[dict[str, Any]]:
         """Scores of the run at each guidance."""
@@ -203,13 +228,15 @@ def main(bench: Bench, names: list[str]) -> Path:
     if written.pop("settings") != settings:
         raise SystemExit(f"'{results}' was made with other options; take another folder.")
     told: dict[str, Any] = written
+    if not bench.smoke:
+        bench.speeds(bench.untaught(names))
     for name in names:
         if name in told:
             continue
         setup = SETUPS[name]
         if setup.teacher is not None and setup.teacher not in told:
             raise SystemExit(f"'{name}' is taught by '{setup.teacher}', which comes first.")
-        data = bench.data() if setup.autoencoder is None else bench.latents(setup.autoencoder)
+        data = bench.data_of(setup)
         changes = setup.changes
         if setup.teacher is not None:
             changes = (*changes, f"task.teacher={json.dumps(str((bench.out / setup.teacher).resolve()))}")

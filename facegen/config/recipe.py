@@ -142,7 +142,7 @@ class TrainingConfig(Section):
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
-    weak_at: float | None = Field(default=None, gt=0, lt=1)  # share of the steps; see autoguidance_scale
+    weak_at: float | None = Field(default=None, gt=0, lt=1)  # share of the steps; see guidance_from
     freeze: list[str] = Field([])  # names, or patterns such as "denoiser.blocks.*", of untrained parameters
     trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])  # beside metrics.jsonl
 
@@ -170,7 +170,7 @@ class SamplingConfig(Section):
     steps: int = Field(default=20, ge=1)
     guidance_scale: float = Field(default=1.0, ge=0)
     guidance_interval: tuple[float, float] = (0.0, 1.0)  # of noise level, 0 clean .. 1 pure noise
-    autoguidance_scale: float = Field(default=1.0, ge=0)  # away from the model at training.weak_at
+    guidance_from: Literal["model", "weak"] = "model"  # asked nothing; weak: as it was at training.weak_at
     clip_x0: float | None = Field(default=None, gt=0)  # bound of estimates of x0: 1 for pixels
 
 

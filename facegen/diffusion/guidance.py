@@ -102,9 +102,10 @@ def autoguide(
     scale: float,
     interval: tuple[float, float] = ALWAYS,
 ) -> BoundDenoiser:
-    """Lead `model` away from what a `weak` one, smaller or less trained, answers to the same request.
+    """Lead `model` away from what a `weak` one, smaller or less trained, answers.
 
-    Karras et al. 2024 (arXiv:2406.02507); both must walk the same path.
+    Karras et al. 2024 (arXiv:2406.02507), where it is asked the same; asked nothing, it makes the request
+    stronger as well. Both must walk the same path.
     """
 
     def guided(x_t: States, timestep: Times, scales: Columns) -> Prediction:

@@ -111,7 +111,7 @@ def generator_facts(generator: FaceGenerator, settings: SamplingConfig, seed: in
         "steps": settings.steps,
         "guidance_scale": settings.guidance_scale,
         "guidance_interval": list(settings.guidance_interval),
-        "autoguidance_scale": settings.autoguidance_scale,
+        "guidance_from": settings.guidance_from,
         "checkpoint_step": generator.step,
         "weights_sha256": generator.weights_sha256,
     }

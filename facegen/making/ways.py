@@ -63,7 +63,7 @@ class Asked:
         if self.column:
             kind = ("conditioner.kind=class_label", f"conditioner.column={self.column}")
         else:
-            kind = ("conditioner.kind=none", "sampling.guidance_scale=1")
+            kind = ("conditioner.kind=none",)
         return (*kind, "denoiser.value_maps=false")
 
 

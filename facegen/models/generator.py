@@ -276,7 +276,7 @@ class FaceGenerator:
             raise UsageError(NO_GUIDANCE, hint="Leave --negative out, or ask the model it was taught by.")
         condition, null_condition = (self.conditioning(rows, settings) for rows in (inputs, null))
         draw = self._noises(seeds)  # a sampler asks for each step's noise once, in order
-        return walk_of(model, condition, null_condition, settings, self._weakly(inputs))(draw(), draw)
+        return walk_of(model, condition, null_condition, settings, self._weakly(null))(draw(), draw)
 
     def _weakly(self, inputs: Tensor | Blend) -> tuple[Denoiser, Conditioning] | None:
         """The model as it was early in the run, and what it is told for `inputs`."""

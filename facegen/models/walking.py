@@ -18,22 +18,22 @@ def walk_of(
     settings: SamplingConfig,
     weak: tuple[Denoiser, Conditioning] | None = None,
 ) -> Sampler:
-    """The sampler that walks with `model` as `settings` say, away from the `weak` one where they say that.
+    """The sampler that walks with `model` as `settings` say, with guidance from the `weak` one, which
+    comes with what it is asked, where they say that.
 
     Raises:
-        UsageError: more steps than timesteps, or autoguidance without a weak model.
+        UsageError: more steps than timesteps, or guidance from a weak model that is not there.
     """
-    if settings.autoguidance_scale == 1:
-        denoiser = guide(model, condition, null, settings.guidance_scale, settings.guidance_interval)
+    scale, interval = settings.guidance_scale, settings.guidance_interval
+    if settings.guidance_from == "model" or scale == 1:
+        denoiser = guide(model, condition, null, scale, interval)
     elif weak is None:
         raise UsageError(
-            "sampling.autoguidance_scale needs the weights of early in the run, and this model has none.",
-            hint="Train with --set training.weak_at=0.05, or draw with autoguidance_scale 1.",
+            "sampling.guidance_from 'weak' needs the weights of early in the run, and this model has none.",
+            hint="Train with --set training.weak_at=0.05, or draw with guidance_from 'model'.",
         )
     else:
-        away = guide(*weak, null, 1.0)
-        scale, interval = settings.autoguidance_scale, settings.guidance_interval
-        denoiser = autoguide(model, condition, away, scale, interval)
+        denoiser = autoguide(model, condition, guide(*weak, null, 1.0), scale, interval)
     if settings.clip_x0 is not None:
         denoiser = clip(denoiser, settings.clip_x0)
     config = kind_config("samplers", settings.sampler)

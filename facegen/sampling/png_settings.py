@@ -107,7 +107,7 @@ class ImageSettings(BaseModel):
     steps: int = Field(ge=1)
     guidance_scale: float = Field(ge=0)
     guidance_interval: tuple[float, float] = (0.0, 1.0)
-    autoguidance_scale: float = Field(default=1.0, ge=0)
+    guidance_from: Literal["model", "weak"] = "model"
     clip_x0: float | None = Field(default=None, gt=0)
     seed: int = Field(ge=0, lt=2**63)
     count: int = Field(ge=1, le=MOST_IMAGES)

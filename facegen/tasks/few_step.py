@@ -169,12 +169,13 @@ class FewStepTask(DenoisingTask):
         teacher = self._teacher.to(noise)
         with torch.no_grad():
             condition = teacher["conditioner"](inputs)
-            null = teacher["conditioner"](placed(self._conditioner.null_inputs(len(inputs)), noise.device))
+            nothing = placed(self._conditioner.null_inputs(len(inputs)), noise.device)
+            null = teacher["conditioner"](nothing)
             model = Denoiser.of(teacher["denoiser"], self._objective)
             weak = None
             if self._weak is not None:
                 parts = self._weak.to(noise)
-                weak = Denoiser.of(parts["denoiser"], self._objective), parts["conditioner"](inputs)
+                weak = Denoiser.of(parts["denoiser"], self._objective), parts["conditioner"](nothing)
             sampler = self._walk_of(model, condition, null, self._config.teacher_steps, weak)
             steps = list(sampler(noise, _no_noise))
         times = [float(self._objective.path.num_timesteps), *(step.timestep for step in steps)]

@@ -231,7 +231,7 @@ def _teacher_of(recipe: Recipe, info: CheckpointInfo, progress: Progress) -> tup
     recipe = recipe.model_copy(update={"task": {**recipe.task, "teacher_sha256": weights}})
     return recipe, {
         "teacher": checkpoint.weights("ema"),
-        "weak": None if taught.sampling.autoguidance_scale == 1 else checkpoint.weak_weights(),
+        "weak": checkpoint.weak_weights() if taught.sampling.guidance_from == "weak" else None,
         "walk": walk,
     }
 
@@ -351,7 +351,7 @@ def _generator_of(recipe: Recipe, diffused: _Diffused, device: torch.device) -> 
             scaling=info.scaling,
             sample_spec=diffused.sample,
             image_size=info.image_size,
-            sampling=recipe.sampling.model_copy(update={"autoguidance_scale": 1.0}),  # not in training
+            sampling=recipe.sampling.model_copy(update={"guidance_from": "model"}),  # while it trains
             labels=info.labels,
             device=device,
         )

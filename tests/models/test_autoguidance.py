@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from facegen.config.composition import merge
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import WEAK_FILE, checkpoint_name, list_checkpoints, load_checkpoint
-from facegen.models.generator import sampling_with
+from facegen.models.generator import FaceGenerator, sampling_with
 from facegen.models.loading import load
 from facegen.training.train import train
 
@@ -22,7 +23,7 @@ def latents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_latents(tmp_path_factory.mktemp("latents"))
 
 
-def recipe_of(latents: Path, **training: object) -> Recipe:
+def recipe_of(latents: Path, **training: Any) -> Recipe:
     """Ten steps that change much, with a checkpoint after each."""
     recipe = denoising_recipe(latents, checkpoint_every_steps=1, keep_last=10, **training)
     return parse_recipe(merge(recipe.model_dump(mode="json"), {"optimizer": {"lr": 0.05}}))
@@ -58,25 +59,32 @@ def test_a_resumed_run_keeps_the_same(latents: Path, run: Path, tmp_path: Path) 
     assert last[0].read_bytes() == last[1].read_bytes()
 
 
-def test_a_walk_leads_away_from_the_early_model(run: Path) -> None:
+def test_a_walk_leads_away_from_the_early_model_that_is_asked_nothing(run: Path) -> None:
     generator, early = load(run / "checkpoints" / checkpoint_name(10)), checkpoint_name(3)
     weak = load(run / "checkpoints" / early)
     inputs, seeds = torch.tensor([[1, 0], [-1, 1]]).to(torch.int8), [5, 6]
 
-    def first(model_run: object, **settings: object) -> torch.Tensor:
-        sampling = sampling_with(generator.sampling, {"steps": 4, **settings})
-        return next(iter(model_run.trajectory(inputs, seeds, sampling))).x0  # type: ignore[attr-defined]
+    def first(
+        model: FaceGenerator, asked: torch.Tensor, negative: Any = None, **settings: Any
+    ) -> torch.Tensor:
+        told = {"steps": 4, "guidance_from": "weak", **settings}
+        sampling = sampling_with(generator.sampling, told)
+        return next(iter(model.trajectory(asked, seeds, sampling, negative))).x0
 
-    good, bad = first(generator), first(weak)
-    guided = first(generator, autoguidance_scale=2.5)
+    nothing, other = torch.zeros_like(inputs), -inputs
+    good, bad, against = first(generator, inputs), first(weak, nothing), first(weak, other)
     assert (good - bad).abs().max() > 0.01
-    torch.testing.assert_close(guided, bad + 2.5 * (good - bad), atol=1e-5, rtol=1e-4)
-    outside = first(generator, autoguidance_scale=2.5, guidance_interval=(0.0, 0.5))
+    for walked, away in (
+        (first(generator, inputs, guidance_scale=2.5), bad),
+        (first(generator, inputs, other, guidance_scale=2.5), against),
+    ):
+        torch.testing.assert_close(walked, away + 2.5 * (good - away), atol=1e-5, rtol=1e-4)
+    outside = first(generator, inputs, guidance_scale=2.5, guidance_interval=(0.0, 0.5))
     torch.testing.assert_close(outside, good)
 
 
 def test_a_model_without_early_weights_says_how_to_get_them(run: Path) -> None:
     generator = load(run / "checkpoints" / checkpoint_name(2))
-    settings = sampling_with(generator.sampling, {"autoguidance_scale": 2.0})
+    settings = sampling_with(generator.sampling, {"guidance_scale": 2.0, "guidance_from": "weak"})
     with pytest.raises(UsageError, match=r"training\.weak_at"):
         generator.generate(generator.conditioner.null_inputs(1), [0], settings)

@@ -163,7 +163,7 @@ def student_of(latents: LatentStore, teacher: Path | str | None, **sections: Any
 
 AUTOGUIDED = {
     "training": {"max_steps": 10, "batch_size": 16, "weak_at": 0.3},
-    "sampling": {"autoguidance_scale": 2.5, "steps": 6},
+    "sampling": {"guidance_scale": 2.5, "guidance_from": "weak", "steps": 6},
 }
 
 
