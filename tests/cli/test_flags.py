@@ -115,6 +115,7 @@ FLAGS = {
         "--account",
         "--out",
     },
+    "replay": {"capsule", "--data", "--device"} | TALK,
     "ema": {"run", "--width", "--step", "--out", "--json"},
     "sample": {
         "run",
