@@ -120,9 +120,10 @@ class _Demo:
         """Train with the number of threads that is fastest here, a new run `to_fit` the time that is left."""
         begun = RunDirectory(run).exists
         if begun:
-            recipe = RunDirectory(run).recipe()
+            recipe = RunDirectory(run).recipe()  # its data are where this call sees them
+            recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"path": str(data)})})
         else:
-            settings = [f"data.path={json.dumps(str(data.resolve()))}", f"training.seed={self._options.seed}"]
+            settings = [f"data.path={json.dumps(str(data))}", f"training.seed={self._options.seed}"]
             recipe = compose(preset, overrides=settings, size=self._options.size)
         if checkpoint_name(recipe.training.max_steps or 0) in (path.name for path in list_checkpoints(run)):
             return
