@@ -32,6 +32,7 @@ from facegen.cli import (
     slurm,
     studio,
     train,
+    verify,
     version,
 )
 from facegen.cli.command import add, help_texts, name_of
@@ -70,6 +71,7 @@ COMMANDS = (
     slurm.slurm,
     ema.ema,
     replay.replay,
+    verify.verify,
     sample.sample,
     studio.studio,
     reproduce.reproduce,
