@@ -15,6 +15,13 @@ from multiprocessing import get_context
 from facegen.errors import UsageError
 
 
+def usable_cores() -> int:
+    """How many cores this process may use, as far as the system says it."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def worker_pool(workers: int, *, processes: bool) -> Iterator[Executor]:
     """A pool whose waiting work is dropped when the block is left by an error or Ctrl-C.

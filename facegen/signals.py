@@ -13,7 +13,8 @@ from facegen.errors import Terminated
 
 EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # the last: preemption
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last: preemption; Windows has none
+SIGNALS = tuple(signal.Signals[name] for name in NAMES if hasattr(signal, name))
 
 Handler = Callable[[int, FrameType | None], None]
 

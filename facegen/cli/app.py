@@ -26,12 +26,14 @@ from facegen.cli import (
     plot,
     prepare,
     presets,
+    replay,
     report,
     reproduce,
     sample,
     slurm,
     studio,
     train,
+    verify,
     version,
 )
 from facegen.cli.command import add, help_texts, name_of
@@ -70,6 +72,8 @@ COMMANDS = (
     train.train,
     slurm.slurm,
     ema.ema,
+    replay.replay,
+    verify.verify,
     sample.sample,
     studio.studio,
     reproduce.reproduce,

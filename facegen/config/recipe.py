@@ -141,6 +141,7 @@ class TrainingConfig(Section):
     checkpoint_every_steps: int | None = Field(default=None, ge=1)  # 1000, unless epochs are given
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
     keep_last: int = Field(default=2, ge=1)
+    roll_back_after_bad_steps: int = Field(default=10, ge=1)  # in a row: to the last good weights
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
     weak_at: float | None = Field(default=None, gt=0, lt=1)  # share of the steps; see guidance_from
     freeze: list[str] = Field([])  # names, or patterns such as "denoiser.blocks.*", of untrained parameters

@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import IO
 
 from facegen.datasets._tree import (
@@ -129,11 +130,16 @@ class _PlainTar:
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
+        self._place = Lock()  # of the file, where the system cannot read anywhere else (Windows)
 
     def read_slice(self, offset: int, size: int) -> bytes:
         if size > MAX_FILE_BYTES:
             raise DataError(f"larger than {MAX_FILE_BYTES >> 20} MiB")
-        return os.pread(self.file.fileno(), size, offset)
+        if hasattr(os, "pread"):
+            return os.pread(self.file.fileno(), size, offset)
+        with self._place:
+            self.file.seek(offset)
+            return self.file.read(size)
 
     def __del__(self) -> None:
         self.file.close()

@@ -181,12 +181,20 @@ class Checkpoint:
         Raises:
             StorageError: names the first file that is missing or altered.
         """
+        self.verify_info()
+        for name in self.info.files:
+            self._verified(name)
+
+    def verify_info(self) -> None:
+        """Check `checkpoint.json` alone against the sha256 that it carries.
+
+        Raises:
+            StorageError: it was altered.
+        """
         file = self.folder / INFO_FILE
         told = json.loads(file.read_text(encoding="utf-8"))
         if told.pop(OWN_CHECKSUM, None) not in (None, _checksum(told)):  # earlier checkpoints have none
             raise StorageError(f"Checkpoint file '{file}' is corrupt: its checksum does not match.")
-        for name in self.info.files:
-            self._verified(name)
 
     def _verified(self, name: str) -> Path:
         path = fetched(self.folder / name)

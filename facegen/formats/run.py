@@ -25,7 +25,7 @@ from typing import Any
 from uuid import uuid4
 
 import yaml
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
 
 import facegen
 from facegen.config.recipe import Recipe, parse_recipe
@@ -39,6 +39,7 @@ RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
 LOCK_FILE = "run.lock"
+LOCK_BESIDE = "run.lock.held"  # what is locked where a locked file's text cannot be read
 
 
 class RunDirectory:
@@ -168,7 +169,7 @@ def locked_run(path: Path) -> Generator[RunDirectory]:
     with saving(f"the run folder '{path}'"):
         path.mkdir(parents=True, exist_ok=True)
         try:
-            lock = FileLock(file, preserve_lock_file=True).acquire(blocking=False)
+            lock = _lock(file).acquire(blocking=False)
         except Timeout as error:
             raise _held_by(path, _holder(file)) from error
     with lock:
@@ -180,6 +181,13 @@ def locked_run(path: Path) -> Generator[RunDirectory]:
             yield RunDirectory(path)
         finally:
             file.write_text("")
+
+
+def _lock(file: Path) -> BaseFileLock:
+    """The system's lock on `file`, which stays; on Windows, or without `fcntl`, on another beside it."""
+    if issubclass(FileLock, UnixFileLock):
+        return FileLock(file, preserve_lock_file=True)
+    return FileLock(file.with_name(LOCK_BESIDE))
 
 
 def folders_of(run: Path, path: str) -> Iterator[Path]:

@@ -279,8 +279,11 @@ class _Making:
     def _train(self, name: str, recipe: Recipe, run: Path, steps: int | None = None) -> None:
         """Train for the planned number of steps, or go on with what was begun."""
         begun = RunDirectory(run).exists
-        steps = steps or self._plan.steps[name]
-        recipe = RunDirectory(run).recipe() if begun else with_length(recipe, steps)
+        if begun:  # its data are where this call sees them
+            data = RunDirectory(run).recipe().data.model_copy(update={"path": recipe.data.path})
+            recipe = RunDirectory(run).recipe().model_copy(update={"data": data})
+        else:
+            recipe = with_length(recipe, steps or self._plan.steps[name])
         if checkpoint_name(recipe.training.max_steps or 0) in (path.name for path in list_checkpoints(run)):
             return
         with num_threads(self._plan.threads[name]):

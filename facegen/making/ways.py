@@ -103,5 +103,5 @@ class Recipes:
         return self._compose(self._way.generator, data, flip, *self._asked.changes)
 
     def _compose(self, preset: str, data: Path, *changes: str) -> Recipe:
-        told = [f"data.path={json.dumps(str(data.resolve()))}", f"training.seed={self._seed}", *changes]
+        told = [f"data.path={json.dumps(str(data))}", f"training.seed={self._seed}", *changes]
         return compose(preset, overrides=told, size=self._scale)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind
 from facegen.errors import DataError, UsageError, did_you_mean
-from facegen.formats.dataset import Dataset, DatasetManifest
+from facegen.formats.dataset import MANIFEST_NAME, Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.plain import plain
 from facegen.models.classifier import FaceClassifier, load_classifier
@@ -90,20 +90,22 @@ def label(
     """Write `dataset` anew at `out`, labelled by `classifier`; nothing stands there half-made.
 
     Labels of other names are kept; those the classifier tells are replaced, and captions are written anew.
-    Each label gets a column `NAME_confidence`.
+    Each label gets a column `NAME_confidence`. Where the very same stands at `out`, it stays.
 
     Raises:
-        UsageError: something stands at `out`, an attribute it does not tell, images of another size.
+        UsageError: something else stands at `out`, an attribute it does not tell, images of another size.
         DataError: no data set there, or no image is labelled with that confidence.
         MissingModelError: the classifier has no checkpoint.
     """
     started = time.monotonic()
     options, progress = options or LabelOptions(), progress or SilentProgress()
     out = Path(os.path.abspath(out))
-    _check(options, out)
+    if not 0 <= options.min_confidence <= 1:
+        raise UsageError(f"--min-confidence is a probability of 0..1, not {options.min_confidence}.")
     source = Dataset.open(dataset)
     judge = load_classifier(Path(classifier), resolve_device(options.device))
     labelling = _Labelling(source, judge, _chosen(judge, options), options.min_confidence, str(classifier))
+    standing = _standing(out, labelling.provenance())
     parquet_schema(*labelling.schema())  # refuses clashing names before any work
     answers = labelling.judge_images(progress)
     if not any(bool(one.kept.any()) for one in answers.values()):
@@ -111,14 +113,7 @@ def label(
             f"The classifier is nowhere as sure as {options.min_confidence:g}, so nothing is left.",
             hint="Ask for less with --min-confidence, or train it for longer.",
         )
-    with open_work(out) as work:
-        shutil.rmtree(work.dataset, ignore_errors=True)
-        try:
-            manifest = labelling.write(work.dataset, answers, progress)
-            work.publish(out)
-        except BaseException:
-            shutil.rmtree(work.dataset, ignore_errors=True)
-            raise
+    manifest = _written(labelling, answers, out, standing, progress)
     return LabelSummary(
         out=out,
         counts=manifest.counts,
@@ -135,11 +130,43 @@ def label(
     )
 
 
-def _check(options: LabelOptions, out: Path) -> None:
-    if not 0 <= options.min_confidence <= 1:
-        raise UsageError(f"--min-confidence is a probability of 0..1, not {options.min_confidence}.")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UsageError(f"'{out}' exists already.", hint="Choose another --out, or delete it first.")
+def _written(
+    labelling: _Labelling,
+    answers: dict[str, _Answers],
+    out: Path,
+    standing: Dataset | None,
+    progress: Progress,
+) -> DatasetManifest:
+    """Put the labelled data set at `out`, unless it is `standing` there."""
+    with open_work(out) as work:
+        shutil.rmtree(work.dataset, ignore_errors=True)
+        try:
+            manifest = labelling.write(work.dataset, answers, progress)
+            if standing is None:
+                work.publish(out)
+                return manifest
+        except BaseException:
+            shutil.rmtree(work.dataset, ignore_errors=True)
+            raise
+        shutil.rmtree(work.folder)
+    if standing.manifest.fingerprint != manifest.fingerprint:
+        raise UsageError(
+            f"'{out}' holds labels of another state of '{labelling.source.folder}'.",
+            hint="Choose another --out.",
+        )
+    progress.say(f"'{out}' holds these labels already.")
+    return manifest
+
+
+def _standing(out: Path, provenance: dict[str, Any]) -> Dataset | None:
+    """The data set at `out` if it was labelled like this; refuses anything else there."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return None
+    if (out / MANIFEST_NAME).is_file():
+        dataset = Dataset.open(out)
+        if dataset.manifest.transform.get("labelled_by") == provenance:
+            return dataset
+    raise UsageError(f"'{out}' exists already.", hint="Choose another --out, or delete it first.")
 
 
 def _chosen(judge: FaceClassifier, options: LabelOptions) -> tuple[str, ...]:
@@ -201,16 +228,19 @@ class _Labelling:
         value = torch.where(confidence >= self.min_confidence, (probabilities > 0.5).long(), -1)
         return _Answers(confidence, value, torch.ones(len(probabilities), dtype=torch.bool))
 
-    def write(self, folder: Path, answers: dict[str, _Answers], progress: Progress) -> DatasetManifest:
-        """Write the rows that are kept, with the new labels."""
-        manifest, judge = self.source.manifest, self.judge
-        provenance = {
+    def provenance(self) -> dict[str, Any]:
+        """What the new data set says of where its labels come from."""
+        return {
             "classifier": Path(self.classifier).name,
-            "weights_sha256": judge.fingerprint,
+            "weights_sha256": self.judge.fingerprint,
             "labels": list(self.names),
             "min_confidence": self.min_confidence,
-            "held_out_accuracy": judge.accuracy,
+            "held_out_accuracy": self.judge.accuracy,
         }
+
+    def write(self, folder: Path, answers: dict[str, _Answers], progress: Progress) -> DatasetManifest:
+        """Write the rows that are kept, with the new labels."""
+        manifest, judge, provenance = self.source.manifest, self.judge, self.provenance()
         told = ", ".join(self.names) if len(self.names) <= 5 else f"{len(self.names)} attributes"
         right = f", right on {judge.accuracy:.1%} of held-out images" if judge.accuracy else ""
         note = (

@@ -20,7 +20,7 @@ from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.formats.plain import plain
-from facegen.pool import worker_pool
+from facegen.pool import usable_cores, worker_pool
 from facegen.preparation.account import Example, changes, examples, write_account
 from facegen.preparation.duplicates import NO_FAULT, sort_out
 from facegen.preparation.images import ImageJob, PreparedImage
@@ -87,7 +87,7 @@ def prepare(
     _check_options(options)
     kind = spelt("datasets", kind)
     adapter = adapter_of(kind, options)
-    adapter.workers = options.workers or len(os.sched_getaffinity(0))
+    adapter.workers = options.workers or usable_cores()
     adapter.work, adapter.earlier = work_folder(out), out
     crop = crop_name(kind, adapter, options.crop)
     is_remote = getattr(adapter, "is_remote", lambda _: False)  # without it, sources are places on this disk

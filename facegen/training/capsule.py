@@ -7,6 +7,7 @@ RUN/capsules/step-00000123/
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from safetensors.torch import save_file
@@ -14,15 +15,22 @@ from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
 from facegen.formats.checkpoint import checkpoint_name
-from facegen.formats.files import saving
+from facegen.formats.files import saving, whole_folder
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Batch
 
 CAPSULE_FORMAT_VERSION = 1
+CAPSULE_FILE, MODEL_FILE, BATCH_FILE = "capsule.json", "model.safetensors", "batch.safetensors"
 
 
 def save_capsule(
-    run: RunDirectory, step: int, module: nn.Module, batch: Batch, losses: dict[str, Tensor], recipe: Recipe
+    run: RunDirectory,
+    step: int,
+    module: nn.Module,
+    batch: Batch,
+    losses: dict[str, Tensor],
+    recipe: Recipe,
+    precision: str,
 ) -> Path:
     """Write weights, batch (with its noise and timesteps) and recipe of a step; returns the folder.
 
@@ -30,16 +38,17 @@ def save_capsule(
         StorageError: the disk is full or cannot be written to.
     """
     folder = run.path / "capsules" / checkpoint_name(step)
-    with saving(f"the capsule '{folder}'"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, tensors in (("model", module.state_dict()), ("batch", dict(batch))):
+    with saving(f"the capsule '{folder}'"), whole_folder(folder) as temporary:
+        for name, tensors in ((MODEL_FILE, module.state_dict()), (BATCH_FILE, dict(batch))):
             copies = {key: value.detach().cpu().clone().contiguous() for key, value in tensors.items()}
-            save_file(copies, folder / f"{name}.safetensors")
+            save_file(copies, temporary / name)
         record = {
             "format_version": CAPSULE_FORMAT_VERSION,
             "step": step,
             "losses": {name: str(float(value)) for name, value in losses.items()},  # JSON has no nan
+            "precision": precision,
             "recipe": recipe.shared(),
         }
-        (folder / "capsule.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)  # of the same step, before the run was resumed
+        (temporary / CAPSULE_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
     return folder

@@ -44,6 +44,7 @@ CHANGEABLE = {
     "training.checkpoint_every_epochs",
     "training.keep_last",
     "training.max_bad_steps",
+    "training.roll_back_after_bad_steps",
     "training.trackers",
     "training.parallel",
     "scoring.every_steps",

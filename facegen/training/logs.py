@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
@@ -94,9 +98,11 @@ class TrainingLog:
 
 
 def memory_text(device: torch.device) -> str:
-    """Peak memory of the process, or of its accelerator, e.g. "1.2 GB"."""
+    """Peak memory of the process, or of its accelerator, e.g. "1.2 GB"; "?" where the system keeps none."""
     if device.type in ("cuda", "xpu"):  # MPS shares the machine's and keeps no peak
         used_bytes = torch.accelerator.max_memory_allocated(device)
+    elif resource is None:
+        return "?"
     else:
         unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss: bytes there, KiB elsewhere
         used_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

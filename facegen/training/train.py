@@ -15,7 +15,14 @@ from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, UsageError
 from facegen.formats.checkpoint import Checkpoint, Weights, clean_leftovers, load_checkpoint
 from facegen.formats.history import HISTORY_FILE, RunEvent
-from facegen.formats.run import ENVIRONMENT_FILE, LOCK_FILE, RECIPE_FILE, RunDirectory, locked_run
+from facegen.formats.run import (
+    ENVIRONMENT_FILE,
+    LOCK_BESIDE,
+    LOCK_FILE,
+    RECIPE_FILE,
+    RunDirectory,
+    locked_run,
+)
 from facegen.models.devices import resolve_device
 from facegen.processes import world
 from facegen.progress import SilentProgress
@@ -35,7 +42,7 @@ from facegen.training.warm_start import WarmStart, open_source, take_weights, wa
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
 
 BYTES_PER_PARAMETER = 4
-BEFORE_RECIPE = (LOCK_FILE, ENVIRONMENT_FILE, HISTORY_FILE)  # what a start writes
+BEFORE_RECIPE = (LOCK_FILE, LOCK_BESIDE, ENVIRONMENT_FILE, HISTORY_FILE)  # what a start writes
 TEMPORARY_BEFORE_RECIPE = tuple(f".{name}." for name in (*BEFORE_RECIPE, RECIPE_FILE))
 TRAINING_COPIES = 4  # weights, gradient, two Adam moments; averages come on top
 

@@ -32,6 +32,7 @@ from facegen.training.optimizer import build_optimizer, set_learning_rate
 from facegen.training.parallel import Replicas, is_denoiser, spread
 from facegen.training.power_ema import PowerEmas
 from facegen.training.precision import Precision, choose_precision
+from facegen.training.rollback import Rollbacks, last_good_checkpoint
 from facegen.training.scoring import Scorer, Scoring
 from facegen.watch import Watch
 from facegen.wording import number_text
@@ -110,6 +111,7 @@ class Trainer:
         self.scoring = Scoring(recipe.scoring, scorer, progress, self.world)
         self.window = LossWindow(self.world)
         self.signals, self.watch = StopSignals(), Watch(self.world)
+        self.rollbacks = Rollbacks(self.config.roll_back_after_bad_steps)
         self.look_every = 1 if device.type == "cpu" else LOOK_EVERY_STEPS
         self.step = 0  # optimizer steps done, skipped ones included
         # What a step leaves on the device: non-finite steps in a row, and all of them; a signal's number.
@@ -123,13 +125,8 @@ class Trainer:
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights, EMA, optimizer, scaler and counters."""
         state = checkpoint.training_state()
-        self.spread.load(self.module, checkpoint.weights("model"))
-        if self.ema is not None:
-            self.spread.load(self.ema.module, checkpoint.weights("ema"))
+        self._take_weights(checkpoint, state)
         self.weak = checkpoint.weak_weights()
-        if "power_emas" in state:  # checkpoints from before there were any have none
-            self.power_emas.load_state_dict(state["power_emas"])
-        self.spread.load_optimizer(self.optimizer, state["optimizer"])
         if self.config.precision == "auto" and state["precision"] != self.precision.name:
             self.precision = Precision(
                 state["precision"], f"{state['precision']}, as before the interruption"
@@ -142,10 +139,19 @@ class Trainer:
         self.window.load_state(state["window"], self.device)
         self.step, self.skipped_steps = state["step"], state["skipped_steps"]
         self._flags = self._flags.new_tensor([state["bad_steps"], self.skipped_steps, 0])
+        self.rollbacks.load_state(state)
         self.last_validation = state["last_validation"]
         self.scoring.load_state(state.get("scoring"))
         self.validation = checkpoint.info.metrics
         self.way, self.tried_on = state.get("way"), state.get("tried_on")
+
+    def _take_weights(self, checkpoint: Checkpoint, state: dict[str, Any]) -> None:
+        self.spread.load(self.module, checkpoint.weights("model"))
+        if self.ema is not None:
+            self.spread.load(self.ema.module, checkpoint.weights("ema"))
+        if "power_emas" in state:  # checkpoints from before there were any have none
+            self.power_emas.load_state_dict(state["power_emas"])
+        self.spread.load_optimizer(self.optimizer, state["optimizer"])
 
     def fit(self) -> float:
         """Train to the end of the run; returns the seconds that took.
@@ -232,8 +238,9 @@ class Trainer:
                 self.preview(module, self.step)
             self.module.train()
         last = self.step == self.num_steps or self.scoring.stopped is not None
-        if best or stopping or last or self._checkpoint_is_due():
-            self._save()
+        planned = best or self._checkpoint_is_due()
+        if planned or stopping or last:
+            self._save(planned=planned)
         speed.resume()
 
     def _checkpoint_is_due(self) -> bool:
@@ -355,17 +362,41 @@ class Trainer:
             where = f"Step {self.step}" if self.look_every == 1 else f"Up to step {self.step}"
             self.progress.warn(f"{where}: loss or gradient is not finite; the step is skipped.")
         self.skipped_steps = skipped_steps
-        if in_a_row >= self.config.max_bad_steps:
+        rolls_back = self.rollbacks.is_due(in_a_row)
+        if in_a_row >= self.config.max_bad_steps or (rolls_back and self.rollbacks.are_used_up):
             batch, losses = self._last
             folder = self.world.first(
-                lambda: save_capsule(self.keeper.run, self.step - 1, self.module, batch, losses, self.recipe)
+                lambda: save_capsule(
+                    self.keeper.run,
+                    self.step - 1,
+                    self.module,
+                    batch,
+                    losses,
+                    self.recipe,
+                    self.precision.name,
+                )
             )
             raise TrainingDivergedError(
                 f"Loss or gradient was not finite in {in_a_row} steps in a row, up to step "
                 f"{self.step}. The batch and the weights are kept in '{folder}'.",
-                hint="Lower the learning rate (--set optimizer.lr=...) or warm up longer, in a new run.",
+                hint=f"See where it began: facegen replay {folder}\n"
+                "Lower the learning rate (--set optimizer.lr=...) or warm up longer, in a new run.",
             )
+        if rolls_back:
+            self._roll_back(in_a_row)
         return Signals(signal) if signal else None
+
+    def _roll_back(self, in_a_row: int) -> None:
+        """Take weights, averages and optimizer of the last good checkpoint, if there is one."""
+        checkpoint = self.world.first(lambda: last_good_checkpoint(self.keeper.run.path))
+        if checkpoint is None:
+            return
+        self._take_weights(checkpoint, checkpoint.training_state())
+        self.rollbacks.made += 1
+        self.progress.warn(
+            f"Step {self.step}: {in_a_row} steps in a row were not finite; back to the weights of step "
+            f"{checkpoint.info.step}, and on with the data that come next."
+        )
 
     def _evaluation_module(self) -> nn.Module:
         """The averaged module, whole, as the first process can use it alone."""
@@ -419,7 +450,7 @@ class Trainer:
         self.ema.copy_buffers()
         return self.spread.weights(self.ema.module)
 
-    def _save(self) -> None:
+    def _save(self, *, planned: bool) -> None:
         self.watch.at(self.step, "saving after")
         weights: dict[Stored, dict[str, Tensor]] = {"model": self.spread.weights(self.module)}
         if self.ema is not None:
@@ -430,6 +461,8 @@ class Trainer:
             "step": self.step,
             "skipped_steps": self.skipped_steps,
             "bad_steps": int(self._flags[0]),
+            "rollbacks": self.rollbacks.made,
+            "planned": planned,
             "micro_batch": self.micro.size,
             "precision": self.precision.name,
             "way": self.way,

@@ -116,6 +116,8 @@ FLAGS = {
         "--account",
         "--out",
     },
+    "verify": {"path", "--repair", "--json"},
+    "replay": {"capsule", "--data", "--device"} | TALK,
     "ema": {"run", "--width", "--step", "--out", "--json"},
     "sample": {
         "run",

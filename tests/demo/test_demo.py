@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import html
 import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+import facegen
 from facegen.config.composition import compose
 from facegen.demo.demo import DemoOptions, DemoSummary, demo
 from facegen.errors import UsageError
+from facegen.formats.images import read_png_text
 from facegen.making.options import MakeFolders
 from facegen.making.plan import STAGES
 from facegen.making.speed import with_training
@@ -18,10 +23,38 @@ from facegen.progress import SilentProgress
 SMOKE = DemoOptions(minutes=0.2, size="smoke")
 
 
+SECRET = "somebody-at-home"
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[DemoSummary, SilentProgress]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[DemoSummary, SilentProgress]]:
+    """A demo in a folder named from where it lies, as people start it."""
     progress = SilentProgress()
-    return demo(tmp_path_factory.mktemp("demo") / "out", SMOKE, progress), progress
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp(SECRET))
+        yield demo(Path("demo"), SMOKE, progress), progress
+
+
+def test_nothing_that_it_writes_tells_a_place_on_this_machine_or_who_made_it(
+    finished: tuple[DemoSummary, SilentProgress],
+) -> None:
+    secrets = [SECRET, str(Path.home()), str(Path(facegen.__file__).parent), sys.prefix]
+    files = [path for path in finished[0].out.rglob("*") if path.is_file()]
+    told = [
+        (str(path), secret)
+        for path in files
+        for secret in secrets
+        if secret.encode() in path.read_bytes() + read_texts(path)
+    ]
+    assert len(files) > 50
+    assert told == []
+
+
+def read_texts(path: Path) -> bytes:
+    """What a PNG says of itself, which may be packed."""
+    return str(read_png_text(path)).encode() if path.suffix == ".png" else b""
 
 
 def test_every_stage_is_announced_and_timed(finished: tuple[DemoSummary, SilentProgress]) -> None:

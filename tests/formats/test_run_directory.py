@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -31,11 +29,6 @@ def test_the_lock_is_released_at_the_end(tmp_path: Path) -> None:
         with locked_run(tmp_path):
             assert (tmp_path / "run.lock").stat().st_size > 0
         assert (tmp_path / "run.lock").stat().st_size == 0
-
-
-def test_locks_do_without_fcntl() -> None:
-    code = "import sys; sys.modules['fcntl'] = None; import facegen.formats.run, facegen.preparation.parts"
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from facegen.formats.images import encode_png
 from facegen.models.classifier import load_classifier
 from facegen.preparation import label as label_workflow
 from facegen.preparation.label import LabelOptions, label
+from facegen.progress import SilentProgress
 from facegen.training.train import train
 from facegen.types import LabelSchema
 
@@ -182,6 +184,25 @@ def test_a_failure_while_writing_leaves_no_data_set(
     assert not (tmp_path / "out").exists()
     assert not list(tmp_path.rglob(".out.partial/dataset"))
     assert label(source.folder, tone_judge, tmp_path / "out", LabelOptions(min_confidence=0.5)).counts
+
+
+def test_repeated_it_leaves_what_it_made_and_refuses_what_it_would_make_otherwise(
+    tone_judge: Path, tmp_path: Path
+) -> None:
+    source, out = write_tones(tmp_path / "source", {"train": 12}), tmp_path / "out"
+    first = label(source.folder, tone_judge, out, LabelOptions(min_confidence=0.5))
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.rglob("*.*")}
+    progress = SilentProgress()
+    again = label(source.folder, tone_judge, out, LabelOptions(min_confidence=0.5), progress)
+    assert progress.said == [f"'{out}' holds these labels already."]
+    assert replace(again, seconds=0) == replace(first, seconds=0)
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in out.rglob("*.*")} == before
+    with pytest.raises(UsageError, match="exists already"):
+        label(source.folder, tone_judge, out, LabelOptions(min_confidence=0.6))
+    other = write_tones(tmp_path / "other", {"train": 14})
+    with pytest.raises(UsageError, match="another state"):
+        label(other.folder, tone_judge, out, LabelOptions(min_confidence=0.5))
+    assert not list(tmp_path.glob(".out*"))
 
 
 def test_the_command_prints_a_table_or_json(tone_judge: Path, tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_run_resumed_before_a_boundary_equals_the_uninterrupted_one(tmp_path: 
     cut.num_steps = 8
     for _ in range(3):
         cut._train_step(cut._load_batch(cut.step))
-    cut._save()
+    cut._save(planned=True)
     resumed = line_trainer(tmp_path / "cut", recipe, TwoPhases())
     checkpoint = newest_whole_checkpoint(tmp_path / "cut", SilentProgress())
     assert checkpoint is not None

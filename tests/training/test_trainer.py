@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from support.training_parts import LineTask, line_recipe, line_trainer
 from torch import Tensor, nn
 
-from facegen.errors import TrainingDivergedError, UsageError
+from facegen.errors import Terminated, TrainingDivergedError, UsageError
 from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
@@ -131,6 +132,71 @@ def test_too_many_bad_steps_stop_the_run_with_a_capsule(tmp_path: Path) -> None:
     assert load_file(capsule / "batch.safetensors").keys() == {"x", "y", DROPOUT_KEYS}
     assert load_file(capsule / "model.safetensors").keys() == trainer.module.state_dict().keys()
     assert newest_whole_checkpoint(tmp_path, SilentProgress()) is not None
+
+
+def test_a_row_of_bad_steps_goes_back_to_the_last_good_weights_and_on_with_the_next_data(
+    tmp_path: Path,
+) -> None:
+    recipe = line_recipe(max_steps=20, checkpoint_every_steps=4, roll_back_after_bad_steps=3)
+    task, weights = PoisonedTask({6, 7, 8}), {}
+    trainer = line_trainer(tmp_path / "run", recipe, task)
+    plain = trainer._look
+
+    def look() -> Any:
+        weights[trainer.step] = trainer.module.get_parameter("0.weight").detach().clone()
+        found = plain()
+        weights[trainer.step, "after"] = trainer.module.get_parameter("0.weight").detach().clone()
+        return found
+
+    trainer._look = look  # type: ignore[method-assign]
+    trainer.fit()
+    assert torch.equal(weights[8], weights[5])
+    assert torch.equal(weights[8, "after"], weights[4])
+    assert not torch.equal(weights[4], weights[5])
+    assert (trainer.step, trainer.skipped_steps, trainer.rollbacks.made) == (20, 3, 1)
+    (told,) = [line for line in trainer.progress.warned if "back to" in line]  # type: ignore[attr-defined]
+    assert told.startswith("Step 8: 3 steps in a row were not finite; back to the weights of step 4")
+    plain_order = line_trainer(tmp_path / "plain", recipe, LineTask())
+    plain_order.fit()
+    assert task.seen == plain_order.task.seen  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("stop", [5, 7, 9])
+def test_a_run_stopped_around_a_rollback_ends_like_the_undisturbed_one(tmp_path: Path, stop: int) -> None:
+    recipe = line_recipe(max_steps=12, checkpoint_every_steps=4, roll_back_after_bad_steps=3)
+    bad = {6, 7, 8}
+    whole = line_trainer(tmp_path / "whole", recipe, PoisonedTask(bad))
+    whole.fit()
+    first = line_trainer(tmp_path / "parts", recipe, PoisonedTask(bad))
+    plain = first._train_step
+
+    def train_step(batch: Batch) -> Batch:
+        if first.step == stop - 1:
+            signal.raise_signal(signal.SIGTERM)
+        return plain(batch)
+
+    first._train_step = train_step  # type: ignore[method-assign]
+    with pytest.raises(Terminated, match=f"after step {stop} of"):
+        first.fit()
+    second = line_trainer(tmp_path / "parts", recipe, PoisonedTask(bad))
+    checkpoint = newest_whole_checkpoint(tmp_path / "parts", SilentProgress())
+    assert checkpoint is not None
+    second.restore(checkpoint)
+    second.task.calls = second.step  # type: ignore[attr-defined]
+    second.fit()
+    assert second.rollbacks == whole.rollbacks
+    for a, b in zip(whole.parameters, second.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_weights_that_are_lost_again_and_again_stop_the_run(tmp_path: Path) -> None:
+    rows = {step for start in range(3, 200, 5) for step in range(start, start + 3)}
+    recipe = line_recipe(max_steps=200, checkpoint_every_steps=1, roll_back_after_bad_steps=3, keep_last=9)
+    trainer = line_trainer(tmp_path, recipe, PoisonedTask(rows))
+    with pytest.raises(TrainingDivergedError, match="3 steps in a row"):
+        trainer.fit()
+    assert trainer.rollbacks.made == 5
+    assert trainer.step == 2 + 5 * 5 + 3
 
 
 class HungryTask(LineTask):
