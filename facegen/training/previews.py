@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from facegen.formats.dataset import DatasetSplit
-from facegen.formats.files import saving
-from facegen.formats.images import image_grid, to_uint8, to_unit
+from facegen.formats.files import atomic_write, saving
+from facegen.formats.images import image_grid, pil_to_png, to_uint8, to_unit
 from facegen.formats.run import RunDirectory
 from facegen.models.generator import FaceGenerator
 from facegen.training.trainer import Preview
@@ -50,5 +50,4 @@ def reconstruction_preview(
 def _save_grid(images: torch.Tensor, run: RunDirectory, step: int) -> None:
     path = run.sample_file(step)
     with saving(f"the preview '{path}'"):
-        path.parent.mkdir(exist_ok=True)
-        image_grid(images, columns=PREVIEW_COLUMNS).save(path)
+        atomic_write(path, pil_to_png(image_grid(images, columns=PREVIEW_COLUMNS)))

@@ -23,6 +23,7 @@ def chaos(out: Path, *words: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_kills_at_random_moments_of_every_command_change_nothing(tmp_path: Path) -> None:
     told = chaos(tmp_path, "--only", "kills", "--kills", "15")
     assert "kills: 15 kills" in told
@@ -30,6 +31,7 @@ def test_kills_at_random_moments_of_every_command_change_nothing(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_disks_that_fill_up_at_random_moments_change_nothing(tmp_path: Path) -> None:
     if not shutil.which("unshare") or subprocess.run(NAMESPACE, capture_output=True).returncode:
         pytest.skip("this system lets nobody mount a disk of their own")
