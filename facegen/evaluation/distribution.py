@@ -1,5 +1,5 @@
-"""`facegen eval fid`, `kid`, `inception-score`, `precision-recall`, `fd-dinov2`, `all`: how close faces are
-to real ones, from one look at them, with what it takes to read the scores."""
+"""`facegen eval fid`, `clean-fid`, `fd-dinov2`, `kid`, `cmmd`, `mind`, `inception-score`, `precision-recall`,
+`all`: how close faces are to real ones, from one look at them, with what it takes to read the scores."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from facegen.models.devices import resolve_device
 from facegen.models.feature_cache import Viewer
 from facegen.models.feature_metrics import build_metric, metric_class
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.published_metrics import published_name, resize_remarks
 from facegen.models.real_features import RealImages, real_reference
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
@@ -113,13 +114,19 @@ def evaluate(
     beside = built
     if floor is not None and floor.reference is not against:
         beside = _build(kinds, extractor, floor.reference)
-    remarks = [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    remarks = resize_remarks(extractor, judged.image_size)
+    remarks += [remark for metric in built.values() for remark in metric.remarks(count, width)]
     fingerprint = dataset.manifest.fingerprint
     if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     report = DistributionReport(
         metric=name or (kinds[0].replace("_", "-") if len(kinds) == 1 else "all"),
-        scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
+        scores={
+            name: replace(row, published=published_name(name, extractor))
+            for name, row in _rows(
+                built, features, None if floor is None else floor.features, rebuilt, beside, progress
+            ).items()
+        },
         num_samples=count,
         num_reference=against.statistics.num_samples,
         num_features=width,
@@ -145,16 +152,17 @@ def evaluate(
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
     known = {kind: metric for kind in kinds_of("metrics") if (metric := metric_class(kind)) is not None}
     if metrics is None:
-        fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
-        return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
+        fitting = [kind for kind in known if known[kind].needs_features in (None, features)]
+        return tuple(sorted(fitting, key=lambda kind: known[kind].needs_features is not None))
     for kind in metrics:
         trust(kind)
         metric = metric_class(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
-        if metric.needs_classes and features != "inception":
+        if metric.needs_features not in (None, features):
             raise UsageError(
-                f"An Inception score needs Inception's class probabilities, which '{features}' has not.",
+                f"'{kind}' has a meaning in the features '{metric.needs_features}' alone, not in "
+                f"'{features}'.",
                 hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
             )
     return tuple(dict.fromkeys(metrics))
@@ -208,7 +216,8 @@ def _rows(
             floor, ceiling = _values(beside[kind], real), _values(metric, rebuilt)
             for name, score in metric.judge(features).items():
                 ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
-                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **vars(score))
+                told = {key: value for key, value in vars(score).items() if key != "influence"}
+                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **told)
             bar.advance()
     return rows
 

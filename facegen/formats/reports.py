@@ -28,7 +28,7 @@ class ScoreRow:
     run's autoencoder (`ceiling`, which its generator can hardly beat); None where not measured.
 
     `settings` is what the value depends on beside the report's `fingerprint`; scores compare where both
-    agree.
+    agree. `published` is what papers call the metric that `value` is; None where it is none of theirs.
     """
 
     metric: str
@@ -43,6 +43,7 @@ class ScoreRow:
     floor: float | None
     ceiling: float | None
     settings: dict[str, Any]
+    published: str | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:

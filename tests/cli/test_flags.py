@@ -141,9 +141,9 @@ FLAGS = {
     | TALK,
     **{
         f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
-        for name in ("all", "fid", "kid", "precision-recall", "inception-score")
+        for name in ("all", "fid", "kid", "mind", "precision-recall", "inception-score")
     },
-    "eval fd-dinov2": DISTRIBUTION | TALK,
+    **{f"eval {name}": DISTRIBUTION | {"--weights"} | TALK for name in ("fd-dinov2", "clean-fid", "cmmd")},
     "studio": {"run", "--port", "--open", "--weights", "--device"},
     "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,
     "compare": {"a", "b", "--score", "--json"},

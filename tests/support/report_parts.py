@@ -154,11 +154,13 @@ def write_evaluations(
 
 def _distribution(words: str, settings: dict[str, Any], picture: Path) -> DistributionReport:
     rows = {
-        name: ScoreRow(name, value, better, value, low, high, 0.5, "this distance", None, floor, 4.75, {})
-        for name, value, better, low, high, floor in (
-            ("fid", 11.5, "lower", 10.0, 12.0, 3.25),
-            ("kid", 0.01, "lower", 0.008, 0.012, 0.0),
-            ("recall", 0.6, "higher", 0.55, 0.65, 0.9),
+        name: ScoreRow(
+            name, value, better, value, low, high, 0.5, "this distance", None, floor, 4.75, {}, published
+        )
+        for name, value, better, low, high, floor, published in (
+            ("fid", 11.5, "lower", 10.0, 12.0, 3.25, "FID"),
+            ("kid", 0.01, "lower", 0.008, 0.012, 0.0, "KID"),
+            ("recall", 0.6, "higher", 0.55, 0.65, 0.9, None),
         )
     }
     return DistributionReport(

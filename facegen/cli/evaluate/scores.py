@@ -19,6 +19,7 @@ from facegen.evaluation.options import (
     DistributionOptions,
     MemorizationOptions,
     MetricOptions,
+    OwnFeaturesOptions,
     ReconstructionOptions,
     Selection,
 )
@@ -42,6 +43,7 @@ Sweep = Annotated[
     ),
 ]
 CLOSENESS = DistributionOptions()
+OWN_FEATURES = OwnFeaturesOptions()
 OF_TRAINING = MemorizationOptions(selection=Selection(split="train"))
 
 
@@ -80,7 +82,9 @@ DISTRIBUTION = (
         None,
         """All scores of closeness that the features allow, from one drawing of the images.
 
-        FID, KID, precision and recall, density and coverage, and with Inception features the Inception score.
+        FID, KID, MIND, precision and recall, density and coverage; the Inception score and CMMD in the
+        features they are made for. In other features than a metric's own a score is no published one, and
+        says so.
 
             facegen eval all run --reference data/celeba --features classifier:judge
             facegen eval all run --reference data/celeba --num-samples 10000
@@ -141,12 +145,48 @@ DISTRIBUTION = (
         """The Fréchet distance in DINOv2's features, which follows people's judgement better than
         Inception's.
 
-        Stein et al. 2023 (arXiv:2306.04675). The network comes from torch.hub's cache.
+        Stein et al. 2023 (arXiv:2306.04675), with their bicubic resize.
 
             facegen eval fd-dinov2 run --reference data/celeba --num-samples 10000
         """,
-        start=ComparisonOptions(),
+        start=OWN_FEATURES,
         features="dinov2",
+    ),
+    _scoring(
+        "clean_fid",
+        ("fid",),
+        """FID with an antialiased resize, as clean-fid has it: lower is better.
+
+        Parmar et al. 2022 (arXiv:2104.11222). It differs from 'facegen eval fid', most above 299 pixels.
+
+            facegen eval clean-fid run --reference data/celeba --num-samples 10000
+        """,
+        start=OWN_FEATURES,
+        features="inception-clean",
+    ),
+    _scoring(
+        "cmmd",
+        ("cmmd",),
+        """CMMD, a kernel distance in CLIP's features: lower is better.
+
+        Jayasumana et al. 2024 (arXiv:2401.09603), by CLIP ViT-L/14 at 336 pixels. Unbiased, so that few
+        images only widen its interval.
+
+            facegen eval cmmd run --reference data/celeba --num-samples 5000
+        """,
+        start=OWN_FEATURES,
+        features="clip-vit-l-14-336",
+    ),
+    _scoring(
+        "mind",
+        ("mind",),
+        """MIND, the Monge Inception distance, made for fewer images than a FID: lower is better.
+
+        Berthet et al. 2026 (arXiv:2605.06797): a sliced transport distance in Inception's features.
+
+            facegen eval mind run --reference data/celeba --num-samples 5000
+            facegen eval mind run --reference data/celeba --features classifier:judge
+        """,
     ),
 )
 
