@@ -19,6 +19,7 @@ from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named
+from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
@@ -116,17 +117,15 @@ def evaluate(
         beside = _build(kinds, extractor, floor.reference)
     remarks = resize_remarks(extractor, judged.image_size)
     remarks += [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    rows, influences = _rows(
+        built, features, None if floor is None else floor.features, rebuilt, beside, progress
+    )
     fingerprint = dataset.manifest.fingerprint
     if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     report = DistributionReport(
         metric=name or (kinds[0].replace("_", "-") if len(kinds) == 1 else "all"),
-        scores={
-            name: replace(row, published=published_name(name, extractor))
-            for name, row in _rows(
-                built, features, None if floor is None else floor.features, rebuilt, beside, progress
-            ).items()
-        },
+        scores={name: replace(row, published=published_name(name, extractor)) for name, row in rows.items()},
         num_samples=count,
         num_reference=against.statistics.num_samples,
         num_features=width,
@@ -146,7 +145,7 @@ def evaluate(
         remarks=tuple(remarks),
         **judged.facts(file_formats=list(stored.formats)),
     )
-    return finished(report, started, judged.run)
+    return finished(report, started, judged.run, influences=Influences(influences, judged.pairing))
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
@@ -205,9 +204,11 @@ def _rows(
     rebuilt: Tensor | None,
     beside: dict[str, FeatureMetric],
     progress: Progress,
-) -> dict[str, ScoreRow]:
-    """Scores of `features` by name; `beside` are the metrics that judge the `real` images of the floor."""
+) -> tuple[dict[str, ScoreRow], dict[str, Influence]]:
+    """Scores of `features` and their influences, by name; `beside` are the metrics that judge the `real`
+    images of the floor."""
     rows: dict[str, ScoreRow] = {}
+    influences: dict[str, Influence] = {}
     with progress.stage("Scores", total=len(metrics)) as bar:
         for kind, metric in metrics.items():
             settings = metric.settings(len(features))
@@ -218,8 +219,10 @@ def _rows(
                 ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
                 told = {key: value for key, value in vars(score).items() if key != "influence"}
                 rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **told)
+                if score.influence is not None:
+                    influences[name] = score.influence
             bar.advance()
-    return rows
+    return rows, influences
 
 
 def _values(metric: FeatureMetric, features: Tensor | None) -> dict[str, float]:

@@ -64,6 +64,23 @@ def pairing_of(asked: Mapping[str, Any]) -> str:
     return sha256_of(json.dumps(asked, sort_keys=True, default=str).encode())[:16]
 
 
+def difference_variance(a: Influence, b: Influence, *, same_requests: bool) -> tuple[float, tuple[str, ...]]:
+    """The variance of the difference of two estimates, and what they share: "images" of the `same_requests`
+    and seeds, and the "reference", whose luck then falls out of the difference."""
+    shared = ["images"] if same_requests and len(a.images) == len(b.images) > 0 else []
+    shared += ["reference"] if len(a.reference) == len(b.reference) > 0 else []
+    variance = a.rest + b.rest
+    if "images" in shared:
+        variance += spread(b.images - a.images, len(a.images))
+    else:
+        variance += sum(spread(one.images, len(one.images)) for one in (a, b))
+    if "reference" in shared:
+        variance += spread(b.reference - a.reference, a.num_reference)
+    else:
+        variance += sum(spread(one.reference, one.num_reference) for one in (a, b))
+    return variance, tuple(shared)
+
+
 def spread(values: Tensor, count: int) -> float:
     """Variance of a mean over `count` of values (N,) that scatter so; 0 of none."""
     return float(values.double().var()) / count if len(values) > 1 else 0.0
@@ -76,7 +93,7 @@ def save_influences(report: Path, influences: Influences) -> None:
         StorageError: the disk is full or may not be written to.
     """
     tensors = {
-        f"{name}/{part}": values.float().contiguous()
+        f"{name}/{part}": values.float().contiguous().clone()  # of one score may be those of another
         for name, one in influences.scores.items()
         for part, values in (("images", one.images), ("reference", one.reference))
     }
