@@ -71,13 +71,23 @@ class Comparison(Report):
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """A report that can be compared."""
+class Scored:
+    """A report that can be compared; `said` is all that it says."""
 
     path: Path
     scores: dict[str, ScoreRow]
     fingerprint: dict[str, Any]
-    step: int | None
+    said: dict[str, Any]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How its images were drawn."""
+        return self.said.get("settings") or {}
+
+    @property
+    def step(self) -> int | None:
+        """The training step of the checkpoint it judges."""
+        return self.settings.get("checkpoint_step")
 
 
 def compare(a: Path | str, b: Path | str, score: str | None = None) -> Comparison:
@@ -93,10 +103,10 @@ def compare(a: Path | str, b: Path | str, score: str | None = None) -> Compariso
         UsageError: the fingerprints differ, so that nothing may be compared; or neither has `score`.
     """
     first, second = _report_pair(Path(a), Path(b), score)
-    if differing := _differing(first.fingerprint, second.fingerprint):
+    if fields := differing(first.fingerprint, second.fingerprint):
         raise UsageError(
             f"'{first.path}' and '{second.path}' cannot be compared: they differ in\n  "
-            + "\n  ".join(differing),
+            + "\n  ".join(fields),
             hint="Evaluate both against the same reference with the same options.",
         )
     kept = [load_influences(report.path) for report in (first, second)]
@@ -105,8 +115,8 @@ def compare(a: Path | str, b: Path | str, score: str | None = None) -> Compariso
     for name, row in first.scores.items():
         if name not in second.scores or score not in (None, name):
             continue
-        if differing := _differing(row.settings, second.scores[name].settings):
-            left_out[name] = "; ".join(differing)
+        if fields := differing(row.settings, second.scores[name].settings):
+            left_out[name] = "; ".join(fields)
         else:
             found.append(_difference(name, row, second.scores[name], *kept))
     if not found:
@@ -151,7 +161,8 @@ def _uncertainty(
     return (a.standard_error**2 + b.standard_error**2) ** 0.5, ()
 
 
-def _differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+def differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
+    """The fields whose values differ, in words, with both values."""
     return [
         f"{LINES.get(key, key.replace('_', ' '))}: {a.get(key)} and {b.get(key)}"
         for key in dict.fromkeys([*a, *b])
@@ -159,19 +170,26 @@ def _differing(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     ]
 
 
-def _report_pair(a: Path, b: Path, score: str | None) -> tuple[_Scored, _Scored]:
+def _report_pair(a: Path, b: Path, score: str | None) -> tuple[Scored, Scored]:
     """Of a run the newest report; where both are runs, the newest that share a metric."""
-    choices_a, choices_b = _reports(a, score), _reports(b, score)
+    choices_a, choices_b = reports_of(a, score), reports_of(b, score)
     pairs = (
         (one, other) for one in choices_a for other in choices_b if one.scores.keys() & other.scores.keys()
     )
     return next(pairs, (choices_a[0], choices_b[0]))
 
 
-def _reports(path: Path, score: str | None) -> list[_Scored]:
-    """The report itself, or those of a run, newest first."""
+def reports_of(path: Path, score: str | None) -> list[Scored]:
+    """The report itself, or those of a run or checkpoint, newest first; with `score` those that have it.
+
+    Raises:
+        DataError: none.
+    """
     if path.is_file():
-        return [_read(path)]
+        report = _read(path)
+        if score not in (None, *report.scores):
+            raise DataError(f"'{path}' has no score '{score}'; it has {', '.join(report.scores)}.")
+        return [report]
     if not path.exists():
         raise DataError(f"'{path}' does not exist; expected a report (.json) or a run.")
     step = _step_of(path)
@@ -179,7 +197,7 @@ def _reports(path: Path, score: str | None) -> list[_Scored]:
     places = dict.fromkeys([run, written_beside(run)])
     found = [file for place in places for file in (place / EVALUATIONS).glob("*.json")]
     files = sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
-    reports: list[_Scored] = []
+    reports: list[Scored] = []
     for file in files:
         with suppress(DataError):  # a report of another kind, or of an older facegen
             reports.append(_read(file))
@@ -201,12 +219,11 @@ def _step_of(path: Path) -> int | None:
     return int(step) if folder.parent.name == CHECKPOINTS and step.isdecimal() else None
 
 
-def _read(path: Path) -> _Scored:
+def _read(path: Path) -> Scored:
     data = read_json(path, REPORT_FORMAT_VERSION)
     try:
         scores = {name: ScoreRow(**row) for name, row in data["scores"].items()}
-        step = (data.get("settings") or {}).get("checkpoint_step")
-        return _Scored(path, scores, dict(data["fingerprint"]), step)
+        return Scored(path, scores, dict(data["fingerprint"]), data)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataError(
             f"'{path}' is a report of '{data.get('metric')}' without scores and fingerprint to compare.",

@@ -6,7 +6,16 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
-OPENS_NO_MODEL = {"compare", "demo", "prepare", "presets list", "presets show", "slurm", "version"}
+OPENS_NO_MODEL = {
+    "compare",
+    "eval ladder",
+    "demo",
+    "prepare",
+    "presets list",
+    "presets show",
+    "slurm",
+    "version",
+}
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
 SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
@@ -181,6 +190,7 @@ FLAGS = {
     "plot attributes": {"dataset", "--split"} | FIGURE,
     "plot ema": {"run", "--width", "--step", "--data", "--device", "--quiet", "-q"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
+    "eval ladder": {"subjects", "--score", "--published", "--out", "--json"},
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {
         "run",

@@ -12,7 +12,7 @@ from typer import Argument
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import RealFaces, Reference, Subject
 from facegen.cli.options import Run
-from facegen.cli.results import print_evaluation
+from facegen.cli.results import print_evaluation, print_facts, print_table
 from facegen.evaluation.options import (
     ClipScoreOptions,
     ComparisonOptions,
@@ -24,10 +24,12 @@ from facegen.evaluation.options import (
     Selection,
 )
 from facegen.options import Option
+from facegen.report.words import interval, percent
 
 if TYPE_CHECKING:
     from facegen.evaluation.clip_score import ClipScoreReport
     from facegen.evaluation.distribution import DistributionReport
+    from facegen.evaluation.ladder import LadderReport, Rung
     from facegen.evaluation.memorization import MemorizationReport
     from facegen.evaluation.metric import MetricReport
     from facegen.evaluation.reconstruction import ReconstructionReport
@@ -209,6 +211,45 @@ def clip_score(
     from facegen.evaluation.clip_score import evaluate_clip_score
 
     return evaluate_clip_score(subject, clip, options, progress)
+
+
+def _print_ladder(report: LadderReport) -> None:
+    columns = ("", "rung", report.published or report.score, "95 %", "images", "recall")
+    columns = (*columns, "requests all true", "calls", "steps")
+
+    def cells(number: int | None, rung: Rung) -> list[object]:
+        ends = interval((rung.low, rung.high))
+        name = f"{rung.name} ({rung.source})" if rung.source else rung.name
+        counts = (rung.num_samples, rung.recall, percent(rung.obedience), rung.calls, rung.step)
+        return [number, name, rung.score, ends, *counts]
+
+    rows = [cells(number, rung) for number, rung in enumerate(report.rungs, start=1)]
+    print_table(f"By {report.score}, {report.better} is better", columns, rows)
+    print_table("Apart", columns[1:], [cells(None, rung)[1:] for rung in report.apart])
+    print_facts({rung.name: rung.apart for rung in report.apart})
+    print_facts({"Remarks": "\n".join(report.remarks) or None, "Picture": report.picture})
+
+
+@command(_print_ladder, opens_models=False)
+def ladder(
+    subjects: Annotated[list[Path], Argument(help="Runs, checkpoints or reports (.json).")],
+    score: Annotated[str, Option("The score they are ordered by, as reports name it: fid, kid, ...")] = "fid",
+    published: Annotated[
+        Path | None, Option("YAML list of values from papers, with name, metric, value, num_samples, ...")
+    ] = None,
+    out: Annotated[Path | None, Option("Picture (PNG) of the score against what it cost.")] = None,
+) -> LadderReport:
+    """Put runs, reports and published values of one protocol into one table and picture.
+
+    Ordered by one score, beside recall, obedience, calls of the network and training steps. What was measured
+    otherwise stands apart, with the reason.
+
+        facegen eval ladder runs/one runs/two runs/three
+        facegen eval ladder runs/one my_images.json --score kid --out ladder.png
+    """
+    from facegen.evaluation.ladder import evaluate_ladder
+
+    return evaluate_ladder(subjects, score, published, out)
 
 
 @command(print_evaluation, many=True)
