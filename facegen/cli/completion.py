@@ -25,10 +25,8 @@ def preset_names(incomplete: str = "") -> list[str]:
 
 def feature_networks(incomplete: str = "") -> list[str]:
     """Feature networks that `facegen eval fid --features` knows."""
-    return _starting(
-        incomplete,
-        ["inception", "clip", "vgg16", "dinov2", "efficientnet-lite0", "random-inception", "classifier:"],
-    )
+    published = ("inception", "inception-clean", "clip", "clip-vit-l-14-336", "vgg16", "dinov2")
+    return _starting(incomplete, [*published, "efficientnet-lite0", "random-inception", "classifier:"])
 
 
 def attribute_requests(incomplete: str = "") -> list[str]:

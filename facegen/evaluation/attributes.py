@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import AttributeOptions
+from facegen.evaluation.score_rows import drawn_pairing, score_row
 from facegen.evaluation.steps import (
     Evaluation,
     asked_records,
@@ -28,6 +29,8 @@ from facegen.evaluation.steps import (
     save_picture,
 )
 from facegen.formats.far import named
+from facegen.formats.influences import Influence, Influences
+from facegen.formats.reports import ScoreRow
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -72,6 +75,8 @@ class AttributeReport(Evaluation):
 
     metric: str = "attributes"
     num_samples: int
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     request: str | None
     generated: Agreement
     real: Agreement | None
@@ -127,6 +132,8 @@ def evaluate_attributes(
     judge = open_judge(Path(classifier), generator)
     inputs, frame, taken = _requests(generator, judge, options, progress)
 
+    influences: dict[str, Influence] = {}
+
     def judged(title: str, parts: Iterable[Tensor], keep: int = 0) -> tuple[Agreement, np.ndarray, Tensor]:
         """How answers agree with requests, the answers (N, A), and the first `keep` images."""
         metric = AttributeAgreement(Config(), logits=judge.logits, attributes=judge.attributes)
@@ -135,7 +142,10 @@ def evaluate_attributes(
             seen.append(metric.update(images, asked))
             if (missing := keep - sum(map(len, kept))) > 0:
                 kept.append(images[:missing])
-        return metric.compute(), np.concatenate(seen), torch.cat(kept)
+        agreement = metric.compute()
+        if not influences:  # of what is judged first, the drawn faces
+            influences.update(metric.influences())
+        return agreement, np.concatenate(seen), torch.cat(kept)
 
     drawn = generated_batches(generator, inputs, settings, seed=options.seed)
     faces = (images for _, images in drawn)
@@ -152,6 +162,14 @@ def evaluate_attributes(
     table = _table(generated, real, reconstructed, judge.held_out)
     report = AttributeReport(
         num_samples=options.num_samples,
+        scores=_scores(generated, real),
+        fingerprint={
+            "classifier": judge.fingerprint,
+            "image_size": judge.image_size,
+            "request": options.attributes,
+            "data": None if taken is None else taken[0].dataset_fingerprint,
+            "split": None if taken is None else options.split,
+        },
         request=options.attributes,
         generated=generated,
         real=real,
@@ -167,7 +185,27 @@ def evaluate_attributes(
         kept=_kept(judge, frame, seen) if generator.takes_pictures else None,
         grid=_write_grid(run, shown, seen, frame, judge.attributes),
     )
-    return finished(report, started, run)
+    pairing = drawn_pairing(frame.to_json(), options.seed)
+    return finished(report, started, run, influences=Influences(influences, pairing))
+
+
+SHARES: dict[Literal["all", "present", "absent", "whole_request"], str] = {
+    "all": "the share of everything asked for that comes true",
+    "present": "the share of what is asked to be there that is",
+    "absent": "the share of what is asked to be absent that is",
+    "whole_request": "the share of requests of which everything comes true",
+}
+
+
+def _scores(generated: Agreement, real: Agreement | None) -> dict[str, ScoreRow]:
+    """The shares as scores that compare; their ceiling is what the classifier sees in real images."""
+    rows: dict[str, ScoreRow] = {}
+    for name, told in SHARES.items():
+        share, most = generated[name], None if real is None else real[name]
+        if share is not None:
+            ceiling = None if most is None else most["share"]
+            rows[name] = score_row("attributes", share["share"], share, "higher", told, ceiling=ceiling)
+    return rows
 
 
 _Requests: TypeAlias = "tuple[Tensor, pd.DataFrame, tuple[LabelledRecords, Tensor] | None]"

@@ -14,7 +14,10 @@ from torch import Tensor
 from facegen.errors import DataError
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import ClipScoreOptions
+from facegen.evaluation.score_rows import score_row
 from facegen.evaluation.steps import finished, passing
+from facegen.formats.influences import Influence, Influences, pairing_of
+from facegen.formats.reports import ScoreRow
 from facegen.metrics.clip_score import ClipScore, ClipScores, Config, PromptScore
 from facegen.models.clip import ClipModel, load_clip
 from facegen.models.devices import resolve_device
@@ -34,6 +37,8 @@ class ClipScoreReport(JudgedReport):
     """
 
     metric: str = "clip-score"
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     score: float
     low: float
     high: float
@@ -70,27 +75,35 @@ def evaluate_clip_score(
     judged = open_judged(Path(subject), options.selection, device, progress)
     _check_captions(judged)
 
-    def scored(parts: Iterator[Tensor], title: str) -> ClipScores:
+    def scored(parts: Iterator[Tensor], title: str) -> tuple[ClipScores, Tensor]:
         metric = ClipScore(Config(), image_features=model.image_features, text_features=model.text_features)
         with torch.inference_mode():
             for images, records in passing(parts, judged.frame, title, progress):
                 metric.update(images, records)
-        return metric.compute()
+        return metric.compute(), metric.per_image()
 
-    result = scored(judged.parts(options.batch_size), judged.title("Comparing images and captions"))
+    result, per_image = scored(
+        judged.parts(options.batch_size), judged.title("Comparing images and captions")
+    )
     real: dict[str, Any] | None = None
     if judged.real_parts is not None:
-        of_real = scored(judged.real_parts(options.batch_size), "Real faces and their captions")
+        of_real, _ = scored(judged.real_parts(options.batch_size), "Real faces and their captions")
         real = {key: of_real[key] for key in ("score", "low", "high", "num_samples")}
+    captions = pairing_of({"captions": sorted({str(caption) for caption in judged.frame["caption"]})})
+    told = "the mean score of an image with its caption"
+    ends = {"floor": result["chance"], "ceiling": None if real is None else real["score"]}
     report = ClipScoreReport(
         **result,
+        scores={"clip_score": score_row("clip_score", result["score"], result, "higher", told, **ends)},
+        fingerprint={"clip": model.fingerprint, "image_size": judged.image_size, "captions": captions},
         real=real,
         clip=model.name,
         clip_fingerprint=model.fingerprint,
         **judged.facts(),
         remarks=tuple(_remarks(judged, model)),
     )
-    return finished(report, started, judged.run)
+    influences = Influences({"clip_score": Influence(per_image)}, judged.pairing)
+    return finished(report, started, judged.run, influences=influences)
 
 
 def _check_captions(judged: JudgedImages) -> None:

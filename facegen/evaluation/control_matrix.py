@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facegen.evaluation.score_rows import Better, score_row
 from facegen.evaluation.toggles import Toggle
-from facegen.formats.reports import Z95, ScoreRow
-from facegen.metrics import Share, pooled_share, share_of
+from facegen.formats.reports import ScoreRow
+from facegen.metrics import Z95, Share, pooled_share, share_of
 from facegen.nn.multilabel_scores import mean_known
 from facegen.processes import world
 from facegen.sampling.records import BATCH_IMAGES
@@ -255,8 +256,7 @@ def control_scores(matrix: ControlMatrix, limits: dict[str, Limits]) -> dict[str
 
 
 def _score(
-    found: Share, better: str, told: str, floor: float | None, ceiling: float | None, settings: dict[str, Any]
+    found: Share, better: Better, told: str, floor: float | None, ceiling: float | None, settings: Any
 ) -> ScoreRow:
-    share, low, high = found["share"], found["low"], found["high"]
-    error = (high - low) / (2 * Z95)
-    return ScoreRow("control", share, better, share, low, high, error, told, None, floor, ceiling, settings)
+    ends = {"floor": floor, "ceiling": ceiling, "settings": settings}
+    return score_row("control", found["share"], found, better, told, **ends)

@@ -1,5 +1,5 @@
-"""`facegen eval fid`, `kid`, `inception-score`, `precision-recall`, `fd-dinov2`, `all`: how close faces are
-to real ones, from one look at them, with what it takes to read the scores."""
+"""`facegen eval fid`, `clean-fid`, `fd-dinov2`, `kid`, `cmmd`, `mind`, `inception-score`, `precision-recall`,
+`all`: how close faces are to real ones, from one look at them, with what it takes to read the scores."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named
+from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
 from facegen.metrics import FeatureMetric, ReferenceFeatures
 from facegen.models.devices import resolve_device
 from facegen.models.feature_cache import Viewer
 from facegen.models.feature_metrics import build_metric, metric_class
 from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.published_metrics import published_name, resize_remarks
 from facegen.models.real_features import RealImages, real_reference
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
@@ -113,13 +115,17 @@ def evaluate(
     beside = built
     if floor is not None and floor.reference is not against:
         beside = _build(kinds, extractor, floor.reference)
-    remarks = [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    remarks = resize_remarks(extractor, judged.image_size)
+    remarks += [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    rows, influences = _rows(
+        built, features, None if floor is None else floor.features, rebuilt, beside, progress
+    )
     fingerprint = dataset.manifest.fingerprint
     if judged.kind == "dataset" and Dataset.open(judged.path).manifest.fingerprint == fingerprint:
         remarks.insert(0, "These images are the reference's own, so every score is that of perfect copies.")
     report = DistributionReport(
         metric=name or (kinds[0].replace("_", "-") if len(kinds) == 1 else "all"),
-        scores=_rows(built, features, None if floor is None else floor.features, rebuilt, beside, progress),
+        scores={name: replace(row, published=published_name(name, extractor)) for name, row in rows.items()},
         num_samples=count,
         num_reference=against.statistics.num_samples,
         num_features=width,
@@ -139,22 +145,23 @@ def evaluate(
         remarks=tuple(remarks),
         **judged.facts(file_formats=list(stored.formats)),
     )
-    return finished(report, started, judged.run)
+    return finished(report, started, judged.run, influences=Influences(influences, judged.pairing))
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
     known = {kind: metric for kind in kinds_of("metrics") if (metric := metric_class(kind)) is not None}
     if metrics is None:
-        fitting = [kind for kind in known if features == "inception" or not known[kind].needs_classes]
-        return tuple(sorted(fitting, key=lambda kind: known[kind].needs_classes))
+        fitting = [kind for kind in known if known[kind].needs_features in (None, features)]
+        return tuple(sorted(fitting, key=lambda kind: known[kind].needs_features is not None))
     for kind in metrics:
         trust(kind)
         metric = metric_class(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
-        if metric.needs_classes and features != "inception":
+        if metric.needs_features not in (None, features):
             raise UsageError(
-                f"An Inception score needs Inception's class probabilities, which '{features}' has not.",
+                f"'{kind}' has a meaning in the features '{metric.needs_features}' alone, not in "
+                f"'{features}'.",
                 hint="Leave --features out; give the weights by --weights FILE where they are not cached.",
             )
     return tuple(dict.fromkeys(metrics))
@@ -197,9 +204,11 @@ def _rows(
     rebuilt: Tensor | None,
     beside: dict[str, FeatureMetric],
     progress: Progress,
-) -> dict[str, ScoreRow]:
-    """Scores of `features` by name; `beside` are the metrics that judge the `real` images of the floor."""
+) -> tuple[dict[str, ScoreRow], dict[str, Influence]]:
+    """Scores of `features` and their influences, by name; `beside` are the metrics that judge the `real`
+    images of the floor."""
     rows: dict[str, ScoreRow] = {}
+    influences: dict[str, Influence] = {}
     with progress.stage("Scores", total=len(metrics)) as bar:
         for kind, metric in metrics.items():
             settings = metric.settings(len(features))
@@ -208,9 +217,12 @@ def _rows(
             floor, ceiling = _values(beside[kind], real), _values(metric, rebuilt)
             for name, score in metric.judge(features).items():
                 ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
-                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **vars(score))
+                told = {key: value for key, value in vars(score).items() if key != "influence"}
+                rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **told)
+                if score.influence is not None:
+                    influences[name] = score.influence
             bar.advance()
-    return rows
+    return rows, influences
 
 
 def _values(metric: FeatureMetric, features: Tensor | None) -> dict[str, float]:

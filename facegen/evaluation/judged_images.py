@@ -16,6 +16,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.image_sources import FolderImages
 from facegen.evaluation.options import Selection
+from facegen.evaluation.score_rows import drawn_pairing
 from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
 from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -72,6 +73,11 @@ class JudgedImages:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def pairing(self) -> str:
+        """What two drawings must share to be compared image by image; "" of stored images."""
+        return "" if self.run is None else drawn_pairing(self.frame.to_json(), self.settings["seed"])
 
     @property
     def run(self) -> Path | None:

@@ -14,9 +14,12 @@ from torch import Tensor
 from facegen.errors import DataError
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import MemorizationOptions
+from facegen.evaluation.score_rows import score_row
 from facegen.evaluation.steps import captioned, evaluation_path, finished, passing, save_picture
 from facegen.formats.dataset import SPLITS, Dataset
 from facegen.formats.far import named
+from facegen.formats.influences import Influence, Influences
+from facegen.formats.reports import ScoreRow
 from facegen.metrics.memorization import Config, CopyDetector, Neighbours
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
@@ -50,6 +53,8 @@ class MemorizationReport(JudgedReport):
     """
 
     metric: str = "memorization"
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     share: float
     low: float
     high: float
@@ -105,8 +110,19 @@ def evaluate_memorization(
     detector = _detector(dataset, viewer, options)
     nearest = _search(judged, detector, options.shown_pairs, viewer)
     result = detector.compute()
+    told = "the share of images nearer to a training image than unseen faces are"
+    floor = result["held_out"]["share"]
+    flagged = score_row("memorization", result["share"], result, "lower", told, floor=floor)
     report = MemorizationReport(
         **result,
+        scores={"flagged": flagged},
+        fingerprint={
+            "features": extractor.fingerprint,
+            "image_size": size,
+            "train": dataset.manifest.fingerprint,
+            "nominal_rate": options.nominal_rate,
+            "threshold": result["threshold"],
+        },
         verdict=_verdict(result),
         pairs=tuple(_pairs(judged, dataset, nearest, detector)),
         features=extractor.name,
@@ -121,7 +137,8 @@ def evaluate_memorization(
         out = evaluation_path(judged.run, "memorization", "png")
     if out is not None:
         save_picture(out, _picture(report, dataset, nearest))
-    return finished(replace(report, picture=out), started, judged.run)
+    influences = Influences({"flagged": Influence(detector.per_image().float())}, judged.pairing)
+    return finished(replace(report, picture=out), started, judged.run, influences=influences)
 
 
 def _detector(dataset: Dataset, viewer: Viewer, options: MemorizationOptions) -> CopyDetector:

@@ -15,6 +15,7 @@ from torch import Tensor
 from facegen.config.kinds import kind_config, load_kind, trust
 from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import MetricOptions
+from facegen.evaluation.score_rows import Better, score_row
 from facegen.evaluation.steps import (
     Evaluation,
     asked_records,
@@ -24,6 +25,7 @@ from facegen.evaluation.steps import (
     passing,
 )
 from facegen.formats.far import named
+from facegen.formats.reports import ScoreRow
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
@@ -39,8 +41,14 @@ OWN_COMMANDS = {"fid": "facegen eval fid", "attributes": "facegen eval attribute
 
 @dataclass(frozen=True, kw_only=True)
 class MetricReport(Evaluation):
-    """What the metric said of generated images, and of real ones with the same labels if there are any."""
+    """What the metric said of generated images, and of real ones with the same labels if there are any.
 
+    `scores` are the numbers it said by name, and what it said as `{"value", "low", "high"}`, with a 95 %
+    interval and `"better"` ("lower" or "higher") if it knows; their ceiling is the same of real images.
+    """
+
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     generated: dict[str, Any]
     real: dict[str, Any] | None
     num_samples: int
@@ -94,6 +102,15 @@ def evaluate_metric(
         real = judged(photos, "Judging the real images")
     report = MetricReport(
         metric=metric,
+        scores=_scores(generated, real or {}),
+        fingerprint={
+            "metric": metric,
+            "config": config.model_dump(mode="json"),
+            "image_size": generator.image_size,
+            "data": records.dataset_fingerprint,
+            "split": records.split,
+            "num_samples": options.num_samples,
+        },
         generated=generated,
         real=real,
         num_samples=options.num_samples,
@@ -104,6 +121,21 @@ def evaluate_metric(
         settings=generator_facts(generator, settings, options.seed),
     )
     return finished(report, started, run, "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2]))
+
+
+def _scores(generated: dict[str, Any], real: dict[str, Any]) -> dict[str, ScoreRow]:
+    """What is a number, or says its value and interval, as a score that compares."""
+    ways: dict[Any, Better] = {"lower": "lower", "higher": "higher"}
+    rows: dict[str, ScoreRow] = {}
+    for name, said in generated.items():
+        row, beside = (one if isinstance(one, dict) else {"value": one} for one in (said, real.get(name)))
+        value, most = row.get("value"), beside.get("value")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            told = str(row.get("interval_of", name))
+            rows[name] = score_row(
+                "metric", float(value), row, ways.get(row.get("better"), ""), told, ceiling=most
+            )
+    return rows
 
 
 def _check_size(generator: FaceGenerator, records: LabelledRecords) -> None:

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from facegen.options import HARDWARE, BatchSize, Device, Option, names
 from facegen.sampling.options import Drawing, Seed
 
-NETWORKS = "inception, clip, vgg16, dinov2, efficientnet-lite0, random-inception"
+NETWORKS = (
+    "inception, inception-clean, clip, clip-vit-l-14-336, vgg16, dinov2, efficientnet-lite0, random-inception"
+)
 REQUESTS = "Data set or latents the requests come from; left out: what the run was trained on."
 Base = Literal["labels", "open"]
 NetworkWeights = Annotated[
@@ -65,7 +67,14 @@ class ComparisonOptions(Drawing):
 
 
 @dataclass(frozen=True)
-class DistributionOptions(ComparisonOptions):
+class OwnFeaturesOptions(ComparisonOptions):
+    """The same for a metric that has its own features; `weights` are those of their network."""
+
+    weights: NetworkWeights = None
+
+
+@dataclass(frozen=True)
+class DistributionOptions(OwnFeaturesOptions):
     """Which features scores of closeness are of, and of which images."""
 
     features: Annotated[
@@ -74,7 +83,6 @@ class DistributionOptions(ComparisonOptions):
             f"{NETWORKS}, or classifier:RUN, a classifier of yours (offline).", completes="feature networks"
         ),
     ] = "inception"
-    weights: NetworkWeights = None
     requests: Annotated[
         str | None, Option("Split whose labels a run draws for; left out: the reference's.")
     ] = None

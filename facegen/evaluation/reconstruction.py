@@ -17,11 +17,14 @@ from facegen.autoencoders import LoadedAutoencoder, load_autoencoder
 from facegen.errors import DataError
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.options import ReconstructionOptions
+from facegen.evaluation.score_rows import score_row
 from facegen.evaluation.steps import Evaluation, captioned, evaluation_path, save_picture, saved
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.far import named
 from facegen.formats.images import to_uint8, to_unit
+from facegen.formats.influences import Influence, Influences, pairing_of
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import Z95, FeatureStatistics, frechet_distance
 from facegen.metrics.reconstruction import Config, Fidelity, ReconstructionFidelity
 from facegen.models.chosen_images import chosen_indices
@@ -48,6 +51,8 @@ class ReconstructionReport(Evaluation):
     """
 
     metric: str = "reconstruction"
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     psnr: Fidelity
     ssim: Fidelity
     distance: Fidelity | None
@@ -105,13 +110,20 @@ def evaluate_reconstruction(
                 after.append(extractor(reconstructed))
             bar.advance(len(images))
     result, order = metric.compute(), metric.per_image()["psnr"].argsort()[: options.worst_images]
+    frechet = _frechet(torch.cat(before), torch.cat(after)) if extractor is not None else None
     report = ReconstructionReport(
+        scores=_scores(result, judge, frechet, extractor, len(rows)),
+        fingerprint={
+            "dataset": opened.manifest.fingerprint,
+            "split": options.split,
+            "image_size": size,
+        },
         psnr=result["psnr"],
         ssim=result["ssim"],
         distance=result.get("distance"),
         distance_name=judge.name if judge else None,
         distance_fingerprint=judge.fingerprint if judge else None,
-        frechet=_frechet(torch.cat(before), torch.cat(after)) if extractor is not None else None,
+        frechet=frechet,
         features=extractor.name if extractor else None,
         features_fingerprint=extractor.fingerprint if extractor else None,
         num_samples=len(rows),
@@ -135,7 +147,32 @@ def evaluate_reconstruction(
     if out is None:
         return report
     picture = save_picture(out.with_suffix(".png"), _picture(report, pairs))
-    return saved(replace(report, picture=picture, saved_to=out), out)
+    images = pairing_of({"dataset": report.dataset_fingerprint, "split": split.name, "rows": rows.tolist()})
+    of_images = {name: Influence(torch.as_tensor(found)) for name, found in metric.per_image().items()}
+    return saved(replace(report, picture=picture, saved_to=out), out, Influences(of_images, images))
+
+
+def _scores(
+    result: dict[str, Fidelity],
+    judge: PerceptualJudge | None,
+    frechet: dict[str, float] | None,
+    extractor: FeatureExtractor | None,
+    count: int,
+) -> dict[str, ScoreRow]:
+    """The means as scores that compare, and the Fréchet distance at this count."""
+    rows: dict[str, ScoreRow] = {}
+    for name, found in result.items():
+        settings = {"distance": judge.fingerprint} if judge is not None and name == "distance" else {}
+        better = "lower" if name == "distance" else "higher"
+        told = f"the mean {name} of an image from its reconstruction"
+        rows[name] = score_row("reconstruction", found["mean"], found, better, told, settings=settings)
+    if frechet is not None and extractor is not None:
+        settings = {"features": extractor.fingerprint, "num_samples": count}
+        told = "the distance at this number of images"
+        rows["frechet"] = score_row(
+            "reconstruction", frechet["score"], frechet, "lower", told, settings=settings
+        )
+    return rows
 
 
 def _judges(

@@ -20,6 +20,7 @@ from facegen.formats.classifier_run import check_image_size
 from facegen.formats.far import written_beside
 from facegen.formats.files import atomic_write, write_json
 from facegen.formats.images import image_grid, pil_to_png
+from facegen.formats.influences import Influences, save_influences
 from facegen.formats.reports import Report
 from facegen.models.chosen_images import drawn_rows
 from facegen.models.classifier import FaceClassifier, load_classifier
@@ -117,25 +118,40 @@ def generator_facts(generator: FaceGenerator, settings: SamplingConfig, seed: in
     }
 
 
-def finished(report: SomeReport, started: float, run: Path | None, name: str | None = None) -> SomeReport:
+def finished(
+    report: SomeReport,
+    started: float,
+    run: Path | None,
+    name: str | None = None,
+    influences: Influences | None = None,
+) -> SomeReport:
     """`report` with the seconds since `started` (`time.monotonic`), saved where it is of a `run`.
 
-    The file is `RUN/evaluations/<name>-<time>.json`; `name` is the metric's unless given.
+    The file is `RUN/evaluations/<name>-<time>.json`; `name` is the metric's unless given. `influences` are
+    kept beside it.
 
     Raises:
         StorageError: the disk is full or may not be written to.
     """
     report = replace(report, seconds=round(time.monotonic() - started, 2))
-    return report if run is None else saved(report, evaluation_path(run, name or report.metric, "json"))
+    if run is None:
+        return report
+    return saved(report, evaluation_path(run, name or report.metric, "json"), influences)
 
 
-def saved(report: SomeReport, path: Path) -> SomeReport:
-    """Write the report to `path`; it says where it is.
+def saved(report: SomeReport, path: Path, influences: Influences | None = None) -> SomeReport:
+    """Write the report to `path`, its `influences` beside it; it says where it is.
 
     Raises:
         StorageError: the disk is full or may not be written to.
     """
-    world().first(lambda: write_json(path, report.to_json()))
+
+    def write() -> None:
+        if influences is not None:
+            save_influences(path, influences)
+        write_json(path, report.to_json())
+
+    world().first(write)
     return replace(report, saved_to=path)
 
 

@@ -13,10 +13,12 @@ import torch
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import SubgroupOptions
+from facegen.evaluation.score_rows import Better, score_row
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
 from facegen.formats.far import named
+from facegen.formats.reports import ScoreRow
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
@@ -25,6 +27,14 @@ from facegen.models.feature_networks import load_extractor
 from facegen.models.real_features import RealImages, real_features
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
+
+GROUP_SCORES: dict[str, tuple[Better, bool]] = {  # which way is better, and whether counts must be equal
+    "kid": ("lower", False),
+    "frechet": ("lower", False),
+    "precision": ("higher", True),
+    "recall": ("higher", True),
+    "accuracy": ("higher", False),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +47,8 @@ class SubgroupReport(JudgedReport):
     """
 
     metric: str = "subgroups"
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     rows: tuple[dict[str, Any], ...]
     worse_off: tuple[str, ...]
     num_samples: int
@@ -101,6 +113,14 @@ def evaluate_subgroups(
     rows = tuple(metric.compute())
     report = SubgroupReport(
         rows=rows,
+        scores=_scores(rows),
+        fingerprint={
+            "features": extractor.fingerprint,
+            "classifier": judge.fingerprint,
+            "image_size": size,
+            "reference": dataset.manifest.fingerprint,
+            "split": options.split,
+        },
         worse_off=tuple(_worse_off(rows)),
         num_samples=len(judged),
         small_below=options.small_below,
@@ -115,6 +135,27 @@ def evaluate_subgroups(
         remarks=tuple(_remarks(rows, options.small_below)),
     )
     return finished(report, started, judged.run)
+
+
+def _scores(rows: tuple[dict[str, Any], ...]) -> dict[str, ScoreRow]:
+    """Each score of each group that is not small; an accuracy's ceiling is that of its real images."""
+    found: dict[str, ScoreRow] = {}
+    for row in rows:
+        group = f"{row['label']} = {row['value']}" if row["value"] else row["label"]
+        for name, (better, counts) in GROUP_SCORES.items():
+            if row["small"] or row[name] is None:
+                continue
+            real = row["real_accuracy"] if name == "accuracy" else None
+            found[f"{group} {name}"] = score_row(
+                "subgroups",
+                row[name]["value"],
+                row[name],
+                better,
+                f"{name.replace('_', ' ')} of the group",
+                ceiling=None if real is None else real["value"],
+                settings={"num_samples": row["num_samples"]} if counts else {},
+            )
+    return found
 
 
 def _groups(judged: JudgedImages, dataset: Dataset) -> list[Group]:

@@ -101,7 +101,7 @@ class PretrainedFolder:
     def load(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
         """What a `from_pretrained` of transformers makes of the folder."""
         try:
-            with _without_bars():
+            with without_bars():
                 return from_pretrained(self.folder, local_files_only=True, **self.settings, **options)
         except FacegenError:  # a signal's
             raise
@@ -154,7 +154,7 @@ def _fetching(what: str, wanted: str, without_network: str) -> Generator[None]:
 
 
 @contextmanager
-def _without_bars() -> Generator[None]:
+def without_bars() -> Generator[None]:
     """transformers would draw bars of its own on stderr, whoever listens."""
     from transformers.utils import logging
 

@@ -24,11 +24,15 @@ class Report:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """One score: `facegen.metrics.Score`, and the same of real images (`floor`) and of real images after the
-    run's autoencoder (`ceiling`, which its generator can hardly beat); None where not measured.
+    """One score: `facegen.metrics.Score`, and what it stands between, None where not measured.
+
+    Of distances `floor` is the same of real images and `ceiling` that of real images after the run's
+    autoencoder, which its generator can hardly beat. Of shares and means of what was asked for `floor` is
+    what chance gives and `ceiling` what real images reach. `better` is "lower", "higher", or "" where
+    unknown.
 
     `settings` is what the value depends on beside the report's `fingerprint`; scores compare where both
-    agree.
+    agree. `published` is what papers call the metric that `value` is; None where it is none of theirs.
     """
 
     metric: str
@@ -43,6 +47,7 @@ class ScoreRow:
     floor: float | None
     ceiling: float | None
     settings: dict[str, Any]
+    published: str | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from facegen.errors import DataError
+from facegen.formats.influences import Influence
 from facegen.metrics._frechet import FeatureStatistics
 
 FeatureFunction = Callable[[Tensor], Tensor]
@@ -34,7 +35,8 @@ class Score:
 
     `value` is what the metric's authors print. `estimate` is the best guess of the quantity behind it, and
     `low` to `high` its 95 % interval; `interval_of` says in words what that quantity is. `spread` is the
-    standard deviation over subsets or splits that is customarily printed. None is "not known".
+    standard deviation over subsets or splits that is customarily printed. None is "not known". `influence` is
+    what each image does to the estimate.
     """
 
     value: float
@@ -45,6 +47,7 @@ class Score:
     standard_error: float | None = None
     interval_of: str = ""
     spread: float | None = None
+    influence: Influence | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,15 @@ class FeatureMetric(ABC):
 
     `min_samples` images are needed at least, because of `why_so_many`; `depends_on_count` says that scores of
     different numbers of images cannot be compared, `needs_classes` that it is built with Inception's
-    `class_weights` instead of the `reference`.
+    `class_weights` instead of the `reference`. `needs_features` names the only network whose features it has
+    a meaning for; None takes any.
     """
 
     min_samples: ClassVar[int] = 16
     why_so_many: ClassVar[str]
     depends_on_count: ClassVar[bool] = True
     needs_classes: ClassVar[bool] = False
+    needs_features: ClassVar[str | None] = None
 
     @classmethod
     def check_count(cls, count: int, what: str) -> None:

@@ -15,13 +15,14 @@ tr S1 + 1/2 sum_ij var(z_i z_j) / (...). The same holds for the second set with 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from facegen.formats.influences import Influence
 from facegen.metrics._intervals import Z95
 
 CHUNK_SAMPLES = 8192
@@ -139,6 +140,7 @@ class FrechetEstimate:
     low: float
     high: float
     unbiased: bool
+    influence: Influence
 
 
 def frechet_estimate(
@@ -153,7 +155,8 @@ def frechet_estimate(
     whole = _expand(a, features_a, b, features_b)
     if not ample:
         error, value = whole.variance**0.5, whole.value
-        return FrechetEstimate(value, value, error, max(0.0, value - Z95 * error), value + Z95 * error, False)
+        low, high = max(0.0, value - Z95 * error), value + Z95 * error
+        return FrechetEstimate(value, value, error, low, high, False, _influence(whole, b, whole.variance))
     halves = [
         _expand(*_part(a, features_a, which), *_part(b, features_b, which))
         for which in range(2 if a.num_features <= WIDE_FEATURES else 1)
@@ -164,7 +167,14 @@ def frechet_estimate(
     variance = max(whole.variance - TAKEN_OFF * whole.floor, whole.floor) + (UNSURE * rest) ** 2
     estimate = max(0.0, estimate - rest)  # of equal sets every second one is below, which no distance is
     low, high = _interval(estimate, variance, whole.floor)
-    return FrechetEstimate(whole.value, estimate, variance**0.5, low, high, True)
+    influence = _influence(whole, b, variance)
+    return FrechetEstimate(whole.value, estimate, variance**0.5, low, high, True, influence)
+
+
+def _influence(whole: _Expansion, b: FeatureStatistics, variance: float) -> Influence:
+    of_a, of_b = (one.float() for one in whole.influences)
+    found = Influence(of_a, of_b, b.num_samples)
+    return replace(found, rest=max(0.0, variance - found.variance))
 
 
 def _part(statistics: FeatureStatistics, features: Tensor, which: int) -> tuple[FeatureStatistics, Tensor]:
@@ -178,13 +188,14 @@ def _part(statistics: FeatureStatistics, features: Tensor, which: int) -> tuple[
 
 @dataclass(frozen=True)
 class _Expansion:
-    """Plug-in `value`, its second-order `bias`, the influences' `variance`, and the chi-square-like scatter
-    of the second order (`floor`), all that is left where both sets are the same."""
+    """Plug-in `value`, its second-order `bias`, the variance of the `influences` (N,) and (M,), and the
+    chi-square-like scatter of the second order (`floor`), all that is left where both sets are the same."""
 
     value: float
     bias: float
     variance: float
     floor: float
+    influences: tuple[Tensor, Tensor]
 
 
 def _expand(a: FeatureStatistics, features_a: Tensor, b: FeatureStatistics, features_b: Tensor) -> _Expansion:
@@ -198,7 +209,9 @@ def _expand(a: FeatureStatistics, features_a: Tensor, b: FeatureStatistics, feat
     scatter = a.root.T @ a.root / a.num_samples + b.root.T @ b.root / b.num_samples
     curved = curved_a + curved_b
     floor = 2 * scatter.square().sum() + 4 * curved.square().sum() - 2 * curved.diagonal().square().sum()
-    return _Expansion(value, float(scatter.trace() + curved.sum()), influence_a + influence_b, float(floor))
+    bias = float(scatter.trace() + curved.sum())
+    variance = sum(float(one.var()) / of.num_samples for one, of in ((influence_a, a), (influence_b, b)))
+    return _Expansion(value, bias, variance, float(floor), (influence_a, influence_b))
 
 
 def _coupled(product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,8 +241,8 @@ def _interval(estimate: float, variance: float, floor: float) -> tuple[float, fl
 
 def _one_side(
     features: Tensor, statistics: FeatureStatistics, shift: Tensor, projection: Tensor, roots: Tensor
-) -> tuple[float, Tensor]:
-    """Variance of the mean influence of one set and its second-order bias (R, R) by entries; `projection`
+) -> tuple[Tensor, Tensor]:
+    """Influences (N,) of the images of one set and its second-order bias (R, R) by entries; `projection`
     (D, R) gives z of a feature."""
     influences: list[Tensor] = []
     fourth = torch.zeros(len(roots), len(roots), dtype=torch.float64)
@@ -241,5 +254,4 @@ def _one_side(
         influences.append(2 * centred @ shift + centred.square().sum(1) - squares @ (1 / roots))
     variances = fourth / len(features) - torch.diag(roots.square().square())
     weights = 1 / (torch.outer(roots, roots) * (roots[:, None] + roots[None, :]))
-    influence = float(torch.cat(influences).var()) / statistics.num_samples
-    return influence, 0.5 * variances * weights / statistics.num_samples
+    return torch.cat(influences), 0.5 * variances * weights / statistics.num_samples

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
+from facegen.formats.influences import Influence
 from facegen.metrics._intervals import TAILS, Share, pooled_share, resamples
 
 if TYPE_CHECKING:
@@ -58,6 +60,14 @@ class AttributeAgreement:
         self._logits, self.attributes = logits, tuple(attributes)
         self._asked: list[np.ndarray] = []
         self._seen: list[np.ndarray] = []
+        self._counted: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+
+    def influences(self) -> dict[str, Influence]:
+        """What each image does to the shares that `compute` said, by their names."""
+        return {
+            name: Influence.of_ratio(torch.as_tensor(hits), torch.as_tensor(asked))
+            for name, (hits, asked) in self._counted.items()
+        }
 
     def update(self, images: Tensor, records: pd.DataFrame) -> np.ndarray:
         """Add uint8 images (B, 3, H, W); the columns of `records` hold what was asked for.
@@ -89,12 +99,19 @@ class AttributeAgreement:
         yes, no = asked == 1, asked == 0
         wished = known.any(axis=1)
         fulfilled = wished & (came_true == known).all(axis=1)
+        counted: dict[str, tuple[np.ndarray, np.ndarray]] = {
+            "all": (came_true.sum(1), known.sum(1)),
+            "present": ((came_true & yes).sum(1), yes.sum(1)),
+            "absent": ((came_true & no).sum(1), no.sum(1)),
+            "whole_request": (fulfilled.astype(int), wished.astype(int)),
+        }
+        self._counted = {name: pair for name, pair in counted.items() if pair[1].any()}
         return {
             "num_images": len(asked),
-            "all": _share(came_true.sum(1), known.sum(1)),
-            "present": _share((came_true & yes).sum(1), yes.sum(1)) if yes.any() else None,
-            "absent": _share((came_true & no).sum(1), no.sum(1)) if no.any() else None,
-            "whole_request": _share(fulfilled.astype(int), wished.astype(int)),
+            "all": _share(*counted["all"]),
+            "present": _share(*counted["present"]) if yes.any() else None,
+            "absent": _share(*counted["absent"]) if no.any() else None,
+            "whole_request": _share(*counted["whole_request"]),
             "attributes": {
                 name: {
                     "asked_yes": _rate(came_true[:, i], yes[:, i]),

@@ -70,6 +70,15 @@ class ClipScore:
         self._captions += captions
         self._images.append(_unit(self._image_features(images)))
 
+    def per_image(self) -> Tensor:
+        """The score of each image (N,), in the order they came.
+
+        Raises:
+            DataError: there were no images.
+        """
+        text = torch.stack([self._embedded[caption] for caption in self._captions])
+        return torch.as_tensor(_scores(joined(self._images), text))
+
     def compute(self) -> ClipScores:
         """The mean with its 95 % bootstrap interval over images, what the images score with each other's
         captions (`chance`; None where all have the same), and each prompt, worst first.

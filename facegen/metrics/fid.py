@@ -43,10 +43,10 @@ class FrechetDistance(FeatureMetric):
         behind = "the distance between the distributions behind both sets"
         about = behind if found.unbiased else "the distance at this number of images, its bias included"
         of_all = (found.estimate, found.low, found.high, found.standard_error)
-        scores = {"fid": Score(found.value, "lower", *of_all, about)}
+        scores = {"fid": Score(found.value, "lower", *of_all, about, influence=found.influence)}
         limit = extrapolate(features, reference.statistics)
         if limit is not None:
-            scores["fid_infinity"] = Score(limit, "lower", *of_all, behind)
+            scores["fid_infinity"] = Score(limit, "lower", *of_all, behind, influence=found.influence)
         return scores
 
     def remarks(self, num_samples: int, num_features: int) -> list[str]:

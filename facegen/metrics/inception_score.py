@@ -33,6 +33,7 @@ class InceptionScore(FeatureMetric):
     why_so_many = "an Inception score, which compares each image with the average of its split"
     min_samples = 20
     needs_classes = True
+    needs_features = "inception"
 
     def __init__(self, config: Config, *, class_weights: Tensor) -> None:
         self._config, self._class_weights = config, class_weights

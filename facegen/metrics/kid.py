@@ -13,9 +13,9 @@ from torch import Tensor
 from facegen.config.kinds import KindConfig
 from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
 from facegen.metrics._intervals import Z95
+from facegen.metrics._kernels import Kernel, discrepancy, influence_of, own_means, variance_of
 
 MAX_IMAGES = 5_000  # of either set: kernels of all pairs
-CHUNK = 1024
 SEED = 2020  # torch-fidelity's
 OFFSET = 1  # of the published kernel (x.y / D + 1)^3
 
@@ -44,11 +44,13 @@ class KernelDistance(FeatureMetric):
 
     def values(self, features: Tensor) -> dict[str, float]:
         """From all pairs, which is the same quantity as the mean over subsets, sooner and less scattered."""
-        return {"kid": self._estimate(features)[0]}
+        return {"kid": kernel_estimate(_part(features), _part(self._reference), self._own_means)[0]}
 
     def judge(self, features: Tensor) -> dict[str, Score]:
         subsets = self._subsets(features)
-        estimate, error = self._estimate(features)
+        ours, theirs = _part(features), _part(self._reference)
+        estimate, of_images, of_reference = discrepancy(KERNEL, ours, theirs, self._own_means)
+        error = variance_of(of_images, of_reference) ** 0.5
         return {
             "kid": Score(
                 value=float(subsets.mean()),
@@ -59,6 +61,7 @@ class KernelDistance(FeatureMetric):
                 standard_error=error,
                 interval_of="the distance between the distributions behind both sets",
                 spread=float(subsets.std()),
+                influence=influence_of(of_images, of_reference),
             )
         }
 
@@ -71,12 +74,9 @@ class KernelDistance(FeatureMetric):
             return []
         return [f"KID: subsets of {size:,} images, as there are not {asked:,} on both sides."]
 
-    def _estimate(self, features: Tensor) -> tuple[float, float]:
-        return kernel_estimate(_part(features), _part(self._reference), self._own_means)
-
     @cached_property
     def _own_means(self) -> np.ndarray:
-        return own_means(_part(self._reference))
+        return own_means(KERNEL, _part(self._reference))
 
     def _size(self, num_samples: int) -> int:
         return min(self._config.subset_size, num_samples, len(self._reference))
@@ -99,45 +99,22 @@ build = KernelDistance
 
 
 def kernel_estimate(x: Tensor, y: Tensor, own_y: np.ndarray | None = None) -> tuple[float, float]:
-    """The unbiased distance of features (N, D) and (M, D) from all pairs, and its standard error.
-
-    With h(x) the mean of k(x, x') - k(x, y) over the other images, the error is that of the mean of 2 h in
-    either set (Hoeffding's projection; evaluated at the samples, which is on the safe side near zero).
-    `own_y` are the `own_means` of y, where they are known.
-    """
-    own_x = own_means(x)
-    own_y = own_means(y) if own_y is None else own_y
-    of_x, of_y = _sums(x, y)
-    h_x, h_y = own_x - of_x / len(y), own_y - of_y / len(x)
-    estimate = own_x.mean() + own_y.mean() - 2 * of_x.mean() / len(y)
-    variance = 4 * h_x.var(ddof=1) / len(x) + 4 * h_y.var(ddof=1) / len(y)
-    return float(estimate), float(variance**0.5)
-
-
-def own_means(x: Tensor) -> np.ndarray:
-    """Mean kernel (N,) of each feature with all the others."""
-    itself = (x.double().square().mean(1) + OFFSET).numpy() ** 3
-    return (_sums(x, x)[0] - itself) / (len(x) - 1)
+    """The unbiased distance of features (N, D) and (M, D) from all pairs, and its standard error; `own_y` are
+    the mean kernels of y with the others, where they are known."""
+    estimate, *influences = discrepancy(KERNEL, x, y, own_y)
+    return estimate, variance_of(*influences) ** 0.5
 
 
 def _part(features: Tensor) -> Tensor:
     return features[torch.linspace(0, len(features) - 1, min(len(features), MAX_IMAGES)).round().long()]
 
 
-def _sums(x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Sums of the kernel over y (N,) and over x (M,), float64."""
-    columns, over_x = y.numpy(), np.zeros(len(y))
-    over_y: list[np.ndarray] = []
-    for part in torch.split(x, CHUNK):
-        kernel = _kernel(part.numpy(), columns)
-        over_y.append(kernel.sum(1, dtype=np.float64))
-        over_x += kernel.sum(0, dtype=np.float64)
-    return np.concatenate(over_y), over_x
-
-
 def _kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(x.y / D + 1)^3 for all pairs, float32 (N, M)."""
     return (x @ y.T * (1 / x.shape[1]) + OFFSET) ** 3
+
+
+KERNEL = Kernel(_kernel, lambda x: (np.square(x, dtype=np.float64).mean(1) + OFFSET) ** 3)
 
 
 def _off_diagonal_sum(kernel: np.ndarray) -> np.float32:

@@ -146,6 +146,14 @@ class CopyDetector:
         """Which scores (B,) are those of copies, bool (B,)."""
         return scores < self.threshold
 
+    def per_image(self) -> Tensor:
+        """Which images were flagged, bool (N,), in the order they came.
+
+        Raises:
+            DataError: there were no images.
+        """
+        return self.flagged(joined(self._scores))
+
     def compute(self) -> dict[str, Any]:
         """The share flagged with its 95 % Wilson interval, and the same of the held-out faces checked.
 

@@ -3,12 +3,14 @@ arXiv:1904.06991), with density and coverage (Naeem et al. 2020, arXiv:2002.0979
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from facegen.config.kinds import KindConfig
+from facegen.formats.influences import NOTHING, Influence
 from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
 from facegen.metrics._intervals import Z95, wilson_interval
 
@@ -40,12 +42,16 @@ class PrecisionRecall(FeatureMetric):
     def judge(self, features: Tensor) -> dict[str, Score]:
         found = self._found(features)
         scores = {
-            name: share_score(found[name], _ABOUT[name]) for name in ("precision", "recall", "coverage")
+            name: replace(share_score(found[name], _ABOUT[name]), influence=_influence(name, found[name]))
+            for name in ("precision", "recall", "coverage")
         }
         inside = found["density"].double()
         value, error = float(inside.mean()), float(inside.std()) / len(inside) ** 0.5
         low, high = max(0.0, value - Z95 * error), value + Z95 * error
-        scores["density"] = Score(value, "higher", value, low, high, error, _ABOUT["density"])
+        influence = _influence("density", inside)
+        scores["density"] = Score(
+            value, "higher", value, low, high, error, _ABOUT["density"], influence=influence
+        )
         return scores
 
     def settings(self, num_samples: int) -> dict[str, Any]:
@@ -77,7 +83,7 @@ class PrecisionRecall(FeatureMetric):
         for part in torch.split(features, CHUNK):
             distances = _distances(part, real)
             precision.append((distances <= real_balls).any(1))
-            within = distances <= wide_balls
+            within = distances < wide_balls  # the authors' balls are open here
             density.append(within.sum(1) / COVERAGE_NEIGHBOURS)
             covered |= within.any(0)
         recall = [(_distances(part, features) <= own_balls).any(1) for part in torch.split(real, CHUNK)]
@@ -97,6 +103,13 @@ _ABOUT = {
     "coverage": "the share of real neighbourhoods that hold one of these generated images",
     "density": "the mean number of real neighbourhoods around a generated image, over k",
 }
+
+
+def _influence(name: str, values: Tensor) -> Influence:
+    """Of a mean over generated images, or over the real ones."""
+    if name in ("precision", "density"):
+        return Influence(values.float())
+    return Influence(NOTHING, values.float(), len(values))
 
 
 def radii(features: Tensor, neighbours: tuple[int, ...]) -> Tensor:

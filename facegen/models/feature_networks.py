@@ -1,5 +1,5 @@
-"""Feature networks that images are judged through: torch-fidelity's, one that pip brings, one with random
-weights, or a classifier of facegen's own."""
+"""Feature networks that images are judged through: those of published metrics, one that pip brings, one with
+random weights, or a classifier of facegen's own."""
 
 from __future__ import annotations
 
@@ -16,23 +16,27 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from facegen.compat import guard_torchvision
-from facegen.errors import DataError, MissingModelError, UsageError, did_you_mean
+from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import full_float32
+from facegen.models.dinov2 import dinov2_features
 from facegen.models.packaged_networks import EFFICIENTNET, INPUT_PIXELS, MEAN, SCALE, efficientnet
 from facegen.models.published_weights import (
-    OFFLINE_HINT,
     PUBLISHED_VGG16,
     PublishedWeights,
     locate_weights,
     read_weights,
 )
+from facegen.models.resizing import bicubic_exact, bicubic_rounded
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 
 CPU = torch.device("cpu")
+INCEPTION, CLEAN_INCEPTION = "inception", "inception-clean"
+CLIP_336, DINOV2 = "clip-vit-l-14-336", "dinov2"
+INCEPTION_PIXELS, CLIP_336_PIXELS = 299, 336
 RANDOM_INCEPTION = "random-inception"
 RANDOM_SEED = 20_260_129  # fixed: scores of different runs are comparable
 
@@ -44,6 +48,7 @@ class FeatureExtractor:
     `fingerprint` changes with the network, its weights and its resizing: scores with different ones
     cannot be compared. `image_size` is the only size it takes, or None where it resizes itself.
     `class_weights` (K, D) turn features into class logits, where the network tells one class of many.
+    `published` says that the weights are those that papers use.
     """
 
     name: str
@@ -52,6 +57,7 @@ class FeatureExtractor:
     extract: Callable[[Tensor], Tensor]
     default_batch_size: int = 32
     class_weights: Tensor | None = None
+    published: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode(), full_float32():
@@ -60,7 +66,7 @@ class FeatureExtractor:
 
 @dataclass(frozen=True)
 class _Network:
-    """One of torch-fidelity's registered extractors: its name there, layer, input size and weights."""
+    """A published network: its name at torch-fidelity, layer, resize and weights."""
 
     registered: str
     layer: str
@@ -69,17 +75,15 @@ class _Network:
 
 
 CLIP_DIGEST = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+CLIP_336_DIGEST = "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
+PUBLISHED_INCEPTION = PublishedWeights(
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
+    "weights-inception-2015-12-05-6726825d.pth",
+    "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+)
 NETWORKS = {
-    "inception": _Network(
-        "inception-v3-compat",
-        "2048",
-        "bilinear-tf1-299",
-        PublishedWeights(
-            "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/"
-            "weights-inception-2015-12-05-6726825d.pth",
-            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        ),
-    ),
+    INCEPTION: _Network("inception-v3-compat", "2048", "bilinear-tf1-299", PUBLISHED_INCEPTION),
+    CLEAN_INCEPTION: _Network("inception-v3-compat", "2048", "pillow-bicubic-exact-299", PUBLISHED_INCEPTION),
     "clip": _Network(
         "clip-vit-b-32",
         "clip",
@@ -90,11 +94,21 @@ NETWORKS = {
             f"clip-vit-b-32-{CLIP_DIGEST}.pt",
         ),
     ),
+    CLIP_336: _Network(
+        "clip-vit-l-14-336px",
+        "clip",
+        "pillow-bicubic-rounded-336:unit",
+        PublishedWeights(
+            f"https://openaipublic.azureedge.net/clip/models/{CLIP_336_DIGEST}/ViT-L-14-336px.pt",
+            CLIP_336_DIGEST,
+            f"clip-vit-l-14-336px-{CLIP_336_DIGEST}.pt",
+        ),
+    ),
     "vgg16": _Network("vgg16", "fc2_relu", "bilinear-tf1-224", PUBLISHED_VGG16),
-    "dinov2": _Network(
+    DINOV2: _Network(
         "dinov2-vit-l-14",
-        "dinov2",
-        "bilinear-tf1-224",
+        "class-token",
+        "pillow-bicubic-rounded-224",
         PublishedWeights(
             "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/dinov2_vitl14_pretrain.pth",
             "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428",
@@ -109,8 +123,7 @@ def load_extractor(
     device: torch.device = CPU,
     progress: Progress | None = None,
 ) -> FeatureExtractor:
-    """The feature network `name`: inception, clip, vgg16, dinov2, efficientnet-lite0, random-inception or
-    `classifier:RUN`.
+    """The feature network `name`: one of `NETWORKS`, efficientnet-lite0, random-inception, `classifier:RUN`.
 
     Raises:
         UsageError: unknown name, or `weights` where they do not apply.
@@ -134,17 +147,52 @@ def load_extractor(
             hint=f"Allowed: {', '.join(known)}, or {CLASSIFIER_PREFIX}RUN for a facegen classifier.",
         )
     network = NETWORKS[name]
-    if name == "dinov2":
-        _check_dinov2(network.published, weights)
     path = locate_weights(name, network.published, weights, progress or SilentProgress())
-    module = _build(name, network, path).to(device)
+    if weights is None:
+        network.published.check()  # torch.hub and others may have put the file there unchecked
+    extract, class_weights = _published(name, network, path, device)
+    digest = sha256_of(path)
     return FeatureExtractor(
         name=name,
-        fingerprint=f"{network.registered}:{network.layer}:{sha256_of(path)[:16]}:{network.resize}",
+        fingerprint=f"{network.registered}:{network.layer}:{digest[:16]}:{network.resize}",
         image_size=None,
-        extract=lambda images: module(images.to(device))[0],
-        class_weights=module.fc.weight.detach().cpu() if name == "inception" else None,
+        extract=extract,
+        class_weights=class_weights,
+        published=digest == network.published.sha256,
     )
+
+
+def _published(
+    name: str, network: _Network, path: Path, device: torch.device
+) -> tuple[Callable[[Tensor], Tensor], Tensor | None]:
+    """The network's features of images, resized as its metric's authors do, and Inception's class weights."""
+    if name == DINOV2:
+        return dinov2_features(path, device), None
+    module = _build(name, network, path).to(device)
+    match name:
+        case "inception":
+            return lambda images: module(images.to(device))[0], module.fc.weight.detach().cpu()
+        case "inception-clean":
+            return clean_inception(module, device), None
+        case "clip-vit-l-14-336":  # its own resize finds nothing left to do
+
+            def embed(images: Tensor) -> Tensor:
+                return F.normalize(module(bicubic_rounded(images, CLIP_336_PIXELS).to(device))[0], dim=1)
+
+            return embed, None
+    return lambda images: module(images.to(device))[0], None
+
+
+def clean_inception(module: Any, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Features (B, 2048) by torch-fidelity's Inception of images resized as clean-fid does, which its own
+    entrance, for whole pixel values, would round."""
+    trunk = nn.Sequential(*(part for name, part in module.named_children() if name != "fc"))
+
+    def extract(images: Tensor) -> Tensor:
+        pixels = bicubic_exact(images, INCEPTION_PIXELS).to(device)
+        return trunk((pixels - 128) / 128).flatten(1)
+
+    return extract
 
 
 def _classifier_extractor(run: Path, device: torch.device) -> FeatureExtractor:
@@ -218,9 +266,9 @@ def _build(name: str, network: _Network, path: Path) -> Any:
     guard_torchvision()
     from torch_fidelity.utils import create_feature_extractor
 
-    def create(weights_path: str | None) -> Any:
+    def create(weights_path: str) -> Any:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.load, torch.hub
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit.load
             return create_feature_extractor(
                 network.registered,
                 [network.layer],
@@ -229,14 +277,12 @@ def _build(name: str, network: _Network, path: Path) -> Any:
                 feature_extractor_weights_path=weights_path,
             )
 
-    if name == "clip":  # a TorchScript archive, which holds no Python pickle
+    if name.startswith("clip"):  # a TorchScript archive, which holds no Python pickle
         try:
             return create(str(path))
         except RuntimeError as error:
             raise DataError(f"'{path}' is not CLIP's published TorchScript file: {_first(error)}") from error
     state = read_weights(path)
-    if name == "dinov2":
-        return create(None)
     # torch-fidelity unpickles the file it is given; give it one that is known to hold tensors alone.
     with tempfile.TemporaryDirectory(prefix="facegen-") as folder:
         copy = Path(folder) / "weights.pth"
@@ -256,27 +302,6 @@ def _folded(module: Any) -> Any:
             part.conv = fuse_conv_bn_eval(part.conv, norm)
             part.bn = nn.Identity()
     return module.to(memory_format=torch.channels_last)
-
-
-def _check_dinov2(published: PublishedWeights, weights: Path | None) -> None:
-    """torch-fidelity takes DINOv2's network from torch.hub's cache, which also fetches weights unchecked.
-
-    Raises:
-        UsageError: `weights` was given.
-        MissingModelError: the repository or the weights are not in torch.hub's cache.
-        DataError: the weights there are not the published ones.
-    """
-    if weights is not None:
-        raise UsageError("--weights does not apply to dinov2: torch.hub's cache is where it is read from.")
-    repository = Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
-    if not repository.is_dir() or not published.cached.is_file():
-        raise MissingModelError(
-            f"DINOv2 is not in torch.hub's cache ('{repository}' and '{published.cached}').",
-            hint="With a connection, fetch it:\n"
-            "  python -c \"import torch; torch.hub.load('facebookresearch/dinov2', 'dinov2_vitl14')\"\n"
-            f"{OFFLINE_HINT}",
-        )
-    published.check()
 
 
 def _first(error: Exception) -> str:

@@ -42,8 +42,8 @@ TITLES = {
     "auc": "AUC",
     "lr": "Learning rate",
     "grad_norm": "Gradient",
-    "kid": "KID",
-    "fid": "FID",
+    "kid": "Kernel distance",
+    "fid": "Fréchet distance",
     "attributes": "Attributes that came true",
     "attributes_present": "Of those asked to be there",
 }

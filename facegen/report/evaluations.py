@@ -63,7 +63,7 @@ def _kind_of(evaluation: Evaluation) -> str:
     if evaluation.metric in KINDS:
         return evaluation.metric
     old = {"score", "features", "floor"} <= data.keys()  # of a facegen that knew one score a report
-    return DISTRIBUTION if old or {"scores", "fingerprint"} <= data.keys() else evaluation.metric
+    return DISTRIBUTION if old or {"scores", "fingerprint", "floor"} <= data.keys() else evaluation.metric
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _results(facts: RunFacts, data: dict[str, Any]) -> dict[str, Any]:
     """The scores as the hub's own fields."""
     name = facts.data.name or str(data["reference"])
     metrics = [
-        {"type": key, "name": f"{score_name(key)} ({data['features']})", "value": row["value"]}
+        {"type": key, "name": f"{score_name(key, row)} ({data['features']})", "value": row["value"]}
         for key, row in data["scores"].items()
     ]
     return {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,41 +12,44 @@ from facegen.report.words import cell, interval, percent, percent_interval, sure
 from facegen.vocabulary.words import readable
 
 SCORE_NAMES = {
-    "fid": "FID",
-    "fid_infinity": "FID, extrapolated to infinitely many",
-    "kid": "KID",
+    "fid": "Fréchet distance",
+    "fid_infinity": "Fréchet distance, extrapolated to infinitely many",
+    "kid": "Kernel distance",
+    "mind": "Sliced transport distance",
+    "cmmd": "Kernel distance of CLIP's",
     "inception_score": "Inception score",
     "attributes": "Attributes that came true",
     "attributes_present": "Of those asked to be there",
 }
 DISTANCES = (
-    "FID and KID measure how far the features of drawn faces are from those of real ones: lower is "
-    "better, and only the row of real faces says what is low."
+    "Distances are those of the features of drawn faces from those of real ones: lower is better, and only "
+    "the row of real faces says what is low."
 )
 SHARES = (
     "Precision is the share of drawn faces that look like real ones, recall the share of real "
     "faces that the model could have drawn."
 )
+DISTANCE_NAMES = {"fid", "kid", "cmmd", "mind"}
 IN_HEADLINES = ("fid", "kid", "recall")
 PROMPTS_SHOWN = 12
 
 
-def score_name(name: str) -> str:
-    """A score as people call it."""
-    return SCORE_NAMES.get(name, readable(name))
+def score_name(name: str, row: Mapping[str, Any] = {}) -> str:
+    """A score as papers call it where its `row` says that it is theirs, otherwise what it is."""
+    return row.get("published") or SCORE_NAMES.get(name, readable(name))
 
 
 def distribution(evaluation: Evaluation) -> Iterator[Said]:
     """All scores of one look at the faces, each beside real ones."""
     data, scores = evaluation.data, evaluation.data["scores"]
-    told = [DISTANCES] if {"fid", "kid"} & scores.keys() else []
+    told = [DISTANCES] if DISTANCE_NAMES & scores.keys() else []
     told += [SHARES] if "precision" in scores else []
     if told:
         yield " ".join(told)
-    columns = ("score", "published", "estimate", "95 % interval", "real faces", "after autoencoder", "better")
+    columns = ("score", "value", "estimate", "95 % interval", "real faces", "after autoencoder", "better")
     rows = [
         (
-            score_name(name),
+            score_name(name, row),
             row["value"],
             row["estimate"],
             interval(row) or "unknown",
@@ -55,7 +58,7 @@ def distribution(evaluation: Evaluation) -> Iterator[Said]:
         for name, row in scores.items()
     ]
     caption = (
-        "Published: the value as papers give it. Estimate: without the bias of few images, with its "
+        f"Value: {_whose(scores)} Estimate: without the bias of few images, with its "
         "interval. Real faces: held-out real ones judged in the place of drawn ones; nobody can be asked for "
         "better. After autoencoder: real faces encoded and decoded; a generator on those latents can hardly "
         "beat it."
@@ -65,10 +68,21 @@ def distribution(evaluation: Evaluation) -> Iterator[Said]:
     yield _what_was_compared(evaluation)
     name, row = next(iter(scores.items()))
     real = "" if row["floor"] is None else f", where real faces score {cell(row['floor'])}"
-    score = f"{score_name(name)} in {data['features']} features: {_best_value(row)}"
+    score = f"{score_name(name, row)} in {data['features']} features: {_best_value(row)}"
     yield Sentence(f"{score} ({sure(interval(row))}){real}.")
     for name in [name for name in IN_HEADLINES if name in scores][:2]:
         yield _headline(data, name, scores[name])
+
+
+def _whose(scores: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether the values are what papers report."""
+    own = [name for name, row in scores.items() if not row.get("published")]
+    if not own:
+        return "as papers give it."
+    if len(own) == len(scores):
+        return "of the published form; in these features it is no published metric."
+    theirs = ", ".join(row["published"] for row in scores.values() if row.get("published"))
+    return f"{theirs} as papers give it; the others are no published metric in these features."
 
 
 def _what_was_compared(evaluation: Evaluation) -> Block:
@@ -95,7 +109,7 @@ def _headline(data: dict[str, Any], name: str, row: dict[str, Any]) -> Headline:
         if row[key] is not None
     ]
     told = f"{row['better']} is better; {data['num_samples']:,} faces, {data['features']} features"
-    return Headline(score_name(name), _best_value(row), told, sure(interval(row)), "; ".join(beside))
+    return Headline(score_name(name, row), _best_value(row), told, sure(interval(row)), "; ".join(beside))
 
 
 def _best_value(row: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from facegen.config.kinds import kinds_of
-from facegen.config.recipe import ATTRIBUTES, INCEPTION, ScoreConfig, ScoringConfig
+from facegen.config.recipe import ATTRIBUTES, ScoreConfig, ScoringConfig
 from facegen.errors import DataError, UsageError
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
@@ -173,11 +173,11 @@ def _check_metric(score: ScoreConfig, num_images: int) -> None:
             f"scoring.num_images is {num_images}, too few for {metric.why_so_many}.",
             hint=f"--set scoring.num_images={metric.min_samples}",
         )
-    if metric.needs_classes and score.features != INCEPTION:
+    if metric.needs_features not in (None, score.features):
         raise UsageError(
-            f"scoring.scores: '{score.kind}' needs Inception's class probabilities, which "
-            f"'{score.features}' has not.",
-            hint=f"Leave its features out: {{kind: {score.kind}}}",
+            f"scoring.scores: '{score.kind}' has a meaning in the features '{metric.needs_features}' alone, "
+            f"not in '{score.features}'.",
+            hint=f"{{kind: {score.kind}, features: {metric.needs_features}}}",
         )
 
 

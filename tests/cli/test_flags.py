@@ -6,7 +6,17 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
-OPENS_NO_MODEL = {"compare", "demo", "make", "prepare", "presets list", "presets show", "slurm", "version"}
+OPENS_NO_MODEL = {
+    "compare",
+    "demo",
+    "eval ladder",
+    "make",
+    "prepare",
+    "presets list",
+    "presets show",
+    "slurm",
+    "version",
+}
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
 SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
@@ -144,9 +154,9 @@ FLAGS = {
     | TALK,
     **{
         f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
-        for name in ("all", "fid", "kid", "precision-recall", "inception-score")
+        for name in ("all", "fid", "kid", "mind", "precision-recall", "inception-score")
     },
-    "eval fd-dinov2": DISTRIBUTION | TALK,
+    **{f"eval {name}": DISTRIBUTION | {"--weights"} | TALK for name in ("fd-dinov2", "clean-fid", "cmmd")},
     "studio": {"run", "--port", "--open", "--weights", "--device"},
     "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,
     "compare": {"a", "b", "--score", "--json"},
@@ -184,6 +194,7 @@ FLAGS = {
     "plot attributes": {"dataset", "--split"} | FIGURE,
     "plot ema": {"run", "--width", "--step", "--data", "--device", "--quiet", "-q"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
+    "eval ladder": {"subjects", "--score", "--published", "--out", "--json"},
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {
         "run",

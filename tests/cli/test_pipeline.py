@@ -90,7 +90,7 @@ def test_the_evaluations_print_scores_with_what_stands_beside_them(folder: _Fold
     shown = folder.run(
         "eval", "fid", "run", "--reference", "data", "--features", "classifier:judge", "--num-samples", "16"
     ).stdout
-    assert re.search(r"^ *FID +\S+ +\S+ +\S+ to \S+", shown, re.M)
+    assert re.search(r"^ *Fréchet distance +\S+ +\S+ +\S+ to \S+", shown, re.M)
     assert re.search(r"real faces in their place +\d+, held-out", shown)
     shown = folder.run("eval", "attributes", "run", "--classifier", "judge", "--num-samples", "16").stdout
     assert re.search(r"everything asked for +\d+\.\d % +\d+\.\d–\d+\.\d %", shown)

@@ -55,10 +55,12 @@ Parts = tuple[Any, ...]
 WIRED: dict[str, dict[str, Any]] = {
     "attributes": {"logits": logits, "attributes": NAMES},
     "classification": {"labels": NAMES},
+    "cmmd": FEATURES,
     "clip_score": {"image_features": looks, "text_features": words},
     "fid": FEATURES,
     "inception_score": {"class_weights": noise(4, WIDTH, seed=3)},
     "kid": FEATURES,
+    "mind": FEATURES,
     "memorization": {
         "features": looks,
         "train": REFERENCE,
@@ -104,7 +106,10 @@ def told(kind: str, *sizes: int) -> Any:
 
 
 def answer(metric: Any) -> Any:
-    return metric.judge(looks(pictures(1))) if isinstance(metric, FeatureMetric) else metric.compute()
+    if not isinstance(metric, FeatureMetric):
+        return metric.compute()
+    found = metric.judge(looks(pictures(1)))
+    return {name: dataclasses.replace(score, influence=None) for name, score in found.items()}
 
 
 def leaves(value: Any) -> list[Any]:

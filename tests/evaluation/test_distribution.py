@@ -115,7 +115,7 @@ def test_a_folder_whose_file_changed_is_looked_at_anew(place, tmp_path: Path) ->
 
 
 def test_the_inception_score_wants_inception(place) -> None:
-    with pytest.raises(UsageError, match="class probabilities"):
+    with pytest.raises(UsageError, match="'inception_score' has a meaning in the features 'inception' alone"):
         evaluate(place.run, place.data.folder, ("inception_score",), options(place))
 
 

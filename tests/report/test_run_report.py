@@ -176,7 +176,7 @@ def test_scores_made_while_training_and_an_early_end_are_told(tmp_path: Path) ->
     with (run / "metrics.jsonl").open("a") as stream:
         stream.writelines(json.dumps(row) + "\n" for row in rows)
     page = page_of(report(run, tmp_path / "after.html").page)
-    assert {"KID", "Attributes that came true"} <= set(page.titles)
+    assert {"Kernel distance", "Attributes that came true"} <= set(page.titles)
     assert "Scores of 256 faces" in page.text
     assert "to compare the steps of this run alone" in page.text
     assert "Stopped early after step 4: kid did not get better." in page.text

@@ -154,11 +154,13 @@ def write_evaluations(
 
 def _distribution(words: str, settings: dict[str, Any], picture: Path) -> DistributionReport:
     rows = {
-        name: ScoreRow(name, value, better, value, low, high, 0.5, "this distance", None, floor, 4.75, {})
-        for name, value, better, low, high, floor in (
-            ("fid", 11.5, "lower", 10.0, 12.0, 3.25),
-            ("kid", 0.01, "lower", 0.008, 0.012, 0.0),
-            ("recall", 0.6, "higher", 0.55, 0.65, 0.9),
+        name: ScoreRow(
+            name, value, better, value, low, high, 0.5, "this distance", None, floor, 4.75, {}, published
+        )
+        for name, value, better, low, high, floor, published in (
+            ("fid", 11.5, "lower", 10.0, 12.0, 3.25, "FID"),
+            ("kid", 0.01, "lower", 0.008, 0.012, 0.0, "KID"),
+            ("recall", 0.6, "higher", 0.55, 0.65, 0.9, None),
         )
     }
     return DistributionReport(
@@ -215,6 +217,8 @@ def _attributes(words: str, settings: dict[str, Any], picture: Path) -> Attribut
         "whole_request": _share(0.7),
     }
     return AttributeReport(
+        scores={},
+        fingerprint={},
         num_samples=100,
         request=None,
         generated=shares,
@@ -275,6 +279,8 @@ def _control(words: str, settings: dict[str, Any], picture: Path) -> ControlRepo
 
 def _clip_score(words: str, settings: dict[str, Any], picture: Path) -> ClipScoreReport:
     return ClipScoreReport(
+        scores={},
+        fingerprint={},
         score=24.0,
         low=23.0,
         high=25.0,
@@ -302,6 +308,8 @@ def _memorization(words: str, settings: dict[str, Any], picture: Path) -> Memori
         "flagged": False,
     }
     return MemorizationReport(
+        scores={},
+        fingerprint={},
         share=0.0,
         low=0.0,
         high=0.04,
@@ -344,6 +352,8 @@ def _group(label: str, value: str, *, small: bool = False) -> dict[str, Any]:
 def _subgroups(words: str, settings: dict[str, Any], picture: Path) -> SubgroupReport:
     rows = (_group("everyone", ""), _group("Eyeglasses", "yes", small=True), _group("Smiling", "yes"))
     return SubgroupReport(
+        scores={},
+        fingerprint={},
         rows=(*rows, _group(words, "no")),
         worse_off=("Smiling = yes",),
         num_samples=100,
@@ -365,6 +375,8 @@ def _subgroups(words: str, settings: dict[str, Any], picture: Path) -> SubgroupR
 
 def _reconstruction(words: str, settings: dict[str, Any], picture: Path) -> ReconstructionReport:
     return ReconstructionReport(
+        scores={},
+        fingerprint={},
         psnr={"mean": 29.5, "low": 29.1, "high": 29.9, "worst_5_percent": 25.0},
         ssim={"mean": 0.9, "low": 0.89, "high": 0.91, "worst_5_percent": 0.8},
         distance=None,

@@ -107,7 +107,7 @@ def test_latents_are_scored_against_the_data_set_that_is_named(
     ("score", "more", "error", "told"),
     [
         ({"kind": "reconstruction"}, {}, UsageError, "cannot judge faces while training"),
-        ({"kind": "inception_score", "features": "clip"}, {}, UsageError, "Inception's class probabilities"),
+        ({"kind": "inception_score", "features": "clip"}, {}, UsageError, "features 'inception' alone"),
         ({"kind": "inception_score"}, {"num_images": 16}, UsageError, "16, too few for an Inception score"),
         ({"kind": "kid", "features": "inceptoin"}, {}, UsageError, "Did you mean 'inception'"),
         ({"kind": "kid"}, {"reference": "nowhere"}, DataError, "is not a prepared data set"),

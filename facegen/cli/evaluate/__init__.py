@@ -16,6 +16,7 @@ GROUP = Group(
         answers.attributes,
         answers.control,
         scores.clip_score,
+        scores.ladder,
         scores.metric,
         scores.memorization,
         scores.reconstruction,

@@ -12,21 +12,24 @@ from typer import Argument
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import RealFaces, Reference, Subject
 from facegen.cli.options import Run
-from facegen.cli.results import print_evaluation
+from facegen.cli.results import print_evaluation, print_facts, print_table
 from facegen.evaluation.options import (
     ClipScoreOptions,
     ComparisonOptions,
     DistributionOptions,
     MemorizationOptions,
     MetricOptions,
+    OwnFeaturesOptions,
     ReconstructionOptions,
     Selection,
 )
 from facegen.options import Option
+from facegen.report.words import interval, percent
 
 if TYPE_CHECKING:
     from facegen.evaluation.clip_score import ClipScoreReport
     from facegen.evaluation.distribution import DistributionReport
+    from facegen.evaluation.ladder import LadderReport, Rung
     from facegen.evaluation.memorization import MemorizationReport
     from facegen.evaluation.metric import MetricReport
     from facegen.evaluation.reconstruction import ReconstructionReport
@@ -42,6 +45,7 @@ Sweep = Annotated[
     ),
 ]
 CLOSENESS = DistributionOptions()
+OWN_FEATURES = OwnFeaturesOptions()
 OF_TRAINING = MemorizationOptions(selection=Selection(split="train"))
 
 
@@ -80,7 +84,9 @@ DISTRIBUTION = (
         None,
         """All scores of closeness that the features allow, from one drawing of the images.
 
-        FID, KID, precision and recall, density and coverage, and with Inception features the Inception score.
+        FID, KID, MIND, precision and recall, density and coverage; the Inception score and CMMD in the
+        features they are made for. In other features than a metric's own a score is no published one, and
+        says so.
 
             facegen eval all run --reference data/celeba --features classifier:judge
             facegen eval all run --reference data/celeba --num-samples 10000
@@ -141,12 +147,48 @@ DISTRIBUTION = (
         """The Fréchet distance in DINOv2's features, which follows people's judgement better than
         Inception's.
 
-        Stein et al. 2023 (arXiv:2306.04675). The network comes from torch.hub's cache.
+        Stein et al. 2023 (arXiv:2306.04675), with their bicubic resize.
 
             facegen eval fd-dinov2 run --reference data/celeba --num-samples 10000
         """,
-        start=ComparisonOptions(),
+        start=OWN_FEATURES,
         features="dinov2",
+    ),
+    _scoring(
+        "clean_fid",
+        ("fid",),
+        """FID with an antialiased resize, as clean-fid has it: lower is better.
+
+        Parmar et al. 2022 (arXiv:2104.11222). It differs from 'facegen eval fid', most above 299 pixels.
+
+            facegen eval clean-fid run --reference data/celeba --num-samples 10000
+        """,
+        start=OWN_FEATURES,
+        features="inception-clean",
+    ),
+    _scoring(
+        "cmmd",
+        ("cmmd",),
+        """CMMD, a kernel distance in CLIP's features: lower is better.
+
+        Jayasumana et al. 2024 (arXiv:2401.09603), by CLIP ViT-L/14 at 336 pixels. Unbiased, so that few
+        images only widen its interval.
+
+            facegen eval cmmd run --reference data/celeba --num-samples 5000
+        """,
+        start=OWN_FEATURES,
+        features="clip-vit-l-14-336",
+    ),
+    _scoring(
+        "mind",
+        ("mind",),
+        """MIND, the Monge Inception distance, made for fewer images than a FID: lower is better.
+
+        Berthet et al. 2026 (arXiv:2605.06797): a sliced transport distance in Inception's features.
+
+            facegen eval mind run --reference data/celeba --num-samples 5000
+            facegen eval mind run --reference data/celeba --features classifier:judge
+        """,
     ),
 )
 
@@ -169,6 +211,45 @@ def clip_score(
     from facegen.evaluation.clip_score import evaluate_clip_score
 
     return evaluate_clip_score(subject, clip, options, progress)
+
+
+def _print_ladder(report: LadderReport) -> None:
+    columns = ("", "rung", report.published or report.score, "95 %", "images", "recall")
+    columns = (*columns, "requests all true", "calls", "steps")
+
+    def cells(number: int | None, rung: Rung) -> list[object]:
+        ends = interval((rung.low, rung.high))
+        name = f"{rung.name} ({rung.source})" if rung.source else rung.name
+        counts = (rung.num_samples, rung.recall, percent(rung.obedience), rung.calls, rung.step)
+        return [number, name, rung.score, ends, *counts]
+
+    rows = [cells(number, rung) for number, rung in enumerate(report.rungs, start=1)]
+    print_table(f"By {report.score}, {report.better} is better", columns, rows)
+    print_table("Apart", columns[1:], [cells(None, rung)[1:] for rung in report.apart])
+    print_facts({rung.name: rung.apart for rung in report.apart})
+    print_facts({"Remarks": "\n".join(report.remarks) or None, "Picture": report.picture})
+
+
+@command(_print_ladder, opens_models=False)
+def ladder(
+    subjects: Annotated[list[Path], Argument(help="Runs, checkpoints or reports (.json).")],
+    score: Annotated[str, Option("The score they are ordered by, as reports name it: fid, kid, ...")] = "fid",
+    published: Annotated[
+        Path | None, Option("YAML list of values from papers, with name, metric, value, num_samples, ...")
+    ] = None,
+    out: Annotated[Path | None, Option("Picture (PNG) of the score against what it cost.")] = None,
+) -> LadderReport:
+    """Put runs, reports and published values of one protocol into one table and picture.
+
+    Ordered by one score, beside recall, obedience, calls of the network and training steps. What was measured
+    otherwise stands apart, with the reason.
+
+        facegen eval ladder runs/one runs/two runs/three
+        facegen eval ladder runs/one my_images.json --score kid --out ladder.png
+    """
+    from facegen.evaluation.ladder import evaluate_ladder
+
+    return evaluate_ladder(subjects, score, published, out)
 
 
 @command(print_evaluation, many=True)
