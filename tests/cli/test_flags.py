@@ -6,7 +6,7 @@ import pytest
 from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
-OPENS_NO_MODEL = {"compare", "demo", "prepare", "presets list", "presets show", "slurm", "version"}
+OPENS_NO_MODEL = {"compare", "demo", "doctor", "prepare", "presets list", "presets show", "slurm", "version"}
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
 SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
@@ -269,6 +269,7 @@ FLAGS = {
         "--device",
     }
     | TALK,
+    "doctor": TALK,
     "presets list": {"--json"},
     "presets show": {"name"},
     "version": {"--json"},
