@@ -270,6 +270,7 @@ FLAGS = {
     }
     | TALK,
     "doctor": TALK,
+    "export": {"run", "out", "--to", "--seed", "--weights"} | TALK,
     "presets list": {"--json"},
     "presets show": {"name"},
     "version": {"--json"},
