@@ -9,6 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import traceback
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -18,9 +20,11 @@ from facegen import __version__
 from facegen.cli import (
     compare,
     demo,
+    doctor,
     ema,
     encode,
     evaluate,
+    export,
     label,
     make,
     plot,
@@ -37,12 +41,13 @@ from facegen.cli import (
     version,
 )
 from facegen.cli.command import add, help_texts, name_of
-from facegen.errors import FacegenError, StorageError
+from facegen.errors import FacegenError, MissingModelError, StorageError
 from facegen.processes import is_told_elsewhere, leave
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
 BUG = 1
+OURS = str(Path(__file__).parents[1])
 STORAGE_ERRNOS = {  # what a disk or its rights refuse is no bug of ours
     errno.EACCES,
     errno.EDQUOT,
@@ -80,8 +85,10 @@ COMMANDS = (
     evaluate.GROUP,
     compare.compare,
     report.report,
+    export.export,
     plot.GROUP,
     presets.GROUP,
+    doctor.doctor,
     version.version,
 )
 
@@ -108,11 +115,36 @@ class FacegenGroup(TyperGroup):
             with open(os.devnull, "w") as devnull:  # or Python complains when it flushes stdout at exit
                 os.dup2(devnull.fileno(), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from error
-        except OSError as error:
-            if error.errno not in STORAGE_ERRNOS:
+        except Exception as error:
+            if (told := _failed_import(error)) is not None:
+                print_error(told)
+                raise typer.Exit(MissingModelError.exit_code) from error
+            if not isinstance(error, OSError) or error.errno not in STORAGE_ERRNOS:
                 raise
             print_error(f"{error.strerror}: '{error.filename}'.")
             raise typer.Exit(StorageError.exit_code) from error
+
+
+def _failed_import(error: BaseException | None) -> str | None:
+    """What to say of a library that could not be imported; None for any other failure."""
+    while error is not None and not _is_outside_import(error):
+        error = error.__cause__
+    if error is None:
+        return None
+    what = f"'{error.name}'" if isinstance(error, ImportError) and error.name else "A library"
+    return (
+        f"{what} cannot be imported: {type(error).__name__}: {error}\n"
+        "What is wrong with this installation, and how to mend it: facegen doctor"
+    )
+
+
+def _is_outside_import(error: BaseException) -> bool:
+    """Whether `error` came up in the import of something that is not facegen's."""
+    if isinstance(error, ImportError) and error.name:
+        return error.name.partition(".")[0] != "facegen"
+    frames = traceback.extract_tb(error.__traceback__)
+    executed = [frame.filename for frame in frames if frame.name == "<module>"]  # as an import does
+    return bool(executed) and not executed[-1].startswith(OURS)
 
 
 def _as_addressed(message: str) -> str:
@@ -157,8 +189,6 @@ def print_error(message: str) -> None:
 
 def print_bug() -> None:
     """Print the current exception's traceback and where to report it, on stderr."""
-    import traceback
-
     traceback.print_exc()
     print(
         f"\nThis is a bug in facegen {__version__} (Python {sys.version.split()[0]}), not a mistake of yours."

@@ -16,8 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from facegen.caches import user_cache
 from facegen.errors import DataError, StorageError
-from facegen.formats.files import atomic_write, read_json, sha256_of, user_cache
+from facegen.formats.files import atomic_write, read_json, sha256_of
 
 BOX = "box"
 BOX_FILE = "box.json"

@@ -19,8 +19,9 @@ from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
+from facegen.caches import user_cache
 from facegen.errors import StorageError, UsageError
-from facegen.formats.files import atomic_write, storage_errors, user_cache
+from facegen.formats.files import atomic_write, storage_errors
 
 DEFAULT_BOUND_GB = 50.0
 _held: dict[Path, FileLock] = {}  # the marks of this process

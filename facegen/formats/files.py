@@ -194,14 +194,6 @@ def read_json(path: Path, *format_versions: int) -> dict[str, Any]:
     return data
 
 
-def user_cache() -> Path:
-    """Where facegen keeps what it can compute or fetch again."""
-    if named := os.environ.get("FACEGEN_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "facegen"
-
-
 def sha256_of(source: Path | bytes) -> str:
     """SHA-256 of a file's content, or of the bytes given, as 64 hexadecimal digits."""
     if isinstance(source, bytes):

@@ -26,9 +26,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 import facegen
+from facegen.caches import user_cache
 from facegen.errors import StorageError
 from facegen.formats.classifier_run import check_image_size
-from facegen.formats.files import atomic_write, sha256_of, user_cache
+from facegen.formats.files import atomic_write, sha256_of
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.processes import world
 from facegen.protocols import Progress

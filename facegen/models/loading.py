@@ -119,18 +119,26 @@ def _data_of(recipe: Recipe, checkpoint: Checkpoint) -> DataConfig:
 
 def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder:
     """The autoencoder the checkpoint carries, or the one it names; the same as at encoding."""
-    reference = checkpoint.info.autoencoder or {}
-    source = checkpoint.autoencoder_folder or reference.get("source")
-    if source is None:
-        raise StorageError(
-            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
-        )
-    loaded = load_autoencoder(source, device)
-    expected = reference.get("fingerprint", loaded.fingerprint)
+    loaded = load_autoencoder(autoencoder_source(checkpoint), device)
+    expected = (checkpoint.info.autoencoder or {}).get("fingerprint", loaded.fingerprint)
     if loaded.fingerprint != expected:
         raise DataError(
-            f"Autoencoder '{source}' is not the one this model was trained with: its fingerprint is "
+            f"Autoencoder '{loaded.source}' is not the one this model was trained with: its fingerprint is "
             f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
             hint="Restore that autoencoder, or encode again and train on the new latents.",
         )
     return loaded.module
+
+
+def autoencoder_source(checkpoint: Checkpoint) -> Path | str:
+    """Folder or name by which `load_autoencoder` finds what the checkpoint's latents were made with.
+
+    Raises:
+        StorageError: the checkpoint does not say.
+    """
+    source = checkpoint.autoencoder_folder or (checkpoint.info.autoencoder or {}).get("source")
+    if source is None:
+        raise StorageError(
+            f"'{checkpoint.folder}' does not say which autoencoder its latents were made with."
+        )
+    return source

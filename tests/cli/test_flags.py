@@ -9,6 +9,7 @@ TALK = {"--json", "--quiet", "-q"}
 OPENS_NO_MODEL = {
     "compare",
     "demo",
+    "doctor",
     "eval ladder",
     "make",
     "prepare",
@@ -283,6 +284,8 @@ FLAGS = {
         "--device",
     }
     | TALK,
+    "doctor": TALK,
+    "export": {"run", "out", "--to", "--seed", "--weights"} | TALK,
     "presets list": {"--json"},
     "presets show": {"name"},
     "version": {"--json"},

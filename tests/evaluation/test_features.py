@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from facegen.caches import user_cache
 from facegen.evaluation.features import real_floor
 from facegen.formats.dataset import Dataset
-from facegen.formats.files import user_cache
 from facegen.metrics.fid import frechet_distance
 from facegen.models.feature_cache import Viewer
 from facegen.models.feature_networks import FeatureExtractor

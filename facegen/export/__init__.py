@@ -1,0 +1,2 @@
+"""A run goes in, a folder that other tools open comes out, with how far its pictures are from facegen's:
+`export.export`. `portable` is what such a folder's code begins with; `source` adds what it stands on."""
