@@ -18,6 +18,7 @@ from facegen import __version__
 from facegen.cli import (
     compare,
     demo,
+    edit,
     ema,
     encode,
     evaluate,
@@ -69,6 +70,7 @@ COMMANDS = (
     slurm.slurm,
     ema.ema,
     sample.sample,
+    edit.edit,
     studio.studio,
     reproduce.reproduce,
     evaluate.GROUP,
