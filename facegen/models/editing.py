@@ -15,11 +15,12 @@ from torch.nn.functional import adaptive_max_pool2d, avg_pool2d
 
 from facegen.config.recipe import SamplingConfig
 from facegen.diffusion.inversion import Inversion, invert, redraw
-from facegen.diffusion.walk import moves, trailing
+from facegen.diffusion.walk import at, moves, trailing
 from facegen.formats.images import to_unit
 from facegen.models.fixed_rows import encoded
 from facegen.models.generator import FaceGenerator
 from facegen.models.walking import bound
+from facegen.samplers.euler import Euler
 from facegen.types import Conditioning, SamplerStep
 
 CHANGED_LEVELS = 12.0  # grey levels of 0 to 255; where an edit changes as much, 37 % of the loss come back
@@ -49,6 +50,21 @@ class EditablePhotos:
         steps = steps_of(strength, self.settings.steps)
         led = bound(self.generator.denoiser, asked, self.told, self.settings)
         return redraw(led, self.inversion, steps, cells)
+
+    def renoised(self, inputs: Tensor, strength: float, noise: Tensor) -> Iterator[SamplerStep]:
+        """SDEdit (Meng et al. 2022, arXiv:2108.01073): add `noise` (B, *S) and walk down by Euler steps.
+
+        Led away from an open request, as drawing is. To compare with: nothing of the photo's own is kept.
+        """
+        generator, steps = self.generator, steps_of(strength, self.settings.steps)
+        asked, null = (
+            generator.conditioning(rows, self.settings)
+            for rows in (inputs, generator.conditioner.null_inputs(len(inputs)))
+        )
+        path, x0 = generator.denoiser.path, self.inversion.states[-1]
+        timesteps = trailing(path, self.settings.steps)[-steps:]
+        start = path.add_noise(x0, noise, torch.full((len(x0),), timesteps[0], device=x0.device))
+        return Euler(bound(generator.denoiser, asked, null, self.settings), steps, at(*timesteps))(start)
 
     def finished(self, x0: Tensor, where: Tensor | None = None) -> Tensor:
         """Pictures, uint8 (B, 3, H, W), of samples that `redrawn` came to."""

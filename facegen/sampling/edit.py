@@ -139,7 +139,7 @@ class _Task:
 def edit(
     photo: Path, run: Path | str, options: EditOptions | None = None, progress: Progress | None = None
 ) -> EditSummary:
-    """Edit a photo into a new folder: `strength-0.60.png`, ..., `strip.png`, and `changes.json` about them.
+    """Edit a photo into a new folder: `strength-0.6.png`, ..., `strip.png`, and `changes.json` about them.
 
     The photo is walked into noise with what it shows and drawn again with what is asked; what is asked as it
     is shown comes back as it was. Every PNG carries its settings. The folder appears whole or not at all.
@@ -187,7 +187,7 @@ def edit(
 def _write(folder: Path, task: _Task, reconstructed: Tensor, pictures: Sequence[Tensor]) -> list[str]:
     """Write the pictures and their strip; the names of the pictures."""
     strengths = task.options.strength
-    names = [f"strength-{strength:.2f}.png" for strength in strengths]
+    names = [f"strength-{strength:g}.png" for strength in strengths]
     for name, strength, picture in zip(names, strengths, pictures, strict=True):
         entry = text_entry(task.described((strength,)), "image")
         (folder / name).write_bytes(pil_to_png(to_pil(picture), entry))

@@ -91,9 +91,9 @@ def edit_request(
             generator, silent, attributes=options.from_attributes, class_name=options.from_class
         )
     seen = {} if classifier is None else seen_labels(generator, classifier, photo.image[None])[0]
-    shown = _overlaid(seen, told.labels) if generator.attributes else (dict(told.labels) or seen)
+    shown = overlaid(seen, told.labels) if generator.attributes else (dict(told.labels) or seen)
     wanted = reading.labels
-    asked = _overlaid(shown, wanted) if generator.attributes else (dict(wanted) or shown)
+    asked = overlaid(shown, wanted) if generator.attributes else (dict(wanted) or shown)
     return EditRequest(dict(shown), asked, reading)
 
 
@@ -109,8 +109,8 @@ def seen_labels(
     return [{name: YES if row[i] > 0 else NO for i, name in known} for row in logits.tolist()]
 
 
-def _overlaid(shown: Labels, wanted: Labels) -> dict[str, float]:
-    """`shown` with what is wanted in its place, and what that rules out or in."""
+def overlaid(shown: Labels, wanted: Labels) -> dict[str, float]:
+    """`shown` with what is wanted in its place and what that rules out or in, such as other hair."""
     found = {**shown, **wanted}
     for name, value in wanted.items():
         for other in rivals_of(name) if value > 0 else ():

@@ -165,6 +165,26 @@ FLAGS = {
         f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
         for name in ("all", "fid", "kid", "precision-recall", "inception-score")
     },
+    "eval edit": {
+        "run",
+        "--classifier",
+        "--attributes",
+        "--num-samples",
+        "--strength",
+        "--sdedit",
+        "--data",
+        "--reference",
+        "--split",
+        "--distance",
+        "--features",
+        "--grid-faces",
+        "--seed",
+        "--guidance",
+        "--steps",
+        "--batch-size",
+        "--device",
+    }
+    | TALK,
     "eval fd-dinov2": DISTRIBUTION | TALK,
     "studio": {"run", "--port", "--open", "--weights", "--device"},
     "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,

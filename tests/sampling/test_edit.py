@@ -75,7 +75,7 @@ def test_an_edit_can_be_made_again_from_its_pictures(run, face, tmp_path):
     )
     assert summary.told == {"Smiling": -1.0, "Male": -1.0}
     assert summary.asked == {"Smiling": 1.0, "Male": -1.0}
-    names = ["changes.json", "strength-0.50.png", "strength-1.00.png", "strip.png"]
+    names = ["changes.json", "strength-0.5.png", "strength-1.png", "strip.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     half_way, whole = (pixels(one.path) for one in summary.pictures)
     before = pixels(face)
