@@ -327,7 +327,7 @@ def _asked_as(annotation: Any, told: Option, default: Any) -> tuple[Any, Any]:
     """Type and default on the command line: of tuples lists, of what is read its text."""
     kind = get_args(annotation)[0]
     if told.read is not None:
-        return told.asked_as | None, ",".join(default) if default else None
+        return told.asked_as | None, ",".join(map(str, default)) if default else None
     if get_origin(kind) is tuple and get_args(kind)[-1] is ...:
         return list[get_args(kind)[0]] | None, None
     return kind, default

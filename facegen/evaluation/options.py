@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.options import HARDWARE, BatchSize, Device, Option, names
-from facegen.sampling.options import Drawing, Seed
+from facegen.sampling.options import DEFAULT_STRENGTHS, SAMPLING, Drawing, Pull, Seed, Strengths, strengths
 
 NETWORKS = (
     "inception, inception-clean, clip, clip-vit-l-14-336, vgg16, dinov2, efficientnet-lite0, random-inception"
@@ -119,6 +119,46 @@ class ControlOptions(Drawing):
     data: Annotated[Path | None, Option(REQUESTS, names=("--data", "--reference"))] = None
     split: RequestSplit = "validation"
     grid_pairs: Annotated[int, Option("Pairs of each attribute in the picture.", min=0)] = 4
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class EditEvaluationOptions:
+    """Which faces are edited how; `data` None is what the run was trained on, if its photos are there.
+
+    Every attribute is switched in `num_samples` faces, as many with it as without where there are so many.
+    """
+
+    attributes: Annotated[
+        tuple[str, ...],
+        Option(
+            "Attributes to switch, as A,B.", read=names, shown_default="Smiling,Eyeglasses,Male,Blond_Hair"
+        ),
+    ] = ("Smiling", "Eyeglasses", "Male", "Blond_Hair")
+    num_samples: Annotated[int, Option("Faces in which each attribute is switched.", min=2)] = 64
+    strength: Strengths = DEFAULT_STRENGTHS
+    sdedit: Annotated[
+        tuple[float, ...],
+        Option(
+            "Strengths of SDEdit, which each edit is compared with where as much comes true.",
+            read=strengths,
+            shown_default="0.3,0.5,0.7,0.9",
+        ),
+    ] = (0.3, 0.5, 0.7, 0.9)
+    data: Annotated[Path | None, Option(REQUESTS, names=("--data", "--reference"))] = None
+    split: Annotated[str, Option("Split the faces come from.")] = "validation"
+    distance: Annotated[
+        str | None, Option("Perceptual distance: lpips or classifier:RUN; left out: the classifier's.")
+    ] = None
+    features: Annotated[
+        str | None,
+        Option("Network in whose features faces are compared, too.", completes="feature networks"),
+    ] = None
+    grid_faces: Annotated[int, Option("Faces of each attribute in the picture.", min=0)] = 3
+    seed: Annotated[int, Option("Seed of the choice of faces, and of SDEdit's noise.", min=0)] = 0
+    guidance: Pull = 3.0
+    steps: Annotated[int | None, Option("Steps of a whole walk.", SAMPLING, min=1)] = None
+    batch_size: Annotated[int, Option("Faces at once.", HARDWARE, min=1)] = 32
     device: Device = "auto"
 
 

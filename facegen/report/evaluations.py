@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facegen.config.recipe import FEW_STEP
-from facegen.report import answers, scores
+from facegen.report import answers, editing, scores
 from facegen.report.blocks import Block, Commands, Fold, Headline, Section, Table
 from facegen.report.facts import RunFacts
 from facegen.report.told import Evaluation, Said, Sentence
@@ -41,6 +41,7 @@ KINDS = {
     "sweep": Kind("The same at other settings", "what guidance buys and costs", scores.sweep, ("setting",)),
     "attributes": Kind("Does it do as asked?", "whether it does as asked", answers.attributes, ("request",)),
     "control": Kind("One wish at a time", "what else changes with one wish", answers.control),
+    "edit": Kind("What becomes of a photo?", "what becomes of photos that it edits", editing.edit),
     "clip-score": Kind("Do the faces fit the words?", "whether faces fit the words", scores.clip_score),
     "memorization": Kind(
         "Does it copy its training images?", "whether it copies training images", scores.memorization
@@ -208,6 +209,7 @@ def _missing(facts: RunFacts, found: dict[str, Told]) -> dict[str, str]:
             asked["attributes"] = f"attributes {run} --classifier {judge}"
         if "attributes" in facts.asking.options:
             asked["control"] = f"control {run} --classifier {judge}"
+            asked["edit"] = f"edit {run} --classifier {judge} --data {dataset}"
         if facts.asking.free_text:
             asked["clip-score"] = f"clip-score {run} --clip CLIP"
         asked["memorization"] = f"memorization {run} --train {dataset}"

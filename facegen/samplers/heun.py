@@ -2,7 +2,7 @@
 
 Karras et al. 2022 (arXiv:2206.00364, algorithm 1); N steps are 2N - 1 calls, as the step to the clean
 sample is Euler's. Equal to diffusers' HeunDiscreteScheduler with trailing spacing but for the first step of
-the cosine schedule, see `_trapezoid_helps`.
+the cosine schedule, see `walk.trapezoid_helps`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from typing import Literal
 
 from facegen.config.kinds import KindConfig
 from facegen.diffusion.denoiser import BoundDenoiser
-from facegen.diffusion.walk import MakeSampler, Spacing, StepNoise, fresh_noise, moves, trailing
+from facegen.diffusion.walk import (
+    MakeSampler,
+    Spacing,
+    StepNoise,
+    fresh_noise,
+    moves,
+    trailing,
+    trapezoid_helps,
+)
 from facegen.shapes import States
 from facegen.types import SamplerStep
 
@@ -39,19 +47,10 @@ class Heun:
             slope = path.ode_slope(prediction)
             z = x / path.ode_scale(here)
             x = path.ode_scale(there) * (z + (next_time - time) * slope)
-            if there.sigma > 0 and _trapezoid_helps(time, next_time):
+            if there.sigma > 0 and trapezoid_helps(time, next_time):
                 slope = 0.5 * (slope + path.ode_slope(self.denoiser(x, there.batch(x))))
                 x = path.ode_scale(there) * (z + (next_time - time) * slope)
             yield SamplerStep(index, self.steps, there.timestep, x, prediction.x0)
-
-
-def _trapezoid_helps(time: float, next_time: float) -> bool:
-    """Whether averaging the slopes at both ends beats the slope at the start alone.
-
-    At high noise the slope is 1 - c / time^2; integrated from a down to b, the trapezoid's error exceeds
-    Euler's where a > 4 b. The cosine schedule's first step goes from sigma / alpha = 20,000 to about 25.
-    """
-    return next_time < 1 or time <= 4 * next_time
 
 
 def build(config: Config) -> MakeSampler:

@@ -1,2 +1,2 @@
-"""A trained model and a wish come in, pictures go out: `sample.sample`. `reproduce.reproduce` makes a
-picture again from what its file says."""
+"""A trained model and a wish come in, pictures go out: `sample.sample`; with a photo: `edit.edit`.
+`reproduce.reproduce` makes a picture again from what its file says."""

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from facegen.errors import UsageError
-from facegen.options import HARDWARE, Device, Option
+from facegen.options import HARDWARE, Device, Option, names
 
 DEFAULT_FRAMES = 9
+DEFAULT_STRENGTHS = (0.6, 0.8, 1.0)
 REQUEST, SAMPLING = "What to ask for", "Sampling (the run's own where left out)"
+CHANGING, JUDGED = "What may change", "What it is judged by"
 
 Prompt = Annotated[str | None, Option("In words, e.g. 'a smiling woman, no glasses'.", REQUEST)]
 Attributes = Annotated[
@@ -24,6 +26,44 @@ Sampler = Annotated[
     Option("ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, unipc, heun or euler.", SAMPLING, completes="samplers"),
 ]
 Weights = Annotated[Literal["ema", "model"], Option("ema: averaged; model: as last trained.", SAMPLING)]
+
+
+def strengths(text: str) -> tuple[float, ...]:
+    """The numbers of "0.6,0.8,1", ascending and each once.
+
+    Raises:
+        UsageError: none, or one that is not above 0 and at most 1.
+    """
+    found = set[float]()
+    for part in names(text):
+        try:
+            number = float(part)
+        except ValueError:
+            number = 0.0
+        if not 0 < number <= 1:
+            raise UsageError(
+                f"--strength '{part}' is not a number above 0 and at most 1.",
+                hint="0.3 goes a little way into noise and changes little, 1 goes all of it: --strength 1",
+            )
+        found.add(number)
+    if not found:
+        raise UsageError("--strength names no number.", hint="Such as --strength 0.6,0.8,1")
+    return tuple(sorted(found))
+
+
+Strengths = Annotated[
+    tuple[float, ...],
+    Option(
+        "How far into noise, above 0 and up to 1; several as 0.6,1.",
+        CHANGING,
+        read=strengths,
+        shown_default="0.6,0.8,1",
+    ),
+]
+Pull = Annotated[
+    float,
+    Option("How hard to pull from what the photo shows to what is asked; 1 is off.", SAMPLING, min=0),
+]
 
 
 @dataclass(frozen=True)
@@ -86,6 +126,54 @@ class SampleOptions(SampleRequest, Drawing):
     sampler: Sampler = None
     out: Annotated[Path | None, Option("New folder; left out: samples/0001, samples/0002, ...")] = None
     batch_size: Annotated[int | None, Option("Images drawn at once.", HARDWARE, min=1)] = None
+    device: Device = "auto"
+    weights: Weights = "ema"
+
+
+@dataclass(frozen=True)
+class EditOptions:
+    """What a photo is to show, what it shows, and what may change of it.
+
+    What `from_attributes` and `from_class` leave open the `classifier` reads in the photo, if one is given;
+    it also says what came true, and what else changed. Without `out` as of `SampleOptions`.
+    """
+
+    prompt: Prompt = None
+    attributes: Attributes = None
+    class_name: ClassName = None
+    from_attributes: Annotated[
+        str | None, Option("What the photo shows, NAME=1,NAME=0.", REQUEST, completes="attributes")
+    ] = None
+    from_class: Annotated[str | None, Option("The class that the photo shows.", REQUEST)] = None
+    strength: Strengths = DEFAULT_STRENGTHS
+    mask: Annotated[Path | None, Option("Picture that is white where there may be change.", CHANGING)] = None
+    crop: Crop = "center"
+    finder: Annotated[
+        str,
+        Option("Must find a face in a photo of another size, where it is installed; none: no matter."),
+    ] = "mtcnn"
+    guidance: Pull = 3.0
+    steps: Annotated[int | None, Option("Steps of a whole walk.", SAMPLING, min=1)] = None
+    classifier: Annotated[
+        Path | None,
+        Option("Reads what the photo shows, says what came true: a run.", JUDGED),
+    ] = None
+    distance: Annotated[
+        str | None,
+        Option(
+            "Perceptual distance: lpips or classifier:RUN; left out: the classifier's.",
+            JUDGED,
+        ),
+    ] = None
+    features: Annotated[
+        str | None,
+        Option(
+            "Network in whose features faces are compared, too.",
+            JUDGED,
+            completes="feature networks",
+        ),
+    ] = None
+    out: Annotated[Path | None, Option("New folder; left out: samples/0001, samples/0002, ...")] = None
     device: Device = "auto"
     weights: Weights = "ema"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facegen.datasets.celeba import CelebA
@@ -38,8 +40,12 @@ class Photo:
         return {"file": self.name, "path": shared_path(self.path), "sha256": self.sha256}
 
 
-def read_photo(path: Path, crop: str, size: int) -> Photo:
+def read_photo(
+    path: Path, crop: str, size: int, check: Callable[[Image.Image], None] = lambda square: None
+) -> Photo:
     """Decode `path` upright, cut a square and resize it to `size`, as `facegen prepare` does.
+
+    `check` sees the square before it is resized and may refuse it.
 
     Raises:
         DataError: no such file, or not a picture that can be read.
@@ -51,9 +57,11 @@ def read_photo(path: Path, crop: str, size: int) -> Photo:
     except OSError as error:
         raise DataError(f"The photo '{path}' cannot be read: {error.strerror}.") from error
     try:
-        square = resize_square(crop_square(decode_image(data), box), size)
+        square = crop_square(decode_image(data), box)
     except DataError as error:
         raise DataError(f"The photo '{path}' cannot be used: {error}.") from error
+    check(square)
+    square = resize_square(square, size)
     image = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
     return Photo(Path(path), sha256_of(data), image)
 

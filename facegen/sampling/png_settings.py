@@ -16,11 +16,12 @@ from facegen.formats.checkpoint import Weights
 from facegen.formats.far import shared_path
 from facegen.formats.images import read_png_text
 from facegen.models.generator import FaceGenerator
-from facegen.sampling.options import SampleRequest
+from facegen.sampling.options import EditOptions, SampleRequest
 from facegen.sampling.plan import Face, Plan
 
 SETTINGS_KEY = "facegen"  # of the PNG's text entry
-SETTINGS_FORMAT_VERSION = 2  # 1 had no run, no places of photos, and did not tell a grid from an image
+SETTINGS_FORMAT_VERSION = 3  # 1 had no run, no places of photos, and did not tell a grid from an image
+DRAWN_FORMAT_VERSION = 2  # of all that is not edited, which earlier versions of facegen read, too
 MOST_IMAGES = 1_000_000  # of one request; more in a file is damage
 
 Shows = Literal["image", "grid", "strip"]
@@ -40,13 +41,8 @@ def image_settings(
     `weights` are those the generator was loaded with. `text_entry` turns it into what a PNG carries.
     """
     return {
-        "format_version": SETTINGS_FORMAT_VERSION,
-        "facegen_version": facegen.__version__,
-        "torch_version": torch.__version__,
-        "run": None if generator.source is None else shared_path(generator.source),
-        "model_sha256": generator.weights_sha256,
-        "step": generator.step,
-        "weights": weights,
+        "format_version": DRAWN_FORMAT_VERSION,
+        **_made_by(generator, weights),
         "prompt": None,
         "attributes": request.attributes,
         "class": request.class_name,
@@ -57,6 +53,40 @@ def image_settings(
         "seed": request.seed,
         "count": len(plan.faces),
         "device": str(generator.device),
+    }
+
+
+def edit_settings(
+    generator: FaceGenerator,
+    settings: SamplingConfig,
+    options: EditOptions,
+    edit: EditSettings,
+) -> dict[str, Any]:
+    """All that the pictures of an edit share, as JSON; that of one picture has an `edit` of one strength."""
+    return {
+        "format_version": SETTINGS_FORMAT_VERSION,
+        **_made_by(generator, options.weights),
+        "prompt": options.prompt,
+        "attributes": options.attributes,
+        "class": options.class_name,
+        "labels": edit.wanted,
+        "edit": edit.model_dump(mode="json"),
+        "crop": options.crop,
+        **settings.model_dump(mode="json"),
+        "seed": 0,
+        "count": len(edit.strengths),
+        "device": str(generator.device),
+    }
+
+
+def _made_by(generator: FaceGenerator, weights: Weights) -> dict[str, Any]:
+    return {
+        "facegen_version": facegen.__version__,
+        "torch_version": torch.__version__,
+        "run": None if generator.source is None else shared_path(generator.source),
+        "model_sha256": generator.weights_sha256,
+        "step": generator.step,
+        "weights": weights,
     }
 
 
@@ -74,6 +104,22 @@ class PhotoReference(BaseModel):
     file: str
     path: str | None = None
     sha256: str
+
+
+class EditSettings(BaseModel):
+    """What a photo was told to show, what it was asked for in place of that, and where it might change.
+
+    `wanted` are the labels that were asked for by name, `strengths` one of an image, all of a strip.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    photo: PhotoReference
+    mask: PhotoReference | None = None
+    told: dict[str, float]
+    asked: dict[str, float]
+    wanted: dict[str, float]
+    strengths: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field(min_length=1)
 
 
 def _listed(value: Any) -> Any:
@@ -99,6 +145,7 @@ class ImageSettings(BaseModel):
     blend: dict[str, float] | None = None
     like: Annotated[tuple[PhotoReference, ...], BeforeValidator(_listed)] = ()
     between: tuple[PhotoReference, PhotoReference] | None = None
+    edit: EditSettings | None = None
     crop: str = "center"
     frames: int | None = Field(default=None, ge=2, le=MOST_IMAGES)
     position: float | None = Field(default=None, ge=0, le=1)
@@ -123,7 +170,8 @@ class ImageSettings(BaseModel):
     @property
     def photos(self) -> tuple[PhotoReference, ...]:
         """Every photo that was asked with."""
-        return (*self.like, *(self.between or ()))
+        edited = () if self.edit is None else (self.edit.photo, *filter(None, (self.edit.mask,)))
+        return (*self.like, *(self.between or ()), *edited)
 
 
 def read_image_settings(path: Path) -> ImageSettings:

@@ -23,6 +23,7 @@ from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 from facegen.protocols import Progress
 from facegen.sampling.drawing import grid_picture, shown_images, strip_picture
+from facegen.sampling.edit import edited_again
 from facegen.sampling.options import ReproduceOptions, SampleOptions
 from facegen.sampling.plan import plan_of, plan_of_blend, plan_of_reading
 from facegen.sampling.png_settings import (
@@ -68,7 +69,7 @@ class ReproduceSummary:
 
 
 def reproduce(image: Path, options: ReproduceOptions, progress: Progress) -> ReproduceSummary:
-    """Draw again what the PNG `image` says it is: an image, a grid, or a blend's strip.
+    """Draw again what the PNG `image` says it is: an image, a grid, a strip, or an edited photo.
 
     Raises:
         DataError: not a PNG, no settings in it, damaged or newer ones, a photo that was changed, or a picture
@@ -135,6 +136,8 @@ def _draw(
 
     Labels are taken as they were understood then, whatever their words mean today.
     """
+    if settings.edit is not None:
+        return edited_again(generator, settings, settings.edit, photos, progress)
     options = _options(settings, photos)
     if settings.blend is not None:
         plan = plan_of_blend(generator, settings.blend, options, progress)

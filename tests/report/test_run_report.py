@@ -95,6 +95,7 @@ def test_the_page_has_every_part_of_a_run_that_was_judged_in_every_way(tmp_path:
         "The same at other settings",
         "Does it do as asked?",
         "One wish at a time",
+        "What becomes of a photo?",
         "Do the faces fit the words?",
         "Does it copy its training images?",
         "Is it good for everyone?",
@@ -106,8 +107,16 @@ def test_the_page_has_every_part_of_a_run_that_was_judged_in_every_way(tmp_path:
         assert title in page.titles
     assert summary.missing == ()
     assert summary.left_out == {}
-    assert summary.evaluations == 8
+    assert summary.evaluations == 9
     assert page.pictures >= 8  # previews, and the picture of each evaluation that has one
+
+
+def test_edited_photos_are_told_beside_sdedit_where_as_much_comes_true(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", data=tmp_path / "data")
+    write_evaluations(run, only=("edit",))
+    text = page_of(report(run).page).text
+    for told in ("34.1 dB", "the photo itself", "75.0 %", "6.1 %", "12.4 %", "25.5", "0.52"):
+        assert told in text
 
 
 def test_every_score_stands_beside_what_it_takes_to_read_it(tmp_path: Path) -> None:

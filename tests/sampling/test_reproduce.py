@@ -278,8 +278,8 @@ def test_settings_of_version_1_are_read(run, here):
 
 def test_a_newer_version_is_refused(run, here):
     summary = drawn(run, here, count=1)
-    newer = rewritten(summary.paths[0], here / "new.png", format_version=3, facegen_version="9.1")
-    with pytest.raises(DataError, match=r"version 3; this facegen(.|\n)*9\.1"):
+    newer = rewritten(summary.paths[0], here / "new.png", format_version=4, facegen_version="9.1")
+    with pytest.raises(DataError, match=r"version 4; this facegen(.|\n)*9\.1"):
         again(newer)
 
 

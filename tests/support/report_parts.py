@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from support.edited_report import edit_report
 
 from facegen.config.recipe import parse_recipe
 from facegen.evaluation.attributes import AttributeReport
@@ -406,6 +407,7 @@ MAKERS = {
     "sweep": _sweep,
     "attributes": _attributes,
     "control": _control,
+    "edit": edit_report,
     "clip-score": _clip_score,
     "memorization": _memorization,
     "subgroups": _subgroups,

@@ -15,6 +15,7 @@ GROUP = Group(
         *scores.DISTRIBUTION,
         answers.attributes,
         answers.control,
+        answers.edit,
         scores.clip_score,
         scores.ladder,
         scores.metric,

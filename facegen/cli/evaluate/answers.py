@@ -1,4 +1,4 @@
-"""`facegen eval attributes`, `control`, `subgroups` and `classifier`: a classifier answers."""
+"""`facegen eval attributes`, `control`, `edit`, `subgroups` and `classifier`: a classifier answers."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from facegen.cli.command import command
 from facegen.cli.evaluate.options import JUDGE, Judge, RealFaces, Reference, Subject
 from facegen.cli.options import Run
 from facegen.cli.results import print_evaluation
-from facegen.evaluation.options import AttributeOptions, ClassifierOptions, ControlOptions, SubgroupOptions
+from facegen.evaluation.options import (
+    AttributeOptions,
+    ClassifierOptions,
+    ControlOptions,
+    EditEvaluationOptions,
+    SubgroupOptions,
+)
 
 if TYPE_CHECKING:
     from facegen.evaluation.attributes import AttributeReport
     from facegen.evaluation.classifier import ClassifierReport
     from facegen.evaluation.control import ControlReport
+    from facegen.evaluation.edit import EditReport
     from facegen.evaluation.subgroups import SubgroupReport
     from facegen.protocols import Progress
 
@@ -49,6 +56,22 @@ def control(run: Run, classifier: Judge, options: ControlOptions, progress: Prog
     from facegen.evaluation.control import evaluate_control
 
     return evaluate_control(run, classifier, options, progress)
+
+
+@command(print_evaluation)
+def edit(run: Run, classifier: Judge, options: EditEvaluationOptions, progress: Progress) -> EditReport:
+    """Switch attributes of held-out photos: did it come true, and what else changed?
+
+    Each photo is told to show its own labels and asked for them with one switched, as 'facegen edit' does,
+    and by SDEdit; both are judged by a classifier trained by facegen. Gives what came true, leakage into all
+    other attributes and distances, and those of SDEdit where as much comes true.
+
+        facegen eval edit run --classifier judge --data data/celeba
+        facegen eval edit run --classifier judge --data data --attributes Smiling
+    """
+    from facegen.evaluation.edit import evaluate_edit
+
+    return evaluate_edit(run, classifier, options, progress)
 
 
 @command(print_evaluation, many=True)
