@@ -138,7 +138,7 @@ def test_clean_fid_is_clean_fids_resize_through_inception(tmp_path: Path) -> Non
     x, y = expected(ours), expected(theirs)
     found = [extractor(images) for images in (ours, theirs)]
     assert apart(found[0], x) < 1e-5
-    assert_frechet(*found, x, y)
+    assert_frechet(found[0], found[1], x, y)
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_fd_dinov2_at_the_true_shape_is_its_formula(tmp_path: Path) -> None:
     found = [extractor(images) for images in (ours, theirs)]
     x, y = (dinov2_in_numpy(state, (resized(one, 224) - MEAN) / DEVIATION) for one in (ours, theirs))
     assert apart(found[0], x) < 1e-5
-    assert_frechet(*found, x, y)
+    assert_frechet(found[0], found[1], x, y)
     transport = mind.build(mind.Config(), reference=ReferenceFeatures.of(found[1]))
     again = mind.build(mind.Config(), reference=ReferenceFeatures.of(torch.from_numpy(y).float()))
     assert transport.values(found[0])["mind"] == pytest.approx(
