@@ -122,6 +122,7 @@ FLAGS = {
         "--prompt",
         "--attributes",
         "--class",
+        "--from-prompt",
         "--from-attributes",
         "--from-class",
         "--strength",
