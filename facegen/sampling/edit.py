@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from facegen.errors import UsageError
 from facegen.formats.files import write_json
 from facegen.formats.images import pil_to_png, to_pil
 from facegen.formats.plain import plain
-from facegen.models.editing import editable, steps_of
+from facegen.models.editing import EditablePhotos, editable, steps_of
 from facegen.models.faces import Faces
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
@@ -43,7 +43,7 @@ from facegen.sampling.records import sampling_settings
 from facegen.sampling.request import request_text
 from facegen.sampling.work import check_out, open_work
 from facegen.signals import handled_by, stop_at_once
-from facegen.types import PromptReading
+from facegen.types import PromptReading, SamplerStep
 
 STRIP_NAME = "strip.png"
 CHANGES_NAME = "changes.json"
@@ -83,8 +83,8 @@ class EditSummary:
 
 
 @dataclass(frozen=True)
-class _Task:
-    """A photo, where it may change, and what it is asked for by one way of drawing."""
+class EditTask:
+    """A photo, where it may change, and what it is told to show and asked for."""
 
     generator: FaceGenerator
     settings: SamplingConfig
@@ -111,22 +111,35 @@ class _Task:
             ),
         )
 
+    @property
+    def num_steps(self) -> int:
+        """Steps of all walks down."""
+        return sum(steps_of(strength, self.settings.steps) for strength in self.options.strength)
+
+    def walks(self) -> Iterator[tuple[EditablePhotos, SamplerStep]]:
+        """Every step down, strength by strength; `finished` makes the picture of its x0."""
+        told, asked = (_inputs(self.generator, labels) for labels in (self.told, self.asked))
+        deepest = max(self.options.strength)
+        photo = editable(self.generator, self.photo.image[None], told, self.settings, deepest)
+        for strength in self.options.strength:
+            for step in photo.redrawn(asked, strength, self.where):
+                yield photo, step
+
+    @property
+    def where(self) -> Tensor | None:
+        """Where the photo may change, (H, W); None is everywhere."""
+        return None if self.mask is None else self.mask[1]
+
     def drawn(self, progress: Progress) -> tuple[Tensor, list[Tensor]]:
         """The photo after the autoencoder alone and a picture a strength, uint8 (3, H, W)."""
-        generator, settings, strengths = self.generator, self.settings, self.options.strength
-        where = None if self.mask is None else self.mask[1]
-        total = sum(steps_of(strength, settings.steps) for strength in strengths)
-        with progress.stage("Editing", total=total) as bar:
-            photo = editable(
-                generator, self.photo.image[None], _inputs(generator, self.told), settings, max(strengths)
-            )
-            pictures = []
-            for strength in strengths:
-                for step in photo.redrawn(_inputs(generator, self.asked), strength, where):
-                    bar.advance()
-                    if step.is_last:
-                        pictures.append(photo.finished(step.x0, where)[0])
-        return photo.plain[0], pictures
+        plain, pictures = self.photo.image, list[Tensor]()
+        with progress.stage("Editing", total=self.num_steps) as bar:
+            for photo, step in self.walks():
+                bar.advance()
+                if step.is_last:
+                    plain = photo.plain[0]
+                    pictures.append(photo.finished(step.x0, self.where)[0])
+        return plain, pictures
 
     def strip(self, reconstructed: Tensor, pictures: Sequence[Tensor]) -> Image.Image:
         """The photo, it after the autoencoder, and the pictures from weak to strong."""
@@ -155,9 +168,8 @@ def edit(
         check_out(options.out)
     with handled_by(stop_at_once):
         generator = load(run, options.device, options.weights)
-        check_editable(generator)
         judges = open_judges(generator, options.classifier, options.distance, options.features, progress)
-        task, request = _task(generator, Path(photo), options, judges, progress)
+        task, request = edit_task(generator, Path(photo), options, judges, progress)
         described = task.described(options.strength)
         with open_work(options.out, described, progress) as work:
             reconstructed, pictures = task.drawn(progress)
@@ -184,7 +196,7 @@ def edit(
     return summary
 
 
-def _write(folder: Path, task: _Task, reconstructed: Tensor, pictures: Sequence[Tensor]) -> list[str]:
+def _write(folder: Path, task: EditTask, reconstructed: Tensor, pictures: Sequence[Tensor]) -> list[str]:
     """Write the pictures and their strip; the names of the pictures."""
     strengths = task.options.strength
     names = [f"strength-{strength:g}.png" for strength in strengths]
@@ -215,16 +227,25 @@ def edited_again(
     )
     photo = read_photo(photos[0], settings.crop, generator.image_size)
     mask = None if edited.mask is None else read_mask(photos[1], generator, options)
-    task = _Task(generator, settings.sampling, options, photo, mask, edited.told, edited.asked, edited.wanted)
+    task = EditTask(
+        generator, settings.sampling, options, photo, mask, edited.told, edited.asked, edited.wanted
+    )
     reconstructed, pictures = task.drawn(progress)
     if settings.shows == "strip":
         return task.strip(reconstructed, pictures), text_entry(task.described(edited.strengths), "strip")
     return to_pil(pictures[0]), text_entry(task.described(edited.strengths), "image")
 
 
-def _task(
+def edit_task(
     generator: FaceGenerator, path: Path, options: EditOptions, judges: Judges, progress: Progress
-) -> tuple[_Task, EditRequest]:
+) -> tuple[EditTask, EditRequest]:
+    """What to draw for `options`, and how they were read.
+
+    Raises:
+        UsageError: a request this model cannot be asked, or an option out of range.
+        DataError: a photo or mask that cannot be read, or a photo in which no face is found.
+    """
+    check_editable(generator)
     settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
     photo = photo_to_edit(path, generator, options)
     mask = None if options.mask is None else read_mask(options.mask, generator, options)
@@ -236,7 +257,7 @@ def _task(
             "same.",
             hint="Take more --steps, or strengths that are further apart.",
         )
-    return _Task(
+    return EditTask(
         generator, settings, options, photo, mask, request.told, request.asked, request.wanted
     ), request
 

@@ -22,9 +22,9 @@ from facegen.protocols import Progress
 class Judges:
     """Who judges edited photos; None where nobody does."""
 
-    classifier: FaceClassifier | None
-    distance: PerceptualJudge | None
-    features: FeatureExtractor | None
+    classifier: FaceClassifier | None = None
+    distance: PerceptualJudge | None = None
+    features: FeatureExtractor | None = None
 
 
 @dataclass(frozen=True)

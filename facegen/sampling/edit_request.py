@@ -86,9 +86,13 @@ def edit_request(
         class_name=options.class_name,
     )
     silent, told = SilentProgress(), PromptReading({})
-    if options.from_attributes is not None or options.from_class is not None:
+    if (options.from_prompt, options.from_attributes, options.from_class) != (None, None, None):
         told = read_request(
-            generator, silent, attributes=options.from_attributes, class_name=options.from_class
+            generator,
+            silent,
+            prompt=options.from_prompt,
+            attributes=options.from_attributes,
+            class_name=options.from_class,
         )
     seen = {} if classifier is None else seen_labels(generator, classifier, photo.image[None])[0]
     shown = overlaid(seen, told.labels) if generator.attributes else (dict(told.labels) or seen)

@@ -134,15 +134,16 @@ class SampleOptions(SampleRequest, Drawing):
 class EditOptions:
     """What a photo is to show, what it shows, and what may change of it.
 
-    What `from_attributes` and `from_class` leave open the `classifier` reads in the photo, if one is given;
-    it also says what came true, and what else changed. Without `out` as of `SampleOptions`.
+    What `from_prompt`, `from_attributes` and `from_class` leave open the `classifier` reads in the photo, if
+    one is given; it also says what came true, and what else changed. Without `out` as of `SampleOptions`.
     """
 
     prompt: Prompt = None
     attributes: Attributes = None
     class_name: ClassName = None
+    from_prompt: Annotated[str | None, Option("What the photo shows, in words.", REQUEST)] = None
     from_attributes: Annotated[
-        str | None, Option("What the photo shows, NAME=1,NAME=0.", REQUEST, completes="attributes")
+        str | None, Option("The same as NAME=1,NAME=0.", REQUEST, completes="attributes")
     ] = None
     from_class: Annotated[str | None, Option("The class that the photo shows.", REQUEST)] = None
     strength: Strengths = DEFAULT_STRENGTHS

@@ -9,6 +9,8 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from facegen.formats.checkpoint import Weights
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
+from facegen.sampling.edit import edit_task
+from facegen.sampling.edit_changes import Judges
 from facegen.sampling.plan import Face
-from facegen.sampling.png_settings import SETTINGS_KEY
+from facegen.sampling.png_settings import SETTINGS_KEY, text_entry
 from facegen.sampling.sample import AskedSample, ask
-from facegen.studio.state import Asked, Controls, Wish, asked_by
+from facegen.studio.state import Asked, Controls, Wish, asked_by, edit_by
 from facegen.types import Blend, PromptReading
 
 PREVIEW_SHARE = 0.25  # of the time may go into decoding previews
@@ -96,13 +100,15 @@ class Easel:
             UsageError: a wish this model cannot be asked.
             DataError: a photo that cannot be read.
         """
+        if wish.way == "photo" and self.controls.edits:
+            yield from self._edit(wish, stopped)
+            return
         started = time.monotonic()
         columns = asked_by(wish, self.controls, self.weights)
         try:
             samples = [ask(self.generator, each.options, SilentProgress()) for each in columns]
         except DataError as error:
-            path = wish.photo
-            raise DataError(str(error).replace(str(path), path.name if path else "")) from error
+            raise _without_folder(error, wish) from error
         rows = _rows(columns, samples)
         captions = tuple(row.caption for row in rows)
         beside = len(samples) if len(samples) > 1 else 0
@@ -117,6 +123,29 @@ class Easel:
             if image is not None
         )
         yield Drawn(pictures, beside, samples[0].plan.reading, time.monotonic() - started)
+
+    def _edit(self, wish: Wish, stopped: Callable[[], bool]) -> Iterator[Preview | Drawn]:
+        """Yield previews of the photo as it is edited, then `Drawn`."""
+        started = time.monotonic()
+        photo, options = edit_by(wish, self.controls, self.weights)
+        try:
+            task, request = edit_task(self.generator, photo, options, Judges(), SilentProgress())
+        except DataError as error:
+            raise _without_folder(error, wish) from error
+        caption, image, due = f"{wish.title}, strength {wish.strength:g}", task.photo.image, 0.0
+        for done, (edited, step) in enumerate(task.walks(), start=1):
+            if stopped():
+                return
+            if step.is_last or time.monotonic() >= due:
+                image = edited.finished(step.x0)[0]
+                due = time.monotonic() + PREVIEW_SECONDS
+                yield Preview(done, task.num_steps, (image,), (caption,), 0)
+        text = text_entry(task.described(options.strength), "image")
+        name = f"facegen-{_slug(wish.title)}-strength-{wish.strength:g}.png"
+        picture = Picture(
+            caption, name, encode_png(image, _without_path(text, "edit", "photo", name=photo.name))
+        )
+        yield Drawn((picture,), 0, request.reading, time.monotonic() - started)
 
     def _sampled(
         self,
@@ -144,11 +173,24 @@ class Easel:
 def _settings(row: _Row, photo: Path | None) -> dict[str, str]:
     """The text a PNG carries; of an uploaded photo its name alone, since its folder goes with the studio."""
     text = row.asked.picture_text(row.face)
-    if photo is None:
-        return text
+    return text if photo is None else _without_path(text, "like", name=photo.name)
+
+
+def _without_path(text: dict[str, str], *keys: str, name: str) -> dict[str, str]:
+    """The text with the photo under `keys` of the settings told by its `name` alone."""
     told = json.loads(text[SETTINGS_KEY])
-    told["like"]["path"] = photo.name
+    reduce(getitem, keys, told)["path"] = name
     return {**text, SETTINGS_KEY: json.dumps(told, ensure_ascii=False)}
+
+
+def _without_folder(error: DataError, wish: Wish) -> DataError:
+    """The error with the photo's name in place of where it was uploaded to."""
+    path = wish.photo
+    return DataError(str(error).replace(str(path), path.name if path else ""))
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-").lower()[:40]
 
 
 def _rows(columns: tuple[Asked, ...], samples: list[AskedSample]) -> list[_Row]:
@@ -156,7 +198,7 @@ def _rows(columns: tuple[Asked, ...], samples: list[AskedSample]) -> list[_Row]:
     rows = []
     for faces in zip(*(sample.plan.faces for sample in samples), strict=True):
         for column, sample, face in zip(columns, samples, faces, strict=True):
-            slug = re.sub(r"[^A-Za-z0-9]+", "-", column.caption).strip("-").lower()[:40]
+            slug = _slug(column.caption)
             caption = f"{column.caption}, seed {face.seed}" if column.caption else f"seed {face.seed}"
             name = f"facegen-{slug}-{face.name}" if slug else f"facegen-{face.name}"
             rows.append(_Row(sample, face, caption, name))

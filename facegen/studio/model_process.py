@@ -41,6 +41,7 @@ class About:
     image_size: int  # height and width of its pictures in pixels
     step: int | None
     device: str
+    model_sha256: str | None  # of its weights
 
 
 class ModelProcess:
@@ -130,7 +131,8 @@ def _serve(run: Path, device: str, weights: Weights, drawings: Connection, words
         _send(drawings, error)
         return
     easel = Easel(generator, weights)
-    _send(drawings, About(easel.controls, generator.image_size, generator.step, str(generator.device)))
+    size, step, device = generator.image_size, generator.step, str(generator.device)
+    _send(drawings, About(easel.controls, size, step, device, generator.weights_sha256))
     Thread(target=_read, args=(generator, words), daemon=True).start()
     with suppress(EOFError):
         while True:

@@ -19,3 +19,17 @@ const groupRadios = () => {
 new MutationObserver(groupRadios).observe(document, {
   childList: true, subtree: true, attributes: true, attributeFilter: ["name"],  // it names them again and again
 });
+
+// A picture dropped anywhere but on the field for photos brings its settings back: it goes where a chosen one goes.
+for (const kind of ["dragover", "drop"])
+  addEventListener(kind, (event) => {
+    if (!event.dataTransfer?.types.includes("Files") || event.target.closest?.("#photo")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (kind === "dragover") return;
+    const files = new DataTransfer();
+    files.items.add(event.dataTransfer.files[0]);
+    const input = document.querySelector("#recall").parentElement.querySelector(":scope > input[type=file]");
+    input.files = files.files;
+    input.dispatchEvent(new Event("change", {bubbles: true}));
+  }, true);

@@ -17,6 +17,7 @@ from facegen.studio.drawing import Drawn
 from facegen.studio.history import History
 from facegen.studio.model_process import About, ModelProcess
 from facegen.studio.panel import Panel
+from facegen.studio.recalled import recalled
 from facegen.studio.state import photo_of
 
 CSS_FILE = Path(__file__).with_name("page.css")
@@ -62,6 +63,9 @@ class _Studio:
                 with gr.Row(elem_id="actions"):
                     self.draw_button = gr.Button("Draw", variant="primary", elem_id="draw")
                     self.stop_button = gr.Button("Stop", elem_id="stop", scale=0, min_width=90)
+                self.recall_button = gr.UploadButton(
+                    "Settings from a picture", file_types=[".png"], size="sm", elem_id="recall"
+                )
             with gr.Column(scale=7, min_width=300, elem_id="results"):
                 self.status = gr.HTML(elem_id="status")
                 self.pictures = gr.HTML(shown.nothing_yet(), elem_id="pictures")
@@ -94,6 +98,7 @@ class _Studio:
         photo = [panel.photo, panel.crop]
         gr.on([panel.photo.change, panel.crop.change], self.show_photo, photo, panel.photo_shown, **PRIVATE)
         self.history.select(self.again, None, [status, *panel.components], **QUICK)
+        self.recall_button.upload(self.recall, self.recall_button, [status, *panel.components], **PRIVATE)
         page.load(self.shelf, None, shelf, **QUICK)
 
     def begin(self, request: gr.Request) -> Any:
@@ -174,6 +179,19 @@ class _Studio:
         wish = entries[index].wish
         told = shown.status(f"Settings are back: {wish.title}. Draw makes the same pictures again.")
         return {self.status: told, **self.panel.values(wish)}
+
+    def recall(self, path: str) -> dict[Any, Any]:
+        """The settings that a PNG carries, back in the controls."""
+        about, file = self._model.about, Path(path)
+        try:
+            wish, settings = recalled(file, about.controls)
+        except FacegenError as error:
+            return {self.status: shown.mistake(str(error))}
+        notes = [f"The settings of {file.name} are back: {wish.title}."]
+        if settings.model_sha256 != about.model_sha256:
+            notes.append("It was drawn by another model.")
+        notes += [f"Choose the photo {photo.file} again." for photo in settings.photos[:1]]
+        return {self.status: shown.status(" ".join(notes)), **self.panel.values(wish)}
 
 
 def _heading(about: About, name: str) -> str:

@@ -47,7 +47,8 @@ class Panel:
         self._build_sampling()
         self._fields: dict[str, Any] = {  # of a `Wish` -> what says it
             "way": self.way, "prompt": self.prompt, "class_name": self.class_name, "changed": self.changed,
-            "photo": self.photo, "crop": self.crop, "negative": self.negative, "count": self.count,
+            "photo": self.photo, "crop": self.crop, "seen": self.seen,
+            "strength": self.strength, "pull": self.pull, "negative": self.negative, "count": self.count,
             "seed": self.seed, "guidance": self.guidance, "steps": self.steps, "sampler": self.sampler,
         }  # fmt: skip
 
@@ -90,12 +91,15 @@ class Panel:
 
     def visible_groups(self, way: str) -> list[Any]:
         """Updates of `groups` for that way."""
-        visible = (way in ("faces", "compare"), way == "compare", way == "blend", way == "photo")
+        visible = (self._asks_words(way), way == "compare", way == "blend", way == "photo")
         return [gr.update(visible=each) for each in visible]
+
+    def _asks_words(self, way: str) -> bool:
+        return way in ("faces", "compare") or (way == "photo" and self.controls.edits)
 
     def _build_words(self) -> None:
         controls = self.controls
-        with gr.Column(visible=controls.ways[0] in ("faces", "compare"), elem_classes="group") as self.words:
+        with gr.Column(visible=self._asks_words(controls.ways[0]), elem_classes="group") as self.words:
             self.prompt = gr.Textbox(
                 label="Prompt",
                 placeholder="a smiling woman with glasses" if controls.attributes else "in your own words",
@@ -171,6 +175,23 @@ class Panel:
             self.crop = gr.Dropdown(
                 [(CROP_NAMES[crop], crop) for crop in CROPS], value=CROPS[0], label="Cut", visible=not why_not
             )
+            edits = self.controls.edits
+            self.seen = gr.Textbox(
+                label="What the photo shows",
+                info="What is known stays as it is; what is not may change too.",
+                placeholder="a serious man with black hair",
+                visible=edits and self.controls.takes_prompt,
+                max_length=500,
+                elem_id="seen",
+            )
+            self.strength = gr.Slider(
+                0.05, 1, value=0.8, step=0.05, label="Strength", buttons=[], visible=edits,
+                info="How far into noise: a mouth needs less, hair needs more.",
+            )  # fmt: skip
+            self.pull = gr.Slider(
+                1, 8, value=3, step=0.5, label="Pull", buttons=[], visible=edits,
+                info="How hard to pull from what the photo shows to what is asked.",
+            )  # fmt: skip
             self.photo_shown = gr.HTML(visible=not why_not, elem_id="photo-shown")
 
     def _build_sampling(self) -> None:

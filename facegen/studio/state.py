@@ -11,6 +11,7 @@ from facegen.config.kinds import kind_config
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import Weights
 from facegen.models.generator import FaceGenerator
+from facegen.sampling.options import EditOptions
 from facegen.sampling.photos import Photo, read_photo
 from facegen.sampling.request import asking_of
 from facegen.sampling.sample import SampleOptions
@@ -37,7 +38,8 @@ class Controls:
     guidance: float
     steps: int
     sampler: str
-    why_no_photos: str | None  # None where pictures can be varied
+    why_no_photos: str | None  # None where photos can be varied or edited
+    edits: bool  # whether a photo is edited by words, instead of varied
 
     @staticmethod
     def of(generator: FaceGenerator) -> Controls:
@@ -51,6 +53,7 @@ class Controls:
         if "blend" in takes:
             ways.append("blend")
         settings = generator.sampling
+        edits = bool(words) and not generator.few_steps
         return Controls(
             ways=(*ways, "photo"),
             takes_prompt="prompt" in takes and "class" not in takes,  # a list of classes says it all
@@ -61,7 +64,8 @@ class Controls:
             guidance=settings.guidance_scale,
             steps=settings.steps,
             sampler=kind_config("samplers", settings.sampler).kind,
-            why_no_photos=None if pictures else _why_no_photos(words),
+            why_no_photos=None if pictures or edits else _why_no_photos(generator, words),
+            edits=edits,
         )
 
 
@@ -70,7 +74,8 @@ class Wish:
     """Everything the page's switches say at one moment; the history keeps these.
 
     `changed` is what a comparison changes: an attribute, the other class, or the other words. `parts` are the
-    terms and weights of a blend. None takes the model's own setting.
+    terms and weights of a blend. An edit of the `photo` goes by its `strength` and `pull`, and `seen` is what
+    it shows, in words. None takes the model's own setting.
     """
 
     way: Way = "faces"
@@ -81,6 +86,9 @@ class Wish:
     parts: tuple[tuple[str, float], ...] = ()
     photo: Path | None = None
     crop: str = "center"
+    seen: str = ""
+    strength: float = 0.8
+    pull: float = 3.0
     negative: str = ""
     count: int = 4
     seed: int = 0
@@ -92,21 +100,26 @@ class Wish:
     def title(self) -> str:
         """The wish in a few words, such as "a smiling woman, no Eyeglasses"."""
         if self.way == "photo":
-            return f"variations of {self.photo.name}" if self.photo else "variations"
+            name, words = self.photo.name if self.photo else "a photo", self._words
+            return f"{name}: {words}" if words else f"variations of {name}"
         if self.way == "blend":
             total = sum(weight for _, weight in self.parts) or 1.0
             return ", ".join(
                 f"{shown(term)} {100 * weight / total:.0f} %" for term, weight in self.parts if weight
             )
+        title = self._words or "any face"
+        if self._toggled:
+            return f"{title}, with and without {shown(self.changed)}"
+        return f"{title} / {self.changed}" if self.way == "compare" else title
+
+    @property
+    def _words(self) -> str:
         words = [self.prompt.strip(), self.class_name or ""]
         asked = [(name, stand) for name, stand in self.attributes.items() if name != self._toggled]
         words += [
             shown(name) if stand == "yes" else f"no {shown(name)}" for name, stand in asked if stand != "open"
         ]
-        title = ", ".join(word for word in words if word) or "any face"
-        if self._toggled:
-            return f"{title}, with and without {shown(self.changed)}"
-        return f"{title} / {self.changed}" if self.way == "compare" else title
+        return ", ".join(word for word in words if word)
 
     @property
     def _toggled(self) -> str:
@@ -150,6 +163,25 @@ def asked_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[
     return (Asked("", SampleOptions(**_words_of(wish), **common)),)
 
 
+def edit_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[Path, EditOptions]:
+    """The photo and the options of an edit.
+
+    Raises:
+        UsageError: something is missing, or a number is out of range; says which.
+    """
+    _check_numbers(wish)
+    options = EditOptions(
+        **_words_of(wish),
+        from_prompt=wish.seen.strip() or None,
+        strength=(wish.strength,),
+        crop=wish.crop,
+        guidance=wish.pull,
+        steps=wish.steps,
+        weights=weights,
+    )
+    return _photo_of(wish, controls), options
+
+
 def photo_of(path: Path, crop: str, size: int) -> Photo:
     """The photo as the model would see it.
 
@@ -169,7 +201,9 @@ def shown(name: str) -> str:
     return words[:1] + words[1:].lower()
 
 
-def _why_no_photos(words: list[str]) -> str:
+def _why_no_photos(generator: FaceGenerator, words: list[str]) -> str:
+    if words and generator.few_steps:
+        return "This model cannot edit photos: it draws in few steps. The model that it was taught by can."
     learned = {"attributes": "attributes", "class": "classes", "prompt": "words"}
     what = next((learned[word] for word in ("attributes", "class", "prompt") if word in words), None)
     asked = f"it was trained on {what}" if what else "it was trained without any condition"
@@ -242,6 +276,8 @@ def _check_numbers(wish: Wish) -> None:
         "The seed": (wish.seed, 0, MAX_SEED),
         "The number of steps": (wish.steps, 1, MAX_STEPS),
         "Guidance": (wish.guidance, 0, 100),
+        "The strength": (wish.strength, 0.01, 1),
+        "The pull": (wish.pull, 0, 100),
     }
     for name, (value, least, most) in ranges.items():
         if value is not None and not least <= value <= most:

@@ -136,6 +136,7 @@ FLAGS = {
         "--prompt",
         "--attributes",
         "--class",
+        "--from-prompt",
         "--from-attributes",
         "--from-class",
         "--strength",

@@ -175,7 +175,45 @@ def test_nonsense_gets_a_friendly_answer(page):
         "#status .mistake", has_text="The number of pictures must be from 1 to 64, not 1000"
     ).wait_for()
     choose_way(page, "Photo")
-    page.get_by_text("This model cannot vary photos").wait_for()
+    page.get_by_label("Pictures").fill("1")
+    page.click("#draw")
+    page.locator("#status .mistake", has_text="Choose a photo first").wait_for()
+
+
+def test_a_photo_is_edited_and_its_picture_dropped_on_the_page_brings_the_settings_back(page, tmp_path):
+    choose_way(page, "Photo")
+    photo = tmp_path / "me.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(photo)
+    page.set_input_files("#photo input[type=file]", photo)
+    page.locator("#photo-shown img").wait_for()
+    page.fill("#prompt textarea", "a smiling man")
+    page.fill("#seen textarea", "glasses")
+    page.locator(".switch", has_text="Eyeglasses").locator("label", has_text="any").click()
+    page.get_by_label("number input for Strength").fill("0.5")
+    page.click("#draw")
+    assert drawn(page).count() == 1
+    downloaded(page, 0, tmp_path / "edited.png")
+    edited = read_image_settings(tmp_path / "edited.png").edit
+    assert edited is not None
+    assert (edited.told, edited.wanted) == ({"Eyeglasses": 1.0}, {"Smiling": 1.0, "Male": 1.0})
+
+    choose_way(page, "Faces")
+    page.fill("#prompt textarea", "")
+    dropped = page.evaluate_handle(
+        """(bytes) => {
+          const files = new DataTransfer();
+          files.items.add(new File([new Uint8Array(bytes)], "edited.png", {type: "image/png"}));
+          return files;
+        }""",
+        list((tmp_path / "edited.png").read_bytes()),
+    )
+    page.dispatch_event("#results", "dragover", {"dataTransfer": dropped})
+    page.dispatch_event("#results", "drop", {"dataTransfer": dropped})
+    page.locator("#status", has_text="The settings of edited.png are back").wait_for()
+    assert "Choose the photo me.png again" in page.locator("#status").inner_text()
+    page.locator("#seen").wait_for()
+    assert page.input_value("#prompt textarea") == "a smiling man"
+    assert page.get_by_label("number input for Strength").input_value() == "0.5"
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page):

@@ -1,5 +1,6 @@
 """Pictures of the studio: previews on the way, and PNGs that can be made again."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ from PIL import Image
 from support.generator_parts import save_run, tiny_generator, tiny_recipe
 
 from facegen.errors import DataError, UsageError
-from facegen.formats.images import encode_png
+from facegen.formats.images import encode_png, read_png_text
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 from facegen.progress import SilentProgress
+from facegen.sampling.edit import edit
+from facegen.sampling.options import EditOptions
 from facegen.sampling.sample import SampleOptions, sample
 from facegen.studio import drawing as drawing_module
 from facegen.studio.drawing import Drawn, Easel, Preview
@@ -115,6 +118,28 @@ def test_variations_of_a_photo(tmp_path):
     photo.write_text("no picture any more")
     with pytest.raises(DataError, match=r"The photo .me\.png."):
         list(easel.draw(Wish(way="photo", photo=photo)))
+
+
+def test_an_edited_photo_is_byte_for_byte_that_of_facegen_edit_but_for_its_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing_module, "PREVIEW_SECONDS", 0.0)
+    photo = tmp_path / "me.png"
+    photo.write_bytes(encode_png(torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)))
+    run = save_run(tmp_path)
+    wish = Wish(way="photo", photo=photo, prompt="a smile", seen="a man", strength=0.5, pull=3.0)
+    previews, drawn = drawn_of(Easel(load(run, "cpu")), wish)
+    assert [(preview.step, preview.num_steps) for preview in previews] == [(1, 2), (2, 2)]
+    options = EditOptions(
+        prompt="a smile", from_prompt="a man", strength=(0.5,), out=tmp_path / "out", device="cpu"
+    )
+    summary = edit(photo, run, options)
+    (picture,) = drawn.pictures
+    with Image.open(summary.pictures[0].path) as image:
+        assert np.array_equal(pixels(picture, tmp_path), np.asarray(image))
+    told = json.loads(read_png_text(summary.pictures[0].path)["facegen"])
+    assert told["edit"]["told"] == {"Male": 1.0}
+    assert picture.settings["edit"] == {**told["edit"], "photo": {**told["edit"]["photo"], "path": "me.png"}}
+    assert picture.name == "facegen-me-png-a-smile-strength-0.5.png"
+    assert list(Easel(load(run, "cpu")).draw(wish, stopped=lambda: True)) == []
 
 
 def test_nonsense_is_refused_with_what_the_model_knows():

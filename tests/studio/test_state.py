@@ -2,12 +2,13 @@
 
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 from support.generator_parts import tiny_generator, tiny_recipe
 
 from facegen.errors import DataError, UsageError
-from facegen.studio.state import Controls, Wish, asked_by, photo_of
+from facegen.studio.state import Controls, Wish, asked_by, edit_by, photo_of
 
 VECTORS = {"kind": "semantic_encoder", "dim": 32}
 
@@ -23,8 +24,27 @@ def test_an_attribute_model_offers_its_attributes_and_its_own_settings(controls)
     assert (controls.classes, controls.guidance, controls.steps, controls.sampler) == ((), 2.0, 4, "dpmpp_2m")
 
 
-def test_a_model_that_cannot_vary_photos_says_why(controls):
-    assert "trained on attributes" in controls.why_no_photos
+def test_an_attribute_model_edits_photos_as_its_words_and_numbers_say(controls, tmp_path):
+    assert controls.edits
+    assert controls.why_no_photos is None
+    path = tmp_path / "me.png"
+    wish = Wish(
+        way="photo", photo=path, prompt="a smile", attributes={"Male": "no"}, seen="glasses",
+        strength=0.5, pull=4.0, steps=7, crop="none",
+    )  # fmt: skip
+    photo, options = edit_by(wish, controls)
+    assert photo == path
+    assert wish.title == "me.png: a smile, no Male"
+    assert (options.prompt, options.attributes, options.from_prompt) == ("a smile", "Male=0", "glasses")
+    assert (options.strength, options.guidance, options.steps, options.crop) == ((0.5,), 4.0, 7, "none")
+    with pytest.raises(UsageError, match="Choose a photo first"):
+        edit_by(Wish(way="photo", prompt="a smile"), controls)
+    with pytest.raises(UsageError, match=r"strength must be from 0\.01 to 1"):
+        edit_by(replace(wish, strength=1.5), controls)
+
+
+def test_a_model_that_cannot_be_given_photos_says_why():
+    controls = Controls.of(tiny_generator(tiny_recipe("none")))
     with pytest.raises(UsageError, match="cannot vary photos"):
         asked_by(Wish(way="photo"), controls)
 
