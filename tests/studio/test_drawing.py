@@ -122,7 +122,9 @@ def test_variations_of_a_photo(tmp_path):
 
 def test_an_edited_photo_is_byte_for_byte_that_of_facegen_edit_but_for_its_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(drawing_module, "PREVIEW_SECONDS", 0.0)
-    photo = tmp_path / "me.png"
+    monkeypatch.chdir(tmp_path)  # paths within it are told
+    photo = tmp_path / "uploads" / "me.png"
+    photo.parent.mkdir()
     photo.write_bytes(encode_png(torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)))
     run = save_run(tmp_path)
     wish = Wish(way="photo", photo=photo, prompt="a smile", seen="a man", strength=0.5, pull=3.0)
@@ -137,6 +139,7 @@ def test_an_edited_photo_is_byte_for_byte_that_of_facegen_edit_but_for_its_folde
         assert np.array_equal(pixels(picture, tmp_path), np.asarray(image))
     told = json.loads(read_png_text(summary.pictures[0].path)["facegen"])
     assert told["edit"]["told"] == {"Male": 1.0}
+    assert told["edit"]["photo"]["path"] == "uploads/me.png"
     assert picture.settings["edit"] == {**told["edit"], "photo": {**told["edit"]["photo"], "path": "me.png"}}
     assert picture.name == "facegen-me-png-a-smile-strength-0.5.png"
     assert list(Easel(load(run, "cpu")).draw(wish, stopped=lambda: True)) == []
