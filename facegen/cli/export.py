@@ -39,10 +39,11 @@ def export(
     """Write a model for other tools, and tell how far its pictures are from facegen's.
 
     'diffusers' is a folder that DiffusionPipeline.from_pretrained opens without facegen, 'safetensors' the
-    weights with their description.
+    weights with their description, 'onnx' graphs for onnxruntime (extra 'onnx').
 
         facegen export box --to diffusers exported
         facegen export runs/celeba --to safetensors weights
+        facegen export box --to onnx graphs
     """
     from facegen.export.export import export
 

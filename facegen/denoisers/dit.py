@@ -132,13 +132,13 @@ class DiffusionTransformer(nn.Module):
 
     def _patchify(self, x: Maps) -> Tokens:
         (rows, columns), size = self.grid, self.patch_size
-        patches = x.reshape(len(x), -1, rows, size, columns, size)
+        patches = x.reshape(x.shape[0], -1, rows, size, columns, size)
         return patches.permute(0, 2, 4, 1, 3, 5).flatten(3).flatten(1, 2)  # (B, h w, C p p)
 
     def _unpatchify(self, tokens: Tokens) -> Maps:
         (rows, columns), size = self.grid, self.patch_size
-        patches = tokens.view(len(tokens), rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
-        return patches.reshape(len(tokens), -1, rows * size, columns * size)  # (B, C, H, W)
+        patches = tokens.view(tokens.shape[0], rows, columns, -1, size, size).permute(0, 3, 1, 4, 2, 5)
+        return patches.reshape(tokens.shape[0], -1, rows * size, columns * size)  # (B, C, H, W)
 
 
 class TransformerBlock(nn.Module):

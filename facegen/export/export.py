@@ -15,11 +15,13 @@ from facegen.compat import guard_torchvision
 from facegen.errors import UsageError
 from facegen.export import own, stock
 from facegen.export.model import COMPARED, Exported, opened
+from facegen.export.onnx import by_graphs, check_onnx, write_onnx
 from facegen.export.options import ExportOptions
 from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.plain import plain
 from facegen.protocols import Progress
 
+GRAPH_OPENED = "onnxruntime.InferenceSession({folder!r} + '/denoiser.onnx')"
 TOLERANCE = 1e-4  # of pictures in [0, 1]
 
 
@@ -61,6 +63,8 @@ def export(run: Path, out: Path, options: ExportOptions, progress: Progress) -> 
         raise UsageError(f"'{out}' is in the way: it is not an empty folder.", hint="Give another OUT.")
     guard_torchvision()
     model = opened(run, options.weights)
+    if options.to == "onnx":
+        check_onnx(model)
     with progress.stage(f"Exporting to {options.to}"), storage_errors(out):
         with whole_folder(out) as folder:
             note = _write(model, folder, options)
@@ -72,6 +76,9 @@ def _write(model: Exported, folder: Path, options: ExportOptions) -> str | None:
         save_file(model.weights(), folder / "model.safetensors", metadata={"format": "pt"})
         told = {**model.description(), "sampling": model.generator.sampling.model_dump(mode="json")}
         (folder / "config.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        return None
+    if options.to == "onnx":
+        write_onnx(model, folder)
         return None
     why = stock.without_stock(model)
     if why is None:
@@ -90,9 +97,12 @@ def _compared(model: Exported, out: Path, options: ExportOptions, note: str | No
         deviation = max(float((kept[name].float() - read[name].float()).abs().max()) for name in kept)
         how = f"safetensors.torch.load_file({str(out / 'model.safetensors')!r})"
         return ExportSummary(out, options.to, how, deviation, f"{len(kept)} tensors")
-    form = own.OPENED if note else stock.OPENED
     seeds = range(options.seed, options.seed + COMPARED)
-    drawn = _drawn(model, out, options.seed, trusted=note is not None)
+    if options.to == "onnx":
+        form, drawn = GRAPH_OPENED, by_graphs(model, out).pictures(options.seed)
+    else:
+        form = own.OPENED if note else stock.OPENED
+        drawn = _drawn(model, out, options.seed, trusted=note is not None)
     deviation = float((drawn - model.pictures(options.seed)).abs().max())
     told = f"{COMPARED} pictures, seeds {', '.join(map(str, seeds))}"
     return ExportSummary(out, options.to, form.format(folder=str(out)), deviation, told, note)
