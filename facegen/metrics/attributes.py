@@ -12,7 +12,7 @@ from torch import Tensor
 from facegen.config.kinds import KindConfig
 from facegen.errors import DataError
 from facegen.formats.influences import Influence
-from facegen.metrics._intervals import TAILS, Share, pooled_share, resamples
+from facegen.metrics._intervals import Share, pooled_share, resamples, tails
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,6 +170,6 @@ def _kept(label: np.ndarray, seen: np.ndarray, seed: int) -> dict[str, float]:
     chance = p * q + (1 - p) * (1 - q)
     row: dict[str, float] = {"num_images": count}
     for key, values in (("agreement", agreement), ("chance", chance), ("margin", agreement - chance)):
-        low, high = np.quantile(values[1:], TAILS)
+        low, high = np.quantile(values[1:], tails(count))
         row |= {key: float(values[0]), f"{key}_low": float(low), f"{key}_high": float(high)}
     return row

@@ -10,6 +10,7 @@ from support.known import known
 
 from facegen.errors import DataError
 from facegen.metrics import ratio_interval
+from facegen.metrics._intervals import resamples, tails
 from facegen.metrics.attributes import AttributeAgreement, Config, build
 
 NAMES = ("Smiling", "Bald", "Young")
@@ -82,3 +83,13 @@ def test_attributes_without_a_column_count_as_not_asked_for():
 def test_asking_for_nothing_is_an_error():
     with pytest.raises(DataError, match="asked for"):
         agreement([[1, 0, 0]], [[None, None, None]]).compute()
+
+
+def test_resamples_of_few_images_end_farther_out() -> None:
+    """By tables: Student's 2.262 of 10 times sqrt(10 / 9) is the normal's 0.86 %; of many it is 2.5 %."""
+    assert tails(10)[0] == pytest.approx(0.0086, abs=0.0002)
+    assert tails(60)[0] == pytest.approx(0.0218, abs=0.0001)
+    assert tails(1_000_000) == pytest.approx((0.025, 0.975), abs=1e-6)
+    hits = np.array([0.0, 1, 1, 1, 0, 1, 1, 1, 1, 0.5])
+    means = resamples(10) @ hits / 10
+    assert ratio_interval(hits, np.ones(10)) == pytest.approx(tuple(np.quantile(means, tails(10))))

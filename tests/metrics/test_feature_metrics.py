@@ -172,10 +172,13 @@ def test_every_score_lies_in_an_interval_of_what_it_names(kind: str) -> None:
     colours = torch.rand(64, 3, generator=torch.Generator().manual_seed(1))
     scores = module.build(module.Config(kind=kind), **wired).judge(colours)
     assert scores
-    for score in scores.values():
+    for name, score in scores.items():
         assert math.isfinite(score.value)
-        assert score.low <= score.estimate <= score.high
         assert score.interval_of
+        if name == "coverage":  # none is known that holds the truth in 95 of 100 draws
+            assert score.low is score.high is None
+        else:
+            assert score.low <= score.estimate <= score.high
 
 
 def test_fewer_images_than_a_kid_subset_are_told() -> None:
