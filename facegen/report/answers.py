@@ -22,14 +22,14 @@ REQUESTS = {
     "whole_request": "whole requests: everything right in one face",
 }
 GROUP_SCORES = {
-    "KID": "kid",
+    "kernel distance": "kid",
     "Fréchet distance": "frechet",
     "precision": "precision",
     "recall": "recall",
     "as asked": "accuracy",
     "real faces": "real_accuracy",
 }
-APART_SCORES = {"KID, apart": "kid", "precision, apart": "precision"}
+APART_SCORES = {"kernel distance, apart": "kid", "precision, apart": "precision"}
 INTERVAL = "95 % interval"
 RATES = {
     "recall": "recall",
@@ -248,8 +248,8 @@ def subgroups(evaluation: Evaluation) -> Iterator[Said]:
     ordered = [everyone, *sorted(groups, key=lambda row: row["small"])]
     parted = any(row.get("apart") for row in ordered)
     caption = (
-        "KID: distance from the real faces of the same group, lower is better. As asked: share of what was "
-        "asked for that came true, beside what the judge gets right of real faces where that is known."
+        "Kernel distance: from the real faces of the same group, lower is better. As asked: share of what "
+        "was asked for that came true, beside what the judge gets right of real faces where that is known."
     )
     if parted:
         caption += (

@@ -95,7 +95,7 @@ def test_scores_of_drawn_faces_are_panels_of_their_own(tmp_path: Path):
     table = numbers_of(plot_curves([run], tmp_path / "out.svg", csv=True))
     assert table[table["series"] == "scores/kid"]["value"].tolist() == [0.2, -0.01]
     drawn = (tmp_path / "out.svg").read_text()
-    for words in ("KID", "Attributes that came true", "few drawn faces; compare within a run"):
+    for words in ("Kernel distance", "Attributes that came true", "few drawn faces; compare within a run"):
         assert words in drawn
     others = plot_curves([write_run(tmp_path / "plain")], tmp_path / "plain.svg").path.read_text()
     assert "few drawn faces" not in others

@@ -43,7 +43,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def all_scores(judge: Path) -> list[dict[str, Any]]:
     features = f"classifier:{judge}"
-    over_features = [{"kind": kind, "features": features} for kind in ("kid", "fid", "precision-recall")]
+    over_features = [
+        {"kind": kind, "features": features} for kind in ("kid", "fid", "mind", "precision-recall")
+    ]
     return [*over_features, {"kind": "attributes", "classifier": str(judge)}]
 
 
@@ -132,7 +134,7 @@ def test_weights_that_are_not_here_are_refused_before_the_first_step(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "empty"))
     recipe = scored_recipe(shapes, {"scores": [{"kind": "kid", "features": "dinov2"}]})
-    with pytest.raises(MissingModelError, match="DINOv2 is not in torch"):
+    with pytest.raises(MissingModelError, match="dinov2 weights are neither in"):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run" / "recipe.yaml").exists()
 
