@@ -142,9 +142,9 @@ class EditEvaluationOptions:
         Option(
             "Strengths of SDEdit, which each edit is compared with where as much comes true.",
             read=strengths,
-            shown_default="0.3,0.5,0.7,0.9",
+            shown_default="0.4,0.6,0.8,1",
         ),
-    ] = (0.3, 0.5, 0.7, 0.9)
+    ] = (0.4, 0.6, 0.8, 1.0)
     data: Annotated[Path | None, Option(REQUESTS, names=("--data", "--reference"))] = None
     split: Annotated[str, Option("Split the faces come from.")] = "validation"
     distance: Annotated[
