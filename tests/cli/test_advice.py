@@ -23,6 +23,7 @@ _OF_OTHERS = {
     "--local-dir",
 }  # curl's and the hub client's
 _OF_OTHERS |= {"--requeue", "--kill-on-bad-exit", "--wait", "--nproc-per-node"}  # Slurm's and torchrun's
+_OF_OTHERS |= {"--index-url", "--no-cache-dir", "--format", "--query-gpu"}  # pip's and the driver's
 _OPTION = re.compile(r"(?<![\w`-])--([a-z][a-z-]+)")
 
 
