@@ -19,6 +19,7 @@ LEAST_GENERATOR_SHARE = 0.25  # of all; below, the time is too short for the sou
 MOST_EPOCHS = 400  # of the generator: after so many it only learns its faces by heart
 OVERHEAD_SECONDS = 6.0  # of a stage that draws or judges: loading, features of real faces, writing
 PICTURED = 64
+LOOKS = 5  # at as many faces as are scored: drawn, real and reconstructed ones, some of them twice
 
 
 @dataclass(frozen=True)
@@ -93,11 +94,14 @@ def make_plan(
     faces, trained, way = preparation.num_faces, rates.trained, facts["way"]
     affordable = round(SCORING_SHARE * seconds_left * rates.drawn)
     num_scored = max(min(num_scored, affordable), min(FEWEST_SCORED, num_scored))
+    drawings = 2 if preparation.asked.by == "classes" else 1  # classes are judged in pairs of their own
     seconds = {
         "faces": preparation.seconds,
         "latents": OVERHEAD_SECONDS / 2 + faces / rates.encoded,
         "pictures": OVERHEAD_SECONDS / 2 + PICTURED / rates.drawn,
-        "scores": 2 * OVERHEAD_SECONDS + 1.2 * num_scored / rates.drawn + faces / rates.judged,
+        "scores": 2 * OVERHEAD_SECONDS
+        + drawings * num_scored / rates.drawn
+        + (faces + LOOKS * num_scored) / rates.judged,
     }
     left = seconds_left - sum(seconds.values())
     for name, share in SHARES.items():

@@ -6,18 +6,25 @@ avatars, which are there at once and cost what faces cost.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+
+import torch
 
 from facegen.config.recipe import Recipe
 from facegen.datasets import write_some
 from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.formats.dataset import Dataset
-from facegen.making.speed import CHECKED_EXAMPLES, CHECKS, Speed, measure_speed, with_training
+from facegen.making.speed import CHECKED_EXAMPLES, CHECKS, Speed, measure_speed, trial_of
 from facegen.making.ways import Asked, Recipes, Way, asked_with
+from facegen.models.devices import resolve_device
+from facegen.models.feature_networks import load_extractor
+from facegen.models.loading import load
+from facegen.models.packaged_networks import EFFICIENTNET, missing_packages
 from facegen.preparation.options import PrepareOptions
 from facegen.preparation.prepare import prepare
 from facegen.progress import SilentProgress
@@ -25,6 +32,7 @@ from facegen.tasks.denoising import NUM_NOISE_LEVELS
 from facegen.training.train import train
 
 FEW, MANY = 16, 96  # pictures prepared, to tell what each costs from what all cost together
+FEW_STEPS = 4
 TRIAL_AVATARS = 96
 HELD_OUT_SHARE = 0.1
 LOOKS_PER_STEP = 3.0  # images looked at in the time that one is trained on
@@ -99,16 +107,12 @@ class Trained:
 
 @dataclass(frozen=True)
 class Rates:
-    """Images a second: trained on by stage, encoded, and drawn."""
+    """Images a second: trained on by stage, encoded, drawn, and looked at by what judges."""
 
     trained: dict[str, Trained]
     encoded: float
     drawn: float
-
-    @property
-    def judged(self) -> float:
-        """Images a second that the classifier, or what stands for it, looks at."""
-        return LOOKS_PER_STEP * self.trained.get("classifier", self.trained["generator"]).images_per_second
+    judged: float
 
 
 class Machine:
@@ -127,10 +131,8 @@ class Machine:
         if self._asked.by != "nothing":
             recipes["classifier"] = self._recipes.classifier(self._avatars)
         trained = {name: self._trained(recipe, num_faces) for name, recipe in recipes.items()}
-        sampling = recipes["generator"].sampling
-        calls = sampling.steps * (1 if sampling.guidance_scale == 1 else 2)
-        drawn = LOOKS_PER_STEP * trained["generator"].images_per_second / calls
-        return Rates(trained, self._encoded, drawn)
+        drawn, judged = self._drawn(recipes["generator"]), self._judged(recipes.get("classifier"))
+        return Rates(trained, self._encoded, drawn, judged)
 
     @cached_property
     def _avatars(self) -> Path:
@@ -143,10 +145,36 @@ class Machine:
     def _autoencoder(self) -> str:
         if self._given is not None:
             return self._given
-        run = self._scratch / "autoencoder"
-        one = with_training(self._recipes.autoencoder(self._avatars), max_steps=1, checkpoint_every_steps=1)
-        train(one, run, progress=QUIET)
-        return str(run)
+        return str(self._run(self._recipes.autoencoder(self._avatars), "autoencoder"))
+
+    def _run(self, recipe: Recipe, name: str) -> Path:
+        """A run of one step."""
+        run = self._scratch / name
+        train(trial_of(recipe, 1), run, progress=QUIET)
+        return run
+
+    def _drawn(self, recipe: Recipe) -> float:
+        """Faces drawn a second, from walks of a few steps."""
+        generator = load(self._run(recipe, "generator"))
+        few = generator.sampling.model_copy(update={"steps": FEW_STEPS})
+        inputs, seeds = generator.conditioner.null_inputs(FEW), range(FEW)
+        generator.generate(inputs, seeds, few)  # warms up
+        begun = time.monotonic()
+        generator.generate(inputs, seeds, few)
+        share = FEW_STEPS / generator.sampling.steps
+        return FEW * share / max(time.monotonic() - begun, 1e-6)
+
+    def _judged(self, recipe: Recipe | None) -> float:
+        """Faces a second whose features are found; infinitely many where nothing is there to do it."""
+        if recipe is None and missing_packages():
+            return math.inf
+        name = EFFICIENTNET if recipe is None else f"classifier:{self._run(recipe, 'classifier')}"
+        extractor = load_extractor(name, None, resolve_device("auto"), QUIET)
+        images = Dataset.open(self._avatars).split("train").images(torch.arange(2 * FEW))
+        extractor(images[:FEW])  # warms up
+        begun = time.monotonic()
+        extractor(images)
+        return len(images) / max(time.monotonic() - begun, 1e-6)
 
     @cached_property
     def _latents(self) -> Path:

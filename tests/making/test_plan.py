@@ -24,6 +24,7 @@ RATES = Rates(
     },
     encoded=300.0,
     drawn=6.0,
+    judged=400.0,
 )
 
 
