@@ -31,7 +31,8 @@ from facegen.progress import SilentProgress
 from facegen.tasks.denoising import NUM_NOISE_LEVELS
 from facegen.training.train import train
 
-FEW, MANY = 16, 96  # pictures prepared, to tell what each costs from what all cost together
+FEW, MANY = 16, 512  # pictures prepared, to tell what each costs from what all cost together
+MANY_PHOTOS = 48  # where each is searched for faces
 FEW_STEPS = 4
 TRIAL_AVATARS = 96
 HELD_OUT_SHARE = 0.1
@@ -56,7 +57,8 @@ def probe_preparation(
     Raises:
         DataError: none of them can be used.
     """
-    samples = [min(count, num_images) for count in (FEW, MANY)]
+    many = MANY_PHOTOS if kind == "photos" else MANY
+    samples = [min(count, num_images) for count in (FEW, many)]
     took, kept, datasets = [], [], []
     for number, count in enumerate(samples):
         out, told = scratch / f"prepared-{number}", replace(options, limit=count)

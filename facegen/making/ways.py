@@ -64,7 +64,8 @@ class Asked:
             kind = ("conditioner.kind=class_label", f"conditioner.column={self.column}")
         else:
             kind = ("conditioner.kind=none",)
-        return (*kind, "denoiser.value_maps=false")
+        told = f"Faces, asked with {self.told}, by a flow-matching transformer."
+        return (*kind, "denoiser.value_maps=false", f"about={json.dumps(told)}")
 
 
 def asked_with(labels: LabelSchema, class_counts: Mapping[str, Mapping[str, int]]) -> Asked:
