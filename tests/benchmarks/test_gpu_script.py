@@ -73,6 +73,7 @@ def results() -> dict[str, Any]:
     return {"date": "2026-01-01", "smoke": False, "stages": staged}
 
 
+@pytest.mark.slow
 def test_the_smoke_size_measures_everything_that_a_cpu_has(tmp_path: Path) -> None:
     done = script("--smoke", "--out", tmp_path / "out", "--only", *STAGES)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -41,6 +41,7 @@ def inception_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_scores_of_two_folders_equal_torch_fidelitys(tmp_path: Path, inception_weights: Path):
     from torch_fidelity import calculate_metrics
 

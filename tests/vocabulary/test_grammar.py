@@ -182,6 +182,7 @@ def clause(chance: random.Random, free: list[str], others: list[str]) -> tuple[s
     return f"{chance.choice(OPENERS)} {said}", dict.fromkeys((THINGS[thing] for thing in things), -1.0)
 
 
+@pytest.mark.slow
 def test_5000_prompts_with_known_meaning_are_right_or_refused() -> None:
     chance, results = random.Random(0), Counter[str]()
     for _ in range(5000):
@@ -237,6 +238,7 @@ def test_captions_of_real_utkface_labels_read_back_as_those(real_faces: Path) ->
             assert all(meant.get(label) == value for label, value in reading.labels.items()), said
 
 
+@pytest.mark.slow
 def test_every_caption_reads_back_as_the_labels_it_was_made_of() -> None:
     chance = random.Random(0)
     for schema in (CELEBA, AVATARS):
