@@ -47,6 +47,11 @@ class Exported:
         conditioner: Any = self.generator.conditioner
         return conditioner.encoder if self.kind("conditioner") == "text" else None
 
+    @property
+    def is_led_by_weak(self) -> bool:
+        """Whether its guidance comes from the model as it was early in its run."""
+        return self.generator.weak is not None and self.generator.sampling.guidance_from == "weak"
+
     def description(self) -> dict[str, Any]:
         """What `portable.FacegenModel` is built from, as JSON."""
         generator = self.generator
@@ -67,11 +72,14 @@ class Exported:
             "classes": {name: list(each) for name, each in generator.labels.classes.items()},
             "text_dim": None if encoder is None else encoder.token_dim,
             "few_steps": self.recipe["task"]["kind"] == FEW_STEP,
+            "weak": self.is_led_by_weak,
         }
 
     def weights(self) -> dict[str, Tensor]:
         """All weights, named as in a checkpoint; those of an autoencoder of our own begin with its name."""
         named: dict[str, Tensor] = dict(self.generator.module.state_dict())
+        if self.is_led_by_weak and self.generator.weak is not None:
+            named |= {f"weak_{name}": value for name, value in self.generator.weak.state_dict().items()}
         if self.autoencoder is not None:
             module: Any = self.generator.autoencoder
             named |= {f"autoencoder.{name}": value for name, value in module.state_dict().items()}

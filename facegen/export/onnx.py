@@ -42,6 +42,11 @@ def check_onnx(model: Exported) -> None:
             f"ONNX needs {', '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not installed.",
             hint="Install it: pip install 'facegen[onnx]'",
         )
+    if model.is_led_by_weak:
+        raise UsageError(
+            "This model's guidance comes from itself early in its run, which these graphs do not hold.",
+            hint="--to diffusers holds it.",
+        )
     if model.generator.few_steps:
         raise UsageError(
             "A model that draws in few steps is told how many in a way that no graph holds.",

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facegen.diffusion.denoiser import Denoiser
-from facegen.diffusion.guidance import clip, guide
+from facegen.diffusion.guidance import autoguide, clip, guide
 from facegen.models.objective import objective_of
 from facegen.nn.strides import Strides
 from facegen.types import Conditioning, ConditioningSpec, LabelSchema, LatentScaling, SampleSpec
@@ -38,7 +38,8 @@ class FacegenModel(ModelMixin, ConfigMixin):
     """Denoiser and conditioner, and the autoencoder where it is none of diffusers'.
 
     `recipe` has the sections that say what is built, `attributes` and `classes` are what the data were
-    labelled with, `latent_scaling` is the shift and scale of the latents.
+    labelled with, `latent_scaling` is the shift and scale of the latents. `weak`: guidance comes from both as
+    they were early in the run.
     """
 
     @register_to_config
@@ -51,6 +52,7 @@ class FacegenModel(ModelMixin, ConfigMixin):
         classes: dict[str, list[str]],
         text_dim: int | None = None,
         few_steps: bool = False,
+        weak: bool = False,
     ) -> None:
         super().__init__()
         sample = SampleSpec(tuple(sample_shape))
@@ -61,6 +63,13 @@ class FacegenModel(ModelMixin, ConfigMixin):
         else:  # the pipeline's own text encoder stands in its place
             self.conditioner, spec = None, ConditioningSpec(vector_dim=text_dim, token_dim=text_dim)
         self.denoiser = KINDS["denoiser"](Settings(**recipe["denoiser"]), sample, spec)
+        self.weak_denoiser = self.weak_conditioner = None
+        if weak:
+            self.weak_denoiser = KINDS["denoiser"](Settings(**recipe["denoiser"]), sample, spec)
+            if text_dim is None:
+                self.weak_conditioner = KINDS["conditioner"](
+                    Settings(**recipe["conditioner"]), labels, sample
+                )
         own = recipe["autoencoder"]
         self.autoencoder = None if own is None else KINDS["autoencoder"](Settings(**own))
         self.stride = Strides(spec.vector_dim or 0) if few_steps else None
@@ -70,6 +79,11 @@ class FacegenModel(ModelMixin, ConfigMixin):
 
     def forward(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         return self.denoiser(x_t, timestep, conditioning).float()
+
+    def weakly(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+        """What the network answered early in the run."""
+        assert self.weak_denoiser is not None
+        return self.weak_denoiser(x_t, timestep, conditioning).float()
 
 
 class FacegenPipeline(DiffusionPipeline):
@@ -131,7 +145,16 @@ class FacegenPipeline(DiffusionPipeline):
         if self.model.stride is not None:
             told, null = (self.model.stride(one, steps) for one in (told, null))
         model = Denoiser.of(self.model, self.model.objective)
-        walked = guide(model, told, null, scale, tuple(settings.guidance_interval))
+        interval = tuple(settings.guidance_interval)
+        if self.model.weak_denoiser is None or scale == 1:
+            walked = guide(model, told, null, scale, interval)
+        else:
+            weak = Denoiser.of(self.model.weakly, self.model.objective)
+            nothing = null
+            if self.model.weak_conditioner is not None:
+                rows = self.model.weak_conditioner.null_inputs(count)
+                nothing = self.model.weak_conditioner(rows.to(self.device))
+            walked = autoguide(model, told, guide(weak, nothing, nothing, 1.0), scale, interval)
         if settings.clip_x0 is not None:
             walked = clip(walked, settings.clip_x0)
         sampler = KINDS["sampler"](Settings(**settings.sampler))(walked, steps)

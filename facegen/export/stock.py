@@ -24,6 +24,8 @@ def without_stock(model: Exported) -> str | None:
     """Why diffusers has no pipeline for this model; None where it has one."""
     recipe, sampling = model.recipe, model.generator.sampling
     sampler, shape = sampling.sampler, model.generator.sample_spec.shape
+    if model.is_led_by_weak:
+        return "its guidance comes from the model as it was early in its run"
     if model.kind("denoiser") != "unet2d":
         return f"its network is facegen's own '{model.kind('denoiser')}'"
     if model.kind("conditioner") != "none":

@@ -84,6 +84,18 @@ def test_an_own_network_draws_the_same_by_its_own_file(kind: str, tmp_path: Path
     assert "from facegen" not in code.read_text("utf-8")
 
 
+def test_guidance_from_early_in_the_run_goes_along_and_has_no_graph(tmp_path: Path) -> None:
+    led = FEW | {"guidance_from": "weak"}
+    run = attribute_run(tmp_path / "run", sampling=led)
+    told = exported(run, tmp_path / "out")
+    assert 0 <= told.deviation <= 1e-5
+    plain = attribute_run(tmp_path / "plain")
+    apart = (opened(run, "ema").pictures(0) - opened(plain, "ema").pictures(0)).abs().max()
+    assert apart > 100 * TOLERANCE
+    with pytest.raises(UsageError, match="--to diffusers holds it"):
+        exported(run, tmp_path / "graphs", to="onnx")
+
+
 def test_classes_and_captions_on_stock_networks_draw_the_same(tmp_path: Path) -> None:
     assert exported(class_run(tmp_path / "class"), tmp_path / "class-out").deviation <= 1e-5
     told = exported(text_run(tmp_path / "text", tmp_path), tmp_path / "text-out")

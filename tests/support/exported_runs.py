@@ -12,7 +12,7 @@ from torch import nn
 from facegen.autoencoders import load_autoencoder
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import parse_recipe
-from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
+from facegen.formats.checkpoint import CheckpointInfo, Stored, save_checkpoint
 from facegen.types import LabelSchema, LatentScaling, SampleSpec
 
 LABELS = LabelSchema(attributes=("Smiling", "Male"), classes={"age": ("young", "old")})
@@ -48,7 +48,7 @@ def save_run(
     shape: tuple[int, ...] = (3, 16, 16),
     **sections: Any,
 ) -> Path:
-    """`folder` with one checkpoint."""
+    """`folder` with one checkpoint, which has weak weights where guidance comes from them."""
     recipe = parse_recipe(
         {
             "task": {"kind": "denoising"},
@@ -79,5 +79,8 @@ def save_run(
     )
     weights = nn.ModuleDict({"denoiser": walked, "conditioner": asked}).state_dict()
     kept = folder / "latents" / "autoencoder"
-    save_checkpoint(folder / "checkpoints" / "step-00000001", info, {"ema": weights}, None, kept)
+    stored: dict[Stored, dict[str, torch.Tensor]] = {"ema": weights}
+    if recipe.sampling.guidance_from == "weak":
+        stored["weak"] = {name: 0.8 * value for name, value in weights.items()}
+    save_checkpoint(folder / "checkpoints" / "step-00000001", info, stored, None, kept)
     return folder
