@@ -41,6 +41,7 @@ from facegen.protocols import Progress
 from facegen.training.train import train
 
 PLAN_FORMAT_VERSION = TIMES_FORMAT_VERSION = 1
+PLAN = "plan.json"
 PREPARED = "prepared"  # the kind of a source that `facegen prepare` made
 FEW_FACES = 2000
 SMOKE_PIXELS = 32
@@ -95,8 +96,16 @@ def make(
         StorageError: the disk is full; run the same command again once there is room.
     """
     options, progress = options or MakeOptions(), progress or SilentProgress()
-    out.mkdir(parents=True, exist_ok=True)
+    _check_out(out)
     return _Making(source, MakeFolders(out), options, progress, showing or Showing()).run()
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a file, or a folder that holds something and no plan; what a killed trial left is hidden."""
+    held = [path.name for path in out.iterdir() if not path.name.startswith(".")] if out.is_dir() else []
+    if out.is_file() or (held and PLAN not in held):
+        holds = f"holds something else, such as '{held[0]}'" if held else "is a file"
+        raise UsageError(f"'{out}' {holds}.", hint="Take another --out.")
 
 
 class _Making:
@@ -114,7 +123,7 @@ class _Making:
         self._progress, self._showing = progress, showing
         self._smoke = options.scale == "smoke"
         self._started = time.monotonic()
-        self._plan_file, self._times_file = folders.out / "plan.json", folders.out / "times.json"
+        self._plan_file, self._times_file = folders.out / PLAN, folders.out / "times.json"
         self._took: dict[str, float] = {}
         if self._times_file.exists():
             self._took = read_json(self._times_file, TIMES_FORMAT_VERSION)["seconds"]

@@ -94,6 +94,17 @@ def test_a_killed_stage_is_taken_up(avatars: Dataset, tmp_path: Path) -> None:
     assert summary.kind == "prepared"
 
 
+def test_a_folder_that_holds_something_else_is_left_alone(avatars: Dataset, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    with pytest.raises(UsageError, match="holds something else, such as 'mine'"):
+        make(avatars.folder, tmp_path, SMOKE)
+    with pytest.raises(UsageError, match="is a file"):
+        make(avatars.folder, tmp_path / "mine", SMOKE)
+    with pytest.raises(DataError, match="does not exist"):
+        make(tmp_path / "nowhere", tmp_path / "out", SMOKE)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
 def test_too_few_faces_and_a_name_of_the_hub_are_refused(avatars: Dataset, tmp_path: Path) -> None:
     few = write_some(folders_of(avatars, tmp_path / "faces", None), 20, tmp_path / "few")
     with pytest.raises(DataError, match="20 faces are too few"):
