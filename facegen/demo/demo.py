@@ -18,7 +18,7 @@ from facegen.making.make import Showing, make
 from facegen.making.options import MakeOptions
 from facegen.protocols import Progress
 
-SMOKE_AVATARS, SMOKE_SCORED = 64, 16
+SMOKE_AVATARS = 64
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def demo(out: Path, options: DemoOptions | None = None, progress: Progress | Non
         kind="avatars",
         scale=options.size,
         num_drawn=SMOKE_AVATARS if smoke else options.num_avatars,
-        num_scored=SMOKE_SCORED if smoke else options.num_scored,
+        num_scored=options.num_scored,
     )
     draw = partial(draw_pictures, seed=options.seed, rows=rows, switch_rows=switch_rows)
     made = make(None, out, asked, progress, Showing(draw, write_demo_report))

@@ -66,7 +66,11 @@ def told(outlook: Outlook, minutes: float) -> list[str]:
             f"Twice the minutes ({2 * minutes:.0f}) can be hoped to lower it by about as much or less again"
         )
         lines.append(more + ("." if gained > SLOW else ", so they would hardly be seen in the faces."))
-    few = f"Of the held-out loss, {gap:.1%} is not there on faces that it was trained on"
-    few += ": that is the most that more faces of the same kind could take away."
+    few = "Faces that it was trained on score no better than held-out ones: more faces would not help yet."
+    if gap > SLOW:
+        few = (
+            f"Of the held-out loss, about {gap:.0%} is not there on faces that it was trained on: that is "
+            "the most that more faces of the same kind could take away."
+        )
     by_heart = " It has begun to learn its faces by heart, so more faces help most." if gap > MUCH else ""
     return [*lines, few + by_heart]

@@ -25,7 +25,7 @@ LOOKS = 5  # at as many faces as are scored: drawn, real and reconstructed ones,
 @dataclass(frozen=True)
 class Plan:
     """Seconds by stage, and what they are spent on. `command` is what was asked for; `num_faces` an estimate
-    until they are prepared; `steps_per_second` what trainings are fitted by."""
+    until they are prepared."""
 
     command: dict[str, Any]
     kind: str
@@ -36,12 +36,7 @@ class Plan:
     num_scored: int
     seconds: dict[str, float]
     steps: dict[str, int]
-    steps_per_second: dict[str, float]
     threads: dict[str, int]
-
-    @property
-    def total_seconds(self) -> float:
-        return sum(self.seconds.values())
 
     def to_json(self) -> dict[str, Any]:
         return plain(self)
@@ -124,7 +119,6 @@ def make_plan(
         num_scored=num_scored,
         seconds={name: round(seconds[name], 1) for name in STAGES if name in seconds},
         steps={name: max(1, one.steps(seconds[name])) for name, one in trained.items()},
-        steps_per_second={name: one.speed.steps_per_second for name, one in trained.items()},
         threads={name: one.speed.threads for name, one in trained.items()},
         **facts,
     )
