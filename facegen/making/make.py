@@ -28,7 +28,7 @@ from facegen.formats.run import RunDirectory
 from facegen.making.options import MakeFolders, MakeOptions
 from facegen.making.page import Made, write_make_report
 from facegen.making.pictures import draw_askable
-from facegen.making.plan import Plan, check_enough, make_plan
+from facegen.making.plan import MOST_EPOCHS, Plan, check_enough, make_plan
 from facegen.making.probe import Machine, Preparation, probe_preparation
 from facegen.making.scores import judge, told_scores
 from facegen.making.speed import num_threads, with_length
@@ -46,6 +46,7 @@ PREPARED = "prepared"  # the kind of a source that `facegen prepare` made
 FEW_FACES = 2000
 SMOKE_PIXELS = 32
 LEAST_OF_PLANNED = 0.5  # that the generator trains, however late the others ended
+MOST_OF_PLANNED = 1.2  # however early
 NOTICED = 1.0  # seconds below which a stage was done already
 
 
@@ -275,15 +276,17 @@ class _Making:
         self._train("classifier", self._recipes.classifier(self._dataset), self._folders.classifier)
 
     def _train_generator(self) -> None:
-        """As long as the other stages leave, those to come at what is planned for them."""
+        """As long as the other stages leave, those to come at what is planned for them; about as planned."""
         plan = self._plan
         to_come = sum(plan.seconds[name] for name in ("pictures", "scores"))
         elapsed = self._spent_before + time.monotonic() - self._started
         left = 60 * self._options.minutes - elapsed - to_come
         planned = plan.seconds["generator"]
-        share = min(1.0, max(LEAST_OF_PLANNED, left / planned))
-        steps = max(1, round(plan.steps["generator"] * share))
-        self._train("generator", self._recipes.generator(self._folders.latents), self._folders.run, steps)
+        share = min(MOST_OF_PLANNED, max(LEAST_OF_PLANNED, left / planned))
+        recipe = self._recipes.generator(self._folders.latents)
+        most = max(plan.steps["generator"], MOST_EPOCHS * plan.num_faces // recipe.training.batch_size)
+        steps = max(1, min(most, round(plan.steps["generator"] * share)))
+        self._train("generator", recipe, self._folders.run, steps)
 
     def _train(self, name: str, recipe: Recipe, run: Path, steps: int | None = None) -> None:
         """Train for the planned number of steps, or go on with what was begun."""

@@ -31,8 +31,9 @@ from facegen.progress import SilentProgress
 from facegen.tasks.denoising import NUM_NOISE_LEVELS
 from facegen.training.train import train
 
-FEW, MANY = 16, 512  # pictures prepared, to tell what each costs from what all cost together
-MANY_PHOTOS = 48  # where each is searched for faces
+FEW, MANY = 256, 768  # pictures prepared: either starts all processes, so that they differ in pictures
+FEW_PHOTOS, MANY_PHOTOS = 16, 48  # where each is searched for faces
+DRAWN_FACES = 16
 FEW_STEPS = 4
 TRIAL_AVATARS = 96
 HELD_OUT_SHARE = 0.1
@@ -57,8 +58,8 @@ def probe_preparation(
     Raises:
         DataError: none of them can be used.
     """
-    many = MANY_PHOTOS if kind == "photos" else MANY
-    samples = [min(count, num_images) for count in (FEW, many)]
+    counts = (FEW_PHOTOS, MANY_PHOTOS) if kind == "photos" else (FEW, MANY)
+    samples = [min(count, num_images) for count in counts]
     took, kept, datasets = [], [], []
     for number, count in enumerate(samples):
         out, told = scratch / f"prepared-{number}", replace(options, limit=count)
@@ -159,12 +160,12 @@ class Machine:
         """Faces drawn a second, from walks of a few steps."""
         generator = load(self._run(recipe, "generator"))
         few = generator.sampling.model_copy(update={"steps": FEW_STEPS})
-        inputs, seeds = generator.conditioner.null_inputs(FEW), range(FEW)
+        inputs, seeds = generator.conditioner.null_inputs(DRAWN_FACES), range(DRAWN_FACES)
         generator.generate(inputs, seeds, few)  # warms up
         begun = time.monotonic()
         generator.generate(inputs, seeds, few)
         share = FEW_STEPS / generator.sampling.steps
-        return FEW * share / max(time.monotonic() - begun, 1e-6)
+        return DRAWN_FACES * share / max(time.monotonic() - begun, 1e-6)
 
     def _judged(self, recipe: Recipe | None) -> float:
         """Faces a second whose features are found; infinitely many where nothing is there to do it."""
@@ -172,8 +173,8 @@ class Machine:
             return math.inf
         name = EFFICIENTNET if recipe is None else f"classifier:{self._run(recipe, 'classifier')}"
         extractor = load_extractor(name, None, resolve_device("auto"), QUIET)
-        images = Dataset.open(self._avatars).split("train").images(torch.arange(2 * FEW))
-        extractor(images[:FEW])  # warms up
+        images = Dataset.open(self._avatars).split("train").images(torch.arange(TRIAL_AVATARS // 2))
+        extractor(images[:DRAWN_FACES])  # warms up
         begun = time.monotonic()
         extractor(images)
         return len(images) / max(time.monotonic() - begun, 1e-6)
