@@ -191,7 +191,9 @@ def _found(job: EncodingJob) -> tuple[Standing | None, EncodingState]:
     finished, unfinished = (job.out / INDEX_FILE).is_file(), (job.out / STATE_FILE).is_file()
     state = EncodingState(job.plan)
     if not (finished or unfinished):
-        if job.out.exists() and (job.out.is_file() or any(job.out.iterdir())):
+        if job.out.exists() and (
+            job.out.is_file() or any(not _is_of_a_start(it) for it in job.out.iterdir())
+        ):
             raise UsageError(f"'{job.out}' is not empty and holds no latents.", hint="Choose another --out.")
         return None, state
     if not job.options.resume:
@@ -204,6 +206,11 @@ def _found(job: EncodingJob) -> tuple[Standing | None, EncodingState]:
     index = read_index(job.out)
     _refuse_other(job, index.transform["plan"], job.settings if index.images else job.plan)
     return standing_latents(job.out, job.progress), replace(state, plan=job.plan)
+
+
+def _is_of_a_start(entry: Path) -> bool:
+    """Whether an encoding that was killed before `encoding.json`, which comes first, may have left this."""
+    return entry.name.startswith(f".{STATE_FILE}.") and entry.suffix == ".tmp"
 
 
 def _is_current(job: EncodingJob, standing: Standing) -> bool:

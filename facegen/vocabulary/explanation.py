@@ -9,7 +9,7 @@ from typing import Any
 from facegen.errors import UsageError
 from facegen.types import LabelSchema, PromptReading
 from facegen.vocabulary.grammar import Said, said_in
-from facegen.vocabulary.phrases import Lexicon
+from facegen.vocabulary.phrases import lexicon_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Explanation:
 def explain_prompt(prompt: str, labels: LabelSchema) -> Explanation:
     """How `prompt` is read into the labels of a data set; a refusal is part of what comes back."""
     try:
-        said = said_in(prompt, Lexicon(labels))
+        said = said_in(prompt, lexicon_of(labels))
     except UsageError as refusal:
         return Explanation(prompt, refusal=refusal)
     asked: dict[str, float] = {}

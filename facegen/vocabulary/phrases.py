@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from itertools import dropwhile
 
 from facegen.types import LabelSchema
@@ -140,6 +140,16 @@ def _ways_to_say(name: str) -> frozenset[Words]:
 def words_of(said: str) -> Words:
     """Lower-case words: "five o'clock shadow" -> five, o, clock, shadow."""
     return tuple(re.findall(r"[^\W_]+", re.sub(r"[’'](?:s|t)?\b", " ", said.casefold())))
+
+
+def lexicon_of(labels: LabelSchema) -> Lexicon:
+    """The lexicon of `labels`; made once for the same labels, as a thousand prompts are read with it."""
+    return _lexicon_of(labels.attributes, tuple(labels.classes.items()))
+
+
+@lru_cache(8)
+def _lexicon_of(attributes: tuple[str, ...], classes: tuple[tuple[str, tuple[str, ...]], ...]) -> Lexicon:
+    return Lexicon(LabelSchema(attributes, dict(classes)))
 
 
 def inflected(words: Words) -> Iterator[Words]:

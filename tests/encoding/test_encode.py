@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ def test_a_folder_with_something_else_in_it_is_left_alone(data, autoencoder: str
         with pytest.raises(UsageError, match="not empty and holds no latents"):
             run(data, autoencoder, tmp_path / "out", resume=resume)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
+
+
+def test_what_a_killed_first_write_left_is_not_in_the_way(data, autoencoder: str, tmp_path: Path) -> None:
+    left = tmp_path / "out" / f".encoding.json.{socket.gethostname()}.99999999.tmp"
+    left.parent.mkdir()
+    left.write_text("{")
+    run(data, autoencoder, tmp_path / "out")
+    assert not left.exists()
 
 
 def test_a_folder_that_is_no_data_set_is_refused(autoencoder: str, tmp_path: Path) -> None:
