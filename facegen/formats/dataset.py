@@ -15,7 +15,7 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,14 @@ from torch import Tensor
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.far import fetched, near
 from facegen.formats.files import read_json
-from facegen.formats.images import decode_image
 from facegen.formats.plain import from_plain, plain
+from facegen.formats.stored_images import StoredImages
 from facegen.types import LabelSchema
 
 DATASET_FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"
 SPLITS = ("train", "validation", "test")
 RECORD_COLUMNS = ("id", "split", "caption", "captions", "identity", "sha256")
-_CACHE_BYTES = 2 << 30  # of decoded images that a split keeps
 
 
 @dataclass(frozen=True)
@@ -143,21 +142,15 @@ class DatasetSplit:
         self.name = name
         self.manifest = manifest
         self._files = [_open_parquet(path) for path in files]
-        self._groups: list[tuple[Any, int]] = [
-            (file, group) for file in self._files for group in range(file.num_row_groups)
-        ]
-        rows = [file.metadata.row_group(group).num_rows for file, group in self._groups]
-        self._group_starts = np.cumsum([0, *rows])
+        self._images = StoredImages(list(zip(files, self._files, strict=True)), manifest.image_size)
         if len(self) != manifest.counts[name]:
             raise StorageError(
                 f"Split '{name}' holds {len(self)} rows where dataset.json says {manifest.counts[name]}: "
                 "files under data/ are missing or were added."
             )
-        group_bytes = 3 * manifest.image_size**2 * max(rows, default=1)
-        self._decoded = lru_cache(max(1, _CACHE_BYTES // group_bytes))(_decoded_group)
 
     def __len__(self) -> int:
-        return int(self._group_starts[-1])
+        return len(self._images)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -173,30 +166,24 @@ class DatasetSplit:
         frame: pd.DataFrame = table.to_pandas()  # pyright: ignore[reportUnknownMemberType]
         return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
 
-    def images(self, indices: Sequence[int] | np.ndarray | Tensor) -> Tensor:
+    def images(self, indices: Sequence[int] | np.ndarray | Tensor, *, keep: bool = False) -> Tensor:
         """Decode the images at `indices` (rows of `frame`) to uint8 (N, 3, H, W).
 
-        Whole row groups are decoded and kept, up to 2 GiB, least recently used first out.
+        With `keep` they stay in memory, up to 2 GiB a split: for who will ask for them again.
         """
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
             raise IndexError(f"image index outside 0..{len(self) - 1}")
-        size = self.manifest.image_size
-        out = np.empty((wanted.size, 3, size, size), dtype=np.uint8)
-        group_of = np.searchsorted(self._group_starts, wanted, side="right") - 1
-        for group in np.unique(group_of):
-            rows = np.flatnonzero(group_of == group)
-            with _reading(f"split '{self.name}'"):
-                images = self._decoded(*self._groups[int(group)])
-            out[rows] = images[wanted[rows] - self._group_starts[group]]
-        return torch.from_numpy(out)  # pyright: ignore[reportUnknownMemberType]
+        with _reading(f"split '{self.name}'"):
+            return torch.from_numpy(self._images.images(wanted, keep=keep))  # pyright: ignore[reportUnknownMemberType]
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every row as it is stored, image bytes included, a row group at a time."""
-        for file, group in self._groups:
-            with _reading(f"split '{self.name}'"):
-                table = file.read_row_group(group)
-            yield from table.to_pylist()
+        for file in self._files:
+            for group in range(file.num_row_groups):
+                with _reading(f"split '{self.name}'"):
+                    table = file.read_row_group(group)
+                yield from table.to_pylist()
 
 
 class FingerprintBuilder:
@@ -217,16 +204,9 @@ class FingerprintBuilder:
         return self._digest.hexdigest()
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
+def _open_parquet(path: Path) -> Any:  # its stubs say little
     with _reading(f"'{path}'"):
         return pq.ParquetFile(path)
-
-
-def _decoded_group(file: Any, group: int) -> np.ndarray:
-    """A row group's images, uint8 (N, 3, H, W)."""
-    cells: list[Any] = file.read_row_group(group, columns=["image"])["image"].to_pylist()
-    images = [np.asarray(decode_image(cell["bytes"])) for cell in cells]
-    return np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2))  # (N, H, W, 3) -> (N, 3, H, W)
 
 
 @contextmanager

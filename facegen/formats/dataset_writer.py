@@ -24,7 +24,10 @@ from facegen.formats.dataset import (
 from facegen.formats.files import atomic_write, sha256_of, storage_errors, write_json
 from facegen.types import LabelSchema
 
-ROWS_PER_GROUP = 128  # what one random access decodes
+ROWS_PER_GROUP = 128
+_IMAGE_BYTES = (
+    "image.bytes"  # compressed already; stands as it is, so that one can be read without the others
+)
 _EXTRA_TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.string()}
 
 
@@ -62,7 +65,7 @@ class DatasetWriter:
             path = self.folder / "data" / f"{split}-{index:05d}-of-{num_files:05d}.parquet"
             path.parent.mkdir(parents=True, exist_ok=True)
             of_file = islice(stored, rows_per_file)
-            with storage_errors(path), pq.ParquetWriter(path, self._schema, compression="snappy") as file:
+            with storage_errors(path), _parquet_writer(path, self._schema) as file:
                 while group := list(islice(of_file, ROWS_PER_GROUP)):
                     file.write_table(pa.Table.from_pylist(group, schema=self._schema))
 
@@ -106,6 +109,24 @@ class DatasetWriter:
             self._seen[name, row[name]] += 1
         self._fingerprint.add(stored)
         return stored
+
+
+def _parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    columns = [column for column in _leaves(schema) if column != _IMAGE_BYTES]
+    ways: dict[str, Any] = {  # the stubs know no ways by column
+        "compression": {**dict.fromkeys(columns, "snappy"), _IMAGE_BYTES: "none"},
+        "use_dictionary": columns,
+    }
+    return pq.ParquetWriter(path, schema, **ways)
+
+
+def _leaves(schema: pa.Schema) -> list[str]:
+    """The columns of `schema` as parquet names them."""
+    metadata = io.BytesIO()
+    with pq.ParquetWriter(metadata, schema):
+        pass
+    stored = pq.ParquetFile(metadata).schema
+    return [stored.column(index).path for index in range(len(stored))]
 
 
 def parquet_schema(labels: LabelSchema, extras: dict[str, str]) -> pa.Schema:

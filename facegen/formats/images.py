@@ -38,6 +38,7 @@ _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
 _WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
+_RUN_LENGTHS = 3  # zlib's Z_RLE: for faces two to four times as fast as its default, and 0.4 to 2 % larger
 _MOST_FRAMES = 16  # of an animation whose first frames are empty
 
 
@@ -205,7 +206,7 @@ def pil_to_png(image: Image.Image, text: dict[str, str] | None = None) -> bytes:
     for key, value in (text or {}).items():
         info.add_itxt(key, value)
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", pnginfo=info)
+    image.save(buffer, format="PNG", pnginfo=info, compress_level=1, compress_type=_RUN_LENGTHS)
     return buffer.getvalue()
 
 

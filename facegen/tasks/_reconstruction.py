@@ -53,7 +53,7 @@ class Reconstruction:
 
     def batch(self, indices: Tensor, draws: Draws) -> dict[str, Tensor]:
         """`images` uint8 (B, 3, H, W), mirrored at random where asked, and `noise` (B, *S)."""
-        images = placed(self.train.images(indices), draws.device)
+        images = placed(self.train.images(indices, keep=True), draws.device)
         if self.flip:
             images = mirrored(images, draws)
         return {"images": images, "noise": draws.normal(*self.latent_shape)}
@@ -68,7 +68,7 @@ class Reconstruction:
         evaluation mode meanwhile.
         """
         count = min(count, len(self.validation))
-        images = self.validation.images(torch.arange(count))
+        images = self.validation.images(torch.arange(count), keep=True)
         sums: dict[str, float] = {}
         psnrs = []
         was_training = module.training

@@ -157,7 +157,8 @@ class AttributeClassification:
     def batch(self, indices: Tensor, draws: Draws) -> Batch:
         """Images (B, 3, H, W) in [-1, 1] and targets (B, A), with all that training does to them."""
         images, targets = (
-            placed(part, draws.device) for part in (self._train.images(indices), self._targets[indices])
+            placed(part, draws.device)
+            for part in (self._train.images(indices, keep=True), self._targets[indices])
         )
         if self.flip:
             images = mirrored(images, draws)
@@ -190,7 +191,7 @@ class AttributeClassification:
         was_training = module.training
         module.eval()
         chunks = torch.arange(len(self._held_out)).split(VALIDATION_BATCH_IMAGES)
-        parts = [module(to_unit(self._validation.images(chunk).to(device))) for chunk in chunks]
+        parts = [module(to_unit(self._validation.images(chunk, keep=True).to(device))) for chunk in chunks]
         logits = torch.cat(parts).float().cpu()
         module.train(was_training)
         known = ~torch.isnan(self._held_out)

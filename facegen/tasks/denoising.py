@@ -118,7 +118,7 @@ class PixelSamples:
         return self._autoencoder.encode(self._images(indices, device)).mean
 
     def _images(self, indices: Tensor, device: torch.device) -> Tensor:
-        return to_unit(placed(self._split.images(indices), device))
+        return to_unit(placed(self._split.images(indices, keep=True), device))
 
 
 Samples = LatentSamples | PixelSamples

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from facegen.errors import DataError, StorageError
-from facegen.formats import dataset as dataset_module
 from facegen.formats.dataset import Dataset, DatasetManifest
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.images import encode_png
@@ -83,14 +82,6 @@ def test_the_manifest_counts_rates_classes_and_rejects(tmp_path: Path) -> None:
     assert from_plain(DatasetManifest, manifest.to_json(), Path("dataset.json")) == manifest
     rejects = pd.read_csv(tmp_path / "rejects.csv")
     assert rejects.iloc[0].tolist() == ["x", "folder/x.jpg", "duplicate: same bytes as y"]
-
-
-def test_a_small_cache_gives_the_same_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = write(tmp_path).split("train").images(range(300))
-    monkeypatch.setattr(dataset_module, "_CACHE_BYTES", 1)
-    split = Dataset.open(tmp_path).split("train")
-    assert torch.equal(torch.cat([split.images([index]) for index in range(300)]), expected)
-    assert split._decoded.cache_info().currsize == 1
 
 
 def test_pandas_and_hugging_face_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

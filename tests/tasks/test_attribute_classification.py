@@ -34,7 +34,7 @@ class Images:
     def __len__(self) -> int:
         return len(self.frame)
 
-    def images(self, indices: Any) -> torch.Tensor:
+    def images(self, indices: Any, *, keep: bool = False) -> torch.Tensor:
         return self._images[indices]
 
 

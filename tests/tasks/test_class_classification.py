@@ -36,7 +36,7 @@ class Images:
         self._images = images.to(torch.uint8)
         self.frame = pd.DataFrame({"race": [NAMES[number] for number in classes.tolist()]})
 
-    def images(self, indices: Any) -> torch.Tensor:
+    def images(self, indices: Any, *, keep: bool = False) -> torch.Tensor:
         return self._images[indices]
 
 
