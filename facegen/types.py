@@ -154,7 +154,7 @@ class LatentScaling:
 
     def apply(self, z: Tensor) -> Tensor:
         """Scale autoencoder latents (B, *S) to what the denoiser sees."""
-        return (z - self._column(self.shift, z)) * self._column(self.scale, z)
+        return (z - self._column(self.shift, z)).mul_(self._column(self.scale, z))
 
     def invert(self, x: Tensor) -> Tensor:
         """Undo `apply`: denoiser samples (B, *S) to autoencoder latents."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from support.draws import draws_of
 
-from facegen.draws import Draws, uniform
+from facegen.draws import Draws, _above_zero, _words, uniform
 from facegen.nn.sample_dropout import SampleDropout, with_sample_dropout
 
 SHAPES = st.lists(st.integers(1, 9), max_size=3).map(tuple)
@@ -54,6 +54,24 @@ def test_samples_places_calls_and_seeds_are_unrelated() -> None:
     between = torch.corrcoef(first).fill_diagonal_(0).abs()
     assert between.max() < 6 / 32
     assert float(between.mean()) == pytest.approx((2 / torch.pi) ** 0.5 / 32, rel=0.1)
+
+
+def mixed(word: int) -> int:
+    """SplitMix64's finaliser, as its authors write it."""
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+    word = (word ^ word >> 27) * 0x94D049BB133111EB % 2**64
+    return word ^ word >> 31
+
+
+@pytest.mark.parametrize("key", [0, 7, 2**63 - 1, -1, -(2**63)])
+def test_numbers_are_those_of_the_hash_that_is_named(key: int) -> None:
+    words = [mixed(mixed(place * 0x9E3779B97F4A7C15 % 2**64) ^ key % 2**64) for place in range(1, 6)]
+    even = uniform(torch.tensor([key]), 5)
+    assert even[0].tolist() == [(word >> 40) / 2**24 for word in words]
+    halves = [word >> 32 for word in words], [word % 2**32 for word in words]
+    for high, numbers in zip((True, False), halves, strict=True):
+        expected = torch.tensor(numbers, dtype=torch.float64).float().add(0.5) / 2**32
+        assert torch.equal(_above_zero(_words(torch.tensor([key]), 5), high=high)[0], expected)
 
 
 def test_every_bit_is_set_half_of_the_time() -> None:

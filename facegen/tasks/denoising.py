@@ -24,7 +24,7 @@ from facegen.formats.latents import LatentSplit, LatentStore
 from facegen.nn.augmentation import Augmentation
 from facegen.placing import placed
 from facegen.protocols import Autoencoder, Batch, Conditioner, SampleConditioner
-from facegen.types import LatentMoments, LatentScaling
+from facegen.types import LatentScaling
 from facegen.wording import number_text
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ class LatentSamples:
 
     def _sampled(self, indices: Tensor, draws: Draws, flipped: Tensor | None) -> Tensor:
         stored = self._split.stored(indices, flipped)
-        mean, log_variance = (
-            placed(part, draws.device).float() for part in (stored.mean, stored.log_variance)
-        )
+        mean, log_variance = (placed(part, draws.device) for part in (stored.mean, stored.log_variance))
         noise = draws.normal(*mean.shape[1:])
-        return self._scaling.apply(LatentMoments(mean, log_variance).sample(noise))
+        # `LatentMoments.sample` in place: a batch is larger than a cache, and each pass reads it from memory
+        return self._scaling.apply(log_variance.float().mul_(0.5).exp_().mul_(noise).add_(mean))
 
 
 class PixelSamples:

@@ -90,6 +90,13 @@ def test_a_batch_is_a_function_of_indices_and_draws(latents: LatentStore) -> Non
     assert torch.allclose(first["x0"], latents.index.scaling.apply(moments.mean), atol=1e-4)
 
 
+def test_latents_are_drawn_from_their_posterior(latents: LatentStore) -> None:
+    indices = torch.tensor([3, 1, 60])
+    noise = draws_of(3).normal(*latents.index.sample_shape)
+    expected = latents.index.scaling.apply(latents.split("train").gather(indices).sample(noise))
+    assert torch.equal(latent_samples(latents, "train").held_out(indices, draws_of(3)), expected)
+
+
 @pytest.mark.parametrize("parameterisation", PARAMETERISATIONS)
 def test_the_loss_is_the_mean_squared_error_to_the_target(
     latents: LatentStore, parameterisation: str
