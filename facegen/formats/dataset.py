@@ -17,10 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -32,6 +31,9 @@ from facegen.formats.files import read_json
 from facegen.formats.plain import from_plain, plain
 from facegen.formats.stored_images import StoredImages
 from facegen.types import LabelSchema
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DATASET_FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"

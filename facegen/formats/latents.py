@@ -25,11 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -40,6 +38,9 @@ from facegen.formats.far import fetched, is_copy, near, recheck
 from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
 from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
+
+if TYPE_CHECKING:
+    import pandas as pd  # models read their latents' format, and start 0.4 s sooner without
 
 LATENTS_FORMAT_VERSION = 1
 ORDERED_FORMAT_VERSION = 2  # with `order`, which readers of version 1 would pass over
@@ -226,6 +227,9 @@ class LatentSplit:
         Raises:
             StorageError: the table is damaged.
         """
+        import pandas as pd
+        import pyarrow as pa
+
         path = self._folder / self._index.records[self.name].name
         try:
             return pd.read_parquet(fetched(path)).astype(dict.fromkeys(self._index.labels.attributes, "Int8"))

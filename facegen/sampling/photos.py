@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from facegen.datasets.celeba import CelebA
 from facegen.errors import DataError, UsageError
 from facegen.formats.far import shared_path
 from facegen.formats.files import sha256_of
@@ -72,6 +71,8 @@ def crop_box(crop: str) -> CropBox | None:
     Raises:
         UsageError: neither.
     """
+    from facegen.datasets.celeba import CelebA  # brings pandas, which takes 0.4 s of a start
+
     named: dict[str, CropBox | None] = {**CelebA.crops, "none": None}
     if crop in named:
         return named[crop]
