@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from facegen import __version__
 from facegen.cli import (
     compare,
+    config,
     demo,
     doctor,
     edit,
@@ -30,7 +31,6 @@ from facegen.cli import (
     make,
     plot,
     prepare,
-    presets,
     replay,
     report,
     reproduce,
@@ -89,7 +89,7 @@ COMMANDS = (
     report.report,
     export.export,
     plot.GROUP,
-    presets.GROUP,
+    config.GROUP,
     doctor.doctor,
     version.version,
 )

@@ -27,7 +27,7 @@ RECIPE = "Recipe: preset < config file < --set"
 class RecipeOptions:
     """What the recipe of a run is made of."""
 
-    preset: Annotated[str | None, Option("See 'facegen presets list'.", RECIPE, completes="presets")] = None
+    preset: Annotated[str | None, Option("See 'facegen config list'.", RECIPE, completes="presets")] = None
     config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None
     overrides: Annotated[
         tuple[str, ...],

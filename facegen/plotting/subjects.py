@@ -38,5 +38,5 @@ def subject_of(words: str) -> Subject:
         return Subject(words, compose(words), None)
     raise UsageError(
         f"'{words}' is neither a run nor a preset.{did_you_mean(words, preset_names())}",
-        hint="'facegen presets list' has the presets.",
+        hint="'facegen config list' has the presets.",
     )

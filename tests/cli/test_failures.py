@@ -43,7 +43,11 @@ def _run(*words: str) -> tuple[int, str, str]:
         ("sample nowhere", 4, "facegen train"),
         ("eval fid nowhere --reference nowhere", 3, "facegen prepare"),
         ("eval attributes nowhere --classifier nowhere", 4, "nowhere"),
-        ("presets show nothing", 2, "Unknown preset 'nothing'"),
+        ("config show nothing", 2, "'nothing' is no preset, no file and no run."),
+        ("config copy nothing my.yaml", 2, "Unknown preset 'nothing'"),
+        ("config show .", 2, "is not a run: it has no 'recipe.yaml'"),
+        ("config validate celeba-attributes --set optimizer.lr=fast", 2, "optimizer.lr"),
+        ("config diff avatars avatar", 2, "Did you mean 'avatars'"),
     ],
 )
 def test_a_mistake_is_told_with_its_exit_code(
@@ -121,7 +125,7 @@ def test_a_closed_pipe_is_no_news() -> None:
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
         result = subprocess.run(
-            [sys.executable, "-m", "facegen", "presets", "show", "avatars"],
+            [sys.executable, "-m", "facegen", "config", "show", "avatars"],
             stdout=pipe,
             stderr=subprocess.PIPE,
             text=True,

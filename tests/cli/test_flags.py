@@ -8,13 +8,17 @@ from support.command_lines import all_commands
 TALK = {"--json", "--quiet", "-q"}
 OPENS_NO_MODEL = {
     "compare",
+    "config copy",
+    "config diff",
+    "config list",
+    "config schema",
+    "config show",
+    "config validate",
     "demo",
     "doctor",
     "eval ladder",
     "make",
     "prepare",
-    "presets list",
-    "presets show",
     "slurm",
     "version",
 }
@@ -329,8 +333,12 @@ FLAGS = {
     | TALK,
     "doctor": TALK,
     "export": {"run", "out", "--to", "--seed", "--weights"} | TALK,
-    "presets list": {"--json"},
-    "presets show": {"name"},
+    "config list": {"--json"},
+    "config show": {"name", "--resolved"},
+    "config copy": {"name", "out"},
+    "config validate": {"name", "--set", "--json"},
+    "config diff": {"a", "b", "--json"},
+    "config schema": set[str](),
     "version": {"--json"},
 }
 

@@ -22,7 +22,7 @@ def _examples(help_text: str) -> list[str]:
     return [line.replace("\\[", "[") for line in re.findall(r"^  \[cyan\](.*)\[/\]$", help_text, re.M)]
 
 
-@pytest.mark.parametrize("words", ["", "eval", "presets", *COMMANDS])
+@pytest.mark.parametrize("words", ["", "eval", "config", *COMMANDS])
 def test_every_command_explains_itself_and_shows_examples(words: str) -> None:
     result = CliRunner().invoke(app, [*words.split(), "--help"])
     assert result.exit_code == 0
@@ -31,7 +31,7 @@ def test_every_command_explains_itself_and_shows_examples(words: str) -> None:
     assert "facegen " in result.output.split("Examples")[1]
 
 
-@pytest.mark.parametrize("words", ["eval", "presets", *COMMANDS])
+@pytest.mark.parametrize("words", ["eval", "config", *COMMANDS])
 def test_examples_in_the_help_are_accepted_by_the_parser(words: str) -> None:
     command = COMMAND
     for word in words.split():
