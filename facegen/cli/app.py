@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from facegen import __version__
 from facegen.cli import (
+    bench,
     compare,
     demo,
     doctor,
@@ -90,6 +91,7 @@ COMMANDS = (
     export.export,
     plot.GROUP,
     presets.GROUP,
+    bench.bench,
     doctor.doctor,
     version.version,
 )
