@@ -84,7 +84,8 @@ def main(*, smoke: bool) -> None:
 def measured(folder: Path, *, smoke: bool) -> dict[Setup, list[Step]]:
     """Of every setup the steps of each of its processes: medians over the windows."""
     import scaling_process  # takes seconds, as the next, and --paper needs none of it
-    from made_up import write_latents
+
+    from facegen.bench.made_up import write_latents
 
     size, windows, window_steps = ("smoke", 2, 4) if smoke else ("full", 7, 8)
     latents = write_latents(folder / "latents", SHAPE, NUM_IMAGES, ATTRIBUTES)

@@ -15,10 +15,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from made_up import write_latents
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from facegen.bench.made_up import write_latents
 from facegen.protocols import Batch
 from facegen.training.trainer import Trainer
 from gpu_stages.context import Context, finished

@@ -18,6 +18,7 @@ from typer.core import TyperGroup
 
 from facegen import __version__
 from facegen.cli import (
+    bench,
     compare,
     config,
     demo,
@@ -90,6 +91,8 @@ COMMANDS = (
     export.export,
     plot.GROUP,
     config.GROUP,
+    presets.GROUP,
+    bench.bench,
     doctor.doctor,
     version.version,
 )

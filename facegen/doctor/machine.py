@@ -17,7 +17,7 @@ FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 def machine_facts(found: Mapping[str, Any], driver: Driver | None) -> dict[str, str]:
     """What this computer is; `found` is what the probe told."""
-    cpu = _described()
+    cpu = described_processor()
     units = [flag for flag in FLAGS if flag in cpu.get("flags", "").split()]
     told = {
         "processor": cpu.get("model name", platform.processor() or platform.machine()),
@@ -43,7 +43,7 @@ def precision_facts(found: Mapping[str, Any]) -> dict[str, str]:
     return told | ({"training takes": found["training"]} if "training" in found else {})
 
 
-def _described() -> dict[str, str]:
+def described_processor() -> dict[str, str]:
     """The first processor of /proc/cpuinfo; nothing where there is none."""
     with suppress(OSError):
         first = Path("/proc/cpuinfo").read_text("utf-8", errors="replace").partition("\n\n")[0]

@@ -229,7 +229,7 @@ def _random_inception_extractor(device: torch.device) -> FeatureExtractor:
     """Inception as FID takes it, with weights drawn from a fixed seed: no file, and no idea of what matters
     in a picture (random networks as judges: Naeem et al. 2020, arXiv:2002.09797, section 5)."""
     network = NETWORKS["inception"]
-    module = _folded(random_inception()).to(device)
+    module = folded(random_inception()).to(device)
     return FeatureExtractor(
         name=RANDOM_INCEPTION,
         fingerprint=f"{network.registered}:{network.layer}:random-{RANDOM_SEED}:{network.resize}",
@@ -288,12 +288,12 @@ def _build(name: str, network: _Network, path: Path) -> Any:
         copy = Path(folder) / "weights.pth"
         torch.save(state, copy)
         try:
-            return _folded(create(str(copy)))
+            return folded(create(str(copy)))
         except RuntimeError as error:
             raise DataError(f"'{path}' are not weights of {network.registered}: {_first(error)}") from error
 
 
-def _folded(module: Any) -> Any:
+def folded(module: Any) -> Any:
     """The same network with batch norms folded into their convolutions, channels last: 1.5x the rate on a
     CPU, with features equal to 1e-6."""
     for part in module.modules():

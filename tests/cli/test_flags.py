@@ -7,6 +7,7 @@ from support.command_lines import all_commands
 
 TALK = {"--json", "--quiet", "-q"}
 OPENS_NO_MODEL = {
+    "bench",
     "compare",
     "config copy",
     "config diff",
@@ -41,6 +42,7 @@ DISTRIBUTION = {
     "--device",
 }
 FLAGS = {
+    "bench": {"stage", "--out", "--quick", "--compare"} | TALK,
     "demo": {"--out", "--minutes", "--seed", "--size"} | TALK,
     "make": {"source", "--out", "--minutes", "--seed", "--kind", "--autoencoder"} | TALK,
     "prepare": {
