@@ -219,7 +219,7 @@ def read_png_text(path: Path) -> dict[str, str]:
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
             return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
-    except _WRONG_BYTES as error:
+    except (*_WRONG_BYTES, Image.DecompressionBombError) as error:
         raise DataError(f"'{path}': {_why(error)}.") from error
 
 
