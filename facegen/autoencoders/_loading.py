@@ -20,12 +20,13 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from facegen.autoencoders._diffusers import KINDS, DiffusersAutoencoder
+from facegen.config.documents import parse_json
 from facegen.config.kinds import KindConfig, kind_config, load_kind
 from facegen.errors import MissingModelError, StorageError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.far import near
 from facegen.formats.far_store import spelled
-from facegen.formats.files import atomic_write, write_json
+from facegen.formats.files import WRONG_CONTENT, atomic_write, write_json
 from facegen.formats.model_folders import DiffusersFolder, hub_file, is_hub_name
 from facegen.nn.memory_layout import lay_out_convolutions
 
@@ -199,7 +200,10 @@ def _from_diffusers(folder: Path) -> DiffusersAutoencoder:
 
 def _build(described: dict[str, Any], weights: dict[str, Tensor], where: str) -> tuple[Any, KindConfig]:
     config = kind_config("autoencoders", described)
-    module: Any = load_kind("autoencoders", config.kind).build(config)
+    try:
+        module: Any = load_kind("autoencoders", config.kind).build(config)
+    except WRONG_CONTENT as error:  # of numbers that make no network
+        raise StorageError(f"The autoencoder that '{where}' describes cannot be built: {error}") from error
     _fill(module, weights, where)
     return module, config
 
@@ -214,7 +218,7 @@ def _fill(module: nn.Module, weights: dict[str, Tensor], where: str) -> None:
 def _read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, *WRONG_CONTENT) as error:
         raise StorageError(f"'{path}' is missing or corrupt: {error}.") from error
 
 
@@ -224,7 +228,7 @@ def _class_name(folder: Path) -> str | None:
 
 def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        content = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        content = parse_json((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StorageError(f"'{folder / CONFIG_FILE}' cannot be read: {error}.") from error
     if not isinstance(content, dict):

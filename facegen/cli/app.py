@@ -91,7 +91,6 @@ COMMANDS = (
     export.export,
     plot.GROUP,
     config.GROUP,
-    presets.GROUP,
     bench.bench,
     doctor.doctor,
     version.version,

@@ -8,8 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from facegen.config.documents import DEEPEST, parse_yaml
 from facegen.config.kinds import trust
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError, did_you_mean
@@ -97,13 +96,13 @@ def _same_kind(section: dict[str, Any], old: dict[str, Any]) -> bool:
 
 def _parse_override(override: str) -> dict[str, Any]:
     path, separator, text = override.partition("=")
-    if not separator or not path.strip():
+    if not separator or not path.strip() or path.count(".") > DEEPEST:
         raise UsageError(
             f"--set takes key.path=value, not '{override}'.", hint="Example: --set optimizer.lr=2e-4"
         )
     try:
-        value: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
+        value: Any = parse_yaml(text)
+    except ValueError as error:
         raise UsageError(
             f"--set {override}: the value is not valid YAML.",
             hint="Brackets and quotes have to be closed; to the shell, quote the whole: --set 'a.b=[c, d]'",
@@ -120,25 +119,11 @@ def _parse_override(override: str) -> dict[str, Any]:
     return nested
 
 
-class _OnceLoader(yaml.SafeLoader):
-    """A key that stands twice in one mapping is an error; YAML's own loader lets the second win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen and isinstance(key, yaml.ScalarNode):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"'{key.value}' stands there twice", key.start_mark
-                )
-            seen |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
-        return super().construct_mapping(node, deep)
-
-
 def _load_yaml(text: str | bytes, where: str) -> dict[str, Any]:
     """A mapping from YAML text, or from bytes in UTF-8 or UTF-16."""
     try:
-        data = yaml.load(text, _OnceLoader)
-    except (yaml.YAMLError, RecursionError) as error:
+        data = parse_yaml(text)
+    except ValueError as error:
         raise UsageError(
             f"{where} is not valid YAML: {error}",
             hint="It has to be UTF-8 or UTF-16 text, with every section once.",

@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from facegen.config.documents import mapping_of
 from facegen.errors import UsageError, did_you_mean
 
 ALLOW_OUTSIDE_CODE = "FACEGEN_ALLOW_OUTSIDE_CODE"  # of the environment, so that child processes have it too
@@ -134,13 +135,14 @@ def spelt(family: str, kind: str) -> str:
     return own if isinstance(own, str) and own.replace("-", "_") == kind.replace("-", "_") else kind
 
 
-def kind_config(family: str, data: dict[str, Any]) -> Any:
+def kind_config(family: str, data: Any) -> Any:
     """Validate one `{kind: ..., ...}` section into that kind's `Config`.
 
     Raises:
         UsageError: missing or unknown kind, unknown key, wrong type or range.
     """
-    if "kind" not in data:
+    data = mapping_of(data)
+    if data is None or "kind" not in data:
         raise UsageError(f"The section for {family} needs a 'kind'; one of {', '.join(kinds_of(family))}.")
     name = str(data["kind"])
     kind = load_kind(family, name)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from facegen.config.documents import mapping_of
 from facegen.config.kinds import Section, explain, kind_config, load_kind
 from facegen.errors import UsageError
 
@@ -292,6 +293,8 @@ def parse_recipe(data: dict[str, Any]) -> Recipe:
     Raises:
         UsageError: unknown keys, wrong types or values, unknown kinds; says which and what is allowed.
     """
+    if mapping_of(data) is None:
+        raise UsageError(f"A recipe's sections have names: {', '.join(Recipe.model_fields)}.")
     try:
         recipe = Recipe(**data)
     except ValidationError as error:

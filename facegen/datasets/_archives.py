@@ -11,6 +11,7 @@ import gzip
 import lzma
 import os
 import posixpath
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -43,6 +44,7 @@ _UNPACK: dict[str, Callable[[Path], IO[bytes]]] = {
 }
 ARCHIVE_SUFFIXES = (".zip", ".tar", *_UNPACK)
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
+_DAMAGED_ENTRY = (*_DAMAGED, OSError, RuntimeError, ValueError, struct.error)  # of its size, place or method
 
 
 def list_archive(path: Path) -> SourceTree:
@@ -53,7 +55,7 @@ def list_archive(path: Path) -> SourceTree:
     """
     try:
         return _list_zip(path) if path.name.casefold().endswith(".zip") else _list_tar(path)
-    except _DAMAGED as error:
+    except (*_DAMAGED, ValueError, struct.error, NotImplementedError) as error:
         raise DataError(f"'{path}' is damaged or not what its name says: {error}.") from error
 
 
@@ -103,7 +105,7 @@ def _list_zip(path: Path) -> SourceTree:
     archive = zipfile.ZipFile(path)  # kept open: `load` reads from it, under its own lock
     listing = _Listing(path)
     for entry in archive.infolist():
-        if entry.is_dir() or entry.filename.endswith("\\"):
+        if entry.filename and (entry.is_dir() or entry.filename.endswith("\\")):
             continue
         load = partial(_read_zip_entry, archive, entry)
         if (entry.external_attr >> 16) & 0o170000 == 0o120000:
@@ -121,7 +123,7 @@ def _read_zip_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     try:
         with archive.open(entry) as file:
             return file.read(entry.file_size + 1)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError) as error:
+    except _DAMAGED_ENTRY as error:
         raise DataError(f"damaged in the archive: {error}") from error
 
 

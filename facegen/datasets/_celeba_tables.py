@@ -120,7 +120,7 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
         index, original, file = (cell or "" for cell in cells)
         _check_plain(file, at)
         stem = file.rpartition(".")[0]
-        if not all(_is_number(value) for value in (index, original, stem)):
+        if not all(is_number(value) for value in (index, original, stem)):
             raise DataError(f"{at}: '{index} {original} {file}' is not two numbers and a numbered file.")
         if int(stem) != int(original) + 1:
             raise DataError(f"{at}: index {original} does not belong to '{file}'.")
@@ -130,7 +130,8 @@ def parse_mapping(text: str, where: str) -> dict[int, str]:
     return rows
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether it is a whole number of few digits."""
     return text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
 
 

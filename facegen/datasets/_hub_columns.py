@@ -7,12 +7,12 @@ otherwise by name: `{"attr_smile": "Smiling", "label": "race", "notes": "none"}`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 
+from facegen.config.documents import parse_json
 from facegen.datasets._columns import Column, is_trinary, judge, parse_form, some_of
 from facegen.datasets._layouts import split_named
 from facegen.datasets._tables import words
@@ -160,7 +160,7 @@ def features_of(card: Mapping[str, Any], subset: str | None, schema: pa.Schema) 
     """What a README's `dataset_info` and what the `datasets` library wrote into a schema say of the columns,
     which counts for more: column -> a `ClassLabel`'s names, "Image", or None for other features."""
     try:
-        stored = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        stored = parse_json((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
     except (ValueError, LookupError, TypeError):
         stored = {}
     info = card.get("dataset_info")
@@ -183,7 +183,7 @@ def _feature(feature: Mapping[str, Any]) -> tuple[str, ...] | str | None:
         feature = dtype.get("class_label", {}) if isinstance(dtype, Mapping) else {}
     names = feature.get("names")
     if isinstance(names, Mapping):  # {"0": "cat", "1": "dog"}
-        names = [names[key] for key in sorted(names, key=int)]
+        names = [names[key] for key in sorted(names, key=lambda key: (len(str(key)), str(key)))]
     return tuple(str(name) for name in names) if isinstance(names, list) and names else None
 
 

@@ -18,8 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from facegen.config.documents import parse_yaml
 from facegen.datasets._layouts import SPLIT_FOLDERS
 from facegen.datasets._sources import list_folder
 from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError, did_you_mean
@@ -35,6 +34,8 @@ DOWNLOAD_ATTEMPTS = 3
 DEFAULT_SUBSET = "default"
 _STORAGE_FOLDERS = ("data", "parquet")
 _CARD = "README.md"
+_CARD_HEAD = re.compile(r"\s*---[ \t]*\n(.*?)\n---[ \t]*(?:\n|$)", re.S)
+_MOST_FILES = 100_000  # of one data set
 _NUMBERED = re.compile(r"^(.*)-(\d{5,})-of-(\d{5,})\.parquet$", re.M)
 
 
@@ -171,12 +172,12 @@ def split_of(name: str) -> str | None:
 
 def read_card(path: Path) -> dict[str, Any]:
     """The YAML head of a README.md, or an empty mapping where there is none that can be read."""
-    from huggingface_hub import metadata_load
-
     try:
-        return metadata_load(path) or {}
-    except (OSError, ValueError, yaml.YAMLError):
+        found = _CARD_HEAD.match(path.read_text("utf-8-sig"))
+        head = parse_yaml(found[1]) if found else {}
+    except (OSError, ValueError):
         return {}
+    return head if isinstance(head, dict) else {}
 
 
 def _parquet_files(info: DatasetInfo) -> dict[str, RepoSibling]:
@@ -287,7 +288,7 @@ def _gaps(names: Collection[str]) -> list[str]:
     promised = {
         f"{stem}-{index:0{len(number)}}-of-{total}.parquet"
         for stem, number, total in _NUMBERED.findall("\n".join(names))
-        for index in range(int(total))
+        for index in range(min(int(total), _MOST_FILES))
     }
     return sorted(promised - set(names))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from facegen.config.documents import parse_json
 from facegen.datasets._match import ImageNames, Matched, file_column, match_rows, nothing_matches
 from facegen.datasets._tables import TABLE_SUFFIXES, Table, read_table, read_text, table_of
 from facegen.datasets._tree import SourceTree
@@ -182,12 +182,14 @@ def _stylegan(tree: SourceTree) -> LabelTable | None:
         return None
     where = tree.location(name)
     try:
-        labels = json.loads(read_text(tree.files[name].load(), where)).get("labels")
-    except (ValueError, AttributeError, RecursionError) as error:
+        labels = parse_json(read_text(tree.files[name].load(), where)).get("labels")
+    except (ValueError, AttributeError) as error:
         raise DataError(f"{where}: not StyleGAN's list of labels: {error}.") from error
     if not labels:
         return None
-    if not all(isinstance(row, list) and len(row) == 2 and isinstance(row[1], int) for row in labels):
+    if not isinstance(labels, list) or not all(
+        isinstance(row, list) and len(row) == 2 and isinstance(row[1], int) for row in labels
+    ):
         raise DataError(
             f"{where}: a row is not a file and the number of a class.", hint="--layout flat leaves it out."
         )
@@ -210,8 +212,8 @@ def _beside_images(tree: SourceTree, stems: Mapping[str, str]) -> LabelTable | N
             row[column] = " ".join(text.split())
         else:
             try:
-                told = json.loads(text)
-            except (ValueError, RecursionError) as error:
+                told = parse_json(text)
+            except ValueError as error:
                 raise DataError(f"{where}: not JSON: {error}.") from error
             if isinstance(told, dict):
                 row |= {key: value for key, value in told.items() if not isinstance(value, dict | list)}

@@ -19,6 +19,7 @@ SPLIT_FOLDERS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _SPLIT_ENDING = re.compile(r"[\s_-]*(set|data|images|imgs|split|faces)$")
+_MAX_DIGITS = 18
 _SHARD = re.compile(r"\d{5,}")
 _MANY_CLASSES, _FEW_IMAGES = 50, 5  # more folders with fewer images each look like people
 LOOSE = "beside the folders of the splits"
@@ -157,7 +158,7 @@ def _are_shards(parts: dict[str, list[str]]) -> bool:
         digits = re.findall(r"\d+", name.rpartition("/")[2])
         if not inside or not _SHARD.fullmatch(inside[0]) or not digits:
             return False
-        numbers[inside[0]].append(int(digits[0]))
+        numbers[inside[0]].append(int(digits[0][-_MAX_DIGITS:]))
     ranges = [(min(found), max(found)) for _, found in sorted(numbers.items())]
     return all(last < first for (_, last), (first, _) in pairwise(ranges))
 

@@ -16,7 +16,8 @@ Key = Callable[[str], str]
 
 
 def _suffixless(name: str) -> str:
-    return PurePosixPath(name).with_suffix("").as_posix() if name else name
+    path = PurePosixPath(name)
+    return path.with_suffix("").as_posix() if path.name else name
 
 
 def _number(name: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 
 import pandas as pd
 
+from facegen.config.documents import parse_json
 from facegen.errors import DataError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".jsonl", ".parquet")
@@ -25,6 +25,7 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _SAMPLE_ROWS = 20
 _BOMS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 _FIELD_LIMIT = 1 << 24
+_MAX_DIGITS = 18  # of a number of rows
 Row = tuple[int, list[str]]  # line number from 1, cells
 
 
@@ -190,7 +191,7 @@ def _rows(text: str, delimiter: str | None, where: str, *, strict: bool = True) 
 
 
 def _is_count(text: str) -> bool:
-    return text.strip().isascii() and text.strip().isdigit()
+    return text.strip().isascii() and text.strip().isdigit() and len(text.strip()) <= _MAX_DIGITS
 
 
 def _json_lines(text: str, where: str) -> Table:
@@ -200,8 +201,8 @@ def _json_lines(text: str, where: str) -> Table:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            row = parse_json(line)
+        except ValueError as error:
             raise DataError(f"{where}:{number}: not JSON: {error}.") from error
         if not isinstance(row, dict):
             raise DataError(f"{where}:{number}: a row is an object with a 'file_name'.")

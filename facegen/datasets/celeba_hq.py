@@ -17,6 +17,7 @@ from facegen.config.kinds import KindConfig
 from facegen.datasets._celeba_tables import (
     IDENTITY_FILES,
     PARTITION_FILES,
+    is_number,
     parse_attributes,
     parse_identities,
     parse_mapping,
@@ -105,7 +106,7 @@ class CelebAHq(DatasetAdapter):
         for key, name in images.items():
             if table is not None and key not in values:
                 continue
-            original = mapping.get(int(key)) if key.isdigit() else None
+            original = mapping.get(int(key)) if is_number(key) else None
             yield DatasetRecord(
                 id=PurePosixPath(name).stem,
                 **tree.record_of(name),

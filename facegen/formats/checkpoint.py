@@ -23,7 +23,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal
 
 import torch
@@ -31,10 +30,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
+from facegen.config.documents import parse_json
 from facegen.config.recipe import BY_LOSS
-from facegen.errors import DataError, MissingModelError, StorageError, UsageError
+from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError
 from facegen.formats.far import fetched, near
-from facegen.formats.files import saving, sha256_of, whole_folder
+from facegen.formats.files import WRONG_CONTENT, saving, sha256_of, whole_folder
 from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
 
@@ -69,7 +69,7 @@ class Ranking:
 def loss_ranking(metrics: Mapping[str, Any]) -> Ranking | None:
     """The loss of a validation; None if it has none."""
     loss = metrics.get("loss")
-    return None if loss is None else Ranking("loss", float(loss), "lower")
+    return Ranking("loss", float(loss), "lower") if isinstance(loss, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Checkpoint:
         path = self._verified(name)
         try:
             return load_file(path)
-        except SafetensorError as error:
+        except (SafetensorError, *WRONG_CONTENT) as error:
             raise StorageError(f"Checkpoint file '{path}' is unreadable: {error}.") from error
 
     def training_state(self) -> dict[str, Any]:
@@ -172,7 +172,9 @@ class Checkpoint:
         path = self._verified(STATE_FILE)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except (UnpicklingError, RuntimeError, EOFError) as error:
+        except FacegenError:  # a signal's
+            raise
+        except Exception as error:  # damage shows in as many ways as the format has parts
             raise StorageError(f"'{path}' is not a training state; nothing in it was executed.") from error
 
     def verify(self) -> None:
@@ -192,7 +194,10 @@ class Checkpoint:
             StorageError: it was altered.
         """
         file = self.folder / INFO_FILE
-        told = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            told = parse_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StorageError(f"Checkpoint file '{file}' is corrupt: {error}.") from error
         if told.pop(OWN_CHECKSUM, None) not in (None, _checksum(told)):  # earlier checkpoints have none
             raise StorageError(f"Checkpoint file '{file}' is corrupt: its checksum does not match.")
 
@@ -225,14 +230,18 @@ def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Ch
     folder = resolve_checkpoint(path, which)
     file = folder / INFO_FILE
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = parse_json(file.read_text(encoding="utf-8"))
         version = data.get("format_version")
         if version != CHECKPOINT_FORMAT_VERSION:
             raise StorageError(
                 f"'{file}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
             )
-        return Checkpoint(folder, from_plain(CheckpointInfo, data, file))
-    except (OSError, ValueError, AttributeError, DataError) as error:
+        info = from_plain(CheckpointInfo, data, file)
+        sizes = (*(info.sample_shape or ()), info.image_size or 1)
+        if not info.task or not isinstance(info.recipe.get("scoring", {}), dict | None) or min(sizes) < 1:
+            raise StorageError(f"Checkpoint file '{file}' is corrupt: it describes no model.")
+        return Checkpoint(folder, info)
+    except (OSError, ValueError, AttributeError, LookupError, TypeError, DataError) as error:
         raise StorageError(f"Checkpoint file '{file}' is corrupt: {error!r}.") from error
 
 

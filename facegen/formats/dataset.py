@@ -27,7 +27,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.far import fetched, near
-from facegen.formats.files import read_json
+from facegen.formats.files import WRONG_CONTENT, read_json
 from facegen.formats.plain import from_plain, plain
 from facegen.formats.stored_images import StoredImages
 from facegen.types import LabelSchema
@@ -39,6 +39,7 @@ DATASET_FORMAT_VERSION = 1
 MANIFEST_NAME = "dataset.json"
 SPLITS = ("train", "validation", "test")
 RECORD_COLUMNS = ("id", "split", "caption", "captions", "identity", "sha256")
+LARGEST_SIZE = 16_384  # of an image, in pixels
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ class Dataset:
                 hint=f"Make one: facegen prepare KIND SOURCE --out {folder}",
             )
         data = read_json(folder / MANIFEST_NAME, DATASET_FORMAT_VERSION)
-        return Dataset(folder, from_plain(DatasetManifest, data, folder / MANIFEST_NAME))
+        manifest = from_plain(DatasetManifest, data, folder / MANIFEST_NAME)
+        if not 1 <= manifest.image_size <= LARGEST_SIZE or min(manifest.counts.values(), default=0) < 0:
+            raise DataError(f"'{folder / MANIFEST_NAME}' has a size or number of images that cannot be.")
+        return Dataset(folder, manifest)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -128,7 +132,8 @@ class Dataset:
         digest = FingerprintBuilder(self.manifest.labels, self.manifest.transform)
         for name in self.splits:
             for row in self.split(name).rows():
-                digest.add(row)
+                with _reading(f"split '{name}'"):
+                    digest.add(row)
         if digest.hexdigest() != self.manifest.fingerprint:
             raise DataError(
                 f"'{self.folder}' was changed after it was prepared: its images and labels have fingerprint"
@@ -165,8 +170,8 @@ class DatasetSplit:
         columns = [*RECORD_COLUMNS, *labels.attributes, *labels.classes, *extras]
         with _reading(f"split '{self.name}'"):
             table = pa.concat_tables([file.read(columns=columns) for file in self._files])  # pyright: ignore[reportUnknownMemberType]
-        frame: pd.DataFrame = table.to_pandas()  # pyright: ignore[reportUnknownMemberType]
-        return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
+            frame: pd.DataFrame = table.to_pandas()  # pyright: ignore[reportUnknownMemberType]
+            return frame.astype(dict.fromkeys(labels.attributes, "Int8"))
 
     def images(self, indices: Sequence[int] | np.ndarray | Tensor, *, keep: bool = False) -> Tensor:
         """Decode the images at `indices` (rows of `frame`) to uint8 (N, 3, H, W).
@@ -184,8 +189,8 @@ class DatasetSplit:
         for file in self._files:
             for group in range(file.num_row_groups):
                 with _reading(f"split '{self.name}'"):
-                    table = file.read_row_group(group)
-                yield from table.to_pylist()
+                    rows = file.read_row_group(group).to_pylist()
+                yield from rows
 
 
 class FingerprintBuilder:
@@ -216,7 +221,9 @@ def _reading(what: str) -> Generator[None]:
     """Name the file when parquet or a picture inside it is damaged."""
     try:
         yield
-    except (OSError, pa.ArrowException, DataError, KeyError) as error:
+    except StorageError:
+        raise
+    except (OSError, pa.ArrowException, DataError, *WRONG_CONTENT) as error:
         raise StorageError(
             f"{what} cannot be read: {error}.", hint="The file is damaged: prepare it again."
         ) from error

@@ -16,10 +16,21 @@ from typing import IO, Any
 
 from safetensors import SafetensorError
 
+from facegen.config.documents import parse_json
 from facegen.errors import DataError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _STORAGE_ERRNOS = {*_FULL, errno.EROFS, errno.EIO, errno.ENAMETOOLONG}
+WRONG_CONTENT = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    MemoryError,
+)
+"""What libraries raise of a file that is whole and holds something else than it should."""
 LONGEST_PREFIX = 100  # of a name in its temporary one, which must be no longer than a name may be
 
 
@@ -178,7 +189,7 @@ def read_json(path: Path, *format_versions: int) -> dict[str, Any]:
         DataError: the file is missing, not JSON, or of another format version.
     """
     try:
-        loaded = json.loads(path.read_text(encoding="utf-8-sig"))
+        loaded = parse_json(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise DataError(f"'{path}' does not exist.") from error
     except (ValueError, OSError) as error:

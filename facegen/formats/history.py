@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from facegen.config.documents import parse_json
 from facegen.errors import DataError, StorageError
 from facegen.formats.files import atomic_write
 from facegen.formats.plain import from_plain, plain
@@ -49,7 +50,7 @@ def read_history(run: Path) -> list[RunEvent]:
         return []
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-        return [from_plain(RunEvent, json.loads(line), file) for line in lines]
+        return [from_plain(RunEvent, parse_json(line), file) for line in lines]
     except (OSError, ValueError, DataError) as error:
         raise StorageError(f"'{file}' is unreadable: {error}.") from error
 
@@ -91,6 +92,8 @@ def _with_values(recipe: Mapping[str, Any], values: Mapping[str, Any]) -> dict[s
         *sections, key = path.split(".")
         section = changed
         for name in sections:
+            if not isinstance(section.get(name, {}), dict):  # such as null, of a section that was left out
+                section[name] = {}
             section = section.setdefault(name, {})
         section[key] = value
     return changed

@@ -36,6 +36,7 @@ _UNREAD = {  # first bytes of pictures that are told apart but not read, and wha
     "JPEG XL": "JPEG XL is not read: convert it to PNG or JPEG",
 }
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+_PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
 _WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
 _WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
@@ -66,6 +67,26 @@ def image_size(data: bytes) -> tuple[int, int] | None:
 def decode_image(data: bytes) -> Image.Image:
     """Decode an image file's bytes to an upright RGB image; `read_image` says besides what was mended."""
     return read_image(data)[0]
+
+
+def decode_square(data: bytes, size: int) -> np.ndarray:
+    """A stored picture of `size` x `size` as uint8 (3, H, W); the usual PNG without what strange files need.
+
+    Raises:
+        DataError: as `decode_image`, or it has another size.
+    """
+    image = None
+    if data[:8] == _PNG_START and data[16:24] == struct.pack(">II", size, size):
+        try:
+            found = Image.open(io.BytesIO(data), formats=("PNG",))
+            found.load()
+            image = found if found.mode == "RGB" and "transparency" not in found.info else None
+        except _WRONG_BYTES:
+            pass  # told below
+    image = decode_image(data) if image is None else image
+    if image.size != (size, size):
+        raise DataError(f"{image.width}x{image.height} pixels, not {size}x{size}")
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 def read_image(data: bytes) -> tuple[Image.Image, str]:
@@ -221,7 +242,7 @@ def read_png_text(path: Path) -> dict[str, str]:
         with Image.open(path, formats=("PNG",)) as image:
             image.load()
             return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
-    except _WRONG_BYTES as error:
+    except (*_WRONG_BYTES, Image.DecompressionBombError) as error:
         raise DataError(f"'{path}': {_why(error)}.") from error
 
 

@@ -21,7 +21,8 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,9 +34,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from facegen.config.documents import parse_json
 from facegen.errors import DataError, StorageError, did_you_mean
 from facegen.formats.far import fetched, is_copy, near, recheck
-from facegen.formats.files import atomic_write, read_json, sha256_of, write_json
+from facegen.formats.files import WRONG_CONTENT, atomic_write, read_json, sha256_of, write_json
 from facegen.formats.plain import from_plain, plain
 from facegen.types import LabelSchema, LatentMoments, LatentScaling
 
@@ -192,9 +194,9 @@ class LatentStore:
         stored, encoder = self.index.text_embeddings, self.index.text_encoder
         if stored is None or encoder is None:
             return None
-        tensors, metadata = map_safetensors(self.folder / stored.name)
-        captions = json.loads(metadata["captions"])
-        return TextEmbeddings(encoder, captions, tensors["tokens"], tensors["mask"])
+        with _holding(self.folder / stored.name) as (tensors, metadata):
+            captions = parse_json(metadata["captions"])
+            return TextEmbeddings(encoder, captions, tensors["tokens"], tensors["mask"])
 
     @cached_property
     def image_features(self) -> ImageFeatures | None:
@@ -202,10 +204,10 @@ class LatentStore:
         stored, encoder = self.index.image_features, self.index.image_encoder
         if stored is None or encoder is None:
             return None
-        tensors, metadata = map_safetensors(self.folder / stored.name)
-        ids = [record for name in self.index.records for record in self.split(name).frame["id"]]
-        mean, std = (json.loads(metadata[name]) for name in ("mean", "std"))
-        return ImageFeatures(encoder, metadata["fingerprint"], ids, tensors["features"], mean, std)
+        with _holding(self.folder / stored.name) as (tensors, metadata):
+            ids = [record for name in self.index.records for record in self.split(name).frame["id"]]
+            mean, std = (parse_json(metadata[name]) for name in ("mean", "std"))
+            return ImageFeatures(encoder, metadata["fingerprint"], ids, tensors["features"], mean, std)
 
 
 class LatentSplit:
@@ -233,7 +235,7 @@ class LatentSplit:
         path = self._folder / self._index.records[self.name].name
         try:
             return pd.read_parquet(fetched(path)).astype(dict.fromkeys(self._index.labels.attributes, "Int8"))
-        except (OSError, pa.ArrowException, KeyError) as error:
+        except (OSError, pa.ArrowException, *WRONG_CONTENT) as error:
             raise StorageError(
                 f"'{path}' cannot be read: {error}.", hint="Encode the data set again."
             ) from error
@@ -242,13 +244,21 @@ class LatentSplit:
     def images(self) -> Tensor | None:
         """sha256 (N, 32) uint8 of the PNG behind each row of the shards; None of latents that do not say."""
         file = self._index.images.get(self.name)
-        return None if file is None else map_safetensors(self._folder / file.name)[0]["sha256"]
+        return None if file is None else self._row_by_row(file, "sha256", torch.uint8)
 
     @cached_property
     def order(self) -> Tensor | None:
         """Which row of the shards is each record's (N) int64; None where they stand in the same order."""
         file = self._index.order.get(self.name)
-        return None if file is None else map_safetensors(self._folder / file.name)[0]["row"]
+        return None if file is None else self._row_by_row(file, "row", torch.int64)
+
+    def _row_by_row(self, file: StoredFile, name: str, dtype: torch.dtype) -> Tensor:
+        """The tensor `name` of a file, which has a row for each of the split's."""
+        with _holding(self._folder / file.name) as (tensors, _):
+            found = tensors[name]
+            if found.dtype != dtype or len(found) != len(self):
+                raise ValueError(f"'{name}' is {found.dtype}, {tuple(found.shape)}")
+            return found
 
     def gather(self, indices: Tensor, flipped: Tensor | None = None) -> LatentMoments:
         """Moments (B, C, h, w) float32 of rows `indices` (B,) int64, mirrored where `flipped` (B,); raises as
@@ -295,7 +305,16 @@ class LatentSplit:
 
     @cached_property
     def _shards(self) -> list[dict[str, Tensor]]:
-        return [map_safetensors(self._folder / shard.name)[0] for shard in self._index.shards[self.name]]
+        return [self._shard(shard) for shard in self._index.shards[self.name]]
+
+    def _shard(self, shard: StoredFile) -> dict[str, Tensor]:
+        wanted = [name + mirrored for name in MOMENTS for mirrored in ("", FLIPPED)[: 1 + self._index.flips]]
+        with _holding(self._folder / shard.name) as (tensors, _):
+            for name in wanted:
+                shape = (shard.count, *self._index.sample_shape)
+                if tensors[name].shape != shape or tensors[name].dtype != torch.float16:
+                    raise ValueError(f"'{name}' is not float16 of {shape}")
+            return tensors
 
 
 def read_index(folder: Path) -> LatentIndex:
@@ -311,7 +330,28 @@ def read_index(folder: Path) -> LatentIndex:
             hint=f"Make one: facegen encode DATASET --autoencoder NAME_OR_PATH --out {folder}",
         )
     data = read_json(path, LATENTS_FORMAT_VERSION, ORDERED_FORMAT_VERSION)
-    return from_plain(LatentIndex, data, path)
+    index = from_plain(LatentIndex, data, path)
+    splits, told = index.shards.keys(), {*index.images, *index.order}
+    names = [file.name for file in index.files]
+    if index.records.keys() != splits or not told <= splits or min(index.sample_shape, default=1) < 1:
+        raise DataError(f"'{path}' is damaged: its parts do not fit together.")
+    if any(not name or Path(name).name != name for name in names) or any(f.count < 0 for f in index.files):
+        raise DataError(f"'{path}' is damaged: it names a file that cannot be one of its own.")
+    return index
+
+
+@contextmanager
+def _holding(path: Path) -> Generator[tuple[dict[str, Tensor], dict[str, str]]]:
+    """Tensors and metadata of a file whose content is looked at within the block.
+
+    Raises:
+        StorageError: missing or damaged, or the block found something else than it needs.
+    """
+    found = map_safetensors(path)
+    try:
+        yield found
+    except WRONG_CONTENT as error:
+        raise StorageError(f"'{path}' is not what it should be: {error}.", hint="Encode again.") from error
 
 
 def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -326,7 +366,7 @@ def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         opened: Any = safe_open(fetched(path), framework="pt")  # its own stub says nothing of what it holds
         with opened as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, *WRONG_CONTENT) as error:
         raise StorageError(
             f"'{path}' is missing or damaged: {error}.", hint="Encode the data set again."
         ) from error

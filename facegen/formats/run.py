@@ -28,6 +28,7 @@ import yaml
 from filelock import BaseFileLock, FileLock, Timeout, UnixFileLock
 
 import facegen
+from facegen.config.documents import mapping_of, parse_json, parse_yaml
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
 from facegen.formats.far import shared_path
@@ -110,9 +111,11 @@ class RunDirectory:
                 hint="Start one with: facegen train --preset NAME --data LATENTS --run DIR",
             )
         try:
-            data = yaml.safe_load((self.path / RECIPE_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            data = mapping_of(parse_yaml((self.path / RECIPE_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
             raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: {error}.") from error
+        if data is None:
+            raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: it has no sections.")
         return parse_recipe(with_changes(data, self.history()))
 
     def first_recipe(self) -> Recipe:
@@ -125,15 +128,18 @@ class RunDirectory:
         return parse_recipe(without_changes(self.recipe().model_dump(mode="json"), self.history()))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The records of `metrics.jsonl`; a torn last line is left out."""
+        """The records of `metrics.jsonl`, up to a line that is torn or none."""
         if not self.metrics_file.is_file():
             return []
         records: list[dict[str, Any]] = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                records.append(json.loads(line))
+                record = mapping_of(parse_json(line))
             except ValueError:
                 break
+            if record is None or not isinstance(record.get("step"), int):
+                break
+            records.append(record)
         return records
 
     def append_metrics(self, record: dict[str, Any]) -> None:
@@ -229,9 +235,10 @@ def shared_words(words: Sequence[str]) -> list[str]:
 def _holder(file: Path) -> dict[str, Any] | None:
     """Who the lock's text names; None if nobody, or unreadably."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        told = mapping_of(parse_json(file.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
+    return told if told and {"pid", "host"} <= told.keys() else None
 
 
 def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:

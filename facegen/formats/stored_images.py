@@ -9,16 +9,14 @@ Letters: N images, H/W pixels.
 
 from __future__ import annotations
 
-import io
 import mmap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from facegen.formats.images import decode_image
+from facegen.formats.images import decode_square
 
 KEPT_BYTES = 2 << 30  # of decoded images that a split keeps for training
 
@@ -62,7 +60,7 @@ class StoredImages:
             places = missing[group_of == group]
             inside = rows[places] - self._starts[group]
             for place, png in zip(places, self._pngs(int(group), inside), strict=True):
-                out[place] = _decoded(png)
+                out[place] = decode_square(png, self._size)
         if keep:
             self._keep(rows[missing], out[missing])
         return out
@@ -122,10 +120,3 @@ class StoredImages:
         self._kept[slots] = images[first[:taken]]
         self._slots[rows[:taken]] = slots
         self._num_kept += taken
-
-
-def _decoded(png: bytes) -> np.ndarray:
-    """uint8 (3, H, W)."""
-    with Image.open(io.BytesIO(png)) as image:
-        plain = image if image.format == "PNG" and image.mode == "RGB" else decode_image(png)
-        return np.asarray(plain).transpose(2, 0, 1)

@@ -14,6 +14,7 @@ from facegen.config.recipe import DRAWING_TASKS, FEW_STEP, DataConfig, Recipe, p
 from facegen.errors import DataError, StorageError, UsageError
 from facegen.formats.checkpoint import Checkpoint, CheckpointInfo, Weights, load_checkpoint
 from facegen.formats.far import near
+from facegen.formats.files import WRONG_CONTENT
 from facegen.formats.run import RunDirectory
 from facegen.models.devices import resolve_device
 from facegen.models.generator import FaceGenerator
@@ -90,13 +91,10 @@ def _module(recipe: Recipe, info: CheckpointInfo, weights: Mapping[str, Tensor],
     Raises:
         StorageError: they are not its own; names `where` they were read.
     """
-    sample_spec = SampleSpec(info.sample_shape or ())
-    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
-    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
-    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
-    if info.task == FEW_STEP:
-        module[STRIDE] = Strides(conditioner.spec.vector_dim or 0)
+    try:
+        module = _built(recipe, info)
+    except WRONG_CONTENT as error:  # of numbers that make no network
+        raise StorageError(f"What '{where}' says of its network cannot be built: {error}") from error
     # What tells the model of augmentation is for training alone: sampling asks for untouched images.
     try:
         module.load_state_dict(
@@ -106,6 +104,18 @@ def _module(recipe: Recipe, info: CheckpointInfo, weights: Mapping[str, Tensor],
         raise StorageError(
             f"The weights in '{where}' do not fit the recipe saved beside them: {error}"
         ) from error
+    return module
+
+
+def _built(recipe: Recipe, info: CheckpointInfo) -> nn.ModuleDict:
+    """The network, with any weights."""
+    sample_spec = SampleSpec(info.sample_shape or ())
+    condition, network = recipe.section("conditioner"), recipe.section("denoiser")
+    conditioner = load_kind("conditioners", condition.kind).build(condition, info.labels, sample_spec)
+    denoiser = load_kind("denoisers", network.kind).build(network, sample_spec, conditioner.spec)
+    module = nn.ModuleDict({"denoiser": denoiser, "conditioner": conditioner})
+    if info.task == FEW_STEP:
+        module[STRIDE] = Strides(conditioner.spec.vector_dim or 0)
     return module
 
 

@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 import facegen
+from facegen.config.documents import parse_json
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import DataError
 from facegen.formats.checkpoint import Weights
@@ -196,8 +197,8 @@ def read_image_settings(path: Path) -> ImageSettings:
             "anew: editors, messengers and websites remove them.",
         )
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        data = parse_json(text)
+    except ValueError as error:
         raise DataError(f"The settings in '{path}' are damaged: they are not JSON ({error}).") from error
     _check_version(path, data)
     try:

@@ -11,6 +11,8 @@ from facegen.types import LabelSchema, PromptReading
 from facegen.vocabulary.grammar import Said, said_in
 from facegen.vocabulary.phrases import lexicon_of
 
+LONGEST_PROMPT = 4000  # characters
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -57,6 +59,9 @@ class Explanation:
 
 def explain_prompt(prompt: str, labels: LabelSchema) -> Explanation:
     """How `prompt` is read into the labels of a data set; a refusal is part of what comes back."""
+    if len(prompt) > LONGEST_PROMPT:
+        told = f"The prompt has {len(prompt):,} characters; at most {LONGEST_PROMPT:,} are read."
+        return Explanation(prompt, refusal=UsageError(told, hint="Say what the face shows in a few words."))
     try:
         said = said_in(prompt, lexicon_of(labels))
     except UsageError as refusal:

@@ -70,7 +70,7 @@ def _tokens(prompt: str, lexicon: Lexicon) -> Iterator[Token]:
         elif turn:
             said = ()
             yield Token(TURNS[turn], " ".join(turn))
-        elif age := re.fullmatch(r"age(\d+)", word):
+        elif age := re.fullmatch(r"age(\d{1,4})", word):
             yield Token("phrase", f"{age[1]} years old", (word,), lexicon.of_age(int(age[1])))
         else:
             yield Token(_kind_of(word), word)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 
+from facegen.errors import DataError
 from facegen.formats import stored_images
 from facegen.formats.dataset import Dataset, DatasetSplit
 from facegen.formats.dataset_writer import DatasetWriter
-from facegen.formats.images import encode_png
+from facegen.formats.images import decode_image, decode_square, encode_png
 from facegen.types import LabelSchema
 
 SIZE, ROWS = 8, 300  # three row groups
@@ -64,8 +67,10 @@ def test_what_is_asked_for_is_decoded_and_nothing_else(
     split: DatasetSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[bytes] = []
-    decode = stored_images._decoded
-    monkeypatch.setattr(stored_images, "_decoded", lambda png: decoded.append(png) or decode(png))
+    decode = stored_images.decode_square
+    monkeypatch.setattr(
+        stored_images, "decode_square", lambda png, size: decoded.append(png) or decode(png, size)
+    )
     split.images([5, 290])
     assert len(decoded) == 2
     split.images([5, 290], keep=True)
@@ -95,3 +100,30 @@ def test_no_more_is_kept_than_there_is_room_for(split: DatasetSplit, monkeypatch
     monkeypatch.setattr(stored_images, "KEPT_BYTES", 10 * 3 * SIZE**2)
     split.images(range(ROWS), keep=True)
     assert split._images._num_kept == len(split._images._kept) == 10
+
+
+@pytest.mark.parametrize(
+    ("picture", "told"),
+    [
+        (Image.new("RGB", (SIZE, SIZE), "red"), None),
+        (Image.new("L", (SIZE, SIZE), 7), None),
+        (Image.new("RGBA", (SIZE, SIZE), (9, 9, 9, 0)), None),  # seen through: over white
+        (Image.new("RGB", (1, 1)), "1x1 pixels, not 8x8"),
+        (b"", "the file is empty"),
+        (b"\x89PNG\r\n\x1a\n and no more", "cannot be decoded|not an image"),
+    ],
+)
+def test_what_others_stored_is_decoded_as_any_image_is_or_named(
+    picture: Image.Image | bytes, told: str | None
+) -> None:
+    data = picture
+    if isinstance(picture, Image.Image):
+        buffer = io.BytesIO()
+        picture.save(buffer, "PNG")
+        data = buffer.getvalue()
+    assert isinstance(data, bytes)
+    if told is not None:
+        with pytest.raises(DataError, match=told):
+            decode_square(data, SIZE)
+    else:
+        assert np.array_equal(decode_square(data, SIZE).transpose(1, 2, 0), np.asarray(decode_image(data)))

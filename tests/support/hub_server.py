@@ -26,6 +26,7 @@ class HubServer:
         self.cut: Counter[str] = Counter()  # so many answers end in the middle
         self.alter: Counter[str] = Counter()  # so many answers have a byte changed
         self.status: int | None = None  # every question is answered with this
+        self.answer: bytes | None = None  # what every question for a list of files is answered with
         self.sent: Counter[str] = Counter()  # files asked for with GET
         self.url = ""
 
@@ -113,7 +114,8 @@ def _handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 "sha": commit_of(files),
                 "siblings": [sibling(name, data) for name, data in files.items()],
             }
-            self._send(200, {"Content-Type": "application/json"}, json.dumps(told).encode(), body)
+            answer = json.dumps(told).encode() if hub.answer is None else hub.answer
+            self._send(200, {"Content-Type": "application/json"}, answer, body)
 
         def _file(self, repo: str, revision: str, name: str, body: bool) -> None:
             files = hub.find(repo, revision)
