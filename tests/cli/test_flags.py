@@ -292,6 +292,7 @@ FLAGS = {
     "eval memorization": {
         "subject",
         "--train",
+        "--people",
         "--nominal-rate",
         "--num-samples",
         "--split",
