@@ -96,9 +96,7 @@ def evaluate(
         num_samples=options.num_samples,
         split=options.requests or options.split,
         data=dataset.folder,
-        seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        **options.drawing,
     )
     judged = open_judged(subject, selection, device, progress)
     _check_fit(judged, dataset, options.split, kinds)

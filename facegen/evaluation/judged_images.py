@@ -30,9 +30,9 @@ from facegen.models.published_pipeline import INDEX_FILE
 from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
+    drawing_settings,
     generated_batches,
     requested_inputs,
-    sampling_settings,
 )
 from facegen.sampling.request import read_request
 
@@ -129,8 +129,8 @@ def open_judged(path: Path, selection: Selection, device: torch.device, progress
         )
     if is_run(path):
         return _of_run(path, selection, device, progress)
-    if selection.guidance is not None or selection.steps is not None:
-        raise UsageError(f"Guidance and steps are for runs, and '{path}' is not one.")
+    if selection.is_told:
+        raise UsageError(f"Guidance, steps and sampler are for runs, and '{path}' is not one.")
     if (path / MANIFEST_NAME).is_file():
         return _of_dataset(path, selection)
     return _of_folder(path, selection)
@@ -141,7 +141,7 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
 
     generator = load(path, device)
     count = selection.default_samples if selection.num_samples is None else selection.num_samples
-    settings = sampling_settings(generator, guidance=selection.guidance, steps=selection.steps)
+    settings = drawing_settings(generator, selection)
     real: Callable[[int], Iterator[Tensor]] | None = None
     if selection.prompt is not None:
         inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)

@@ -123,7 +123,7 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     yield from evaluation.picture("plot", "", f"Trade-off over {setting}")
     rows = [
         (
-            f"{value:g}",
+            value if isinstance(value, str) else f"{value:g}",
             *(told for name in names for told in _with_interval(report["scores"].get(name))),
             value in data["pareto"],
         )
@@ -134,7 +134,9 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     yield Table((setting, *columns, "not beaten"), rows, caption=caption).filled()
     drawn = {"drawn faces": None, "drawn faces for each value": reports[0]["num_samples"]}
     sampler = (reports[0].get("settings") or {}).get("sampler") or {}
-    differs = {"guidance": None} if setting == "guidance" else {"sampler": sampler.get("kind")}
+    differs: dict[str, Any] = {"sampler": None if setting == "sampler" else sampler.get("kind")}
+    if setting in ("guidance", "seed"):
+        differs = {setting: None}
     yield replace(evaluation, data=reports[0]).honesty({**drawn, **differs})
 
 

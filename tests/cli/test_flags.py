@@ -20,10 +20,20 @@ OPENS_NO_MODEL = {
 }
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
-SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
+SAMPLED = {
+    "--count",
+    "--seed",
+    "--guidance",
+    "--guidance-interval",
+    "--sampler",
+    "--steps",
+    "--device",
+    "--quiet",
+    "-q",
+}
 MOVING = {"--frames", "--fps", "--hold"}
 FEATURES = {"--features", "--weights"}
-DRAWN = {"--seed", "--guidance", "--steps", "--batch-size", "--device"}
+DRAWN = {"--seed", "--guidance", "--guidance-interval", "--sampler", "--steps", "--batch-size", "--device"}
 DISTRIBUTION = {
     "subject",
     "--reference",
@@ -31,6 +41,8 @@ DISTRIBUTION = {
     "--split",
     "--seed",
     "--guidance",
+    "--guidance-interval",
+    "--sampler",
     "--steps",
     "--sweep",
     "--batch-size",
@@ -169,6 +181,7 @@ FLAGS = {
         "--seed",
         "--out",
         "--guidance",
+        "--guidance-interval",
         "--sampler",
         "--steps",
         "--weights",
@@ -252,6 +265,8 @@ FLAGS = {
         "--grid-images",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }
@@ -268,6 +283,8 @@ FLAGS = {
         "--grid-pairs",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }
@@ -324,6 +341,8 @@ FLAGS = {
         "--split",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }

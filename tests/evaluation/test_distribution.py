@@ -169,11 +169,44 @@ def test_a_sweep_gives_a_row_a_value_a_front_and_a_picture(place, monkeypatch) -
 
 
 @pytest.mark.parametrize(
+    ("text", "setting", "found"),
+    [
+        ("sampler=ddim,euler", "sampler", [{"kind": "ddim", "eta": 0.0}, {"kind": "euler"}]),
+        ("seed=3,4", "seed", [3, 4]),
+        ("guidance-interval=0:0.5,0.2:1", "guidance_interval", [[0.0, 0.5], [0.2, 1.0]]),
+    ],
+)
+def test_samplers_seeds_and_intervals_are_swept(
+    place, monkeypatch, text: str, setting: str, found: list
+) -> None:
+    monkeypatch.setattr(FaceGenerator, "generate", Counted())
+    sweep = read_sweep(text)
+    assert sweep.option == setting
+    report = sweep_distribution(place.run, place.data.folder, sweep, ("kid",), options(place, num_samples=16))
+    asked = [one.settings[setting] for one in report.reports]
+    if setting == "sampler":
+        assert [one["kind"] for one in asked] == [one["kind"] for one in found]
+    else:
+        assert asked == found
+    assert list(known(report).values) == (found if setting == "seed" else text.partition("=")[2].split(","))
+
+
+@pytest.mark.parametrize(
     "text",
-    ["guidance", "speed=1,2", "guidance=1", "guidance=1,1", "steps=1.5,2", "steps=0,2", "guidance=-1,2"],
+    [
+        "guidance-interval=0.5:0.2,0:1",
+        "sampler=ddim",
+        "guidance",
+        "speed=1,2",
+        "guidance=1",
+        "guidance=1,1",
+        "steps=1.5,2",
+        "steps=0,2",
+        "guidance=-1,2",
+    ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--sweep"):
+    with pytest.raises(UsageError, match=r"--(sweep|guidance-interval)"):
         read_sweep(text)
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Sweep = Annotated[
     str | None,
     Option(
-        "Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+        "Score the run at several: guidance=1,2,3, or steps, seed, sampler, guidance-interval.",
         "Sweep (of a run)",
         metavar="NAME=VALUES",
     ),
@@ -105,6 +105,7 @@ DISTRIBUTION = (
             facegen eval fid run --reference data/celeba --features classifier:judge
             facegen eval fid my_images --reference data/celeba --weights inception.pth
             facegen eval fid run --reference data/celeba --sweep guidance=1,1.5,2,3
+            facegen eval fid run --reference data --sweep sampler=ddim,unipc
         """,
     ),
     _scoring(
