@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -73,13 +74,16 @@ def judged_features(judged: JudgedImages, split: str, viewer: Viewer) -> tuple[T
     Raises:
         DataError: an image of another size than the first, or not RGB.
     """
-    parts, title = judged.parts(viewer.batch_size), judged.title("Features of the images")
+    title = judged.title("Features of the images")
+    parts = judged.parts(viewer.batch_size)
     key, stored = _key(judged, split)
     if key is None:
         return viewer.features(parts, len(judged), title), stored
-    made_by = modules_of(Dataset, batches)
     if judged.generator is not None:
         made_by = modules_of(generated_batches) | drawing_modules(judged.generator)
+        draw = partial(judged.parts, viewer.batch_size)
+        return viewer.streamed_features(key, made_by, draw, len(judged), title), stored
+    made_by = modules_of(Dataset, batches)
     return viewer.kept_features(key, made_by, parts, len(judged), title), stored
 
 

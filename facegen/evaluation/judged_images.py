@@ -57,7 +57,8 @@ class JudgedReport(Evaluation):
 class JudgedImages:
     """Images and what is known about each: a row of `frame` (labels, `caption`) and a name.
 
-    `parts(batch_size)` yields uint8 (B, 3, H, W) in the order of the rows; a run draws them anew each time.
+    `parts(batch_size)` yields uint8 (B, 3, H, W) in the order of the rows; a run draws them anew each time,
+    from number `start` on where it is told one.
     `real_parts` does so with the real images a run's requests were taken from; None where there are none.
     """
 
@@ -66,7 +67,7 @@ class JudgedImages:
     image_size: int
     names: tuple[str, ...]
     frame: pd.DataFrame
-    parts: Callable[[int], Iterator[Tensor]]
+    parts: Callable[..., Iterator[Tensor]]
     settings: dict[str, Any] = field(default_factory=dict)
     generator: FaceGenerator | None = None
     real_parts: Callable[[int], Iterator[Tensor]] | None = None
@@ -154,8 +155,9 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         if records.dataset is not None:
             real = partial(batches, records.dataset.split(records.split), rows)
 
-    def draw(batch_size: int) -> Iterator[Tensor]:
-        for _, images in generated_batches(generator, inputs, settings, seed=selection.seed):
+    def draw(batch_size: int, start: int = 0) -> Iterator[Tensor]:
+        drawn = generated_batches(generator, inputs[start:], settings, seed=selection.seed + start)
+        for _, images in drawn:
             yield from images.split(batch_size)
 
     return JudgedImages(
