@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from facegen.compat import guard_torchvision
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
+from facegen.metrics import colours_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import full_float32
 from facegen.models.dinov2 import dinov2_features
@@ -64,6 +65,20 @@ class FeatureExtractor:
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode(), full_float32():
             return self.extract(images).float().cpu().clone()
+
+
+def with_colours(extractor: FeatureExtractor) -> FeatureExtractor:
+    """The same with the images' colours behind its features (B, D + 6), from one look."""
+
+    def extract(images: Tensor) -> Tensor:
+        return torch.cat([extractor.extract(images).float().cpu(), colours_of(images.cpu())], dim=1)
+
+    return replace(extractor, fingerprint=f"{extractor.fingerprint}:colours", extract=extract)
+
+
+def colours_alone() -> FeatureExtractor:
+    """The colours of images (B, 6)."""
+    return FeatureExtractor("colours", "colours", None, colours_of, default_batch_size=256)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,26 @@ def test_all_scores_come_from_one_drawing_with_floor_ceiling_and_interval(place,
     assert saved["fingerprint"]["features"].startswith("classifier:")
 
 
+def test_colours_of_drawn_images_are_held_against_real_ones(place, monkeypatch) -> None:
+    monkeypatch.setattr(FaceGenerator, "generate", drawer())
+    honest = judged(place, place.run, num_samples=96)
+    assert set(honest.colour) >= {"red", "contrast of blue"}
+    assert abs(honest.colour["red"]["shift"]) < 15
+
+    def pale(self, inputs, seeds, settings, **rest):
+        return (drawer()(self, inputs, seeds, settings) // 2).to(torch.uint8)
+
+    monkeypatch.setattr(FaceGenerator, "generate", pale)
+    report = judged(place, place.run, num_samples=96, seed=1000)
+    assert report.colour["green"]["high"] < 0
+    (remark,) = [one for one in report.remarks if one.startswith("Colour:")]
+    assert "green" in remark
+    assert "below" in remark
+    asked = AttributeOptions(num_samples=64, seed=1000, data=place.data.folder, device="cpu")
+    counts = evaluate_attributes(place.run, place.features.removeprefix("classifier:"), asked)
+    assert counts.remarks[0].startswith("Colour:")
+
+
 def test_a_second_evaluation_draws_nothing_and_says_the_same(place, monkeypatch) -> None:
     monkeypatch.setattr(FaceGenerator, "generate", counted := Counted())
     first = judged(place, place.run, num_samples=40)
