@@ -26,7 +26,9 @@ def preset_names(incomplete: str = "") -> list[str]:
 def feature_networks(incomplete: str = "") -> list[str]:
     """Feature networks that `facegen eval fid --features` knows."""
     published = ("inception", "inception-clean", "clip", "clip-vit-l-14-336", "vgg16", "dinov2")
-    return _starting(incomplete, [*published, "efficientnet-lite0", "random-inception", "classifier:"])
+    return _starting(
+        incomplete, [*published, "efficientnet-lite0", "random-inception", "dlib-face", "classifier:"]
+    )
 
 
 def attribute_requests(incomplete: str = "") -> list[str]:

@@ -31,6 +31,7 @@ from facegen.evaluation.steps import (
 from facegen.formats.far import named
 from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
+from facegen.metrics import Shift, colour_remark, colour_shifts, colours_of
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -65,6 +66,7 @@ class AttributeReport(Evaluation):
     last two are None where there are no such images. `weakest` names the attributes present least often when
     asked for, among the ones asked for at least `min_asked` times. `kept` is, of models asked with pictures,
     how often each attribute of the picture came back, beside chance (`metrics.attributes.kept_attributes`).
+    `colour` is how the drawn images' colours are shifted against those of the real ones.
 
     A row of `attributes` takes what was asked for as the truth: `asked_yes` and `asked_no` (see `Rate`),
     `accuracy`, the share of right answers both ways, `recall`, of the faces asked to have it those that have
@@ -91,6 +93,8 @@ class AttributeReport(Evaluation):
     settings: dict[str, Any]
     kept: dict[str, dict[str, float]] | None = None
     grid: Path | None = None
+    colour: dict[str, Shift] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def share_all(self) -> float:
@@ -133,15 +137,18 @@ def evaluate_attributes(
     inputs, frame, taken = _requests(generator, judge, options, progress)
 
     influences: dict[str, Influence] = {}
+    colours: list[Tensor] = []
 
     def judged(title: str, parts: Iterable[Tensor], keep: int = 0) -> tuple[Agreement, np.ndarray, Tensor]:
         """How answers agree with requests, the answers (N, A), and the first `keep` images."""
         metric = AttributeAgreement(Config(), logits=judge.logits, attributes=judge.attributes)
-        seen, kept = [], [torch.empty(0, 3, judge.image_size, judge.image_size).byte()]
+        seen, looked, kept = [], [], [torch.empty(0, 3, judge.image_size, judge.image_size).byte()]
         for images, asked in passing(parts, frame, title, progress):
             seen.append(metric.update(images, asked))
+            looked.append(colours_of(images.cpu()))
             if (missing := keep - sum(map(len, kept))) > 0:
                 kept.append(images[:missing])
+        colours.append(torch.cat(looked))
         agreement = metric.compute()
         if not influences:  # of what is judged first, the drawn faces
             influences.update(metric.influences())
@@ -150,13 +157,15 @@ def evaluate_attributes(
     drawn = generated_batches(generator, inputs, settings, seed=options.seed)
     faces = (images for _, images in drawn)
     generated, seen, shown = judged("Drawing and judging faces", faces, options.grid_images)
-    real = reconstructed = None
+    real = reconstructed = shifts = None
     if taken is not None:
         records, rows = taken
         batches = rows.split(BATCH_IMAGES)
         dataset = records.dataset
         if dataset is not None and dataset.manifest.image_size == judge.image_size:
             real, _, _ = judged("Judging the real images", (real_images(records, part) for part in batches))
+        if real is not None:
+            shifts = colour_shifts(*colours)
         after = world().divided(batches, lambda part: reconstructions(generator, records, part))
         reconstructed, _, _ = judged("Judging reconstructions", after)
     table = _table(generated, real, reconstructed, judge.held_out)
@@ -183,6 +192,8 @@ def evaluate_attributes(
         data=None if taken is None else named(taken[0].source),
         settings=generator_facts(generator, settings, options.seed),
         kept=_kept(judge, frame, seen) if generator.takes_pictures else None,
+        colour=shifts,
+        remarks=tuple(filter(None, [colour_remark(shifts or {})])),
         grid=_write_grid(run, shown, seen, frame, judge.attributes),
     )
     pairing = drawn_pairing(frame.to_json(), options.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facegen.config.kinds import kinds_of, load_kind, trust
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.features import judged_features, real_floor, reconstructed_features
+from facegen.evaluation.features import judged_features, real_colours, real_floor, reconstructed_features
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, is_run, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished
@@ -21,7 +21,7 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named
 from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
-from facegen.metrics import FeatureMetric, ReferenceFeatures
+from facegen.metrics import FeatureMetric, ReferenceFeatures, Shift, colour_remark, colour_shifts
 from facegen.models.devices import resolve_device
 from facegen.models.feature_cache import Viewer
 from facegen.models.feature_metrics import build_metric, metric_class
@@ -38,7 +38,7 @@ class DistributionReport(JudgedReport):
 
     `metric` is the command's name: "fid", "all", ... `floor` is `RealFloor.facts`, `ceiling` says how many
     images were reconstructed (`num_samples`). `fingerprint` is what two reports must share before their
-    scores can be compared.
+    scores can be compared. `colour` is how the images' colours are shifted against those of the reference.
     """
 
     scores: dict[str, ScoreRow]
@@ -52,6 +52,7 @@ class DistributionReport(JudgedReport):
     ceiling: dict[str, int] | None
     fingerprint: dict[str, Any]
     remarks: tuple[str, ...]
+    colour: dict[str, Shift] = field(default_factory=dict)
 
     @property
     def main(self) -> ScoreRow:
@@ -96,9 +97,7 @@ def evaluate(
         num_samples=options.num_samples,
         split=options.requests or options.split,
         data=dataset.folder,
-        seed=options.seed,
-        guidance=options.guidance,
-        steps=options.steps,
+        **options.drawing,
     )
     judged = open_judged(subject, selection, device, progress)
     _check_fit(judged, dataset, options.split, kinds)
@@ -106,8 +105,10 @@ def evaluate(
     viewer = Viewer.of(extractor, dataset.manifest.image_size, options.batch_size, progress)
     real = RealImages(dataset, options.split)
     against = real_reference(real, viewer)
-    features, stored = judged_features(judged, options.split, viewer)
+    looked = judged_features(judged, options.split, viewer)
+    features, stored = looked.features, looked.stored
     count, width = features.shape
+    colour = colour_shifts(looked.colours, real_colours(real, viewer))
     sample = replace(real, count=count, seed=options.seed)
     floor = real_floor(sample, against, viewer)
     rebuilt = reconstructed_features(judged, sample, viewer)
@@ -117,6 +118,7 @@ def evaluate(
         beside = _build(kinds, extractor, floor.reference)
     remarks = resize_remarks(extractor, judged.image_size)
     remarks += [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    remarks += filter(None, [colour_remark(colour)])
     rows, influences = _rows(
         built, features, None if floor is None else floor.features, rebuilt, beside, progress
     )
@@ -143,6 +145,7 @@ def evaluate(
             "split": options.split,
         },
         remarks=tuple(remarks),
+        colour=colour,
         **judged.facts(file_formats=list(stored.formats)),
     )
     return finished(report, started, judged.run, influences=Influences(influences, judged.pairing))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -18,9 +19,10 @@ from facegen.config.kinds import load_kind
 from facegen.evaluation.image_sources import FolderImages, StoredImages
 from facegen.evaluation.judged_images import JudgedImages
 from facegen.formats.dataset import Dataset
-from facegen.metrics import ReferenceFeatures
+from facegen.metrics import NUM_COLOURS, ReferenceFeatures
 from facegen.models.chosen_images import batches
 from facegen.models.feature_cache import Viewer, modules_of
+from facegen.models.feature_networks import colours_alone, with_colours
 from facegen.models.generator import FaceGenerator
 from facegen.models.real_features import RealImages, real_features
 from facegen.processes import world
@@ -67,19 +69,41 @@ def real_floor(sample: RealImages, reference: ReferenceFeatures, viewer: Viewer)
     return RealFloor(features[order[:taken]], rest, "halves")
 
 
-def judged_features(judged: JudgedImages, split: str, viewer: Viewer) -> tuple[Tensor, StoredImages]:
-    """Features (N, D) of all images of `judged`, and how the images were kept; a run draws them for that.
+@dataclass(frozen=True)
+class Looked:
+    """What one look at images gave: features (N, D), colours (N, 6), and how the images were kept."""
+
+    features: Tensor
+    colours: Tensor
+    stored: StoredImages
+
+
+def judged_features(judged: JudgedImages, split: str, viewer: Viewer) -> Looked:
+    """One look at all images of `judged`, which a run draws for that.
 
     Raises:
         DataError: an image of another size than the first, or not RGB.
     """
-    parts, title = judged.parts(viewer.batch_size), judged.title("Features of the images")
+    both, stored = _seen(judged, split, replace(viewer, extractor=with_colours(viewer.extractor)))
+    return Looked(both[:, :-NUM_COLOURS], both[:, -NUM_COLOURS:], stored)
+
+
+def real_colours(real: RealImages, viewer: Viewer) -> Tensor:
+    """Colours (N, 6) of real images, from the cache where they are."""
+    return real_features(real, replace(viewer, extractor=colours_alone()))
+
+
+def _seen(judged: JudgedImages, split: str, viewer: Viewer) -> tuple[Tensor, StoredImages]:
+    title = judged.title("Features of the images")
+    parts = judged.parts(viewer.batch_size)
     key, stored = _key(judged, split)
     if key is None:
         return viewer.features(parts, len(judged), title), stored
-    made_by = modules_of(Dataset, batches)
     if judged.generator is not None:
         made_by = modules_of(generated_batches) | drawing_modules(judged.generator)
+        draw = partial(judged.parts, viewer.batch_size)
+        return viewer.streamed_features(key, made_by, draw, len(judged), title), stored
+    made_by = modules_of(Dataset, batches)
     return viewer.kept_features(key, made_by, parts, len(judged), title), stored
 
 

@@ -30,9 +30,9 @@ from facegen.models.published_pipeline import INDEX_FILE
 from facegen.protocols import Progress
 from facegen.sampling.png_settings import SETTINGS_KEY
 from facegen.sampling.records import (
+    drawing_settings,
     generated_batches,
     requested_inputs,
-    sampling_settings,
 )
 from facegen.sampling.request import read_request
 
@@ -57,7 +57,8 @@ class JudgedReport(Evaluation):
 class JudgedImages:
     """Images and what is known about each: a row of `frame` (labels, `caption`) and a name.
 
-    `parts(batch_size)` yields uint8 (B, 3, H, W) in the order of the rows; a run draws them anew each time.
+    `parts(batch_size)` yields uint8 (B, 3, H, W) in the order of the rows; a run draws them anew each time,
+    from number `start` on where it is told one.
     `real_parts` does so with the real images a run's requests were taken from; None where there are none.
     """
 
@@ -66,7 +67,7 @@ class JudgedImages:
     image_size: int
     names: tuple[str, ...]
     frame: pd.DataFrame
-    parts: Callable[[int], Iterator[Tensor]]
+    parts: Callable[..., Iterator[Tensor]]
     settings: dict[str, Any] = field(default_factory=dict)
     generator: FaceGenerator | None = None
     real_parts: Callable[[int], Iterator[Tensor]] | None = None
@@ -129,8 +130,8 @@ def open_judged(path: Path, selection: Selection, device: torch.device, progress
         )
     if is_run(path):
         return _of_run(path, selection, device, progress)
-    if selection.guidance is not None or selection.steps is not None:
-        raise UsageError(f"Guidance and steps are for runs, and '{path}' is not one.")
+    if selection.is_told:
+        raise UsageError(f"Guidance, steps and sampler are for runs, and '{path}' is not one.")
     if (path / MANIFEST_NAME).is_file():
         return _of_dataset(path, selection)
     return _of_folder(path, selection)
@@ -141,7 +142,7 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
 
     generator = load(path, device)
     count = selection.default_samples if selection.num_samples is None else selection.num_samples
-    settings = sampling_settings(generator, guidance=selection.guidance, steps=selection.steps)
+    settings = drawing_settings(generator, selection)
     real: Callable[[int], Iterator[Tensor]] | None = None
     if selection.prompt is not None:
         inputs = generator.inputs_for(read_request(generator, progress, prompt=selection.prompt), count)
@@ -154,8 +155,9 @@ def _of_run(path: Path, selection: Selection, device: torch.device, progress: Pr
         if records.dataset is not None:
             real = partial(batches, records.dataset.split(records.split), rows)
 
-    def draw(batch_size: int) -> Iterator[Tensor]:
-        for _, images in generated_batches(generator, inputs, settings, seed=selection.seed):
+    def draw(batch_size: int, start: int = 0) -> Iterator[Tensor]:
+        drawn = generated_batches(generator, inputs[start:], settings, seed=selection.seed + start)
+        for _, images in drawn:
             yield from images.split(batch_size)
 
     return JudgedImages(

@@ -8,7 +8,8 @@ from facegen.options import HARDWARE, BatchSize, Device, Option, names
 from facegen.sampling.options import DEFAULT_STRENGTHS, SAMPLING, Drawing, Pull, Seed, Strengths, strengths
 
 NETWORKS = (
-    "inception, inception-clean, clip, clip-vit-l-14-336, vgg16, dinov2, efficientnet-lite0, random-inception"
+    "inception, inception-clean, clip, clip-vit-l-14-336, vgg16, dinov2, efficientnet-lite0, "
+    "random-inception, dlib-face"
 )
 REQUESTS = "Data set or latents the requests come from; left out: what the run was trained on."
 Base = Literal["labels", "open"]
@@ -190,6 +191,13 @@ class MemorizationOptions:
         Option(f"pixels (needs no network), {NETWORKS}, or classifier:RUN.", completes="feature networks"),
     ] = "pixels"
     weights: NetworkWeights = None
+    people: Annotated[
+        str,
+        Option(
+            "Features that tell people apart; none: do not look; auto: dlib-face, if installed.",
+            completes="feature networks",
+        ),
+    ] = "auto"
     nominal_rate: Annotated[
         float, Option("Share of unseen real faces that may be flagged.", min=0.0001, max=0.49)
     ] = 0.01

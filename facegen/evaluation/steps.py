@@ -29,7 +29,7 @@ from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load
 from facegen.processes import world
 from facegen.protocols import Progress
-from facegen.sampling.records import LabelledRecords, request_records, sampling_settings
+from facegen.sampling.records import LabelledRecords, drawing_settings, request_records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +58,7 @@ def open_run(
     if options.num_samples < 1:
         raise UsageError(f"{options.num_samples} {what}; at least 1 is needed.")
     generator = load(run, resolve_device(options.device))
-    return generator, sampling_settings(generator, guidance=options.guidance, steps=options.steps)
+    return generator, drawing_settings(generator, options)
 
 
 def open_judge(classifier: Path, generator: FaceGenerator) -> FaceClassifier:

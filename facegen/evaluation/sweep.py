@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +12,24 @@ from facegen.evaluation.distribution import DistributionOptions, DistributionRep
 from facegen.evaluation.judged_images import is_run
 from facegen.evaluation.steps import evaluation_path, save_picture, saved
 from facegen.formats.reports import Report, ScoreRow
+from facegen.options import terms
 from facegen.progress import SilentProgress
 from facegen.protocols import Progress
+from facegen.sampling.options import noise_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SETTINGS = {"guidance": float, "steps": int}
+SETTINGS: dict[str, Callable[[str], Any]] = {
+    "guidance": float,
+    "steps": int,
+    "seed": int,
+    "sampler": str,
+    "guidance-interval": noise_interval,
+}
+KINDS = {float: "numbers", int: "whole numbers"}
+LOWEST = {"guidance": 0, "steps": 1, "seed": 0}
+Value = float | str
 
 
 @dataclass(frozen=True)
@@ -26,7 +37,12 @@ class Sweep:
     """A sampling setting and the values it takes."""
 
     setting: str
-    values: tuple[float, ...]
+    values: tuple[Value, ...]
+
+    @property
+    def option(self) -> str:
+        """The name of the option that is swept over."""
+        return self.setting.replace("-", "_")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +51,8 @@ class SweepReport(Report):
 
     metric: str = "sweep"
     setting: str
-    values: tuple[float, ...]
-    pareto: tuple[float, ...]
+    values: tuple[Value, ...]
+    pareto: tuple[Value, ...]
     axes: tuple[str, str]
     reports: tuple[DistributionReport, ...]
     plot: Path
@@ -60,14 +76,16 @@ def read_sweep(text: str) -> Sweep:
             f"--sweep takes {' or '.join(f'{name}=VALUE,VALUE' for name in SETTINGS)}, not '{text}'.",
             hint="Example: --sweep guidance=1,1.5,2,3",
         )
+    read = SETTINGS[setting]
     try:
-        values = tuple(SETTINGS[setting](part) for part in listed.split(","))
+        found = [read(part) for part in terms(listed)]
     except ValueError as error:
-        kind = "whole numbers" if SETTINGS[setting] is int else "numbers"
-        raise UsageError(f"--sweep {setting} takes {kind}, not '{listed}'.") from error
-    if len(set(values)) < 2 or len(set(values)) != len(values):
+        raise UsageError(f"--sweep {setting} takes {KINDS[read]}, not '{listed}'.") from error
+    values = tuple(found if setting in LOWEST else terms(listed))
+    if len(set(found)) < 2 or len(set(found)) != len(found):
         raise UsageError(f"--sweep {setting}={listed}: give at least two different values, each once.")
-    if min(values) < (1 if setting == "steps" else 0) or not all(value < float("inf") for value in values):
+    lowest = LOWEST.get(setting)
+    if lowest is not None and not all(lowest <= value < float("inf") for value in found):
         raise UsageError(f"--sweep {setting}={listed}: a value is out of range.")
     return Sweep(setting, values)
 
@@ -91,13 +109,14 @@ def sweep_distribution(
     options, progress, run = options or DistributionOptions(), progress or SilentProgress(), Path(run)
     if not is_run(run):
         raise UsageError(f"A sweep is of a run's sampling settings, and '{run}' is not a run.")
-    if getattr(options, sweep.setting) is not None:
+    if sweep.option != "seed" and getattr(options, sweep.option) is not None:
         raise UsageError(f"Give --{sweep.setting} or sweep over it, not both.")
     kinds = None if metrics is None else tuple(dict.fromkeys([*metrics, "precision_recall"]))
     reports = []
     for value in sweep.values:
-        progress.say(f"{sweep.setting} {value:g}")
-        told = replace(options, **{sweep.setting: value})
+        progress.say(f"{sweep.setting} {told_value(value)}")
+        asked = noise_interval(str(value)) if sweep.option == "guidance_interval" else value
+        told = replace(options, **{sweep.option: asked})
         reports.append(evaluate(run, reference, kinds, told, progress))
     first = next(iter(reports[0].scores))
     # recall is what guidance is paid with
@@ -122,7 +141,7 @@ def sweep_distribution(
 class Point:
     """A value of the setting with the two scores that are traded."""
 
-    setting: float
+    setting: Value
     x: ScoreRow
     y: ScoreRow
 
@@ -131,6 +150,11 @@ class Point:
         """Both scores, higher being better."""
         x, y = (row.value if row.better == "higher" else -row.value for row in (self.x, self.y))
         return x, y
+
+
+def told_value(value: Value) -> str:
+    """A value as it was asked for."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def not_beaten(points: Sequence[Point]) -> list[Point]:
@@ -159,7 +183,9 @@ def trade_off(points: Sequence[Point], x_label: str, y_label: str, title: str) -
         if y.interval is not None and y.interval[0] <= y.value <= y.interval[1]:
             axes.vlines(x.value, *y.interval, color=colour, alpha=0.35)
         axes.plot(x.value, y.value, "o", color=colour)
-        axes.annotate(f"{point.setting:g}", (x.value, y.value), xytext=(6, 6), textcoords="offset points")
+        axes.annotate(
+            told_value(point.setting), (x.value, y.value), xytext=(6, 6), textcoords="offset points"
+        )
     axes.set_xlabel(f"{x_label.replace('_', ' ')} ({points[0].x.better} is better)")
     axes.set_ylabel(f"{y_label.replace('_', ' ')} ({points[0].y.better} is better)")
     axes.set_title(title, fontsize=10)

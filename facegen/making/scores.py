@@ -51,6 +51,7 @@ def judge(
             reports["fid"] = evaluate(folders.run, dataset, ("fid",), distance, progress)
         held_out = sum(data.manifest.counts[name] for name in SPLITS if name != TRAIN)
         copies = MemorizationOptions(
+            people="none",  # not part of what the time was planned for
             nominal_rate=min(LARGEST_RATE, max(RATE, 1.001 / (held_out // 2 + 1))),
             selection=LabelledSelection(num_samples=count, seed=seed, split=REQUESTS, data=dataset),
         )

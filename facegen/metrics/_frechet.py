@@ -48,15 +48,16 @@ class FeatureStatistics:
     num_samples: int
 
     @staticmethod
-    def of_growing(features: Tensor, sizes: Sequence[int]) -> Iterator[FeatureStatistics]:
-        """Of the first `sizes` (ascending, over D each) of features (N, D), each image looked at once."""
+    def of_growing(features: Tensor, order: Tensor, sizes: Sequence[int]) -> Iterator[FeatureStatistics]:
+        """Of the first `sizes` (ascending, over D each) of features (N, D) in an `order` (N,), each looked at
+        once."""
         width, done = features.shape[1], 0
         origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
         total = torch.zeros(width, dtype=torch.float64)
         products = torch.zeros(width, width, dtype=torch.float64)
         for size in sizes:
-            for part in torch.split(features[done:size], CHUNK_SAMPLES):
-                centred = part - origin
+            for rows in torch.split(order[done:size], CHUNK_SAMPLES):
+                centred = features[rows] - origin
                 total += centred.sum(0)
                 products += centred.T @ centred
             done = size
@@ -73,7 +74,7 @@ class FeatureStatistics:
         num_samples, num_features = features.shape
         if num_samples < 2:
             raise ValueError(f"a covariance needs at least 2 samples, not {num_samples}")
-        if not bool(torch.isfinite(features).all()):
+        if not all(bool(torch.isfinite(part).all()) for part in torch.split(features, CHUNK_SAMPLES)):
             raise ValueError("features hold values that are not finite")
         mean = features.mean(0, dtype=torch.float64)
         if num_samples > num_features:

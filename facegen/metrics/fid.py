@@ -91,7 +91,7 @@ def extrapolate(features: Tensor, reference: FeatureStatistics) -> float | None:
         return None
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     sizes = np.linspace(max(2 * width, count // 4), count, 15 if width <= WIDE_FEATURES else 6).astype(int)
-    growing = FeatureStatistics.of_growing(features[order], sizes.tolist())
+    growing = FeatureStatistics.of_growing(features, order, sizes.tolist())
     distances = [frechet_distance(statistics, reference) for statistics in growing]
     _, limit = np.polyfit(1 / sizes, distances, 1)
     return float(limit)

@@ -1,6 +1,7 @@
 """Features and statistics of images, computed once and kept between evaluations.
 
     $FACEGEN_CACHE (else $XDG_CACHE_HOME/facegen, else ~/.cache/facegen)/features/<key>.safetensors
+                                                                 ... /<key>.parts/   of a stream that goes on
 
 The key is a hash of everything that the content depends on: the extractor's fingerprint, and for real images
 the data set's, the split and the rows; for a folder the hash of its files; for a run its weights, settings,
@@ -31,10 +32,12 @@ from facegen.errors import StorageError
 from facegen.formats.classifier_run import check_image_size
 from facegen.formats.files import atomic_write, sha256_of
 from facegen.models.feature_networks import FeatureExtractor
+from facegen.models.feature_stream import Stream
 from facegen.processes import world
 from facegen.protocols import Progress
 
 CACHE_FORMAT_VERSION = 1
+STREAM_IMAGES = 1024  # between two savings of a stream
 PACKAGE = Path(facegen.__file__).parent
 
 
@@ -46,15 +49,19 @@ def cached_tensors(
     A damaged file is computed anew, and a cache that cannot be written is only warned about. Several
     processes compute together, and the first reads and writes for all.
     """
-    whole = {**key, "code": code_fingerprint({__name__, *modules}), "format": CACHE_FORMAT_VERSION}
-    digest = sha256_of(json.dumps(whole, sort_keys=True).encode())
-    path = user_cache() / "features" / f"{digest}.safetensors"
+    path = _place(key, modules)
     kept = world().first(lambda: _read(path, progress))
     if kept is not None:
         return kept
     tensors = compute()
     world().first(lambda: _keep(path, tensors, progress))
     return tensors
+
+
+def _place(key: Mapping[str, Any], modules: set[str]) -> Path:
+    whole = {**key, "code": code_fingerprint({__name__, *modules}), "format": CACHE_FORMAT_VERSION}
+    digest = sha256_of(json.dumps(whole, sort_keys=True).encode())
+    return user_cache() / "features" / f"{digest}.safetensors"
 
 
 def _read(path: Path, progress: Progress) -> dict[str, Tensor] | None:
@@ -119,6 +126,56 @@ class Viewer:
             whole, seen_by, lambda: {"features": self.features(parts, total, title)}, self.progress
         )
         return found["features"]
+
+    def streamed_features(
+        self,
+        key: Mapping[str, Any],
+        modules: set[str],
+        parts_from: Callable[[int], Iterable[Tensor]],
+        total: int,
+        title: str,
+    ) -> Tensor:
+        """As `kept_features`, of images that are looked at and thrown away: `parts_from(n)` brings them from
+        number n on. What was seen is kept every `STREAM_IMAGES`, and a call that was stopped goes on there.
+
+        No more than that is held in memory: the features lie in a file that is mapped into it.
+        """
+        if total <= STREAM_IMAGES:
+            return self.kept_features(key, modules, parts_from(0), total, title)
+        whole, seen_by = (
+            {**key, "extractor": self.extractor.fingerprint},
+            modules | modules_of(self.extractor),
+        )
+        path, first = _place(whole, seen_by), world().first
+        kept = first(lambda: _read(path, self.progress))
+        if kept is not None:
+            return kept["features"]
+        stream = Stream(path.with_suffix(".parts"))
+        done = first(lambda: stream.length)
+        if done:
+            self.progress.say(f"Going on: {done:,} of {total:,} images are judged already.")
+        try:
+            if done < total:
+                self._look_on(stream, parts_from(done), done, total, title)
+            first(lambda: stream.finish(path))
+        except (StorageError, OSError) as error:
+            self.progress.warn(f"Features are not kept on the way, but held in memory: {error}")
+            return self.features(parts_from(0), total, title)
+        return first(lambda: load_file(path))["features"]
+
+    def _look_on(self, stream: Stream, parts: Iterable[Tensor], done: int, total: int, title: str) -> None:
+        """Add the features of the images from number `done` on to the stream; processes divide them."""
+        here, waiting = world(), list[Tensor]()
+        with self.progress.stage(title, total=total) as bar:
+            bar.advance(done)
+            for images in parts:
+                waiting.append(images)
+                bar.advance(len(images))
+                count = sum(map(len, waiting))
+                if count >= STREAM_IMAGES or done + count == total:
+                    features = torch.cat(list(here.divided(waiting, self.extractor)))
+                    here.first(lambda start=done, seen=features: stream.add(start, seen))
+                    done, waiting = done + count, []
 
 
 def code_fingerprint(modules: Iterable[str], package: Path = PACKAGE) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from facegen.compat import guard_torchvision
 from facegen.errors import DataError, UsageError, did_you_mean
 from facegen.formats.classifier_run import CLASSIFIER_PREFIX
 from facegen.formats.files import sha256_of
+from facegen.metrics import colours_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import full_float32
 from facegen.models.dinov2 import dinov2_features
+from facegen.models.face_encoder import FACE_ENCODER, FOUND_BY, face_encoder, upright_faces
 from facegen.models.packaged_networks import EFFICIENTNET, INPUT_PIXELS, MEAN, SCALE, efficientnet
 from facegen.models.published_weights import (
     PUBLISHED_VGG16,
@@ -38,6 +40,7 @@ INCEPTION, CLEAN_INCEPTION = "inception", "inception-clean"
 CLIP_336, DINOV2 = "clip-vit-l-14-336", "dinov2"
 INCEPTION_PIXELS, CLIP_336_PIXELS = 299, 336
 RANDOM_INCEPTION = "random-inception"
+WITHOUT_DOWNLOAD = (EFFICIENTNET, RANDOM_INCEPTION, FACE_ENCODER)
 RANDOM_SEED = 20_260_129  # fixed: scores of different runs are comparable
 
 
@@ -62,6 +65,20 @@ class FeatureExtractor:
     def __call__(self, images: Tensor) -> Tensor:
         with torch.inference_mode(), full_float32():
             return self.extract(images).float().cpu().clone()
+
+
+def with_colours(extractor: FeatureExtractor) -> FeatureExtractor:
+    """The same with the images' colours behind its features (B, D + 6), from one look."""
+
+    def extract(images: Tensor) -> Tensor:
+        return torch.cat([extractor.extract(images).float().cpu(), colours_of(images.cpu())], dim=1)
+
+    return replace(extractor, fingerprint=f"{extractor.fingerprint}:colours", extract=extract)
+
+
+def colours_alone() -> FeatureExtractor:
+    """The colours of images (B, 6)."""
+    return FeatureExtractor("colours", "colours", None, colours_of, default_batch_size=256)
 
 
 @dataclass(frozen=True)
@@ -123,7 +140,7 @@ def load_extractor(
     device: torch.device = CPU,
     progress: Progress | None = None,
 ) -> FeatureExtractor:
-    """The feature network `name`: one of `NETWORKS`, efficientnet-lite0, random-inception, `classifier:RUN`.
+    """The feature network `name`: one of `NETWORKS` or of `WITHOUT_DOWNLOAD`, or `classifier:RUN`.
 
     Raises:
         UsageError: unknown name, or `weights` where they do not apply.
@@ -134,14 +151,17 @@ def load_extractor(
         if weights is not None:
             raise UsageError("--weights is for the published networks; classifier:RUN has its own.")
         return _classifier_extractor(Path(name.removeprefix(CLASSIFIER_PREFIX)), device)
-    if name in (EFFICIENTNET, RANDOM_INCEPTION) and weights is not None:
+    if name in WITHOUT_DOWNLOAD and weights is not None:
         raise UsageError(f"--weights is for the published networks; {name} has its own.")
-    if name == EFFICIENTNET:
-        return _efficientnet_extractor(device)
-    if name == RANDOM_INCEPTION:
-        return _random_inception_extractor(device)
+    match name:
+        case "efficientnet-lite0":
+            return _efficientnet_extractor(device)
+        case "random-inception":
+            return _random_inception_extractor(device)
+        case "dlib-face":
+            return _face_extractor(device)
     if name not in NETWORKS:
-        known = (*NETWORKS, EFFICIENTNET, RANDOM_INCEPTION)
+        known = (*NETWORKS, *WITHOUT_DOWNLOAD)
         raise UsageError(
             f"Unknown features '{name}'.{did_you_mean(name, known)}",
             hint=f"Allowed: {', '.join(known)}, or {CLASSIFIER_PREFIX}RUN for a facegen classifier.",
@@ -222,6 +242,18 @@ def _efficientnet_extractor(device: torch.device) -> FeatureExtractor:
         fingerprint=f"{EFFICIENTNET}:mean:{sha256_of(path)[:16]}:bicubic-antialias-{INPUT_PIXELS}",
         image_size=None,
         extract=extract,
+    )
+
+
+def _face_extractor(device: torch.device) -> FeatureExtractor:
+    """Vectors (B, 128) of faces, found and turned upright: people, not pictures."""
+    encoder, path = face_encoder()
+    network = encoder.to(device)
+    return FeatureExtractor(
+        name=FACE_ENCODER,
+        fingerprint=f"{FACE_ENCODER}:{sha256_of(path)[:16]}:{FOUND_BY}",
+        image_size=None,
+        extract=lambda images: network(upright_faces(images).to(device).float()),
     )
 
 

@@ -14,7 +14,6 @@ from facegen.sampling.options import (
     Drawing,
     Prompt,
     SampleOptions,
-    Sampler,
 )
 
 DRAWN = "What to draw"  # panel of the help
@@ -28,7 +27,6 @@ Hold = Annotated[float, Option("Seconds that the last frame stands longer.")]
 class Drawn(Drawing):
     """How the pictures of a figure are drawn."""
 
-    sampler: Sampler = None
     device: Device = "auto"
 
     def sampled(self, **others: Any) -> SampleOptions:

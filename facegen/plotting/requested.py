@@ -21,7 +21,7 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.sampling.drawing import Artist
 from facegen.sampling.plan import Plan, plan_of
-from facegen.sampling.records import sampling_settings
+from facegen.sampling.records import drawing_settings
 from facegen.sampling.request import read_terms
 from facegen.sampling.sample import SampleOptions, check_sampling
 from facegen.types import Blend
@@ -61,9 +61,7 @@ class Requested:
         options = options or SampleOptions()
         check_sampling(options)
         generator = load(run, options.device, options.weights)
-        settings = sampling_settings(
-            generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
-        )
+        settings = drawing_settings(generator, options)
         return Requested(Path(run), generator, settings, options, progress or SilentProgress())
 
     @property

@@ -69,6 +69,7 @@ def attributes(evaluation: Evaluation) -> Iterator[Said]:
     )
     yield Table(("came true", "drawn faces", INTERVAL, "asked", *beside), rows, caption=caption).filled()
     yield from _by_attribute(data)
+    yield from data.get("remarks", ())
     grid = "The first requests, in order: what was asked to be there, and what was missed or not wanted."
     alt = "Grid of drawn faces, each with what was asked of it"
     yield from evaluation.picture("grid", grid, alt, min_width_pixels=GRID_MIN_WIDTH)

@@ -123,7 +123,7 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     yield from evaluation.picture("plot", "", f"Trade-off over {setting}")
     rows = [
         (
-            f"{value:g}",
+            value if isinstance(value, str) else f"{value:g}",
             *(told for name in names for told in _with_interval(report["scores"].get(name))),
             value in data["pareto"],
         )
@@ -134,7 +134,9 @@ def sweep(evaluation: Evaluation) -> Iterator[Said]:
     yield Table((setting, *columns, "not beaten"), rows, caption=caption).filled()
     drawn = {"drawn faces": None, "drawn faces for each value": reports[0]["num_samples"]}
     sampler = (reports[0].get("settings") or {}).get("sampler") or {}
-    differs = {"guidance": None} if setting == "guidance" else {"sampler": sampler.get("kind")}
+    differs: dict[str, Any] = {"sampler": None if setting == "sampler" else sampler.get("kind")}
+    if setting in ("guidance", "seed"):
+        differs = {setting: None}
     yield replace(evaluation, data=reports[0]).honesty({**drawn, **differs})
 
 
@@ -185,20 +187,39 @@ def reconstruction(evaluation: Evaluation) -> Iterator[Said]:
     yield Headline("dB PSNR", value, "held-out images, encoded and decoded", sure(interval(psnr)))
 
 
+def _shares(row: dict[str, Any]) -> tuple[str | None, str | None]:
+    return percent(row["share"]), percent_interval(row)
+
+
 def memorization(evaluation: Evaluation) -> Iterator[Said]:
     """Whether faces are copies, with the nearest pairs as a picture."""
     data, unseen, pairs = evaluation.data, evaluation.data["held_out"], evaluation.data["pairs"]
-    yield data["verdict"]
+    people = data.get("people")
+    yield " ".join(filter(None, (data["verdict"], data.get("people_note"), data.get("unseen"))))
     rows = [
         (name, percent(row["share"]), percent_interval(row), row["num_samples"])
         for name, row in (("drawn faces", data), ("unseen real faces", unseen))
     ]
     yield Table(("what", "flagged as a copy", "95 % interval", "images"), rows)
+    if people:
+        rows = [
+            ("drawn faces", percent(people["share"]), percent_interval(people), people["num_samples"]),
+            ("unseen people", *_shares(people["held_out"]), people["held_out"]["num_samples"]),
+        ]
+        if again := people["recognised"]:
+            rows.append(("training people, by another photo", *_shares(again), again["num_samples"]))
+        yield Table(("what", f"known by {people['judge']}", "95 % interval", "images"), rows)
     caption = (
         "Drawn face, nearest training image, its mirror image: the pairs that look most like copies. Score: "
         "the distance over that to the ten next training images; 0 is a copy, near 1 a face of its own."
     )
     yield from evaluation.picture("picture", caption, title="The nearest pairs", min_width_pixels=640)
+    if people and people["picture"]:
+        of_people = replace(evaluation, data=people)
+        caption = (
+            "Drawn faces that are no copies, each beside the training image of whoever looks most alike."
+        )
+        yield from of_people.picture("picture", caption, title="The nearest people", min_width_pixels=640)
     if pairs:
         table = Table([readable(key) for key in pairs[0]], [tuple(pair.values()) for pair in pairs])
         yield Fold("The same pairs as numbers", [table])

@@ -1,8 +1,8 @@
 """What can be asked of a model and how it draws; the annotations by themselves are other rooms' as well."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from facegen.errors import UsageError
 from facegen.options import HARDWARE, Device, Option, names
@@ -25,6 +25,27 @@ Sampler = Annotated[
     str | None,
     Option("ddpm, ddim, dpmpp_2m, dpmpp_2m_sde, unipc, heun or euler.", SAMPLING, completes="samplers"),
 ]
+
+
+def noise_interval(text: str) -> tuple[float, float]:
+    """The two numbers of "0.1:0.8", the lower first.
+
+    Raises:
+        UsageError: written otherwise, or not within 0 and 1.
+    """
+    low, separator, high = text.partition(":")
+    try:
+        found = float(low), float(high)
+    except ValueError:
+        found = (0.0, 0.0)
+    if not separator or not 0 <= found[0] < found[1] <= 1:
+        raise UsageError(
+            f"--guidance-interval takes LOW:HIGH within 0 and 1, not '{text}'.",
+            hint="Of the noise level, 0 clean and 1 pure noise; all of it: --guidance-interval 0:1",
+        )
+    return found
+
+
 Weights = Annotated[Literal["ema", "model"], Option("ema: averaged; model: as last trained.", SAMPLING)]
 
 
@@ -72,7 +93,27 @@ class Drawing:
 
     seed: Seed = 0
     guidance: Annotated[float | None, Option("Guidance scale; 1 is off.", SAMPLING, min=0)] = None
+    guidance_interval: Annotated[
+        tuple[float, float] | None,
+        Option(
+            "Noise levels that guidance acts at, 0 clean to 1 noise.",
+            SAMPLING,
+            metavar="LOW:HIGH",
+            read=noise_interval,
+        ),
+    ] = None
     steps: Annotated[int | None, Option("Sampler steps.", SAMPLING, min=1)] = None
+    sampler: Sampler = None
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """The options by name that say how is drawn, of those that another class adds to them."""
+        return {field.name: getattr(self, field.name) for field in fields(Drawing)}
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anything but the seed is asked for."""
+        return any(value is not None for name, value in self.drawing.items() if name != "seed")
 
 
 @dataclass(frozen=True)
@@ -123,7 +164,6 @@ class SampleOptions(SampleRequest, Drawing):
     """What to ask for and how; without `out`, the first free `samples/0001`, `samples/0002`, ... is used."""
 
     negative: Annotated[str | None, Option("What guidance steers away from, in words.", REQUEST)] = None
-    sampler: Sampler = None
     out: Annotated[Path | None, Option("New folder; left out: samples/0001, samples/0002, ...")] = None
     batch_size: Annotated[int | None, Option("Images drawn at once.", HARDWARE, min=1)] = None
     device: Device = "auto"

@@ -22,6 +22,7 @@ from facegen.formats.latents import INDEX_FILE, LatentStore
 from facegen.models.generator import FaceGenerator, sampling_with
 from facegen.processes import world
 from facegen.protocols import SampleConditioner
+from facegen.sampling.options import Drawing
 from facegen.types import LabelSchema
 
 if TYPE_CHECKING:
@@ -158,18 +159,34 @@ def sampling_settings(
     guidance: float | None = None,
     steps: int | None = None,
     sampler: str | None = None,
+    guidance_interval: tuple[float, float] | None = None,
 ) -> SamplingConfig:
     """The run's own sampling settings, with those replaced that are given.
 
     Raises:
         UsageError: an unknown sampler, or a number out of range.
     """
-    given: dict[str, Any] = {"guidance_scale": guidance, "steps": steps}
+    given: dict[str, Any] = {
+        "guidance_scale": guidance,
+        "steps": steps,
+        "guidance_interval": guidance_interval,
+    }
     if sampler is not None and sampler != generator.sampling.sampler["kind"]:
         trust(sampler)
         given["sampler"] = kind_config("samplers", {"kind": sampler}).model_dump()
     changes = {name: value for name, value in given.items() if value is not None}
     return sampling_with(generator.sampling, changes)
+
+
+def drawing_settings(generator: FaceGenerator, options: Drawing) -> SamplingConfig:
+    """The run's own sampling settings, with those replaced that `options` have.
+
+    Raises:
+        UsageError: as `sampling_settings`.
+    """
+    return sampling_settings(
+        generator, **{name: value for name, value in options.drawing.items() if name != "seed"}
+    )
 
 
 def generated_batches(

@@ -25,7 +25,7 @@ from facegen.sampling.drawing import Artist, grid_picture, shown_images, strip_p
 from facegen.sampling.options import SampleOptions
 from facegen.sampling.plan import IMAGES, Face, Plan, plan_of
 from facegen.sampling.png_settings import image_settings, text_entry
-from facegen.sampling.records import sampling_settings
+from facegen.sampling.records import drawing_settings
 from facegen.sampling.request import read_negative
 from facegen.sampling.word_effects import WordEffects, word_effects
 from facegen.sampling.work import check_out, shared_work
@@ -144,9 +144,7 @@ def ask(
         UsageError: an option out of range, or a request this model cannot be asked.
         DataError: a photo that cannot be read.
     """
-    settings = settings or sampling_settings(
-        generator, guidance=options.guidance, steps=options.steps, sampler=options.sampler
-    )
+    settings = settings or drawing_settings(generator, options)
     plan = plan or plan_of(generator, options, progress)
     negative = None
     if options.negative is not None:

@@ -25,10 +25,20 @@ OPENS_NO_MODEL = {
 }
 FIGURE = {"--out", "--csv", "--show", "--json"}
 ASKED = {"--prompt", "--attributes", "--class", "--like", "--crop"}
-SAMPLED = {"--count", "--seed", "--guidance", "--sampler", "--steps", "--device", "--quiet", "-q"}
+SAMPLED = {
+    "--count",
+    "--seed",
+    "--guidance",
+    "--guidance-interval",
+    "--sampler",
+    "--steps",
+    "--device",
+    "--quiet",
+    "-q",
+}
 MOVING = {"--frames", "--fps", "--hold"}
 FEATURES = {"--features", "--weights"}
-DRAWN = {"--seed", "--guidance", "--steps", "--batch-size", "--device"}
+DRAWN = {"--seed", "--guidance", "--guidance-interval", "--sampler", "--steps", "--batch-size", "--device"}
 DISTRIBUTION = {
     "subject",
     "--reference",
@@ -36,6 +46,8 @@ DISTRIBUTION = {
     "--split",
     "--seed",
     "--guidance",
+    "--guidance-interval",
+    "--sampler",
     "--steps",
     "--sweep",
     "--batch-size",
@@ -175,6 +187,7 @@ FLAGS = {
         "--seed",
         "--out",
         "--guidance",
+        "--guidance-interval",
         "--sampler",
         "--steps",
         "--weights",
@@ -258,6 +271,8 @@ FLAGS = {
         "--grid-images",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }
@@ -274,6 +289,8 @@ FLAGS = {
         "--grid-pairs",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }
@@ -298,6 +315,7 @@ FLAGS = {
     "eval memorization": {
         "subject",
         "--train",
+        "--people",
         "--nominal-rate",
         "--num-samples",
         "--split",
@@ -329,6 +347,8 @@ FLAGS = {
         "--split",
         "--seed",
         "--guidance",
+        "--guidance-interval",
+        "--sampler",
         "--steps",
         "--device",
     }

@@ -84,6 +84,26 @@ def test_all_scores_come_from_one_drawing_with_floor_ceiling_and_interval(place,
     assert saved["fingerprint"]["features"].startswith("classifier:")
 
 
+def test_colours_of_drawn_images_are_held_against_real_ones(place, monkeypatch) -> None:
+    monkeypatch.setattr(FaceGenerator, "generate", drawer())
+    honest = judged(place, place.run, num_samples=96)
+    assert set(honest.colour) >= {"red", "contrast of blue"}
+    assert abs(honest.colour["red"]["shift"]) < 15
+
+    def pale(self, inputs, seeds, settings, **rest):
+        return (drawer()(self, inputs, seeds, settings) // 2).to(torch.uint8)
+
+    monkeypatch.setattr(FaceGenerator, "generate", pale)
+    report = judged(place, place.run, num_samples=96, seed=1000)
+    assert report.colour["green"]["high"] < 0
+    (remark,) = [one for one in report.remarks if one.startswith("Colour:")]
+    assert "green" in remark
+    assert "below" in remark
+    asked = AttributeOptions(num_samples=64, seed=1000, data=place.data.folder, device="cpu")
+    counts = evaluate_attributes(place.run, place.features.removeprefix("classifier:"), asked)
+    assert counts.remarks[0].startswith("Colour:")
+
+
 def test_a_second_evaluation_draws_nothing_and_says_the_same(place, monkeypatch) -> None:
     monkeypatch.setattr(FaceGenerator, "generate", counted := Counted())
     first = judged(place, place.run, num_samples=40)
@@ -169,11 +189,44 @@ def test_a_sweep_gives_a_row_a_value_a_front_and_a_picture(place, monkeypatch) -
 
 
 @pytest.mark.parametrize(
+    ("text", "setting", "found"),
+    [
+        ("sampler=ddim,euler", "sampler", [{"kind": "ddim", "eta": 0.0}, {"kind": "euler"}]),
+        ("seed=3,4", "seed", [3, 4]),
+        ("guidance-interval=0:0.5,0.2:1", "guidance_interval", [[0.0, 0.5], [0.2, 1.0]]),
+    ],
+)
+def test_samplers_seeds_and_intervals_are_swept(
+    place, monkeypatch, text: str, setting: str, found: list
+) -> None:
+    monkeypatch.setattr(FaceGenerator, "generate", Counted())
+    sweep = read_sweep(text)
+    assert sweep.option == setting
+    report = sweep_distribution(place.run, place.data.folder, sweep, ("kid",), options(place, num_samples=16))
+    asked = [one.settings[setting] for one in report.reports]
+    if setting == "sampler":
+        assert [one["kind"] for one in asked] == [one["kind"] for one in found]
+    else:
+        assert asked == found
+    assert list(known(report).values) == (found if setting == "seed" else text.partition("=")[2].split(","))
+
+
+@pytest.mark.parametrize(
     "text",
-    ["guidance", "speed=1,2", "guidance=1", "guidance=1,1", "steps=1.5,2", "steps=0,2", "guidance=-1,2"],
+    [
+        "guidance-interval=0.5:0.2,0:1",
+        "sampler=ddim",
+        "guidance",
+        "speed=1,2",
+        "guidance=1",
+        "guidance=1,1",
+        "steps=1.5,2",
+        "steps=0,2",
+        "guidance=-1,2",
+    ],
 )
 def test_a_sweep_that_makes_no_sense_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--sweep"):
+    with pytest.raises(UsageError, match=r"--(sweep|guidance-interval)"):
         read_sweep(text)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.copied_faces import COPIES, resized, save_images, through_jpeg
 from support.generator_parts import save_run
 from support.known import known
 from support.smooth_faces import smooth_faces, write_faces
@@ -18,10 +19,9 @@ from typer.testing import CliRunner
 
 from facegen.cli.app import app
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.memorization import MemorizationOptions, evaluate_memorization
+from facegen.evaluation.memorization import evaluate_memorization
 from facegen.evaluation.options import Selection
 from facegen.formats.dataset import Dataset
-from facegen.formats.images import encode_png, to_pil
 from facegen.models.generator import FaceGenerator
 from facegen.preparation.prepare import PrepareOptions, prepare
 
@@ -41,25 +41,6 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return write_faces(tmp_path_factory.mktemp("copies") / "faces", images)
 
 
-def through_jpeg(images: Tensor, quality: int = 80) -> Tensor:
-    out = []
-    for image in images:
-        buffer = io.BytesIO()
-        to_pil(image).save(buffer, "JPEG", quality=quality)
-        out.append(torch.from_numpy(np.array(Image.open(buffer))).permute(2, 0, 1))
-    return torch.stack(out)
-
-
-def resized(images: Tensor) -> Tensor:
-    """A quarter smaller and back, as sharing a picture does."""
-    side = images.shape[-1]
-    pictures = [
-        to_pil(image).resize((side * 3 // 4, side * 3 // 4), Image.Resampling.LANCZOS) for image in images
-    ]
-    back = [np.array(picture.resize((side, side), Image.Resampling.BICUBIC)) for picture in pictures]
-    return torch.from_numpy(np.stack(back)).permute(0, 3, 1, 2)
-
-
 def planted(dataset: Dataset, num_honest: int, num_each: int) -> tuple[Tensor, list[str]]:
     """Held-out faces, then copies of training images: as they are, mirrored, recompressed, resized."""
     honest = dataset.split("validation").images(range(num_honest))
@@ -77,19 +58,12 @@ def planted(dataset: Dataset, num_honest: int, num_each: int) -> tuple[Tensor, l
     return torch.cat([honest, *copies]), ids
 
 
-def save_images(images: Tensor, folder: Path) -> Path:
-    folder.mkdir()
-    for index, image in enumerate(images):
-        (folder / f"{index:05d}.png").write_bytes(encode_png(image))
-    return folder
-
-
 def check_planted(dataset: Dataset, tmp_path: Path, num_honest: int, num_each: int) -> None:
     """5 % planted copies are all found with their sources; of unseen faces at most twice the nominal rate."""
     images, ids = planted(dataset, num_honest, num_each)
     num_copies = len(ids)
     assert num_copies / len(images) == pytest.approx(0.05, abs=0.003)
-    options = MemorizationOptions(shown_pairs=2 * num_copies, out=tmp_path / "pairs.png", device="cpu")
+    options = replace(COPIES, shown_pairs=2 * num_copies, out=tmp_path / "pairs.png")
     report = evaluate_memorization(save_images(images, tmp_path / "mixed"), dataset.folder, options)
     flagged = {pair["sample"]: pair for pair in report.pairs if pair["flagged"]}
     for number, train_id in enumerate(ids):
@@ -117,7 +91,7 @@ def test_planted_copies_of_real_faces_are_found_and_unseen_people_are_not(real_f
 def test_mirrored_copies_are_told_as_mirrored(faces: Dataset, tmp_path: Path):
     source = faces.split("train").images([5, 9])
     folder = save_images(torch.stack([source[0], source[1].flip(2)]), tmp_path / "mirrored")
-    report = evaluate_memorization(folder, faces.folder, MemorizationOptions(device="cpu"))
+    report = evaluate_memorization(folder, faces.folder, COPIES)
     by_name = {pair["sample"]: pair for pair in report.pairs}
     assert not by_name["00000.png"]["mirrored"]
     assert by_name["00001.png"]["mirrored"]
@@ -125,7 +99,7 @@ def test_mirrored_copies_are_told_as_mirrored(faces: Dataset, tmp_path: Path):
 
 
 def test_unseen_faces_alone_give_no_alarm(faces: Dataset):
-    options = MemorizationOptions(selection=Selection(split="test"), device="cpu")
+    options = replace(COPIES, selection=Selection(split="test"))
     report = evaluate_memorization(faces.folder, faces.folder, options)
     assert report.share <= 2 * report.nominal_rate
     assert "no sign of copies" in report.verdict
@@ -141,7 +115,7 @@ def test_a_run_that_recites_is_caught_and_its_report_kept(faces, tmp_path, monke
     monkeypatch.setattr(FaceGenerator, "generate", recite)
     run = save_run(tmp_path)
     selection = Selection(num_samples=40, split="train", data=faces.folder)
-    options = MemorizationOptions(selection=selection, device="cpu")
+    options = replace(COPIES, selection=selection)
     report = evaluate_memorization(run, faces.folder, options)
     assert report.share == 1
     saved = json.loads(known(report.saved_to).read_text())
@@ -156,24 +130,32 @@ def test_too_few_held_out_faces_are_refused_with_the_number_needed(faces: Datase
     small = {split: faces.split(split).images(range(90)) for split in ("train", "validation")}
     dataset = write_faces(tmp_path / "few", small)
     with pytest.raises(DataError, match=r"90 held-out faces are too few .* 198 are needed"):
-        evaluate_memorization(faces.folder, dataset.folder, MemorizationOptions(device="cpu"))
-    report = evaluate_memorization(
-        faces.folder, dataset.folder, MemorizationOptions(nominal_rate=0.05, device="cpu")
-    )
+        evaluate_memorization(faces.folder, dataset.folder, COPIES)
+    report = evaluate_memorization(faces.folder, dataset.folder, replace(COPIES, nominal_rate=0.05))
     assert report.held_out["num_calibration"] == 45
 
 
 def test_another_image_size_and_unknown_features_are_refused(faces: Dataset, tmp_path: Path):
     folder = save_images(torch.zeros(3, 3, 24, 24, dtype=torch.uint8), tmp_path / "small")
     with pytest.raises(DataError, match="24 pixels and the training set of 16"):
-        evaluate_memorization(folder, faces.folder, MemorizationOptions(device="cpu"))
+        evaluate_memorization(folder, faces.folder, COPIES)
     with pytest.raises(UsageError, match="Unknown features 'pixel'"):
-        evaluate_memorization(folder, faces.folder, MemorizationOptions(features="pixel", device="cpu"))
+        evaluate_memorization(folder, faces.folder, replace(COPIES, features="pixel"))
 
 
 def test_the_command_line_shows_the_verdict(faces: Dataset, tmp_path: Path):
     folder = save_images(faces.split("train").images(range(20)), tmp_path / "copies")
-    arguments = ["eval", "memorization", str(folder), "--train", str(faces.folder), "--device", "cpu"]
+    arguments = [
+        "eval",
+        "memorization",
+        str(folder),
+        "--train",
+        str(faces.folder),
+        "--device",
+        "cpu",
+        "--people",
+        "none",
+    ]
     shown = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path / "pairs.png"), "--quiet"])
     assert shown.exit_code == 0, shown.output
     assert "100.0 % are nearer to a training image than unseen faces are" in shown.stdout

@@ -101,7 +101,9 @@ def test_metric_without_images_says_so():
 def test_statistics_of_a_growing_set_are_those_of_each_part():
     features = 100 + torch.randn(700, 6, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 7.0)
     sizes = [20, 21, 400, 700]
-    for size, grown in zip(sizes, FeatureStatistics.of_growing(features, sizes), strict=True):
+    for size, grown in zip(
+        sizes, FeatureStatistics.of_growing(features, torch.arange(700), sizes), strict=True
+    ):
         alone = FeatureStatistics.of(features[:size])
         assert grown.num_samples == size
         torch.testing.assert_close(grown.mean, alone.mean, rtol=1e-12, atol=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,8 +26,13 @@ def smooth_faces(count: int, generator: Generator, size: int = 16) -> Tensor:
     return (128 + 35 * layers[0] + 25 * layers[1]).round().clamp(0, 255).byte()
 
 
-def write_faces(folder: Path, images: Mapping[str, Tensor], seed: int = 0) -> Dataset:
-    """A prepared data set of uint8 images (N, 3, S, S) a split, with random labels."""
+def write_faces(
+    folder: Path,
+    images: Mapping[str, Tensor],
+    seed: int = 0,
+    people: Mapping[str, Sequence[str | None]] | None = None,
+) -> Dataset:
+    """A prepared data set of uint8 images (N, 3, S, S) a split, with random labels, of `people` if given."""
     generator = Generator().manual_seed(seed)
     size = next(iter(images.values())).shape[-1]
     writer = DatasetWriter(folder, LabelSchema(attributes=ATTRIBUTES), {}, {"size": size})
@@ -43,7 +48,7 @@ def write_faces(folder: Path, images: Mapping[str, Tensor], seed: int = 0) -> Da
                     "split": split,
                     "caption": "a face",
                     "captions": ["a face"],
-                    "identity": None,
+                    "identity": None if people is None else people[split][index],
                     "sha256": sha256_of(png),
                     **dict(zip(ATTRIBUTES, labels[index].tolist(), strict=True)),
                 }

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Sweep = Annotated[
     str | None,
     Option(
-        "Score the run at several settings: guidance=1,1.5,2,3 or steps=10,20,50.",
+        "Score the run at several: guidance=1,2,3, or steps, seed, sampler, guidance-interval.",
         "Sweep (of a run)",
         metavar="NAME=VALUES",
     ),
@@ -105,6 +105,7 @@ DISTRIBUTION = (
             facegen eval fid run --reference data/celeba --features classifier:judge
             facegen eval fid my_images --reference data/celeba --weights inception.pth
             facegen eval fid run --reference data/celeba --sweep guidance=1,1.5,2,3
+            facegen eval fid run --reference data --sweep sampler=ddim,unipc
         """,
     ),
     _scoring(
@@ -278,12 +279,15 @@ def memorization(
     progress: Progress,
     options: MemorizationOptions = OF_TRAINING,
 ) -> MemorizationReport:
-    """Find faces that are copies of training images, mirrored ones too.
+    """Find faces that are copies of training images, or of people in them.
 
-    A face is flagged when its nearest training image is nearer than real faces of people who are not in the
-    training set have theirs. The nearest pairs are shown side by side.
+    A face is flagged when its nearest training image, as it is or mirrored, is nearer than held-out real
+    faces have theirs: of people who are not in the training set where the data name identities, otherwise of
+    other pictures. A face encoder, where one is installed, also tells other pictures of training people. The
+    nearest pairs are shown side by side.
 
         facegen eval memorization run --train data/celeba
+        facegen eval memorization run --train data/celeba --people none
         facegen eval memorization run --train data/celeba --features inception
         facegen eval memorization my_images --train data/celeba --out pairs.png
     """
