@@ -12,6 +12,10 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+# What Windows lacks is hidden from every test where this asks for it, before facegen is imported.
+if os.environ.get("FACEGEN_TEST_WITHOUT_POSIX") == "1":
+    import support.without_posix  # noqa: F401
+
 # One thread a process, set before torch is loaded: pytest's workers already share the cores among
 # them, and torch's threads that wait for a core only spin.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

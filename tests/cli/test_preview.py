@@ -1,7 +1,6 @@
 """Pictures in the terminal: what is written is decoded again as a terminal would."""
 
 import base64
-import fcntl
 import io
 import os
 import pty
@@ -9,7 +8,6 @@ import re
 import struct
 import subprocess
 import sys
-import termios
 
 import numpy as np
 import pytest
@@ -170,6 +168,9 @@ def test_a_real_terminal_of_its_own_size_shows_the_picture(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "four.png")
     code = "from facegen.cli.preview import show_picture as s; from pathlib import Path; s(Path('four.png'))"
     control, terminal = pty.openpty()
+    fcntl, termios = (
+        pytest.importorskip(name, reason="a terminal of POSIX") for name in ("fcntl", "termios")
+    )
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 40, 0, 0))
     environment = {"PATH": os.environ["PATH"], **COLOURS}
     process = subprocess.Popen(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 import facegen
 from facegen.config.composition import compose
@@ -24,6 +29,10 @@ SMOKE = DemoOptions(minutes=0.2, size="smoke")
 
 
 SECRET = "somebody-at-home"
+TOKENS = {
+    name: f"secret-of-{name}" for name in ("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY", "USER")
+}
+PACKED = re.compile(r"data:[\w/+.-]+;base64,([A-Za-z0-9+/=]+)")
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +42,8 @@ def finished(
     """A demo in a folder named from where it lies, as people start it."""
     progress = SilentProgress()
     with pytest.MonkeyPatch.context() as patch:
+        for name, value in TOKENS.items():
+            patch.setenv(name, value)
         patch.chdir(tmp_path_factory.mktemp(SECRET))
         yield demo(Path("demo"), SMOKE, progress), progress
 
@@ -40,7 +51,7 @@ def finished(
 def test_nothing_that_it_writes_tells_a_place_on_this_machine_or_who_made_it(
     finished: tuple[DemoSummary, SilentProgress],
 ) -> None:
-    secrets = [SECRET, str(Path.home()), str(Path(facegen.__file__).parent), sys.prefix]
+    secrets = [SECRET, str(Path.home()), str(Path(facegen.__file__).parent), sys.prefix, *TOKENS.values()]
     files = [path for path in finished[0].out.rglob("*") if path.is_file()]
     told = [
         (str(path), secret)
@@ -53,8 +64,31 @@ def test_nothing_that_it_writes_tells_a_place_on_this_machine_or_who_made_it(
 
 
 def read_texts(path: Path) -> bytes:
-    """What a PNG says of itself, which may be packed."""
-    return str(read_png_text(path)).encode() if path.suffix == ".png" else b""
+    """What a file says where it may be packed: the words of a PNG, of a page's pictures, and of a table."""
+    if path.suffix == ".png":
+        return str(read_png_text(path)).encode()
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+        return str(
+            [table.schema, table.schema.metadata, table.drop_columns(pictures_of(table)).to_pylist()]
+        ).encode()
+    if path.suffix == ".html":
+        return b"".join(map(unpacked, PACKED.findall(path.read_text("utf-8"))))
+    return b""
+
+
+def pictures_of(table: pa.Table) -> list[str]:
+    return [field.name for field in table.schema if pa.types.is_struct(field.type)]
+
+
+def unpacked(picture: str) -> bytes:
+    """A picture within a page: its bytes, and of a PNG its words."""
+    data = base64.b64decode(picture)
+    if data[:4] == b"\x89PNG":
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            return data + str(image.info).encode()
+    return data
 
 
 def test_every_stage_is_announced_and_timed(finished: tuple[DemoSummary, SilentProgress]) -> None:

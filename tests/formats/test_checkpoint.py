@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -140,6 +139,7 @@ def test_a_hostile_pickle_as_training_state_is_never_executed(tmp_path: Path) ->
 
 def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(tmp_path: Path) -> None:
     save(tmp_path, 1)
+    resource = pytest.importorskip("resource", reason="the size of files is limited by POSIX alone")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, before[1]))  # a write past it fails with EFBIG
     try:
@@ -155,6 +155,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_rubbish(tmp_path: Path
 
 
 def test_a_training_state_that_does_not_fit_is_a_full_disk_too(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="the size of files is limited by POSIX alone")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     folder = tmp_path / "checkpoints" / "step-00000001"
     resource.setrlimit(resource.RLIMIT_FSIZE, (64_000, before[1]))

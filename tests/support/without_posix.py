@@ -1,6 +1,6 @@
-"""What Windows lacks, taken away from this process: imported before facegen is, or as pytest's plugin.
+"""What Windows lacks, taken away from this process: imported before facegen is.
 
-pytest -p support.without_posix
+FACEGEN_TEST_WITHOUT_POSIX=1 pytest    hides it from every test
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from typing import Any
 
 MODULES = ("fcntl", "resource", "pwd", "grp", "termios")
@@ -20,3 +21,7 @@ for owner, names in NAMES.items():
     for name in names:
         if hasattr(owner, name):
             delattr(owner, name)
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # on Windows it has a lock of the system's, here only one of its own
+    import filelock  # noqa: F401
