@@ -18,6 +18,7 @@ SCORE_NAMES = {
     "mind": "Sliced transport distance",
     "cmmd": "Kernel distance of CLIP's",
     "inception_score": "Inception score",
+    "diversity": "Diversity of people",
     "attributes": "Attributes that came true",
     "attributes_present": "Of those asked to be there",
 }

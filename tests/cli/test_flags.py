@@ -199,7 +199,10 @@ FLAGS = {
         f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
         for name in ("all", "fid", "kid", "mind", "precision-recall", "inception-score")
     },
-    **{f"eval {name}": DISTRIBUTION | {"--weights"} | TALK for name in ("fd-dinov2", "clean-fid", "cmmd")},
+    **{
+        f"eval {name}": DISTRIBUTION | {"--weights"} | TALK
+        for name in ("fd-dinov2", "clean-fid", "diversity", "cmmd")
+    },
     "eval edit": {
         "run",
         "--classifier",

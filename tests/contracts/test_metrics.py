@@ -57,6 +57,7 @@ WIRED: dict[str, dict[str, Any]] = {
     "classification": {"labels": NAMES},
     "cmmd": FEATURES,
     "clip_score": {"image_features": looks, "text_features": words},
+    "diversity": FEATURES,
     "fid": FEATURES,
     "inception_score": {"class_weights": noise(4, WIDTH, seed=3)},
     "kid": FEATURES,

@@ -168,6 +168,19 @@ DISTRIBUTION = (
         features="inception-clean",
     ),
     _scoring(
+        "diversity",
+        ("diversity",),
+        """How different the people are from one another: higher is more diverse.
+
+        The mean distance of two faces by a face encoder (dlib's, extra 'people'), beside that of real faces.
+        Lighting and pose count for little, so a model that draws one person in many pictures scores low.
+
+            facegen eval diversity run --reference data/celeba --num-samples 1000
+        """,
+        start=OWN_FEATURES,
+        features="dlib-face",
+    ),
+    _scoring(
         "cmmd",
         ("cmmd",),
         """CMMD, a kernel distance in CLIP's features: lower is better.
