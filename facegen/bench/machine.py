@@ -44,6 +44,11 @@ def _memory_bytes() -> int:
         return 0
 
 
+def programs_waiting() -> float | None:
+    """How many programs wanted a core in the last minute, itself among them; None where nobody says so."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 def versions() -> dict[str, str]:
     """Of facegen, Python and the libraries that are measured; those that are installed."""
     found = {name: installed_version(name) for name in MEASURED}

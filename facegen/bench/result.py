@@ -106,12 +106,17 @@ class Change:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """Everything of one call; `versions` are of what was measured, `changes` beside `compared_with`."""
+    """Everything of one call; `versions` are of what was measured, `changes` beside `compared_with`.
+
+    `waiting` is how many programs wanted a core at its beginning and end, on the average of a minute before;
+    None where the system does not tell.
+    """
 
     machine: Machine
     versions: dict[str, str]
     quick: bool
     stages: tuple[StageResult, ...]
+    waiting: tuple[float, float] | None = None
     compared_with: str | None = None
     changes: tuple[Change, ...] = ()
 

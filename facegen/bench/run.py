@@ -15,7 +15,7 @@ from typing import Any
 from facegen import errors
 from facegen.bench.child import MARK
 from facegen.bench.compare import changes, check_comparable
-from facegen.bench.machine import this_machine, versions
+from facegen.bench.machine import programs_waiting, this_machine, versions
 from facegen.bench.options import ALL, STAGES, BenchOptions
 from facegen.bench.picture import write_picture
 from facegen.bench.result import BenchResult, StageResult, read_result
@@ -54,10 +54,13 @@ def bench(
     if options.compare is not None:
         earlier = read_result(options.compare)
         check_comparable(earlier, machine, options)
+    before = programs_waiting()
     stages = tuple(
         _measured(one, progress, quick=options.quick) for one in (STAGES if stage == ALL else (stage,))
     )
-    found = BenchResult(machine, versions(), options.quick, stages)
+    after = programs_waiting()
+    waiting = None if before is None or after is None else (before, after)
+    found = BenchResult(machine, versions(), options.quick, stages, waiting)
     if earlier is not None:
         found = replace(found, compared_with=str(options.compare), changes=changes(earlier, found))
     if options.out is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
@@ -38,13 +37,24 @@ def _print(found: BenchResult) -> None:
             "Cards": ", ".join(machine.cards) or None,
             "Threads": machine.threads,
             "Versions": ", ".join(f"{name} {version}" for name, version in found.versions.items()),
+            "Busy": _busy(found),
             "Quick": "small sizes and few rounds: these are not speeds to rely on" if found.quick else None,
         }
     )
 
 
+def _busy(found: BenchResult) -> str | None:
+    """A word where others wanted the cores too, so that the wall's clock tells of them."""
+    if found.waiting is None or found.waiting[0] < found.machine.cores:
+        return None
+    many = " and ".join(f"{one:.1f}" for one in found.waiting)
+    return f"{many} programs wanted a core before and after: trust the processor's clock"
+
+
 def _print_stage(stage: StageResult) -> None:
     """The ways with bars of their rates, and what is found by them."""
+    from statistics import median
+
     from facegen.bench.result import quartiles
 
     fastest: dict[str, float] = {}

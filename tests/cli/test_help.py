@@ -76,6 +76,25 @@ def test_help_is_rendered_without_heavy_imports() -> None:
     assert "HEAVY []" in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("words", "lacks"),
+    [
+        ([], (*OURS, "pydantic", "statistics")),
+        (["bench"], (*OURS, "statistics")),
+        (["eval", "fid"], (*OURS, "statistics")),
+    ],
+)
+def test_the_help_opens_nothing_that_only_running_needs(words: list[str], lacks: tuple[str, ...]) -> None:
+    code = (
+        "import sys, atexit\n"
+        f"atexit.register(lambda: print('HEAVY', [n for n in {lacks} if n in sys.modules]))\n"
+        f"sys.argv = ['facegen', *{words}, '--help']\n"
+        "from facegen.cli.app import main; main()"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in result.stdout
+
+
 def test_python_dash_m_is_the_same_command() -> None:
     result = subprocess.run([sys.executable, "-m", "facegen", "version"], capture_output=True, text=True)
     assert result.returncode == 0

@@ -80,7 +80,8 @@ class _Training:
         batch = self._trainer.batches.load(0)
         bare, self._operations = _bare(recipe, batch, self._trainer.precision)
         product = 2 * PRODUCT_SIDE**3
-        factors = torch.randn(2, PRODUCT_SIDE, PRODUCT_SIDE, device=batch["x0"].device)
+        dtype = self._trainer.precision.compute_dtype  # as the forward pass multiplies
+        factors = torch.randn(2, PRODUCT_SIDE, PRODUCT_SIDE, device=batch["x0"].device, dtype=dtype)
         products = partial(torch.mm, factors[0], factors[1])
         self._ours = Subject(OURS, "facegen", lambda: None, steps, "step")
         self._others = [
