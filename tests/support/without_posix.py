@@ -9,10 +9,14 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 MODULES = ("fcntl", "resource", "pwd", "grp", "termios")
 NAMES = {os: ("pread", "sched_getaffinity"), signal: ("SIGUSR1", "SIGUSR2", "SIGXFSZ")}
+
+with suppress(ImportError):
+    import psutil  # noqa: F401  # its part for Linux imports `resource`, its part for Windows does not
 
 modules: dict[str, Any] = sys.modules  # pyright: ignore[reportAssignmentType]
 for module in MODULES:
