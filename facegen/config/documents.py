@@ -60,12 +60,17 @@ def parse_json(text: str | bytes) -> Any:
     """Plain data from JSON.
 
     Raises:
-        ValueError: not JSON, or nested too deeply.
+        ValueError: not JSON, nested too deeply, or with half of a character that no file can hold.
     """
     try:
         data = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+    if b"\\u" in text if isinstance(text, bytes) else "\\u" in text:
+        try:
+            json.dumps(data, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("half of a character (\\ud800 to \\udfff alone)") from error
     level = [data]
     for _ in range(DEEPEST):
         level = [inner for one in level if isinstance(one, dict | list) for inner in _inside(one)]

@@ -93,7 +93,7 @@ def parse_table(text: str, where: str) -> Table:
     head = next(rows, None)
     stated = None
     if head is not None and len(head[1]) == 1 and _is_count(head[1][0]):
-        stated, head = int(head[1][0]), next(rows, None)
+        stated, head = int(head[1][0].strip()), next(rows, None)  # int() alone leaves some white space
     if head is None:
         raise DataError(f"{where}: the file is empty or ends before its header.")
     body = list(rows)

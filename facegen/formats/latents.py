@@ -285,32 +285,44 @@ class LatentSplit:
             rows = indices.numpy()
         if flipped is None and len(self._shards) == 1:
             return LatentMoments(*(self._shards[0][name].index_select(0, indices) for name in MOMENTS))
-        # Small index arithmetic is several times cheaper in numpy than in torch.
         shard_of = self._starts.searchsorted(rows, side="right") - 1
-        source = 2 * shard_of if flipped is None else 2 * shard_of + flipped.numpy()
-        order = source.argsort(kind="stable")
-        local = torch.as_tensor((rows - self._starts[shard_of])[order])
-        bounds = source[order].searchsorted(np.arange(2 * len(self._shards) + 1))
-        back = torch.as_tensor(order.argsort())
-        return LatentMoments(*(self._rows(name, local, bounds, back) for name in MOMENTS))
+        mirrored = np.zeros(len(rows), dtype=bool) if flipped is None else flipped.numpy()
+        places = list(
+            zip(mirrored.tolist(), shard_of.tolist(), (rows - self._starts[shard_of]).tolist(), strict=True)
+        )
+        return LatentMoments(*(self._copied(name, places) for name in MOMENTS))
 
-    def _rows(self, name: str, local: Tensor, bounds: np.ndarray, back: Tensor) -> Tensor:
-        """Rows `local` of tensor `name`, source by source (shard, mirrored or not), put `back` in order."""
-        rows = torch.empty(len(local), *self._index.sample_shape, dtype=torch.float16)
-        for source in np.flatnonzero(bounds[1:] > bounds[:-1]):
-            part = slice(bounds[source], bounds[source + 1])
-            values = self._shards[source // 2][name + (FLIPPED if source % 2 else "")]
-            torch.index_select(values, 0, local[part], out=rows[part])
-        return rows.index_select(0, back)
+    def _copied(self, name: str, places: Sequence[tuple[bool, int, int]]) -> Tensor:
+        """Rows of the tensor `name` by whether they are mirrored, shard, and row there.
+
+        Copied one by one: gathering from each shard, and then into order, takes twice as long for 64 rows.
+        """
+        found = torch.empty(len(places), *self._index.sample_shape, dtype=torch.float16)
+        if places:
+            into, size = _bytes_of(found), found[0].nbytes
+            for start, (mirrored, shard, row) in enumerate(places):
+                into[start * size : (start + 1) * size] = self._bytes[name + FLIPPED * mirrored][shard][
+                    row * size : (row + 1) * size
+                ]
+        return found
+
+    @cached_property
+    def _bytes(self) -> dict[str, list[memoryview]]:
+        """By name, the tensors of all shards."""
+        return {name: [_bytes_of(shard[name]) for shard in self._shards] for name in self._names}
+
+    @property
+    def _names(self) -> list[str]:
+        """The tensors that every shard holds."""
+        return [name + mirrored for name in MOMENTS for mirrored in ("", FLIPPED)[: 1 + self._index.flips]]
 
     @cached_property
     def _shards(self) -> list[dict[str, Tensor]]:
         return [self._shard(shard) for shard in self._index.shards[self.name]]
 
     def _shard(self, shard: StoredFile) -> dict[str, Tensor]:
-        wanted = [name + mirrored for name in MOMENTS for mirrored in ("", FLIPPED)[: 1 + self._index.flips]]
         with _holding(self._folder / shard.name) as (tensors, _):
-            for name in wanted:
+            for name in self._names:
                 shape = (shard.count, *self._index.sample_shape)
                 if tensors[name].shape != shape or tensors[name].dtype != torch.float16:
                     raise ValueError(f"'{name}' is not float16 of {shape}")
@@ -352,6 +364,10 @@ def _holding(path: Path) -> Generator[tuple[dict[str, Tensor], dict[str, str]]]:
         yield found
     except WRONG_CONTENT as error:
         raise StorageError(f"'{path}' is not what it should be: {error}.", hint="Encode again.") from error
+
+
+def _bytes_of(tensor: Tensor) -> memoryview:
+    return tensor.numpy().data.cast("B")
 
 
 def map_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
