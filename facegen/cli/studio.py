@@ -32,8 +32,8 @@ def studio(
     """Ask a model for faces in the browser.
 
     Opens a page on this computer alone (127.0.0.1) that works offline; Ctrl-C closes it. Pictures downloaded
-    there carry their settings. Opened to others by --host, it is behind a password.
-    Needs the extra 'web': pip install 'facegen[web]'.
+    there carry their settings. --host opens it to others, behind a password. Needs the extra 'web':
+    pip install 'facegen[web]'.
 
         facegen studio
         facegen studio runs/celeba
