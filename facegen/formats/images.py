@@ -236,13 +236,17 @@ def read_png_text(path: Path) -> dict[str, str]:
     """Return the text entries of a PNG file, such as the settings `facegen sample` put there.
 
     Raises:
-        DataError: the file is missing or not a PNG.
+        DataError: the file is missing, not a PNG, or above `MAX_PIXELS`.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"'{path}': more than {MAX_PIXELS:,} pixels.")
             image.load()
             return {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
-    except (*_WRONG_BYTES, Image.DecompressionBombError) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise DataError(f"'{path}': more than {MAX_PIXELS:,} pixels.") from error
+    except _WRONG_BYTES as error:
         raise DataError(f"'{path}': {_why(error)}.") from error
 
 

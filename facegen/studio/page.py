@@ -13,12 +13,15 @@ from gradio.themes import Base, Color
 
 from facegen.errors import FacegenError
 from facegen.studio import shown
-from facegen.studio.drawing import Drawn
+from facegen.studio.drawing import Drawn, Preview
+from facegen.studio.folder import tidy
+from facegen.studio.guard import Events
 from facegen.studio.history import History
 from facegen.studio.model_process import About, ModelProcess
 from facegen.studio.panel import Panel
 from facegen.studio.recalled import recalled
-from facegen.studio.state import photo_of
+from facegen.studio.state import MAX_CHARACTERS, TOO_LONG, Wish, photo_of
+from facegen.studio.windows import Windows
 
 CSS_FILE = Path(__file__).with_name("page.css")
 HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
@@ -31,7 +34,10 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False}
+HISTORY = "history"
 MAX_RANDOM_SEED = 999_999  # short enough to read out
+MAX_SESSIONS = 64  # of which Gradio keeps its copy of the page's controls
+MAX_WAITING = 32  # events in the queue, of which drawings are fewer
 
 
 def theme() -> Base:
@@ -39,23 +45,26 @@ def theme() -> Base:
     return Base(primary_hue=TEAL, neutral_hue="stone", font=FONT, font_mono=MONO, radius_size="lg")
 
 
-def build_page(model: ModelProcess, name: str, folder: Path) -> gr.Blocks:
-    """The page for one model; pictures of the history are kept in `folder`."""
+def build_page(model: ModelProcess, name: str, folder: Path, windows: Windows) -> tuple[gr.Blocks, Events]:
+    """The page for one model and the numbers of its events; pictures of the history are kept in `folder`."""
     with gr.Blocks(title=f"facegen studio: {name}", analytics_enabled=False) as page:
-        _Studio(model, name, folder).wire(page)
-    return page
+        studio = _Studio(model, name, folder, windows)
+        studio.wire(page)
+    page.state_session_capacity = MAX_SESSIONS
+    page.queue(max_size=MAX_WAITING)
+    queued = frozenset(number for number, event in page.fns.items() if event.queue)
+    drawing = frozenset(number for number, event in page.fns.items() if event.fn == studio.draw)
+    return page, Events(frozenset(page.fns), queued, drawing)
 
 
 class _Studio:
     """The page's components, and what its events call, which answers with component -> value."""
 
-    def __init__(self, model: ModelProcess, name: str, folder: Path) -> None:
+    def __init__(self, model: ModelProcess, name: str, folder: Path, windows: Windows) -> None:
         """Build the components into the Blocks that is open."""
-        self._model, self._folder = model, folder
+        self._model, self._folder, self._windows = model, folder, windows
+        (folder / HISTORY).mkdir(exist_ok=True)
         self._history = History()
-        self._drawing = False
-        self._asking: set[str | None] = set()  # sessions, that is windows, with a drawing that runs or waits
-        self._stopped: set[str | None] = set()
         gr.HTML(_heading(model.about, name), elem_id="heading")
         with gr.Row(elem_id="desk"):
             with gr.Column(scale=5, min_width=300, elem_id="controls"):
@@ -94,7 +103,7 @@ class _Studio:
         self.stop_button.click(self.stop, None, None, **QUICK)
         panel.way.change(panel.visible_groups, panel.way, panel.groups, **QUICK)
         panel.prompt.change(self.read, panel.prompt, panel.reading, trigger_mode="always_last", **QUICK)
-        panel.new_seed.click(lambda: random.randint(0, MAX_RANDOM_SEED), None, panel.seed, **QUICK)
+        panel.new_seed.click(self.new_seed, None, panel.seed, **QUICK)
         photo = [panel.photo, panel.crop]
         gr.on([panel.photo.change, panel.crop.change], self.show_photo, photo, panel.photo_shown, **PRIVATE)
         self.history.select(self.again, None, [status, *panel.components], **QUICK)
@@ -103,48 +112,60 @@ class _Studio:
 
     def begin(self, request: gr.Request) -> Any:
         """The status of a drawing that waits for another one, such as one in a second window."""
-        if not self._drawing:
+        if self._windows.is_alone(request.session_hash or ""):
             return gr.skip()
-        self._asking.add(request.session_hash)  # a stop stays: this may come later than it
-        return shown.status("Waiting for the drawing before this one ...")
+        return gr.update(value=shown.status("Waiting for the drawings before this one ..."))
 
     def stop(self, request: gr.Request) -> None:
         """End the window's own drawing at its next step; `draw` then says so.
 
         Only `draw` does: two events answer in any order, and so would Gradio's way of cancelling one.
         """
-        if request.session_hash in self._asking:
-            self._stopped.add(request.session_hash)
+        self._windows.stop(request.session_hash or "")
 
     def draw(self, values: dict[Any, Any], request: gr.Request) -> Iterator[dict[Any, Any]]:
-        """Status, pictures, history and whether it is shown, again and again while sampling runs."""
-        self._drawing = True
-        window = request.session_hash
-        self._asking.add(window)
+        """Status, pictures, history and whether it is shown, again and again while sampling runs.
+
+        A window that hears nothing, or is slow to, is spared the previews.
+        """
+        window = request.session_hash or ""
         try:
-            yield {self.status: shown.status("Starting ...")}
-            wish = self.panel.wish(values)
-            drawing = None
-            for drawing in self._model.draw(wish, lambda: window in self._stopped):
-                grid = {self.pictures: shown.picture_grid(drawing)}
-                if isinstance(drawing, Drawn):
-                    self._history.add(wish, drawing.pictures[0])
-                    told = f"Done in {drawing.seconds:.1f} seconds: {wish.title}."
-                    yield {self.status: shown.status(told), **grid, **self.shelf()}
-                else:
-                    told = f"Step {drawing.step} of {drawing.num_steps}"
-                    yield {self.status: shown.status(told, drawing.step / drawing.num_steps), **grid}
-            if not isinstance(drawing, Drawn):
-                yield {self.status: shown.status("Stopped.")}
+            yield updates({self.status: shown.status("Starting ...")})
+            wish, drawn = self.panel.wish(values), None
+            if self._windows.wait(window):
+                for drawing in self._model.draw(wish, lambda: self._windows.is_over(window)):
+                    if isinstance(drawing, Drawn):
+                        drawn = drawing
+                    elif self._windows.hears(window):
+                        yield self._preview(drawing)
+            if drawn is None:
+                yield updates({self.status: shown.status("Stopped.")})
+            elif self._windows.wait(window):
+                yield self._finished(wish, drawn)
         except FacegenError as error:
-            yield {self.status: shown.mistake(str(error))}
+            yield updates({self.status: shown.mistake(str(error))})
         finally:
-            self._drawing = False
-            self._asking.discard(window)
-            self._stopped.discard(window)
+            self._windows.release(window)
+
+    def _preview(self, preview: Preview) -> dict[Any, Any]:
+        told = f"Step {preview.step} of {preview.num_steps}"
+        status = shown.status(told, preview.step / preview.num_steps)
+        return updates({self.status: status, self.pictures: shown.picture_grid(preview)})
+
+    def _finished(self, wish: Wish, drawn: Drawn) -> dict[Any, Any]:
+        self._history.add(wish, drawn.pictures[0])
+        tidy(self._folder)
+        told = shown.status(f"Done in {drawn.seconds:.1f} seconds: {wish.title}.")
+        return {**updates({self.status: told, self.pictures: shown.picture_grid(drawn)}), **self.shelf()}
+
+    def new_seed(self) -> Any:
+        """A seed that was not asked for."""
+        return gr.update(value=random.randint(0, MAX_RANDOM_SEED))
 
     def read(self, prompt: str) -> str:
         """What the model makes of the words, while they are typed."""
+        if len(prompt or "") > MAX_CHARACTERS:
+            return shown.mistake(TOO_LONG.format("The prompt"))
         return shown.read(self._model.read(prompt or ""))
 
     def show_photo(self, path: str | None, crop: str) -> str:
@@ -161,7 +182,7 @@ class _Studio:
         """The history's pictures, and whether there are any."""
         items = []
         for entry in self._history.entries:
-            path = self._folder / f"history-{entry.number:05d}.png"
+            path = self._folder / HISTORY / f"history-{entry.number:05d}.png"
             if not path.exists():
                 path.write_bytes(entry.picture.png)
             items.append((str(path), entry.wish.title))
@@ -178,7 +199,7 @@ class _Studio:
             return {self.status: gr.skip()}
         wish = entries[index].wish
         told = shown.status(f"Settings are back: {wish.title}. Draw makes the same pictures again.")
-        return {self.status: told, **self.panel.values(wish)}
+        return updates({self.status: told, **self.panel.values(wish)})
 
     def recall(self, path: str) -> dict[Any, Any]:
         """The settings that a PNG carries, back in the controls."""
@@ -186,12 +207,21 @@ class _Studio:
         try:
             wish, settings = recalled(file, about.controls)
         except FacegenError as error:
-            return {self.status: shown.mistake(str(error))}
+            return updates({self.status: shown.mistake(str(error))})
         notes = [f"The settings of {file.name} are back: {wish.title}."]
         if settings.model_sha256 != about.model_sha256:
             notes.append("It was drawn by another model.")
         notes += [f"Choose the photo {photo.file} again." for photo in settings.photos[:1]]
-        return {self.status: shown.status(" ".join(notes)), **self.panel.values(wish)}
+        return updates({self.status: shown.status(" ".join(notes)), **self.panel.values(wish)})
+
+
+def updates(values: dict[Any, Any]) -> dict[Any, Any]:
+    """The values as updates of their components.
+
+    Gradio leaves one more component in a window's session, with all that it shows, whenever a plain value
+    comes after an update or after nothing; the next update takes the place of the last.
+    """
+    return {component: gr.update(value=value) for component, value in values.items()}
 
 
 def _heading(about: About, name: str) -> str:

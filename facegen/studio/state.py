@@ -21,6 +21,9 @@ Stand = Literal["open", "yes", "no"]
 
 MAX_PICTURES = 64
 MAX_STEPS = 1000
+MAX_PICTURE_STEPS = 16_000  # pictures times steps: 64 of them in 250
+MAX_CHARACTERS = 500  # of a prompt, and of whatever else is said in words
+TOO_LONG = f"{{}} must be at most {MAX_CHARACTERS} characters."
 MAX_SEED = 2**53 - 1 - MAX_PICTURES  # a browser counts no further without error
 CROPS = ("center", "face", "none")
 
@@ -140,7 +143,7 @@ def asked_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[
     Raises:
         UsageError: something is missing, or a number is out of range; says which.
     """
-    _check_numbers(wish)
+    _check(wish, controls, wish.count * (2 if wish.way == "compare" else 1))
     if wish.way not in controls.ways:
         raise UsageError("This model cannot be asked that way.")
     if wish.negative.strip() and (controls.guidance if wish.guidance is None else wish.guidance) == 1:
@@ -169,7 +172,7 @@ def edit_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[P
     Raises:
         UsageError: something is missing, or a number is out of range; says which.
     """
-    _check_numbers(wish)
+    _check(wish, controls, 1)
     options = EditOptions(
         **_words_of(wish),
         from_prompt=wish.seen.strip() or None,
@@ -268,6 +271,33 @@ def _photo_of(wish: Wish, controls: Controls) -> Path:
     if wish.photo is None:
         raise UsageError("Choose a photo first.")
     return wish.photo
+
+
+def _check(wish: Wish, controls: Controls, num_pictures: int) -> None:
+    """Raises:
+    UsageError: a number is out of range, or it is more than one drawing may ask for.
+    """
+    _check_words(wish)
+    _check_numbers(wish)
+    steps = controls.steps if wish.steps is None else wish.steps
+    if num_pictures * steps > MAX_PICTURE_STEPS:
+        raise UsageError(
+            f"{num_pictures} pictures in {steps} steps are {num_pictures * steps:,} steps together, and "
+            f"{MAX_PICTURE_STEPS:,} are the most: ask for fewer of either."
+        )
+
+
+def _check_words(wish: Wish) -> None:
+    words = {
+        "The prompt": wish.prompt,
+        "What to steer away from": wish.negative,
+        "What the photo shows": wish.seen,
+        "What is compared": wish.changed,
+        "A part of a blend": max((term for term, _ in wish.parts), key=len, default=""),
+    }
+    for name, text in words.items():
+        if len(text) > MAX_CHARACTERS:
+            raise UsageError(TOO_LONG.format(name))
 
 
 def _check_numbers(wish: Wish) -> None:

@@ -223,7 +223,7 @@ FLAGS = {
         "--device",
     }
     | TALK,
-    "studio": {"run", "--port", "--open", "--weights", "--device"},
+    "studio": {"run", "--host", "--port", "--password-file", "--open", "--weights", "--device"},
     "reproduce": {"image", "--run", "--photo", "--out", "--device"} | TALK,
     "compare": {"a", "b", "--score", "--json"},
     "report": {"run", "--out", "--json"},

@@ -148,6 +148,13 @@ def test_png_text_round_trips_in_any_script(tmp_path: Path) -> None:
         read_png_text(tmp_path / "missing.png")
 
 
+@pytest.mark.parametrize("size", [(10_000, 9_000), (20_000, 20_000)])
+def test_the_text_of_a_decompression_bomb_is_not_read(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "bomb.png").write_bytes(png_bomb(*size))
+    with pytest.raises(DataError, match=r"bomb\.png': more than 80,000,000 pixels"):
+        read_png_text(tmp_path / "bomb.png")
+
+
 def test_grids_hold_every_image_and_its_caption() -> None:
     images = torch.full((5, 3, 8, 8), 100, dtype=torch.uint8)
     plain = image_grid(images, columns=3)

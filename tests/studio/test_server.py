@@ -1,6 +1,5 @@
 """Who the studio answers, and what it serves."""
 
-import json
 import os
 import re
 import signal
@@ -14,12 +13,12 @@ import pytest
 
 pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
 
-from studio.studio_parts import running
 from support.generator_parts import save_run
 
 from facegen.errors import MissingModelError, UsageError
 from facegen.studio import server
-from facegen.studio.guard import POLICY, files_named, without_other_hosts
+from facegen.studio.answers import POLICY, without_other_hosts
+from facegen.studio.guard import Refused, event_of, files_named
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Gradio's loops
 FILE_ROUTES = (
@@ -32,15 +31,9 @@ FILE_ROUTES = (
 )
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("studio")
-
-
-@pytest.fixture(scope="module")
-def studio(folder, tmp_path_factory):
-    with running(save_run(tmp_path_factory.mktemp("run")), folder) as url:
-        yield url
+@pytest.fixture
+def studio(served):
+    return served
 
 
 def get(url, path, **headers):
@@ -159,34 +152,36 @@ def test_other_names_and_other_sites_are_not_answered(studio):
 
 
 def test_it_listens_on_this_computer_alone():
-    with server._listening(None) as listener:
+    with server._listening(server.HOST, None) as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
 
 
-def _event(studio, path):
-    config = httpx.get(f"{studio}/config").json()
-    photo = next(c["id"] for c in config["components"] if c["props"].get("elem_id") == "photo-shown")
-    number = next(d["id"] for d in config["dependencies"] if d["outputs"] == [photo])
-    data = [{"path": path, "meta": {"_type": "gradio.FileData"}}, "center"]
-    event = {"data": data, "fn_index": number, "session_hash": "test", "trigger_id": None}
-    return httpx.post(f"{studio}/gradio_api/run/predict", json=event, timeout=20)
-
-
-def test_an_event_cannot_name_files_outside_or_elsewhere(studio, tmp_path):
+def test_an_event_cannot_name_files_outside_or_elsewhere(make_visitor, tmp_path):
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
-    (path,) = httpx.post(f"{studio}/gradio_api/upload", files={"files": ("x.png", b"ours")}).json()
-    assert "&#x27;x.png&#x27; cannot be used" in _event(studio, path).text
+    visitor = make_visitor()
+
+    def ask(path):
+        file = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        return visitor.ask(visitor.event("photo-shown", photo=file))
+
+    (path,) = visitor.upload(b"ours", "x.png").json()
+    assert ask(path).status_code == 200
+    assert "&#x27;x.png&#x27; cannot be used" in str(list(visitor.answers()))
     local = [secret, "/etc/passwd", "../../etc/passwd", f"{path}/../../../../secret.png", server.__file__, ""]
     for other in (*local, "http://127.0.0.1:1/x.png", " https://example.org/x.png", "file:///etc/passwd"):
-        assert _event(studio, str(other)).status_code == 403
+        assert ask(str(other)).status_code == 403
 
 
 def test_files_are_found_wherever_an_event_names_them():
     event = {"data": ["http is a word", {"path": "/a"}, [{"value": {"path": "/b", "url": None}}]]}
-    assert sorted(files_named(json.dumps(event).encode()) or ()) == ["/a", "/b"]
-    assert files_named(b"no json") is None
-    assert files_named(b"[" * 200_000) is None
+    assert sorted(files_named(event)) == ["/a", "/b"]
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[" * 200_000, b"[]", b""])
+def test_what_is_no_event_is_refused(body):
+    with pytest.raises(Refused):
+        event_of(body)
 
 
 def test_an_uploaded_page_is_never_shown_as_a_page(studio):
@@ -209,9 +204,9 @@ def test_a_taken_port_is_an_error_if_asked_for_and_passed_over_if_not(monkeypatc
         other.listen()
         taken = other.getsockname()[1]
         with pytest.raises(UsageError, match=f"Port {taken} on 127.0.0.1 cannot be used"):
-            server._listening(taken)
+            server._listening(server.HOST, taken)
         monkeypatch.setattr(server, "DEFAULT_PORT", taken)
-        with server._listening(None) as listener:
+        with server._listening(server.HOST, None) as listener:
             assert taken < listener.getsockname()[1] < taken + server.TRIED_PORTS
 
 

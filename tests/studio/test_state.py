@@ -106,6 +106,10 @@ def test_a_blend_leaves_out_parts_without_weight(controls):
         ({"count": 65}, "number of pictures"),
         ({"seed": -1}, "seed must be from 0"),
         ({"steps": 0}, "steps must be from 1"),
+        ({"count": 64, "steps": 251}, "64 pictures in 251 steps are 16,064 steps together, and 16,000 are"),
+        ({"prompt": "a" * 501}, "The prompt must be at most 500 characters"),
+        ({"negative": "a" * 501}, "away from must be at most 500"),
+        ({"parts": (("a" * 501, 1.0),)}, "part of a blend must be at most 500"),
         ({"guidance": -1.0}, "Guidance must be from 0"),
         ({"guidance": float("nan")}, "Guidance must be from 0"),
         ({"way": "compare", "changed": ""}, "Choose the attribute"),
@@ -147,11 +151,16 @@ def test_what_is_wrong_with_a_photo_is_told_without_its_folder(tmp_path):
 
 def test_a_photo_that_would_fill_the_memory_is_refused_before_it_is_decoded(tmp_path):
     path = tmp_path / "bomb.png"
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b""))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    path.write_bytes(png_bomb())
     with pytest.raises(DataError, match=r"'bomb\.png' cannot be used: .*80,000,000 pixels"):
         photo_of(path, "center", 16)
+
+
+def png_bomb() -> bytes:
+    """A few bytes that say they are 60,000 x 60,000 pixels."""
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunks = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,0 +1,40 @@
+"""One studio for the tests of a module that ask a real server."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from studio.studio_parts import running
+from support.generator_parts import save_run
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("studio")
+
+
+@pytest.fixture(scope="package")
+def served(folder, tmp_path_factory):
+    """The address of a studio that keeps its files in `folder`."""
+    with running(save_run(tmp_path_factory.mktemp("run")), folder) as url:
+        yield url
+
+
+@pytest.fixture(scope="package")
+def make_visitor(served):
+    """Makes windows of that studio, and closes them."""
+    sys.path.insert(0, str(BENCHMARKS))
+    from studio_visitor import Visitor
+
+    made = []
+
+    def make():
+        made.append(Visitor(served))
+        return made[-1]
+
+    yield make
+    for visitor in made:
+        visitor.close()
+    sys.path.remove(str(BENCHMARKS))
