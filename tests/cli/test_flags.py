@@ -41,6 +41,7 @@ FLAGS = {
     "make": {"source", "--out", "--minutes", "--seed", "--kind", "--autoencoder"} | TALK,
     "prepare": {
         "kind",
+        "--dry-run",
         "source",
         "--out",
         "--size",
@@ -155,6 +156,7 @@ FLAGS = {
     | TALK,
     "sample": {
         "run",
+        "--dry-run",
         "--explain",
         "--prompt",
         "--attributes",
