@@ -7,6 +7,8 @@ from typing import Annotated
 
 from typer import Argument
 
+from facegen.options import Option
+
 RunOrBox = Annotated[
     Path | None,
     Argument(
@@ -16,4 +18,5 @@ RunOrBox = Annotated[
     ),
 ]
 Run = Annotated[Path, Argument(help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.")]
+DryRun = Annotated[bool, Option("Tell time, memory and disk, tried on a little of it, and make nothing.")]
 PreparedFolder = Annotated[Path, Argument(help="Folder made by 'facegen prepare'.")]

@@ -9,6 +9,8 @@ from typer import Argument
 
 from facegen.cli.command import command
 from facegen.cli.completion import dataset_kinds
+from facegen.cli.forecast import print_forecast
+from facegen.cli.options import DryRun
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 from facegen.preparation.options import PrepareOptions
@@ -16,13 +18,19 @@ from facegen.processes import world
 from facegen.report.words import percent
 
 if TYPE_CHECKING:
+    from facegen.forecast import Forecast
     from facegen.preparation.prepare import PrepareSummary
     from facegen.protocols import Progress
 
 MAX_LISTED = 12
 
 
-def _print(summary: PrepareSummary) -> None:
+def _print(summary: PrepareSummary | Forecast) -> None:
+    from facegen.forecast import Forecast
+
+    if isinstance(summary, Forecast):
+        print_forecast(summary)
+        return
     total = sum(summary.counts.values())
     title = f"{summary.kind}, {summary.image_size} x {summary.image_size}"
     print_table(title, ("split", "images"), [*summary.counts.items(), ("all", total)])
@@ -59,7 +67,8 @@ def prepare(
             help="Folder or archive to read; for hub ORG/NAME or a folder of parquet; none for avatars."
         ),
     ] = None,
-) -> PrepareSummary:
+    dry_run: DryRun = False,
+) -> PrepareSummary | Forecast:
     """Make a data set from a folder, archive or hub data set of faces, or draw one.
 
     Images are cropped, resized, rid of duplicates and split; labels become captions too. Stopped anywhere,
@@ -71,8 +80,11 @@ def prepare(
         facegen prepare utkface UTKFace.tar.gz --out data/utk --splits 0.8,0.1,0.1
         facegen prepare image-folder photos --out data/mine --size 128 --limit 5000
         facegen prepare photos holidays --out data/family --size 128
+        facegen prepare celeba CelebA --out data/celeba --size 64 --dry-run
         facegen prepare hub ORG/NAME --out data/hub --columns Smiling=attr_smile
     """
-    from facegen.preparation.prepare import prepare
+    from facegen.preparation.prepare import preparation_forecast, prepare
 
+    if dry_run:
+        return world().first(lambda: preparation_forecast(kind, source, out, options))
     return world().first(lambda: prepare(kind, source, out, options, progress))

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from facegen.cli.command import command
-from facegen.cli.options import RunOrBox
+from facegen.cli.forecast import print_forecast
+from facegen.cli.options import DryRun, RunOrBox
 from facegen.cli.results import print_facts, print_tree
 from facegen.errors import UsageError
 from facegen.options import Option
+from facegen.processes import world
 from facegen.sampling.options import REQUEST, SampleOptions
 
 if TYPE_CHECKING:
+    from facegen.forecast import Forecast
     from facegen.protocols import Progress
     from facegen.sampling.sample import SampleSummary
     from facegen.vocabulary.explanation import Explanation
@@ -22,9 +25,13 @@ Explain = Annotated[
 ]
 
 
-def _print(result: SampleSummary | Explanation) -> None:
+def _print(result: SampleSummary | Explanation | Forecast) -> None:
+    from facegen.forecast import Forecast
     from facegen.vocabulary.explanation import Explanation
 
+    if isinstance(result, Forecast):
+        print_forecast(result)
+        return
     if isinstance(result, Explanation):
         _print_explanation(result)
         return
@@ -53,8 +60,13 @@ def _print_explanation(explanation: Explanation) -> None:
 
 @command(_print, many=True)
 def sample(
-    run: RunOrBox = None, *, explain: Explain = None, options: SampleOptions, progress: Progress
-) -> SampleSummary | Explanation:
+    run: RunOrBox = None,
+    *,
+    explain: Explain = None,
+    dry_run: DryRun = False,
+    options: SampleOptions,
+    progress: Progress,
+) -> SampleSummary | Explanation | Forecast:
     """Draw faces for words, attributes or a class.
 
     Makes PNGs that carry their settings, and a grid. Image i has seed SEED + i and is the same at any batch
@@ -68,12 +80,18 @@ def sample(
         facegen sample runs/utkface --blend "Asian:0.5,White:0.5"
         facegen sample runs/vector --like me.jpg --count 8
         facegen sample runs/vector --between me.jpg you.jpg --frames 9
+        facegen sample runs/celeba --count 10000 --dry-run
         facegen sample --explain "an old man, no hat, hardly smiling"
         facegen sample runs/celeba --explain "a smiling woman without glasses"
     """
     if explain is not None:
         return _explained(run, explain, options)
     from facegen.formats.box import opened_box
+
+    if dry_run:
+        from facegen.sampling.dry_run import sampling_forecast
+
+        return world().first(lambda: sampling_forecast(run or opened_box(), options))
     from facegen.sampling.sample import sample
 
     return sample(run or opened_box(), options, progress)

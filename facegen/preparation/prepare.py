@@ -7,7 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import PIL
@@ -16,6 +18,7 @@ import pyarrow
 from facegen import __version__
 from facegen.config.kinds import spelt
 from facegen.errors import DataError, UsageError
+from facegen.forecast import Forecast, forecast
 from facegen.formats.dataset import MANIFEST_NAME, SPLITS, Dataset
 from facegen.formats.dataset_writer import DatasetWriter, parquet_schema
 from facegen.formats.files import atomic_write, sha256_of
@@ -34,6 +37,7 @@ from facegen.types import DatasetRecord, DatasetReject, LabelSchema
 from facegen.vocabulary.captions import captions_for
 
 _SMALLEST_SIZE = 8
+FIRST_IMAGES = 256  # of a forecast: so many that all processes have some
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,38 @@ def prepare(
         run.make(work, progress)
         work.publish(out)
     return _summary(Dataset.open(out), started)
+
+
+def preparation_forecast(kind: str, source: Path | None, out: Path, options: PrepareOptions) -> Forecast:
+    """What `prepare` would take, from doing it for a few images; nothing stays of them.
+
+    Raises:
+        UsageError: of a kind whose images are found only by all the work, or as `prepare`.
+        DataError: as `prepare`.
+    """
+    _check_options(options)
+    kind = spelt("datasets", kind)
+    adapter = adapter_of(kind, options)
+    if kind in ("photos", "hub"):
+        raise UsageError(
+            f"--dry-run is not for the kind '{kind}', which finds its images only by doing all the work."
+        )
+    settings = _settings(kind, source, crop_name(kind, adapter, options.crop), options, remote=False)
+    _finished(Path(os.path.abspath(out)), settings, options)
+    drawn = source is None
+    with TemporaryDirectory() as scratch:
+        adapter.workers, adapter.work, adapter.earlier = usable_cores(), Path(scratch), Path(scratch)
+        if source is not None and not source.exists():
+            raise DataError(f"'{source}' does not exist.")
+        count = len(_records(adapter, source, options, SilentProgress()))
+    return forecast(partial(_prepare_some, kind, source, options, drawn), "images", count, FIRST_IMAGES)
+
+
+def _prepare_some(
+    kind: str, source: Path | None, options: PrepareOptions, drawn: bool, count: int, out: Path
+) -> None:
+    few = {"count": count, "limit": None} if drawn else {"limit": count}
+    prepare(kind, source, out, replace(options, **few), SilentProgress())
 
 
 def _check_renew(out: Path, source: Path | None, differences: Sequence[str], options: PrepareOptions) -> None:

@@ -59,6 +59,7 @@ FLAGS = {
     "make": {"source", "--out", "--minutes", "--seed", "--kind", "--autoencoder"} | TALK,
     "prepare": {
         "kind",
+        "--dry-run",
         "source",
         "--out",
         "--size",
@@ -173,6 +174,7 @@ FLAGS = {
     | TALK,
     "sample": {
         "run",
+        "--dry-run",
         "--explain",
         "--prompt",
         "--attributes",
