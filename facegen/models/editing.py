@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_max_pool2d, avg_pool2d
+from torch.nn.functional import adaptive_max_pool2d, avg_pool2d, interpolate
 
 from facegen.config.recipe import SamplingConfig
+from facegen.diffusion.denoiser import BoundDenoiser
 from facegen.diffusion.inversion import Inversion, invert, redraw
 from facegen.diffusion.walk import at, moves, trailing
 from facegen.formats.images import to_unit
@@ -30,7 +31,8 @@ CHANGED_LEVELS = 12.0  # grey levels of 0 to 255; where an edit changes as much,
 class EditablePhotos:
     """Photos, uint8 (B, 3, H, W), with their walk into noise as what `told` says they show.
 
-    `plain` are they after the autoencoder alone, uint8.
+    `plain` are they after the autoencoder alone, uint8. `where` (H, W) in [0, 1] is not 0 where there may be
+    change; None is everywhere.
     """
 
     generator: FaceGenerator
@@ -39,17 +41,38 @@ class EditablePhotos:
     told: Conditioning
     settings: SamplingConfig
     inversion: Inversion
+    where: Tensor | None = None
 
-    def redrawn(self, inputs: Tensor, strength: float, where: Tensor | None = None) -> Iterator[SamplerStep]:
+    def redrawn(self, inputs: Tensor, strength: float) -> Iterator[SamplerStep]:
         """Walk down from `strength` with condition `inputs` (B, ...), led away from what the photos show.
 
-        `where` (H, W) in [0, 1] is not 0 where there may be change. `finished` makes pictures of the last x0.
+        `finished` makes pictures of the last x0.
         """
-        asked = self.generator.conditioning(inputs, self.settings)
-        cells = None if where is None else _cells(where, self.generator)
+        cells = None if self.where is None else _cells(self.where, self.generator)
         steps = steps_of(strength, self.settings.steps)
-        led = bound(self.generator.denoiser, asked, self.told, self.settings)
-        return redraw(led, self.inversion, steps, cells)
+        return redraw(self._led_to(inputs), self.inversion, steps, cells)
+
+    def region(self, inputs: Tensor, share: float) -> Tensor:
+        """The `share` of the picture that condition `inputs` (B, ...) are about: (H, W), 1 there and else 0.
+
+        It is where slopes differ most from those of what the photos show, over all levels of the photos' own
+        walk: the mask of Couairon et al. 2022 (arXiv:2210.11427, "DiffEdit"), without noise of its own. The
+        same for all photos of the batch.
+        """
+        led, walk = self._led_to(inputs), self.inversion
+        differ = torch.zeros_like(walk.states[-1])
+        for (level, _), state, slope in zip(walk.steps, walk.states, walk.slopes, strict=False):
+            differ += (led.path.ode_slope(led(state, level.batch(state))) - slope).abs()
+        cells = differ.mean((0, 1), keepdim=True)
+        about = _around(interpolate(cells, self.images.shape[-2:], mode="bilinear"))
+        about = about.flatten().cpu()
+        places = about.argsort(descending=True, stable=True)[: max(1, round(share * len(about)))]
+        places = places[about[places] > 0]  # nothing where nothing else is asked than what is shown
+        return torch.zeros(len(about)).index_fill(0, places, 1.0).view(self.images.shape[-2:])
+
+    def _led_to(self, inputs: Tensor) -> BoundDenoiser:
+        asked = self.generator.conditioning(inputs, self.settings)
+        return bound(self.generator.denoiser, asked, self.told, self.settings)
 
     def renoised(self, inputs: Tensor, strength: float, noise: Tensor) -> Iterator[SamplerStep]:
         """SDEdit (Meng et al. 2022, arXiv:2108.01073): add `noise` (B, *S) and walk down by Euler steps.
@@ -66,14 +89,14 @@ class EditablePhotos:
         start = path.add_noise(x0, noise, torch.full((len(x0),), timesteps[0], device=x0.device))
         return Euler(bound(generator.denoiser, asked, null, self.settings), steps, at(*timesteps))(start)
 
-    def finished(self, x0: Tensor, where: Tensor | None = None) -> Tensor:
+    def finished(self, x0: Tensor) -> Tensor:
         """Pictures, uint8 (B, 3, H, W), of samples that `redrawn` came to."""
         drawn, plain, photo = (each.float() for each in (self.generator.decode(x0), self.plain, self.images))
         change = _around((drawn - plain).abs().mean(1, keepdim=True))
         kept = torch.exp(-((change / CHANGED_LEVELS) ** 2))
         finished = drawn + kept * (photo - plain)
-        if where is not None:
-            finished = photo + _soft(where) * (finished - photo)
+        if self.where is not None:
+            finished = photo + _soft(self.where) * (finished - photo)
         return finished.round().clamp(0, 255).byte()
 
 

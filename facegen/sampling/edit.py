@@ -26,6 +26,7 @@ from facegen.sampling.edit_changes import Change, Judges, change_of, open_judges
 from facegen.sampling.edit_request import (
     EditRequest,
     check_editable,
+    check_region,
     edit_request,
     photo_to_edit,
     read_mask,
@@ -46,6 +47,7 @@ from facegen.signals import handled_by, stop_at_once
 from facegen.types import PromptReading, SamplerStep
 
 STRIP_NAME = "strip.png"
+REGION_NAME = "region.png"  # a mask for --mask, found by --region
 CHANGES_NAME = "changes.json"
 
 
@@ -104,6 +106,7 @@ class EditTask:
             EditSettings(
                 photo=PhotoReference(**self.photo.told),
                 mask=None if self.mask is None else PhotoReference(**self.mask[0].told),
+                region=self.options.region,
                 told=dict(self.told),
                 asked=dict(self.asked),
                 wanted=dict(self.wanted),
@@ -119,27 +122,24 @@ class EditTask:
     def walks(self) -> Iterator[tuple[EditablePhotos, SamplerStep]]:
         """Every step down, strength by strength; `finished` makes the picture of its x0."""
         told, asked = (_inputs(self.generator, labels) for labels in (self.told, self.asked))
-        deepest = max(self.options.strength)
+        deepest, share = max(self.options.strength), self.options.region
         photo = editable(self.generator, self.photo.image[None], told, self.settings, deepest)
+        where = None if self.mask is None else self.mask[1]
+        photo = replace(photo, where=where if share is None else photo.region(asked, share))
         for strength in self.options.strength:
-            for step in photo.redrawn(asked, strength, self.where):
+            for step in photo.redrawn(asked, strength):
                 yield photo, step
 
-    @property
-    def where(self) -> Tensor | None:
-        """Where the photo may change, (H, W); None is everywhere."""
-        return None if self.mask is None else self.mask[1]
-
-    def drawn(self, progress: Progress) -> tuple[Tensor, list[Tensor]]:
-        """The photo after the autoencoder alone and a picture a strength, uint8 (3, H, W)."""
-        plain, pictures = self.photo.image, list[Tensor]()
+    def drawn(self, progress: Progress) -> tuple[EditablePhotos, list[Tensor]]:
+        """The photo as it was edited, and a picture a strength, uint8 (3, H, W)."""
+        photos, pictures = list[EditablePhotos](), list[Tensor]()
         with progress.stage("Editing", total=self.num_steps) as bar:
             for photo, step in self.walks():
                 bar.advance()
                 if step.is_last:
-                    plain = photo.plain[0]
-                    pictures.append(photo.finished(step.x0, self.where)[0])
-        return plain, pictures
+                    photos.append(photo)
+                    pictures.append(photo.finished(step.x0)[0])
+        return photos[-1], pictures
 
     def strip(self, reconstructed: Tensor, pictures: Sequence[Tensor]) -> Image.Image:
         """The photo, it after the autoencoder, and the pictures from weak to strong."""
@@ -152,7 +152,8 @@ class EditTask:
 def edit(
     photo: Path, run: Path | str, options: EditOptions | None = None, progress: Progress | None = None
 ) -> EditSummary:
-    """Edit a photo into a new folder: `strength-0.6.png`, ..., `strip.png`, and `changes.json` about them.
+    """Edit a photo into a new folder: `strength-0.6.png`, ..., `strip.png`, and `changes.json` about them;
+    with `options.region` also `region.png`, where there was change.
 
     The photo is walked into noise with what it shows and drawn again with what is asked; what is asked as it
     is shown comes back as it was. Every PNG carries its settings. The folder appears whole or not at all.
@@ -172,12 +173,15 @@ def edit(
         task, request = edit_task(generator, Path(photo), options, judges, progress)
         described = task.described(options.strength)
         with open_work(options.out, described, progress) as work:
-            reconstructed, pictures = task.drawn(progress)
+            edited, pictures = task.drawn(progress)
+            reconstructed = edited.plain[0]
             changes = [
                 change_of(task.photo.image, reconstructed, each, request.wanted, judges)
                 for each in (reconstructed, *pictures)
             ]
             names = _write(work.pictures, task, reconstructed, pictures)
+            if options.region is not None and edited.where is not None:
+                (work.pictures / REGION_NAME).write_bytes(pil_to_png(to_pil(_shown(edited.where))))
             summary = EditSummary(
                 tuple(
                     Edited(strength, work.out / name, change)
@@ -208,6 +212,11 @@ def _write(folder: Path, task: EditTask, reconstructed: Tensor, pictures: Sequen
     return names
 
 
+def _shown(where: Tensor) -> Tensor:
+    """A mask (H, W) in [0, 1] as a picture, uint8 (3, H, W)."""
+    return (255 * where).round().byte().expand(3, -1, -1)
+
+
 def edited_again(
     generator: FaceGenerator,
     settings: ImageSettings,
@@ -222,6 +231,7 @@ def edited_again(
         attributes=settings.attributes,
         class_name=settings.class_name,
         strength=edited.strengths,
+        region=edited.region,
         crop=settings.crop,
         weights=settings.weights,
     )
@@ -230,9 +240,10 @@ def edited_again(
     task = EditTask(
         generator, settings.sampling, options, photo, mask, edited.told, edited.asked, edited.wanted
     )
-    reconstructed, pictures = task.drawn(progress)
+    photo_edited, pictures = task.drawn(progress)
     if settings.shows == "strip":
-        return task.strip(reconstructed, pictures), text_entry(task.described(edited.strengths), "strip")
+        strip = task.strip(photo_edited.plain[0], pictures)
+        return strip, text_entry(task.described(edited.strengths), "strip")
     return to_pil(pictures[0]), text_entry(task.described(edited.strengths), "image")
 
 
@@ -248,6 +259,7 @@ def edit_task(
     check_editable(generator)
     settings = sampling_settings(generator, guidance=options.guidance, steps=options.steps)
     photo = photo_to_edit(path, generator, options)
+    check_region(generator, options)
     mask = None if options.mask is None else read_mask(options.mask, generator, options)
     request = edit_request(generator, options, photo, judges.classifier, progress)
     _tell(request, progress)

@@ -164,6 +164,25 @@ def _finder(kind: str) -> FaceFinder | None:
     return finder
 
 
+def check_region(generator: FaceGenerator, options: EditOptions) -> None:
+    """Whether what may change can be found by itself.
+
+    Raises:
+        UsageError: a mask says it already, the model's samples are no maps, or nothing is asked.
+    """
+    if options.region is None:
+        return
+    if options.mask is not None:
+        raise UsageError("--region finds what --mask says.", hint="Leave one of them out.")
+    if len(generator.sample_spec.shape) != 3:
+        raise UsageError(
+            "--region needs a model that draws on a map, and this one draws a vector, which has no places.",
+            hint="Leave --region out.",
+        )
+    if options.prompt is None and options.attributes is None and options.class_name is None:
+        raise UsageError("--region is where a request shows, and nothing is asked.", hint="Give --prompt.")
+
+
 def read_mask(path: Path, generator: FaceGenerator, options: EditOptions) -> tuple[Photo, Tensor]:
     """The mask as a picture and as (H, W) in [0, 1]: 1 where the photo may change.
 

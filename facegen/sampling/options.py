@@ -188,6 +188,12 @@ class EditOptions:
     from_class: Annotated[str | None, Option("The class that the photo shows.", REQUEST)] = None
     strength: Strengths = DEFAULT_STRENGTHS
     mask: Annotated[Path | None, Option("Picture that is white where there may be change.", CHANGING)] = None
+    region: Annotated[
+        float | None,
+        Option(
+            "Share of the photo that may change: where the request shows most.", CHANGING, min=0.01, max=1
+        ),
+    ] = None
     crop: Crop = "center"
     finder: Annotated[
         str,

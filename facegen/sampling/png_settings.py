@@ -108,7 +108,8 @@ class PhotoReference(BaseModel):
 
 
 class EditSettings(BaseModel):
-    """What a photo was told to show, what it was asked for in place of that, and where it might change.
+    """What a photo was told to show, what it was asked for in place of that, and where it might change: by a
+    mask, or a share of it that was found.
 
     `wanted` are the labels that were asked for by name, `strengths` one of an image, all of a strip.
     """
@@ -117,6 +118,7 @@ class EditSettings(BaseModel):
 
     photo: PhotoReference
     mask: PhotoReference | None = None
+    region: float | None = Field(default=None, gt=0, le=1)
     told: dict[str, float]
     asked: dict[str, float]
     wanted: dict[str, float]

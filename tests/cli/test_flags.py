@@ -160,6 +160,7 @@ FLAGS = {
         "--from-class",
         "--strength",
         "--mask",
+        "--region",
         "--crop",
         "--finder",
         "--guidance",

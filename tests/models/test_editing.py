@@ -1,5 +1,7 @@
 """Photos drawn again: what comes back, what changes, and where."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from support.generator_parts import SHAPE, compact_autoencoder, tiny_generator, tiny_recipe
@@ -33,8 +35,8 @@ def walked(generator, images, strength=1.0, told=GRAVE, **settings):
     return editable(generator, images, inputs(generator, told), settings, strength)
 
 
-def drawn(photos, labels, strength=1.0, where=None):
-    steps = list(photos.redrawn(inputs(photos.generator, labels), strength, where))
+def drawn(photos, labels, strength=1.0):
+    steps = list(photos.redrawn(inputs(photos.generator, labels), strength))
     assert len(steps) == steps_of(strength, photos.settings.steps)
     return steps[-1].x0
 
@@ -68,16 +70,42 @@ def test_a_photo_comes_out_the_same_in_any_batch(generator, images):
 
 
 def test_outside_the_mask_no_pixel_changes(generator, images):
-    photos = walked(generator, images)
     where = torch.zeros(images.shape[-2:])
     where[: len(where) // 2] = 1
-    x0 = drawn(photos, SMILING, where=where)
+    photos = replace(walked(generator, images), where=where)
+    x0 = drawn(photos, SMILING)
     cells = where.view(SHAPE[-2], -1, SHAPE[-1], generator.image_size // SHAPE[-1]).amax((1, 3)) > 0
     latents = photos.inversion.states[-1]
     assert torch.equal(x0[:, :, ~cells], latents[:, :, ~cells])
-    finished = photos.finished(x0, where)
+    finished = photos.finished(x0)
     assert torch.equal(finished[:, :, where == 0], images[:, :, where == 0])
     assert not torch.equal(finished[:, :, where > 0], images[:, :, where > 0])
+
+
+class Local(torch.nn.Module):
+    """A network that answers the condition in one corner alone."""
+
+    def forward(self, x_t, timestep, condition):
+        answer = 0.1 * x_t
+        answer[:, :, :2, :2] += condition.vector.sum(1)[:, None, None, None]
+        return answer
+
+
+def test_the_region_of_a_request_is_where_the_network_answers_it(images):
+    generator = tiny_generator(autoencoder=compact_autoencoder())
+    photos = walked(generator, images)
+    for share in (0.05, 0.25, 1.0):
+        where = photos.region(inputs(generator, SMILING), share)
+        assert where.shape == images.shape[-2:]
+        assert int(where.sum()) == round(share * where.numel())
+        assert set(where.unique().tolist()) <= {0.0, 1.0}
+        assert torch.equal(where, photos.region(inputs(generator, SMILING), share))
+    assert not photos.region(inputs(generator, GRAVE), 0.5).any(), "what is shown already"
+    del generator.denoiser.network
+    generator.denoiser.network = Local()
+    corner = walked(generator, images).region(inputs(generator, SMILING), 0.04)
+    side = images.shape[-1] // 2
+    assert corner[:side, :side].sum() == corner.sum()
 
 
 def test_what_the_autoencoder_lost_of_an_old_face_does_not_shine_through(generator, images):

@@ -96,6 +96,30 @@ def test_an_edit_can_be_made_again_from_its_pictures(run, face, tmp_path):
         reproduce(summary.strip, options, SilentProgress())
 
 
+def test_a_region_is_found_told_and_made_again(run, face, tmp_path):
+    summary = edited(
+        run, face, tmp_path / "out", attributes=SMILING, from_attributes=GRAVE, strength=(1.0,), region=0.25
+    )
+    where = pixels(tmp_path / "out" / "region.png")[..., 0] > 0
+    assert where.sum() == round(0.25 * where.size)
+    picture, before = pixels(summary.pictures[0].path), pixels(face)
+    assert np.array_equal(picture[~where], before[~where])
+    assert not np.array_equal(picture[where], before[where])
+    options = ReproduceOptions(run=run, photos=(face,), device="cpu")
+    assert reproduce(summary.pictures[0].path, options, SilentProgress()).closeness.identical
+    by_mask = edited(
+        run, face, tmp_path / "mask", attributes=SMILING, from_attributes=GRAVE, strength=(1.0,),
+        mask=tmp_path / "out" / "region.png",
+    )  # fmt: skip
+    assert np.array_equal(pixels(by_mask.pictures[0].path), picture)
+    for asked, told in (
+        ({}, "nothing is asked"),
+        ({"attributes": SMILING, "mask": face}, "what --mask says"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            edited(run, face, tmp_path / "no", region=0.2, **asked)
+
+
 def test_what_is_asked_rules_out_what_cannot_be_beside_it(face):
     generator = tiny_generator()
     conditioner: Any = generator.conditioner
