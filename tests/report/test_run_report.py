@@ -73,9 +73,10 @@ def _write_latents(folder: Path, source: dict[str, Any]) -> None:
         dataset_fingerprint="d" * 64,
         transform={"source": source} if source else {},
         shards={"train": (StoredFile("latents.safetensors", 640, 2, sha256_of(b"{}")),)},
-        records={},
+        records={"train": StoredFile("records.parquet", 640, 2, sha256_of(b"{}"))},
     )
     folder.mkdir(exist_ok=True)
+    (folder / "records.parquet").write_bytes(b"{}")
     (folder / "latents.safetensors").write_bytes(b"{}")
     write_json(folder / "index.json", index.to_json())
 

@@ -1,6 +1,10 @@
 """One studio for the tests of a module that ask a real server."""
 
+import asyncio
+import gc
 import sys
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +12,18 @@ from studio.studio_parts import running
 from support.generator_parts import save_run
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="package", autouse=True)
+def event_loops():
+    """Gradio leaves event loops behind, one of them as this thread's own; later tests would be told."""
+    yield
+    with suppress(RuntimeError):
+        asyncio.get_event_loop_policy().get_event_loop().close()
+    asyncio.set_event_loop(None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="package")

@@ -1,12 +1,9 @@
 """A studio on a real port of this computer, with a tiny untrained model."""
 
-import asyncio
-import gc
 import socket
 import threading
 import time
-import warnings
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import httpx
 
@@ -36,13 +33,6 @@ def running(run, folder, name="tiny", password=None):
         finally:
             server.should_exit = True
             thread.join(timeout=10)
-            # Gradio leaves event loops behind, one of them as this thread's own; a later test would be told
-            with suppress(RuntimeError):
-                asyncio.get_event_loop_policy().get_event_loop().close()
-            asyncio.set_event_loop(None)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)
-                gc.collect()
 
 
 def _wait_for(url):

@@ -42,7 +42,7 @@ COMMANDS = (  # those with their own subcommands by the one that is asked for mo
         "report",
         "export",
         "plot samples",
-        "presets list",
+        "config list",
         "doctor",
     ),
     *("bench", "version"),
