@@ -3,7 +3,6 @@
 import base64
 import io
 import os
-import pty
 import re
 import struct
 import subprocess
@@ -167,10 +166,10 @@ def test_a_real_terminal_of_its_own_size_shows_the_picture(tmp_path):
     pixels[:30, :30], pixels[:30, 30:], pixels[30:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
     Image.fromarray(pixels).save(tmp_path / "four.png")
     code = "from facegen.cli.preview import show_picture as s; from pathlib import Path; s(Path('four.png'))"
-    control, terminal = pty.openpty()
-    fcntl, termios = (
-        pytest.importorskip(name, reason="a terminal of POSIX") for name in ("fcntl", "termios")
+    fcntl, pty, termios = (
+        pytest.importorskip(name, reason="a terminal of POSIX") for name in ("fcntl", "pty", "termios")
     )
+    control, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 40, 0, 0))
     environment = {"PATH": os.environ["PATH"], **COLOURS}
     process = subprocess.Popen(

@@ -14,7 +14,7 @@ from support.generator_parts import save_run
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def event_loops():
     """Gradio leaves event loops behind, one of them as this thread's own; later tests would be told."""
     yield
@@ -26,19 +26,19 @@ def event_loops():
         gc.collect()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("studio")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def served(folder, tmp_path_factory):
     """The address of a studio that keeps its files in `folder`."""
     with running(save_run(tmp_path_factory.mktemp("run")), folder) as url:
         yield url
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def make_visitor(served):
     """Makes windows of that studio, and closes them."""
     sys.path.insert(0, str(BENCHMARKS))

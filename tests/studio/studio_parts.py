@@ -32,7 +32,8 @@ def running(run, folder, name="tiny", password=None):
             yield url
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
+            thread.join(timeout=30)
+            assert not thread.is_alive(), "the studio goes on after its end"
 
 
 def _wait_for(url):

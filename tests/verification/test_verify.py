@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from support.tiny_dataset import write_autoencoder, write_dataset
 from support.training_parts import denoising_recipe
 from typer.testing import CliRunner
@@ -19,6 +18,7 @@ from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.errors import UsageError
 from facegen.formats.checkpoint import list_checkpoints
+from facegen.formats.run import locked_run
 from facegen.sampling.options import SampleOptions
 from facegen.sampling.sample import sample
 from facegen.training.train import train
@@ -144,7 +144,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_keeps_them(copy: Path) -> None:
 
 
 def test_a_run_that_is_trained_now_is_not_mended(copy: Path) -> None:
-    with FileLock(copy / "run" / "run.lock"), pytest.raises(UsageError, match="is in use"):
+    with locked_run(copy / "run"), pytest.raises(UsageError, match="is in use"):
         verify(copy / "run", repair=True)
 
 
