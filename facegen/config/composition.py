@@ -87,7 +87,10 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 def _at_size(layer: dict[str, Any], size: str) -> dict[str, Any]:
     full = {key: value for key, value in layer.items() if key != SMOKE_KEY}
-    return merge(full, layer.get(SMOKE_KEY, {})) if size == "smoke" else full
+    changes: Any = layer.get(SMOKE_KEY) or {}
+    if not isinstance(changes, dict):
+        raise UsageError(f"'{SMOKE_KEY}' holds settings that replace those of the recipe, not '{changes}'.")
+    return merge(full, changes) if size == "smoke" else full
 
 
 def _same_kind(section: dict[str, Any], old: dict[str, Any]) -> bool:

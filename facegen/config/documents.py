@@ -52,7 +52,7 @@ def parse_yaml(text: str | bytes) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    except (AttributeError, KeyError, TypeError, OverflowError) as error:  # of a tag that does not fit
+    except (AttributeError, LookupError, TypeError, OverflowError) as error:  # of a tag that does not fit
         raise ValueError(f"a value does not fit its tag ({error})") from error
 
 

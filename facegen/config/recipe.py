@@ -75,7 +75,7 @@ class DiffusionConfig(Section):
 
     parameterisation: Literal["eps", "v", "x0", "flow"] = "eps"
     schedule: Literal["linear", "scaled_linear", "squared_cosine", "sigmoid"] = "linear"
-    num_timesteps: int = Field(default=1000, ge=2)
+    num_timesteps: int = Field(default=1000, ge=2, le=100_000)
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
     beta_end: float = Field(default=0.02, gt=0, lt=1)
     timesteps: Literal["uniform", "logit_normal"] = "uniform"

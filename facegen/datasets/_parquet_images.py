@@ -41,7 +41,9 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
         DataError: not a parquet file, or damaged.
     """
     with _naming(path):
-        return pq.ParquetFile(path).read(columns=list(columns))
+        table = pq.ParquetFile(path).read(columns=list(columns))
+        table.validate(full=True)
+        return table
 
 
 class ImageReader:
@@ -107,5 +109,5 @@ class _Rows:
 def _naming(path: Path) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, StopIteration) as error:
+    except (pa.ArrowException, OSError, StopIteration, UnicodeDecodeError) as error:
         raise DataError(f"'{path.name}' cannot be read as parquet: {error}.") from error

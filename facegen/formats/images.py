@@ -38,7 +38,17 @@ _UNREAD = {  # first bytes of pictures that are told apart but not read, and wha
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _JPEG_XL_STARTS = (b"\xff\x0a", b"\0\0\0\x0cJXL ")
-_WRONG_BYTES = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error, MemoryError)
+_WRONG_BYTES = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    MemoryError,
+)
 _WARNINGS = threading.Lock()  # `catch_warnings` is process-wide
 _RUN_LENGTHS = 3  # zlib's Z_RLE: for faces two to four times as fast as its default, and 0.4 to 2 % larger
 _MOST_FRAMES = 16  # of an animation whose first frames are empty

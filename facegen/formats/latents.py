@@ -21,6 +21,7 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ INDEX_FILE = "index.json"
 AUTOENCODER_FOLDER = "autoencoder"
 MOMENTS = ("mean", "log_variance")
 FLIPPED = "_flipped"
+MOST_LETTERS = 255  # of a file's name
 
 
 @dataclass(frozen=True)
@@ -347,8 +349,11 @@ def read_index(folder: Path) -> LatentIndex:
     names = [file.name for file in index.files]
     if index.records.keys() != splits or not told <= splits or min(index.sample_shape, default=1) < 1:
         raise DataError(f"'{path}' is damaged: its parts do not fit together.")
-    if any(not name or Path(name).name != name for name in names) or any(f.count < 0 for f in index.files):
+    counts = [file.count for file in index.files]
+    if any(not name or Path(name).name != name or len(name) > MOST_LETTERS for name in names):
         raise DataError(f"'{path}' is damaged: it names a file that cannot be one of its own.")
+    if min(counts, default=0) < 0 or sum(counts) > sys.maxsize:
+        raise DataError(f"'{path}' is damaged: no file holds as many records as it says.")
     return index
 
 

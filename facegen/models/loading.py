@@ -134,7 +134,7 @@ def _autoencoder_of(checkpoint: Checkpoint, device: torch.device) -> Autoencoder
     if loaded.fingerprint != expected:
         raise DataError(
             f"Autoencoder '{loaded.source}' is not the one this model was trained with: its fingerprint is "
-            f"{loaded.fingerprint[:12]}, expected {expected[:12]}.",
+            f"{loaded.fingerprint[:12]}, expected {str(expected)[:12]}.",
             hint="Restore that autoencoder, or encode again and train on the new latents.",
         )
     return loaded.module

@@ -127,7 +127,7 @@ def value_of(record: DatasetRecord, label: str) -> Any:
     return {**record.extra, **record.attributes, **record.classes}.get(label)
 
 
-@settings(max_examples=2000, deadline=None, suppress_health_check=SLOW_IS_FINE)
+@settings(max_examples=1000, deadline=None, suppress_health_check=SLOW_IS_FINE)
 @given(tables())
 def test_a_table_is_read_as_it_was_meant(
     faces: Path, made: tuple[str, bytes, dict[str, tuple[str, list[Any]]]]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from support.fuzzed.mutations import DEEP, DIGITS, LAUGHS, NESTED, edit_png, edit_safetensors
-from support.fuzzed.sources import ARCHIVES, NAMED_LABELS, PICTURE, zipped
+from support.fuzzed.sources import ARCHIVES, NAMED_LABELS, PICTURE, PICTURES, zipped
 from support.fuzzed.stored import (
     CHECKPOINT,
     DATASET,
@@ -54,6 +54,8 @@ def _index_json() -> list[bytes]:
         _changed(told, sample_shape=[-1, -1, -1]),
         _changed(told, shards={**told["shards"], "train": [shard]}),
         _changed(told, order={"unknown": shard}),
+        _changed(told, shards={**told["shards"], "train": [{**shard, "name": "x" * 400}]}),
+        _changed(told, shards={**told["shards"], "train": [{**shard, "name": "x", "count": 2**63}]}),
     ]
 
 
@@ -72,6 +74,8 @@ def _infos() -> list[bytes]:
         _changed(told, sample_shape=[3, 0, 0]),
         _changed(told, recipe={**told["recipe"], "denoiser": network}),
         _changed(told, autoencoder=[1]),
+        _changed(told, autoencoder={**told["autoencoder"], "fingerprint": None}),
+        _changed(told, recipe={**told["recipe"], "diffusion": {"num_timesteps": 2**64}}),
         RUN.files()[INFO].replace(b'"step": 7', b'"step": ' + NESTED.encode()),
     ]
 
@@ -125,11 +129,14 @@ FOUND: dict[str, Callable[[], list[Any]]] = {
         f"data.path={DEEP}",
         f"optimizer.lr={DIGITS}",
         "task=!!timestamp x",
+        "sampling.sampler={!!int : ddim}",
     ],
     "recipes": lambda: [
         *(b"? [a]\n: 1\n", b"task: !!timestamp x\n", b"1: 2\n", f"task: {DEEP}".encode(), LAUGHS.encode()),
         *(b"task: &t {kind: *t}\n", b"data: 2001-99-99\n", b"task: {1: 2}\ntraining: {}\n"),
     ],
+    "pictures": lambda: [PICTURES[3][:121] + b" " + PICTURES[3][122:]],  # a second part where none is
+    "recipes on a preset": lambda: [b"smoke: x\n"],
     "dataset.json": _dataset_json,
     "verify of a data set": _dataset_json,
     "index.json of latents": _index_json,
