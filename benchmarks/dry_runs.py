@@ -18,41 +18,62 @@ import time
 from pathlib import Path
 
 BEGIN = [sys.executable, "-c", "from facegen.cli.app import main; main()"]
+RANDOM = ("--features", "random-inception")
 NAMES = ("seconds", "memory_bytes", "disk_bytes")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--count", type=int, default=4000, help="avatars to prepare, and an eighth to draw")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=4000,
+        help="avatars to prepare and encode; an eighth to draw, and steps to train",
+    )
     asked = parser.parse_args()
     asked.out.mkdir(parents=True)
+    os.environ["FACEGEN_CACHE"] = str(asked.out / "cache")  # nothing is kept from before
+    subprocess.run([*BEGIN, "sample", "box", "--count", "1", "--out", str(asked.out / "one")], check=True)
+    autoencoder = next((asked.out / "cache" / "box").rglob("checkpoints/*/autoencoder"))
+    faces, latents = asked.out / "prepare", asked.out / "encode"
+    few = str(asked.count // 8)
     lines = {
-        "prepare": ["prepare", "avatars", "--count", str(asked.count)],
-        "sample": ["sample", "box", "--prompt", "smiling, a hat", "--count", str(asked.count // 8)],
+        "prepare": ["prepare", "avatars", "--size", "128", "--count", str(asked.count)],
+        "encode": ["encode", str(faces), "--autoencoder", str(autoencoder)],
+        "train": [
+            "train",
+            "--preset",
+            "avatars",
+            "--data",
+            str(latents),
+            "--set",
+            f"training.max_steps={few}",
+        ],
+        "sample": ["sample", "box", "--prompt", "smiling, a hat", "--count", few],
+        "eval": ["eval", "fid", "box", "--reference", str(faces), *RANDOM, "--num-samples", few],
     }
     print("| command | seconds | memory | disk | dry run took |\n|---|---|---|---|---|")
     for name, line in lines.items():
-        out = asked.out / name
+        out = asked.out / ("cache/features" if name == "eval" else name)
+        if name != "eval":
+            line += ["--run" if name == "train" else "--out", str(out)]
         began = time.monotonic()
-        dry = subprocess.run(
-            [*BEGIN, *line, "--out", str(out), "--dry-run", "--json"], capture_output=True, check=True
-        )
+        dry = subprocess.run([*BEGIN, *line, "--dry-run", "--json"], capture_output=True, check=True)
         dry_seconds = time.monotonic() - began
         told, taken = json.loads(dry.stdout), really(line, out)
         cells = [
             f"{told[figure] / scale:,.1f} : {taken[figure] / scale:,.1f} {unit}"
             for figure, scale, unit in zip(NAMES, (1.0, 1e6, 1e6), ("s", "MB", "MB"), strict=True)
         ]
-        print(f"| `{' '.join(line)}` | {' | '.join(cells)} | {dry_seconds:.0f} s |", flush=True)
+        words = " ".join(word for word in line if str(asked.out) not in word)
+        print(f"| `{words}` | {' | '.join(cells)} | {dry_seconds:.0f} s |", flush=True)
 
 
 def really(line: list[str], out: Path) -> dict[str, float]:
     """What the command takes."""
     began = time.monotonic()
-    process = subprocess.Popen(
-        [*BEGIN, *line, "--out", str(out)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([*BEGIN, *line], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"'{' '.join(line)}' ended with {os.waitstatus_to_exitcode(status)}.")

@@ -8,21 +8,29 @@ from typing import TYPE_CHECKING, Annotated
 
 from facegen.cli.command import command
 from facegen.cli.console import duration_text
-from facegen.cli.options import PreparedFolder
+from facegen.cli.forecast import print_forecast
+from facegen.cli.options import DryRun, PreparedFolder
 from facegen.cli.results import numbers_text, print_facts
 from facegen.encoding.options import EncodeOptions
 from facegen.options import Option
+from facegen.processes import world
 
 if TYPE_CHECKING:
     from facegen.encoding.encode import EncodeSummary
+    from facegen.forecast import Forecast
     from facegen.protocols import Progress
 
 
-def _print(summary: EncodeSummary) -> None:
+def _print(summary: EncodeSummary | Forecast) -> None:
+    from facegen.forecast import Forecast
+
+    if isinstance(summary, Forecast):
+        print_forecast(summary)
+        return
     counts = ", ".join(f"{count:,} {split}" for split, count in summary.counts.items() if count)
     print_facts(
         {
-            "Latents" if not summary.dry_run else "Would make": f"{summary.out} ({counts})",
+            "Latents": f"{summary.out} ({counts})",
             "Sample shape": " x ".join(map(str, summary.sample_shape)),
             "Scaling": summary.scaling_scale and f"x {numbers_text(summary.scaling_scale)}",
             "Captions": summary.unique_captions,
@@ -40,7 +48,8 @@ def encode(
     options: EncodeOptions,
     progress: Progress,
     afresh: Annotated[bool, Option("Make everything anew instead of going on.")] = False,
-) -> EncodeSummary:
+    dry_run: DryRun = False,
+) -> EncodeSummary | Forecast:
     """Encode a data set into latents, what a generator is trained on.
 
     The autoencoder is a run of facegen, a diffusers folder, a hub name, or identity (plain pixels). Stopped
@@ -51,6 +60,10 @@ def encode(
         facegen encode data/me --autoencoder stabilityai/sd-vae-ft-mse --out lat
         facegen encode data/mine --autoencoder identity --out pixels --dry-run
     """
+    if dry_run:
+        from facegen.encoding.dry_run import encoding_forecast
+
+        return world().first(lambda: encoding_forecast(dataset, autoencoder, options))
     from facegen.encoding.encode import encode
 
     return encode(dataset, autoencoder, out, replace(options, resume=not afresh), progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +18,7 @@ from facegen.wording import number_text
 if TYPE_CHECKING:
     from facegen.config.recipe import Recipe
     from facegen.protocols import Progress
+    from facegen.training.dry_run import Expected
     from facegen.training.train import TrainSummary
     from facegen.training.verify_resume import Verdict
 
@@ -41,9 +43,13 @@ class RecipeOptions:
     ] = "full"
 
 
-def _print(result: TrainSummary | Verdict) -> None:
+def _print(result: TrainSummary | Verdict | Expected) -> None:
+    from facegen.training.dry_run import Expected
     from facegen.training.train import TrainSummary
 
+    if isinstance(result, Expected):
+        _print_expected(result)
+        return
     print_facts(_facts(result) if isinstance(result, TrainSummary) else result.facts())
 
 
@@ -84,8 +90,10 @@ def train(
         str | None,
         Option("Far folder that each checkpoint is copied to, in the background.", metavar="s3://..."),
     ] = None,
-    dry_run: Annotated[bool, Option("Print the full recipe as YAML, tell sizes, and stop.")] = False,
-) -> TrainSummary | Verdict | None:
+    dry_run: Annotated[
+        bool, Option("Print the full recipe, tell sizes, time, memory and disk by trying, and stop.")
+    ] = False,
+) -> TrainSummary | Verdict | Expected:
     """Train a generator, an autoencoder or an attribute classifier.
 
     Which one, and how, is what the preset or config file says. The run folder gets the full recipe, metrics,
@@ -119,8 +127,9 @@ def train(
     as_started = asked.preset is not None or asked.config is not None
     recipe = composed(asked, run if going_on else None)
     if dry_run:
-        _print_dry_run(recipe, progress)
-        return None
+        from facegen.training.dry_run import expected
+
+        return world().first(lambda: expected(recipe, device))
     if verify_resume:
         from facegen.training.verify_resume import verify_resume as verify
 
@@ -159,18 +168,21 @@ def composed(asked: RecipeOptions, going_on: Path | None = None) -> Recipe:
     return compose(None, going_on / "recipe.yaml", (*changed, *overrides))
 
 
-def _print_dry_run(recipe: Recipe, progress: Progress) -> None:
+def _print_expected(told: Expected) -> None:
+    """The recipe on stdout, as a file to keep; what is told of it on stderr."""
     import yaml
 
-    print(yaml.safe_dump(recipe.model_dump(mode="json", exclude_none=True), sort_keys=False), end="")
-    if recipe.data.path is None:
-        progress.say("Give --data to be told how many steps and how much memory this takes.")
-        return
-    from facegen.training.train import estimate
-
-    told = estimate(recipe, progress)
-    progress.say(
-        f"{told.parameters:,} parameters; {told.steps:,} steps over {told.num_examples:,} images"
-        f" ({told.epochs:.1f} epochs); about {told.memory_bytes / 1e9:.2f} GB of memory without activations;"
-        f" {told.checkpoint_bytes / 1e6:,.0f} MB a checkpoint."
-    )
+    print(yaml.safe_dump(told.to_json()["recipe"], sort_keys=False), end="")
+    sizes, taken = told.sizes, told.forecast
+    if sizes is None or taken is None:
+        lines = ["Give --data to be told how many steps, how much time and how much memory this takes."]
+    else:
+        lines = [
+            f"{sizes.parameters:,} parameters; {sizes.steps:,} steps over {sizes.num_examples:,} images"
+            f" ({sizes.epochs:.1f} epochs); {sizes.checkpoint_bytes / 1e6:,.0f} MB a checkpoint; on a GPU"
+            f" about {sizes.memory_bytes / 1e9:.2f} GB there without activations.",
+            f"About {duration_text(taken.seconds)}, {taken.memory_bytes / 1e6:,.0f} MB of this machine's"
+            f" memory and {taken.disk_bytes / 1e6:,.0f} MB of disk, by {taken.probed:,} steps tried in"
+            f" {duration_text(taken.probe_seconds)}.",
+        ]
+    print("\n".join(lines), file=sys.stderr)

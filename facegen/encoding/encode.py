@@ -48,7 +48,7 @@ from facegen.progress import SilentProgress
 from facegen.protocols import Progress
 from facegen.types import LatentScaling
 
-MEASURED_BATCHES = 3  # of a dry run, after one to warm up
+MEASURED_BATCHES = 3  # of a measured rate, after one to warm up
 MADE_HERE = (  # first the files that call the folder whole
     INDEX_FILE,
     STATE_FILE,
@@ -65,7 +65,7 @@ MADE_HERE = (  # first the files that call the folder whole
 
 @dataclass(frozen=True)
 class EncodeSummary:
-    """What was made; of a dry run, what would be (`size_bytes` and `seconds` are then estimates)."""
+    """What was made."""
 
     out: str
     counts: dict[str, int]
@@ -74,7 +74,6 @@ class EncodeSummary:
     size_bytes: int
     seconds: float
     images_encoded: int
-    dry_run: bool = False
     scaling_shift: tuple[float, ...] | None = None
     scaling_scale: tuple[float, ...] | None = None
     unique_captions: int | None = None
@@ -109,20 +108,7 @@ def encode(
         DataError: `dataset` is not a data set, or was changed after it was prepared.
         StorageError: the disk is full or may not be written.
     """
-    options, progress = options or EncodeOptions(), progress or SilentProgress()
-    for name in ("batch_size", "shard_size", "limit"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
-    source, device = Dataset.open(dataset), resolve_device(options.device)
-    loaded = load_autoencoder(autoencoder, device)
-    if options.scaling == "model":
-        model_scaling(loaded)  # refuses before anything is made
-    job = EncodingJob(source, loaded, Path(out), options, device, progress)
-    return world().first(lambda: _estimated(job)) if options.dry_run else _encoded(job)
-
-
-def _encoded(job: EncodingJob) -> EncodeSummary:
+    job = _job(dataset, autoencoder, Path(out), options or EncodeOptions(), progress or SilentProgress())
     started, first = time.perf_counter(), world().first
     begun = first(lambda: _begun(job))
     if isinstance(begun, LatentIndex):
@@ -142,8 +128,13 @@ def _encoded(job: EncodingJob) -> EncodeSummary:
     return _summary(job, index, encoded, started)
 
 
-def _estimated(job: EncodingJob) -> EncodeSummary:
-    """Size and seconds of the whole, from encoding a few batches; nothing is written."""
+def encoding_rate(dataset: Path | str, autoencoder: str, options: EncodeOptions) -> float:
+    """Images encoded a second, from a few batches; nothing is written.
+
+    Raises:
+        FacegenError: as `encode` does.
+    """
+    job = _job(dataset, autoencoder, Path(), options, SilentProgress())
     split, count = next(iter(job.counts.items()))
     rows = range(min(count, job.shard_size, job.options.batch_size * (MEASURED_BATCHES + 1)))
     measured, started = 0, time.perf_counter()
@@ -153,17 +144,21 @@ def _estimated(job: EncodingJob) -> EncodeSummary:
             started = time.perf_counter()
         else:
             measured += len(batch)
-    total = sum(job.counts.values())
-    return EncodeSummary(
-        out=str(job.out),
-        counts=job.counts,
-        sample_shape=job.shape,
-        autoencoder=job.loaded.reference(),
-        size_bytes=total * job.image_bytes,
-        seconds=(time.perf_counter() - started) / measured * total,
-        images_encoded=total,
-        dry_run=True,
-    )
+    return measured / max(time.perf_counter() - started, 1e-9)
+
+
+def _job(
+    dataset: Path | str, autoencoder: str, out: Path, options: EncodeOptions, progress: Progress
+) -> EncodingJob:
+    for name in ("batch_size", "shard_size", "limit"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 1, not {value}.")
+    source, device = Dataset.open(dataset), resolve_device(options.device)
+    loaded = load_autoencoder(autoencoder, device)
+    if options.scaling == "model":
+        model_scaling(loaded)  # refuses before anything is made
+    return EncodingJob(source, loaded, out, options, device, progress)
 
 
 def _begun(job: EncodingJob) -> tuple[Standing | None, EncodingState, Images] | LatentIndex:

@@ -34,5 +34,4 @@ class EncodeOptions:
     batch_size: Annotated[int, Option("Images encoded at once.", HARDWARE, min=1)] = 32
     dtype: Annotated[Literal["float32", "bfloat16"], Option("What to compute in.", HARDWARE)] = "float32"
     device: Device = "auto"
-    dry_run: Annotated[bool, Option("Tell size and time from a few images, and stop.")] = False
     resume: bool = True

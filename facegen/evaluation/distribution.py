@@ -86,8 +86,24 @@ def evaluate(
         MissingModelError: the feature network's weights cannot be had.
         UsageError: unknown features or metrics, or features that a metric cannot use, a run of another kind.
     """
-    options, progress = options or DistributionOptions(), progress or SilentProgress()
     started = time.monotonic()
+    report, influences, run = look(subject, reference, metrics, options, progress, name=name)
+    return finished(report, started, run, influences=influences)
+
+
+def look(
+    subject: Path | str,
+    reference: Path | str,
+    metrics: Sequence[str] | None = None,
+    options: DistributionOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    name: str | None = None,
+    real_images: int | None = None,
+) -> tuple[DistributionReport, Influences, Path | None]:
+    """As `evaluate`, against so many `real_images` (None: all); its report is not written, but returned with
+    what the scores' influences are and the run it belongs to."""
+    options, progress = options or DistributionOptions(), progress or SilentProgress()
     subject, dataset = Path(subject), Dataset.open(reference)
     if options.requests is not None and not is_run(subject):
         raise UsageError(f"--requests is for runs, which draw what is asked, and '{subject}' is not one.")
@@ -103,7 +119,7 @@ def evaluate(
     _check_fit(judged, dataset, options.split, kinds)
     extractor = load_extractor(options.features, options.weights, device, progress)
     viewer = Viewer.of(extractor, dataset.manifest.image_size, options.batch_size, progress)
-    real = RealImages(dataset, options.split)
+    real = RealImages(dataset, options.split, real_images)
     against = real_reference(real, viewer)
     looked = judged_features(judged, options.split, viewer)
     features, stored = looked.features, looked.stored
@@ -148,7 +164,7 @@ def evaluate(
         colour=colour,
         **judged.facts(file_formats=list(stored.formats)),
     )
-    return finished(report, started, judged.run, influences=Influences(influences, judged.pairing))
+    return report, Influences(influences, judged.pairing), judged.run
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import torch
 
 from facegen.config.recipe import Recipe
 from facegen.datasets import write_some
-from facegen.encoding.encode import encode
+from facegen.encoding.encode import encode, encoding_rate
 from facegen.encoding.options import EncodeOptions
 from facegen.formats.dataset import Dataset
 from facegen.making.speed import CHECKED_EXAMPLES, CHECKS, Speed, measure_speed, trial_of
@@ -188,9 +188,7 @@ class Machine:
     @cached_property
     def _encoded(self) -> float:
         """Images of a data set encoded a second, mirror images with them."""
-        options = EncodeOptions(flips=self._way.flips, dry_run=True)
-        estimate = encode(self._avatars, self._autoencoder, self._scratch / "dry", options, QUIET)
-        return TRIAL_AVATARS / max(estimate.seconds, 1e-3)
+        return encoding_rate(self._avatars, self._autoencoder, EncodeOptions(flips=self._way.flips))
 
     def _trained(self, recipe: Recipe, num_faces: int) -> Trained:
         training = recipe.training

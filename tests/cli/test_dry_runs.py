@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.generator_parts import save_run
+from support.tiny_dataset import write_dataset
 from typer.testing import CliRunner
 
 from facegen.cli.app import app
@@ -14,7 +16,7 @@ from facegen.cli.app import app
 FIGURES = ("seconds", "memory_bytes", "disk_bytes")
 
 
-def run(*line: object) -> dict[str, float]:
+def run(*line: object) -> dict[str, Any]:
     result = CliRunner().invoke(app, [*map(str, line), "--dry-run", "--json"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout)
@@ -36,6 +38,42 @@ def test_preparing_is_told_and_nothing_is_made(tmp_path: Path) -> None:
     assert all(told[name] > 0 for name in FIGURES)
     assert told["count"] == 900
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.slow
+def test_encoding_training_and_judging_are_told_and_nothing_is_made(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data", counts={"train": 64, "validation": 32, "test": 0})
+    told = run("encode", tmp_path / "data", "--autoencoder", "identity", "--out", tmp_path / "latents")
+    assert (told["count"], told["what"]) == (96, "images")
+    made = CliRunner().invoke(
+        app,
+        ["encode", str(tmp_path / "data"), "--autoencoder", "identity", "--out", str(tmp_path / "latents")],
+    )
+    assert made.exit_code == 0
+    disk = sum(path.stat().st_size for path in (tmp_path / "latents").rglob("*") if path.is_file())
+    assert told["disk_bytes"] == pytest.approx(disk, rel=0.25)
+    words = (
+        "--preset",
+        "avatars",
+        "--size",
+        "smoke",
+        "--data",
+        tmp_path / "latents",
+        "--run",
+        tmp_path / "new",
+    )
+    trained = run("train", *words)
+    assert trained["what"] == "steps"
+    assert trained["recipe"]["preset"] == "avatars"
+    judged = run(
+        *("eval", "fid", save_run(tmp_path / "run"), "--reference", data.folder),
+        *("--features", "random-inception", "--num-samples", 40),
+    )
+    assert judged["count"] == 40
+    for each in (told, trained, judged):
+        assert all(each[name] > 0 for name in FIGURES)
+    assert not (tmp_path / "new").exists()
+    assert not (tmp_path / "run" / "evaluations").exists()
 
 
 def refused(*line: object) -> str:

@@ -50,6 +50,7 @@ DISTRIBUTION = {
     "--sampler",
     "--steps",
     "--sweep",
+    "--dry-run",
     "--batch-size",
     "--device",
 }

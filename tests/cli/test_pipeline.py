@@ -62,9 +62,11 @@ def test_train_and_encode_say_what_they_made(folder: _Folder) -> None:
 
 
 def test_a_dry_run_prints_the_recipe_and_makes_nothing(folder: _Folder) -> None:
-    result = folder.run("train", "--preset", "avatars", "--data", "latents", "--run", "dry", "--dry-run")
+    smoke = ("--preset", "avatars", "--size", "smoke", "--data", "latents")
+    result = folder.run("train", *smoke, "--run", "dry", "--dry-run")
     assert "kind: denoising" in result.stdout
     assert "parameters" in result.stderr
+    assert re.search(r"About .* memory and .* MB of disk", result.stderr)
     assert not Path("dry").exists()
 
 

@@ -110,17 +110,6 @@ def test_a_limit_takes_the_first_images_of_each_split(
     assert frame["id"].tolist() == [f"train-{i}" for i in range(7)]
 
 
-def test_a_dry_run_tells_the_size_and_writes_nothing(data: Dataset, autoencoder: str, tmp_path: Path) -> None:
-    told = run(data, autoencoder, tmp_path / "out", flips=True, dry_run=True)
-    assert not (tmp_path / "out").exists()
-    assert told.seconds > 0
-    made = run(data, autoencoder, tmp_path / "out", flips=True)
-    shards = sum(path.stat().st_size for path in (tmp_path / "out").glob("latents-*"))
-    assert told.dry_run
-    assert not made.dry_run
-    assert told.size_bytes == pytest.approx(shards, abs=1000)
-
-
 def test_sizes_that_do_not_divide_name_the_nearest(autoencoder: str, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "odd", size=18)
     with pytest.raises(UsageError, match=r"18 pixels do not divide by .* factor 4; .* 16 or 20"):

@@ -152,6 +152,9 @@ def test_processes_that_are_stopped_together_leave_the_last_checkpoint_there(tmp
     assert here <= {*names("s3://bucket/runs/stopped")}
 
 
+SMOKE = ("--preset", "avatars", "--size", "smoke")
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -160,7 +163,9 @@ def test_processes_that_are_stopped_together_leave_the_last_checkpoint_there(tmp
         ("plot", "curves", "{run}", "--out", "c.png"),
         ("plot", "timelapse", "{run}", "--out", "t.gif"),
         ("plot", "latents", "{latents}", "--out", "l.png"),
-        ("train", "--preset", "avatars", "--data", "{latents}", "--run", "new", "--dry-run"),
+        pytest.param(
+            ("train", *SMOKE, "--data", "{latents}", "--run", "new", "--dry-run"), marks=pytest.mark.slow
+        ),
     ],
     ids=lambda words: " ".join(words[:2]),
 )

@@ -11,8 +11,10 @@ from typer import Argument
 
 from facegen.cli.command import command
 from facegen.cli.evaluate.options import RealFaces, Reference, Subject
-from facegen.cli.options import Run
+from facegen.cli.forecast import print_forecast
+from facegen.cli.options import DryRun, Run
 from facegen.cli.results import print_evaluation, print_facts, print_table
+from facegen.errors import UsageError
 from facegen.evaluation.options import (
     ClipScoreOptions,
     ComparisonOptions,
@@ -24,6 +26,7 @@ from facegen.evaluation.options import (
     Selection,
 )
 from facegen.options import Option
+from facegen.processes import world
 from facegen.report.words import interval, percent
 
 if TYPE_CHECKING:
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from facegen.evaluation.metric import MetricReport
     from facegen.evaluation.reconstruction import ReconstructionReport
     from facegen.evaluation.sweep import SweepReport
+    from facegen.forecast import Forecast
     from facegen.protocols import Progress
 
 Sweep = Annotated[
@@ -64,8 +68,15 @@ def _scoring(
         progress: Progress,
         options: ComparisonOptions = start,
         sweep: Sweep = None,
-    ) -> DistributionReport | SweepReport:
+        dry_run: DryRun = False,
+    ) -> DistributionReport | SweepReport | Forecast:
         told = DistributionOptions(**{**vars(options), **fixed})
+        if dry_run:
+            from facegen.evaluation.dry_run import evaluation_forecast
+
+            if sweep is not None:
+                raise UsageError("--dry-run tells of one scoring.", hint="Leave out --sweep.")
+            return world().first(lambda: evaluation_forecast(subject, reference, metrics, told))
         if sweep is not None:
             from facegen.evaluation.sweep import read_sweep, sweep_distribution
 
@@ -75,7 +86,16 @@ def _scoring(
         return evaluate(subject, reference, metrics, told, progress, name=name.replace("_", "-"))
 
     score.__name__, score.__doc__ = name, doc
-    return command(print_evaluation, many=True)(score)
+    return command(_print, many=True)(score)
+
+
+def _print(result: DistributionReport | SweepReport | Forecast) -> None:
+    from facegen.forecast import Forecast
+
+    if isinstance(result, Forecast):
+        print_forecast(result)
+    else:
+        print_evaluation(result)
 
 
 DISTRIBUTION = (
