@@ -51,8 +51,9 @@ class Taken:
     disk_bytes: int
 
 
-def forecast(work: Work, what: str, count: int, first: int) -> Forecast:
-    """What `work(count, out)` would take; `first` is the size to begin with, a batch where there are any.
+def forecast(work: Work, what: str, count: int, first: int, held: int = 0) -> Forecast:
+    """What `work(count, out)` would take; `first` is the size to begin with, a batch where there are any;
+    memory grows up to `held` items, which are in it at once.
 
     Work is pickled, writes into `out`, and is done in a scratch folder that is removed. Where there is little
     to do, all of it is done.
@@ -70,16 +71,16 @@ def forecast(work: Work, what: str, count: int, first: int) -> Forecast:
         before, last = last, measured(work, min(count, last.count * GROWTH))
     each = 0.0 if last is before else (last.count - before.count)
 
-    def at_all(name: str) -> float:
+    def at(items: int, name: str) -> float:
         start, end = (float(getattr(one, name)) for one in (before, last))
-        return end + (max(end - start, 0.0) / each * (count - last.count) if each else 0.0)
+        return end + (max(end - start, 0.0) / each * max(0, items - last.count) if each else 0.0)
 
     return Forecast(
         what,
         count,
-        seconds=at_all("seconds"),
-        memory_bytes=last.memory_bytes,
-        disk_bytes=round(at_all("disk_bytes")),
+        seconds=at(count, "seconds"),
+        memory_bytes=round(at(min(count, held), "memory_bytes")),
+        disk_bytes=round(at(count, "disk_bytes")),
         probed=last.count,
         probe_seconds=time.monotonic() - begun,
     )

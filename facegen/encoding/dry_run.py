@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from facegen.encoding.encode import encode
+from facegen.encoding.encode import encode, encoding_job
 from facegen.encoding.options import EncodeOptions
 from facegen.forecast import Forecast, forecast
-from facegen.formats.dataset import Dataset
 from facegen.progress import SilentProgress
 
 FIRST_BATCHES = 2
@@ -25,11 +24,11 @@ def encoding_forecast(
         FacegenError: as `encode` does.
     """
     options = options or EncodeOptions()
-    manifest = Dataset.open(dataset).manifest
-    counts = [min(count, options.limit or count) for count in manifest.counts.values()]
+    job = encoding_job(dataset, autoencoder, Path(), options, SilentProgress())
+    counts = [*job.counts.values()]
     first = max(1, min(FIRST_BATCHES * options.batch_size, sum(counts) // 4))
     work = partial(_encode_some, dataset, autoencoder, options, counts)
-    return forecast(work, "images", sum(counts), first)
+    return forecast(work, "images", sum(counts), first, held=job.shard_size)
 
 
 def _encode_some(

@@ -108,7 +108,9 @@ def encode(
         DataError: `dataset` is not a data set, or was changed after it was prepared.
         StorageError: the disk is full or may not be written.
     """
-    job = _job(dataset, autoencoder, Path(out), options or EncodeOptions(), progress or SilentProgress())
+    job = encoding_job(
+        dataset, autoencoder, Path(out), options or EncodeOptions(), progress or SilentProgress()
+    )
     started, first = time.perf_counter(), world().first
     begun = first(lambda: _begun(job))
     if isinstance(begun, LatentIndex):
@@ -134,7 +136,7 @@ def encoding_rate(dataset: Path | str, autoencoder: str, options: EncodeOptions)
     Raises:
         FacegenError: as `encode` does.
     """
-    job = _job(dataset, autoencoder, Path(), options, SilentProgress())
+    job = encoding_job(dataset, autoencoder, Path(), options, SilentProgress())
     split, count = next(iter(job.counts.items()))
     rows = range(min(count, job.shard_size, job.options.batch_size * (MEASURED_BATCHES + 1)))
     measured, started = 0, time.perf_counter()
@@ -147,9 +149,14 @@ def encoding_rate(dataset: Path | str, autoencoder: str, options: EncodeOptions)
     return measured / max(time.perf_counter() - started, 1e-9)
 
 
-def _job(
+def encoding_job(
     dataset: Path | str, autoencoder: str, out: Path, options: EncodeOptions, progress: Progress
 ) -> EncodingJob:
+    """What `encode` would do.
+
+    Raises:
+        FacegenError: as `encode` does.
+    """
     for name in ("batch_size", "shard_size", "limit"):
         value = getattr(options, name)
         if value is not None and value < 1:

@@ -109,13 +109,7 @@ def look(
         raise UsageError(f"--requests is for runs, which draw what is asked, and '{subject}' is not one.")
     kinds = _kinds(metrics, options.features)
     device = resolve_device(options.device)
-    selection = Selection(
-        num_samples=options.num_samples,
-        split=options.requests or options.split,
-        data=dataset.folder,
-        **options.drawing,
-    )
-    judged = open_judged(subject, selection, device, progress)
+    judged = open_judged(subject, selection_of(dataset, options), device, progress)
     _check_fit(judged, dataset, options.split, kinds)
     extractor = load_extractor(options.features, options.weights, device, progress)
     viewer = Viewer.of(extractor, dataset.manifest.image_size, options.batch_size, progress)
@@ -165,6 +159,16 @@ def look(
         **judged.facts(file_formats=list(stored.formats)),
     )
     return report, Influences(influences, judged.pairing), judged.run
+
+
+def selection_of(reference: Dataset, options: DistributionOptions) -> Selection:
+    """Which images are judged against the reference."""
+    return Selection(
+        num_samples=options.num_samples,
+        split=options.requests or options.split,
+        data=reference.folder,
+        **options.drawing,
+    )
 
 
 def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from facegen.caches import CACHE_VARIABLE
-from facegen.evaluation.distribution import look
+from facegen.evaluation.distribution import look, selection_of
 from facegen.evaluation.features import MIN_SAMPLES
 from facegen.evaluation.judged_images import open_judged
-from facegen.evaluation.options import DistributionOptions, Selection
+from facegen.evaluation.options import DistributionOptions
 from facegen.forecast import Forecast, forecast
 from facegen.formats.dataset import Dataset
 from facegen.models.devices import resolve_device
@@ -33,12 +33,12 @@ def evaluation_forecast(
     Raises:
         FacegenError: as `evaluate` does.
     """
-    options = options or DistributionOptions()
-    selection = Selection(num_samples=options.num_samples, **options.drawing)
+    options, dataset = options or DistributionOptions(), Dataset.open(reference)
     if options.num_samples is None:
-        judged = open_judged(Path(subject), selection, resolve_device(options.device), SilentProgress())
+        device = resolve_device(options.device)
+        judged = open_judged(Path(subject), selection_of(dataset, options), device, SilentProgress())
         options = replace(options, num_samples=len(judged))
-    count, real = options.num_samples or 0, len(Dataset.open(reference).split(options.split))
+    count, real = options.num_samples or 0, len(dataset.split(options.split))
     work = partial(_judge_some, subject, reference, metrics, options, real / count)
     return forecast(work, "images", count, max(MIN_SAMPLES, min(FIRST, count // 4)))
 

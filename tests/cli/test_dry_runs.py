@@ -65,15 +65,15 @@ def test_encoding_training_and_judging_are_told_and_nothing_is_made(tmp_path: Pa
     trained = run("train", *words)
     assert trained["what"] == "steps"
     assert trained["recipe"]["preset"] == "avatars"
+    other = write_dataset(tmp_path / "other", counts={"train": 40, "validation": 32, "test": 0}, seed=1)
     judged = run(
-        *("eval", "fid", save_run(tmp_path / "run"), "--reference", data.folder),
-        *("--features", "random-inception", "--num-samples", 40),
+        *("eval", "fid", other.folder, "--reference", data.folder, "--features", "random-inception"),
+        *("--split", "train"),
     )
     assert judged["count"] == 40
     for each in (told, trained, judged):
         assert all(each[name] > 0 for name in FIGURES)
     assert not (tmp_path / "new").exists()
-    assert not (tmp_path / "run" / "evaluations").exists()
 
 
 def refused(*line: object) -> str:
