@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,15 @@ def timeless(report: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in report.items() if name not in ("seconds", "saved_to")}
 
 
+def taken_pictures(report: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Take the paths of pictures, which carry a time of day, out of a report; what the pictures hold."""
+    for name, value in list(report.items()):
+        if isinstance(value, dict):
+            yield from taken_pictures(value)
+        elif name in PICTURES and value:
+            yield name, Path(report.pop(name)).read_bytes()
+
+
 def wait_for(condition: Callable[[], Any], running: Processes, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -150,14 +159,7 @@ def test_every_question_is_answered_the_same(
         monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / str(count)))
         told = told_by_first("eval", *arguments, *drawing, "--device", "cpu", "--json", count=count)
         answers.append(timeless(json.loads(told)))
-    pictures = [
-        {
-            name: Path(answer.pop(name)).read_bytes()
-            for name in ("picture", "grid", "heat_map")
-            if answer.get(name)
-        }
-        for answer in answers
-    ]
+    pictures = [list(taken_pictures(answer)) for answer in answers]
     assert answers[0] == answers[1]
     assert pictures[0] == pictures[1]
 
