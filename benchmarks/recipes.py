@@ -50,7 +50,7 @@ from facegen.evaluation.options import (
     LabelledSelection,
     MemorizationOptions,
 )
-from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.formats.files import write_json
 from facegen.formats.latents import INDEX_FILE
 from facegen.formats.run import RunDirectory

@@ -31,7 +31,8 @@ from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.distribution import evaluate
 from facegen.evaluation.options import AttributeOptions, DistributionOptions
 from facegen.formats.box import BOX_FILE, FORMAT_VERSION
-from facegen.formats.checkpoint import checkpoint_name, list_checkpoints, load_checkpoint, save_checkpoint
+from facegen.formats.checkpoint import load_checkpoint, save_checkpoint
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.formats.files import sha256_of, write_json
 from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
 from facegen.models.classifier import load_classifier

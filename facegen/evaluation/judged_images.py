@@ -18,7 +18,7 @@ from facegen.evaluation.image_sources import FolderImages
 from facegen.evaluation.options import Selection
 from facegen.evaluation.score_rows import drawn_pairing
 from facegen.evaluation.steps import Evaluation, asked_records, generator_facts
-from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
+from facegen.formats.checkpoint_head import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named
 from facegen.formats.images import read_png_text

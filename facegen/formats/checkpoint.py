@@ -10,13 +10,12 @@
       checkpoint.json       `CheckpointInfo` with the sha256 of every other file and its own; written last
 
 A checkpoint is a `whole_folder`. A killed save leaves a hidden folder behind, which nothing reads and
-`clean_leftovers` removes.
+`facegen.formats.checkpoint_head.clean_leftovers` removes.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -31,15 +30,21 @@ from safetensors.torch import load_file, save_file  # pyright: ignore[reportUnkn
 from torch import Tensor
 
 from facegen.config.documents import parse_json
-from facegen.config.recipe import BY_LOSS
 from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError
+from facegen.formats.checkpoint_head import (
+    CHECKPOINT_FORMAT_VERSION,
+    INFO_FILE,
+    Ranking,
+    best_of,
+    deciding,
+    list_checkpoints,
+    read_info,
+)
 from facegen.formats.far import fetched, near
 from facegen.formats.files import WRONG_CONTENT, saving, sha256_of, whole_folder
 from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
 
-CHECKPOINT_FORMAT_VERSION = 1
-INFO_FILE = "checkpoint.json"
 STATE_FILE = "training_state.pt"
 WEAK_FILE = "weak.safetensors"
 OWN_CHECKSUM = "own_sha256"  # of everything else in `INFO_FILE`
@@ -47,29 +52,6 @@ AUTOENCODER_FOLDER = "autoencoder"
 
 Weights = Literal["model", "ema"]
 Stored = Literal["model", "ema", "weak"]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """The number that decides which checkpoint is best."""
-
-    name: str
-    value: float
-    better: Literal["lower", "higher"]
-
-    def beats(self, other: Ranking | None) -> bool:
-        """Whether it is finite and better; any finite number beats none."""
-        if not math.isfinite(self.value):
-            return False
-        return other is None or (
-            self.value < other.value if self.better == "lower" else self.value > other.value
-        )
-
-
-def loss_ranking(metrics: Mapping[str, Any]) -> Ranking | None:
-    """The loss of a validation; None if it has none."""
-    loss = metrics.get("loss")
-    return Ranking("loss", float(loss), "lower") if isinstance(loss, int | float) else None
 
 
 @dataclass(frozen=True)
@@ -105,10 +87,7 @@ class CheckpointInfo:
     @property
     def ranking(self) -> Ranking | None:
         """The finite number that decides whether this checkpoint is best; None if it was not measured."""
-        section: Any = self.recipe.get("scoring") or {}  # older runs have none
-        by_loss = section.get("best_by", BY_LOSS) == BY_LOSS
-        found = loss_ranking(self.metrics) if by_loss else self.chosen
-        return found if found is not None and math.isfinite(found.value) else None
+        return deciding(self.recipe, self.metrics, self.chosen)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON: format version, step, images and task before the other fields."""
@@ -210,16 +189,6 @@ class Checkpoint:
         return path
 
 
-def checkpoint_name(step: int) -> str:
-    """Folder name of a step's checkpoint, e.g. `step-00010000`."""
-    return f"step-{step:08d}"
-
-
-def list_checkpoints(run: Path) -> list[Path]:
-    """Checkpoint folders of a run, oldest first; half-written ones are not among them."""
-    return sorted(info.parent for info in (run / "checkpoints").glob(f"step-*/{INFO_FILE}"))
-
-
 def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Checkpoint:
     """Open a checkpoint folder, or the best or latest one of a run. Reads `checkpoint.json` alone.
 
@@ -230,13 +199,7 @@ def load_checkpoint(path: Path, which: Literal["best", "latest"] = "best") -> Ch
     folder = resolve_checkpoint(path, which)
     file = folder / INFO_FILE
     try:
-        data = parse_json(file.read_text(encoding="utf-8"))
-        version = data.get("format_version")
-        if version != CHECKPOINT_FORMAT_VERSION:
-            raise StorageError(
-                f"'{file}' has format version {version}; this facegen reads {CHECKPOINT_FORMAT_VERSION}."
-            )
-        info = from_plain(CheckpointInfo, data, file)
+        info = from_plain(CheckpointInfo, read_info(folder), file)
         sizes = (*(info.sample_shape or ()), info.image_size or 1)
         if not info.task or not isinstance(info.recipe.get("scoring", {}), dict | None) or min(sizes) < 1:
             raise StorageError(f"Checkpoint file '{file}' is corrupt: it describes no model.")
@@ -264,13 +227,7 @@ def resolve_checkpoint(path: Path, which: Literal["best", "latest"] = "best") ->
             hint="Give a run folder made by 'facegen train', or one of its checkpoint folders.",
         )
     if which == "best":
-        best: tuple[Ranking, Path] | None = None
-        for folder in found:
-            ranking = ranking_of(folder)
-            if ranking is not None and ranking.beats(best and best[0]):
-                best = ranking, folder
-        if best is not None:
-            return best[1]
+        return best_of((folder, ranking_of(folder)) for folder in found) or found[-1]
     return found[-1]
 
 
@@ -305,14 +262,6 @@ def save_checkpoint(
             folder.rename(replaced)
     shutil.rmtree(replaced, ignore_errors=True)
     return Checkpoint(folder, info)
-
-
-def clean_leftovers(run: Path) -> list[str]:
-    """Remove what killed saves left behind; returns the names. Only for the holder of the run's lock."""
-    leftovers = sorted((run / "checkpoints").glob(".step-*"))
-    for folder in leftovers:
-        shutil.rmtree(folder, ignore_errors=True)
-    return [folder.name for folder in leftovers]
 
 
 def _checksum(told: Mapping[str, Any]) -> str:

@@ -22,8 +22,8 @@ from safetensors.torch import save  # pyright: ignore[reportUnknownVariableType]
 from torch import Tensor
 
 from facegen.errors import DataError, StorageError
-from facegen.formats.checkpoint import INFO_FILE as CHECKPOINT_INFO
-from facegen.formats.checkpoint import checkpoint_name
+from facegen.formats.checkpoint_head import INFO_FILE as CHECKPOINT_INFO
+from facegen.formats.checkpoint_head import checkpoint_name
 from facegen.formats.far import fetched
 from facegen.formats.files import atomic_write, read_json, saving, sha256_of
 from facegen.formats.plain import from_plain

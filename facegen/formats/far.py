@@ -21,7 +21,7 @@ from contextlib import suppress
 from glob import escape as glob_escape
 from pathlib import Path, PurePosixPath
 from threading import Lock, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -30,7 +30,10 @@ from facegen.formats.box import is_box, named_in_box, opened_box, told_of_box
 from facegen.formats.far_cache import bound_bytes, cache_folder, reserve, uses_of
 from facegen.formats.far_store import FarFile, FarStore, is_far
 from facegen.formats.files import atomic_write, sha256_of, storage_errors
-from facegen.protocols import Progress
+
+if TYPE_CHECKING:
+    from facegen.protocols import Progress
+
 
 NUM_THREADS = 4
 SMALL_BYTES = 4 << 20

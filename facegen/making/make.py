@@ -19,7 +19,7 @@ from facegen.datasets import recognise
 from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import checkpoint_name, list_checkpoints
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import read_json, scratch_folder, write_json
 from facegen.formats.model_folders import is_hub_name

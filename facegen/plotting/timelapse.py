@@ -12,7 +12,8 @@ import pandas as pd
 
 from facegen.config.recipe import DRAWING_TASKS
 from facegen.errors import DataError, UsageError
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.far import fetched
 from facegen.formats.images import decode_image
 from facegen.formats.run import RunDirectory

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError, UsageError
-from facegen.formats.checkpoint import INFO_FILE, CheckpointInfo, list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import CheckpointInfo, load_checkpoint
+from facegen.formats.checkpoint_head import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import fetched, named, shared_path, written_beside
 from facegen.formats.far_store import is_far

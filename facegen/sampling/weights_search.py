@@ -9,7 +9,8 @@ from pathlib import Path
 
 from facegen.errors import MissingModelError, StorageError
 from facegen.formats.box import opened_box
-from facegen.formats.checkpoint import INFO_FILE, list_checkpoints, load_checkpoint, resolve_checkpoint
+from facegen.formats.checkpoint import load_checkpoint, resolve_checkpoint
+from facegen.formats.checkpoint_head import INFO_FILE, list_checkpoints
 from facegen.formats.ema_snapshots import list_averages
 from facegen.formats.far_store import is_far, spelled
 from facegen.sampling.png_settings import ImageSettings

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
-from facegen.formats.checkpoint import checkpoint_name
+from facegen.formats.checkpoint_head import checkpoint_name
 from facegen.formats.files import saving, whole_folder
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Batch

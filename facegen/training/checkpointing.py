@@ -14,15 +14,13 @@ from facegen.errors import StorageError
 from facegen.formats.checkpoint import (
     Checkpoint,
     CheckpointInfo,
-    Ranking,
     Stored,
-    checkpoint_name,
-    list_checkpoints,
     load_checkpoint,
     ranking_of,
     resolve_checkpoint,
     save_checkpoint,
 )
+from facegen.formats.checkpoint_head import Ranking, checkpoint_name, list_checkpoints
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Progress
 from facegen.training.uploading import Uploader

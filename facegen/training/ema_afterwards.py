@@ -12,14 +12,8 @@ from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
 from facegen.errors import MissingModelError, UsageError
-from facegen.formats.checkpoint import (
-    Checkpoint,
-    Stored,
-    checkpoint_name,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
-)
+from facegen.formats.checkpoint import Checkpoint, Stored, load_checkpoint, save_checkpoint
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.formats.ema_snapshots import BUFFERS, FOLDER, EmaSnapshot, EmaSnapshots, tensor_name
 from facegen.formats.far import written_beside
 from facegen.formats.run import RunDirectory

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import StorageError
-from facegen.formats.checkpoint import Checkpoint, list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import Checkpoint, load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 
 MOST_ROLLBACKS = 5  # in one run: weights that are lost so often will be so again
 

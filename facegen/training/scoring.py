@@ -10,7 +10,7 @@ from torch import nn
 
 from facegen.config.recipe import BY_LOSS, ScoringConfig
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import Ranking, loss_ranking
+from facegen.formats.checkpoint_head import Ranking, loss_ranking
 from facegen.metrics import Score
 from facegen.processes import ALONE, World
 from facegen.protocols import Progress

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe
 from facegen.errors import Terminated, UsageError
-from facegen.formats.checkpoint import Checkpoint, Weights, clean_leftovers, load_checkpoint
+from facegen.formats.checkpoint import Checkpoint, Weights, load_checkpoint
+from facegen.formats.checkpoint_head import clean_leftovers
 from facegen.formats.history import HISTORY_FILE, RunEvent
 from facegen.formats.run import (
     ENVIRONMENT_FILE,
@@ -204,6 +205,7 @@ def _started(
     chosen = {
         "precision": choose_precision(recipe.training.precision, device).name,
         "processes": str(world().size),
+        "num_examples": str(wired.task.num_examples),
     }
     world().first(lambda: folder.start(recipe, events, **chosen))
     trainer = _trainer(wired, folder, device, progress, events, scorer, uploader)

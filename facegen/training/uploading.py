@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Condition, Thread
 
 from facegen.errors import MissingModelError, StorageError, UsageError
-from facegen.formats.checkpoint import INFO_FILE, list_checkpoints
+from facegen.formats.checkpoint_head import INFO_FILE, list_checkpoints
 from facegen.formats.ema_snapshots import FOLDER as SNAPSHOTS
 from facegen.formats.ema_snapshots import INDEX_FILE as SNAPSHOTS_INDEX
 from facegen.formats.ema_snapshots import EmaSnapshots

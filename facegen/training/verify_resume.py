@@ -16,7 +16,8 @@ from torch import Tensor
 
 from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError
-from facegen.formats.checkpoint import Checkpoint, checkpoint_name, load_checkpoint
+from facegen.formats.checkpoint import Checkpoint, load_checkpoint
+from facegen.formats.checkpoint_head import checkpoint_name
 from facegen.formats.files import saving, scratch_folder
 from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
 from facegen.models.devices import resolve_device

@@ -7,14 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from facegen.formats.checkpoint import (
-    AUTOENCODER_FOLDER,
-    INFO_FILE,
-    Checkpoint,
-    clean_leftovers,
-    list_checkpoints,
-    load_checkpoint,
-)
+from facegen.formats.checkpoint import AUTOENCODER_FOLDER, Checkpoint, load_checkpoint
+from facegen.formats.checkpoint_head import INFO_FILE, clean_leftovers, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.ema_snapshots import EmaSnapshots, list_averages
 from facegen.formats.files import atomic_write, sha256_of

@@ -10,7 +10,7 @@ from PIL import Image
 
 from facegen.autoencoders import load_autoencoder
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import INFO_FILE
+from facegen.formats.checkpoint_head import INFO_FILE
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import near
 from facegen.formats.latents import AUTOENCODER_FOLDER, INDEX_FILE, LatentStore, check_file, read_index

@@ -16,12 +16,11 @@ from facegen.errors import MissingModelError, StorageError
 from facegen.formats.checkpoint import (
     Checkpoint,
     CheckpointInfo,
-    checkpoint_name,
-    list_checkpoints,
     load_checkpoint,
     resolve_checkpoint,
     save_checkpoint,
 )
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.types import LabelSchema, LatentScaling
 
 INFO = CheckpointInfo(

@@ -12,7 +12,8 @@ from support.training_parts import denoising_recipe, write_latents
 from facegen.config.composition import merge
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import WEAK_FILE, checkpoint_name, list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import WEAK_FILE, load_checkpoint
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.models.generator import FaceGenerator, sampling_with
 from facegen.models.loading import load
 from facegen.training.train import train

@@ -18,7 +18,8 @@ from support.training_parts import LineTask, denoising_recipe, line_recipe, line
 from support.training_process import start_training, wait_for
 
 from facegen.errors import StorageError, Terminated, UsageError
-from facegen.formats.checkpoint import checkpoint_name, list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
 from facegen.formats.run import RunDirectory, locked_run
 from facegen.progress import SilentProgress
 from facegen.training.checkpointing import newest_whole_checkpoint

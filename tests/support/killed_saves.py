@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 import facegen.formats.checkpoint as checkpoints
+from facegen.formats.checkpoint_head import checkpoint_name, clean_leftovers
 from facegen.progress import SilentProgress
 from facegen.training.checkpointing import newest_whole_checkpoint
 
@@ -28,7 +29,7 @@ OPERATIONS = ("mkdir", "fsync", "rename", "replace", "link")
 def save(run: Path, step: int) -> None:
     """A small checkpoint whose weights all equal its step, with a linked autoencoder."""
     checkpoints.save_checkpoint(
-        run / "checkpoints" / checkpoints.checkpoint_name(step),
+        run / "checkpoints" / checkpoint_name(step),
         checkpoints.CheckpointInfo(step, step, {"task": {"kind": "denoising"}}),
         {"model": {"w": torch.full((64,), float(step))}, "ema": {"w": torch.full((64,), float(step))}},
         {"step": step},
@@ -59,7 +60,7 @@ def _what_stands(run: Path) -> dict[str, Any]:
     newest = newest_whole_checkpoint(run, progress)
     assert newest is not None
     weights = newest.weights("ema")["w"]
-    left = checkpoints.clean_leftovers(run)
+    left = clean_leftovers(run)
     return {
         "step": newest.info.step,
         "weights": weights.unique().tolist(),

@@ -25,7 +25,8 @@ from facegen.config.composition import compose
 from facegen.config.kinds import kind_config, load_kind
 from facegen.encoding.encode import EncodeOptions, encode
 from facegen.errors import Terminated
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.latents import LatentStore
 from facegen.models.generator import FaceGenerator
 from facegen.models.loading import load

@@ -21,7 +21,8 @@ from facegen.config.recipe import DiffusionConfig, Recipe, SamplingConfig, parse
 from facegen.diffusion.denoiser import Denoiser
 from facegen.diffusion.walk import Sampler
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.latents import LatentStore
 from facegen.models.generator import sampling_with
 from facegen.models.loading import load

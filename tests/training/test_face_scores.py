@@ -15,7 +15,7 @@ from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.distribution import evaluate
 from facegen.evaluation.options import AttributeOptions, DistributionOptions
-from facegen.formats.checkpoint import list_checkpoints
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.run import RunDirectory
 from facegen.models.feature_networks import FeatureExtractor
 from facegen.progress import SilentProgress

@@ -20,7 +20,8 @@ from support.training_parts import denoising_recipe, write_latents
 from facegen.cli.app import main
 from facegen.config.recipe import Recipe
 from facegen.formats import far, far_cache, far_store
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.images import read_png_text
 from facegen.models.loading import load
 from facegen.training.train import train

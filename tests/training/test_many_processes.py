@@ -20,7 +20,8 @@ from torch import Tensor
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
 from facegen.errors import LostProcessError, UsageError
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.run import RunDirectory
 from facegen.processes import World, is_told_elsewhere
 from facegen.training.agreement import check_agreement

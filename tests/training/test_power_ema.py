@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.ema_snapshots import EmaSnapshots
 from facegen.protocols import Batch
 from facegen.training.ema_profiles import exponent_of

@@ -19,7 +19,8 @@ from facegen.encoding.encode import EncodeOptions, encode
 from facegen.evaluation.attributes import AttributeOptions, evaluate_attributes
 from facegen.evaluation.distribution import DistributionOptions, evaluate
 from facegen.evaluation.reconstruction import ReconstructionOptions, evaluate_reconstruction
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.images import encode_png
 from facegen.progress import SilentProgress
 from facegen.sampling.sample import SampleOptions, sample

@@ -14,7 +14,8 @@ from support.training_parts import LineTask, line_recipe, line_trainer
 from torch import Tensor, nn
 
 from facegen.errors import Terminated, TrainingDivergedError, UsageError
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch

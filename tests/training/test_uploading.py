@@ -19,7 +19,8 @@ from support.training_parts import denoising_recipe, write_latents
 from facegen.config.recipe import EmaConfig
 from facegen.errors import MissingModelError, UsageError
 from facegen.formats import far_store
-from facegen.formats.checkpoint import list_checkpoints, load_checkpoint
+from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.far import near
 from facegen.progress import SilentProgress
 from facegen.training import uploading

@@ -17,7 +17,7 @@ from facegen.cli.app import app
 from facegen.encoding.encode import encode
 from facegen.encoding.options import EncodeOptions
 from facegen.errors import UsageError
-from facegen.formats.checkpoint import list_checkpoints
+from facegen.formats.checkpoint_head import list_checkpoints
 from facegen.formats.run import locked_run
 from facegen.sampling.options import SampleOptions
 from facegen.sampling.sample import sample

@@ -19,7 +19,8 @@ from support.generator_parts import save_run
 from support.tiny_dataset import write_dataset
 from support.training_parts import write_latents
 
-from facegen.formats.checkpoint import INFO_FILE, STATE_FILE, load_checkpoint
+from facegen.formats.checkpoint import STATE_FILE, load_checkpoint
+from facegen.formats.checkpoint_head import INFO_FILE
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.files import sha256_of
 from facegen.formats.history import RunEvent
