@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from facegen.doctor.card import Driver
-from facegen.doctor.surroundings import size_text
+from facegen.formats.disk import size_text
 
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 

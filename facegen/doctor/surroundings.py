@@ -9,12 +9,12 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from facegen.caches import user_cache
 from facegen.doctor.diagnosis import Problem
+from facegen.formats.disk import size_of, size_text
 
 HUB = "https://huggingface.co"
 SECONDS = 3
@@ -42,21 +42,6 @@ def caches() -> dict[str, Path]:
         "Hugging Face": Path(hub) if hub else base / "huggingface",
         "torch": Path(torch) if torch else base / "torch",
     }
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of the files in a folder; links are not followed."""
-    total = 0
-    for inner, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):  # gone meanwhile
-                total += os.lstat(os.path.join(inner, name)).st_size
-    return total
-
-
-def size_text(count: int) -> str:
-    """Bytes as people read them: "1.3 GB"."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def disk_facts() -> dict[str, str]:

@@ -118,7 +118,7 @@ def scratch_folder(path: Path) -> Generator[Path]:
     """
     prefix = f".{path.name[:LONGEST_PREFIX]}.{socket.gethostname()}"
     for leftover in path.parent.glob(f"{prefix}.*.tmp"):
-        if not _is_running(leftover.name.split(".")[-2]):
+        if not is_running(leftover.name.split(".")[-2]):
             shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.with_name(f"{prefix}.{os.getpid()}.tmp")
     try:
@@ -150,12 +150,13 @@ def put_in_place(temporary: Path, path: Path) -> None:
 def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes; once a process, as a folder may hold many names."""
     for leftover in folder.glob(f".*.{socket.gethostname()}.*.tmp"):
-        if leftover.is_file() and not _is_running(leftover.name.split(".")[-2]):
+        if leftover.is_file() and not is_running(leftover.name.split(".")[-2]):
             with suppress(OSError):
                 leftover.unlink()
 
 
-def _is_running(pid: str) -> bool:
+def is_running(pid: str) -> bool:
+    """Whether a process of this host has the number `pid`, as far as can be told."""
     if os.name == "nt":  # where asking would stop the process
         return True
     try:

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -33,14 +34,16 @@ from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import StorageError, UsageError
 from facegen.formats.far import shared_path
 from facegen.formats.far_store import is_far, spelled
-from facegen.formats.files import atomic_write, saving, write_json
+from facegen.formats.files import atomic_write, is_running, saving, write_json
 from facegen.formats.history import RunEvent, read_history, with_changes, without_changes, write_history
 
 RUN_FORMAT_VERSION = 1
 RECIPE_FILE = "recipe.yaml"
 ENVIRONMENT_FILE = "environment.json"
+METRICS_FILE = "metrics.jsonl"
 LOCK_FILE = "run.lock"
 LOCK_BESIDE = "run.lock.held"  # what is locked where a locked file's text cannot be read
+NEWEST_BYTES = 64 << 10  # of the log
 
 
 class RunDirectory:
@@ -56,7 +59,7 @@ class RunDirectory:
 
     @property
     def metrics_file(self) -> Path:
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS_FILE
 
     def checkpoint(self, name: str) -> Path:
         return self.path / "checkpoints" / name
@@ -105,6 +108,15 @@ class RunDirectory:
             UsageError: there is no run here.
             StorageError: `recipe.yaml` is unreadable.
         """
+        return parse_recipe(self.recipe_data())
+
+    def recipe_data(self) -> dict[str, Any]:
+        """As `recipe`, plain data as they stand there: no section is checked, no kind is loaded.
+
+        Raises:
+            UsageError: there is no run here.
+            StorageError: `recipe.yaml` or `history.jsonl` is unreadable.
+        """
         if not self.exists:
             raise UsageError(
                 f"'{self.path}' is not a run: it has no '{RECIPE_FILE}'.",
@@ -116,7 +128,7 @@ class RunDirectory:
             raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: {error}.") from error
         if data is None:
             raise StorageError(f"'{self.path / RECIPE_FILE}' is unreadable: it has no sections.")
-        return parse_recipe(with_changes(data, self.history()))
+        return with_changes(data, self.history())
 
     def first_recipe(self) -> Recipe:
         """The recipe the run was started with.
@@ -131,16 +143,17 @@ class RunDirectory:
         """The records of `metrics.jsonl`, up to a line that is torn or none."""
         if not self.metrics_file.is_file():
             return []
-        records: list[dict[str, Any]] = []
-        for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                record = mapping_of(parse_json(line))
-            except ValueError:
-                break
-            if record is None or not isinstance(record.get("step"), int):
-                break
-            records.append(record)
-        return records
+        lines = self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [record for record in takewhile(bool, map(_record, lines)) if record]
+
+    def newest_metrics(self) -> list[dict[str, Any]]:
+        """The records in the last 64 KiB of `metrics.jsonl`; lines that are none are passed over."""
+        if not self.metrics_file.is_file():
+            return []
+        with self.metrics_file.open("rb") as stream:
+            stream.seek(max(0, self.metrics_file.stat().st_size - NEWEST_BYTES))
+            lines = stream.read().decode("utf-8", errors="replace").splitlines()
+        return [record for record in map(_record, lines) if record]
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Add one line to `metrics.jsonl`."""
@@ -187,6 +200,21 @@ def locked_run(path: Path) -> Generator[RunDirectory]:
             yield RunDirectory(path)
         finally:
             file.write_text("")
+
+
+def who_trains(run: Path) -> str | None:
+    """PID and host of the process that trains in `run`, in words; None where none does. Writes nothing."""
+    file = run / LOCK_FILE
+    holder = _holder(file)
+    if holder is not None and holder["host"] == socket.gethostname():
+        try:
+            with _lock(file).acquire(blocking=False):
+                return None  # it was killed
+        except Timeout:
+            pass
+        except OSError:  # another user's, whose lock only the system can look at
+            holder = holder if is_running(str(holder["pid"])) else None
+    return None if holder is None else _named(holder)
 
 
 def _lock(file: Path) -> BaseFileLock:
@@ -241,8 +269,21 @@ def _holder(file: Path) -> dict[str, Any] | None:
     return told if told and {"pid", "host"} <= told.keys() else None
 
 
+def _named(holder: dict[str, Any]) -> str:
+    return f"PID {holder['pid']} on host '{holder['host']}'"
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    """A line of the log; None if it is none."""
+    try:
+        record = mapping_of(parse_json(line))
+    except ValueError:
+        return None
+    return record if record is not None and isinstance(record.get("step"), int) else None
+
+
 def _held_by(path: Path, holder: dict[str, Any] | None) -> UsageError:
-    who = f"PID {holder['pid']} on host '{holder['host']}'" if holder else "another process"
+    who = _named(holder) if holder else "another process"
     return UsageError(
         f"The run '{path}' is in use by {who}.",
         hint=f"Wait for it or stop it. If that process is gone for certain, delete '{path / LOCK_FILE}'.",

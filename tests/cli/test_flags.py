@@ -20,6 +20,7 @@ OPENS_NO_MODEL = {
     "eval ladder",
     "make",
     "prepare",
+    "runs",
     "slurm",
     "version",
 }
@@ -147,6 +148,7 @@ FLAGS = {
         "--account",
         "--out",
     },
+    "runs": {"folder", "--json"},
     "verify": {"path", "--repair", "--json"},
     "replay": {"capsule", "--data", "--device"} | TALK,
     "ema": {"run", "--width", "--step", "--out", "--json"},

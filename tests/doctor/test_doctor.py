@@ -14,7 +14,8 @@ import pytest
 from facegen.doctor.card import Driver, installed_driver, torch_and_card
 from facegen.doctor.diagnosis import Diagnosis, Problem
 from facegen.doctor.libraries import failed_imports, installed_version, probed
-from facegen.doctor.surroundings import caches, disk_problems, network, size_of
+from facegen.doctor.surroundings import caches, disk_problems, network
+from facegen.formats.disk import size_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SMI = """#!/bin/sh
