@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from facegen import __version__
 from facegen.cli import (
     bench,
+    clean,
     compare,
     config,
     demo,
@@ -93,6 +94,7 @@ COMMANDS = (
     export.export,
     plot.GROUP,
     config.GROUP,
+    clean.clean,
     bench.bench,
     doctor.doctor,
     version.version,

@@ -126,9 +126,21 @@ def best_of(rankings: Iterable[tuple[Path, Ranking | None]]) -> Path | None:
     return None if best is None else best[0]
 
 
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a checkpoint; killed on the way, it never looks like a broken one."""
+    hidden = folder.with_name(f".{folder.name}.old")
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def list_leftovers(run: Path) -> list[Path]:
+    """Hidden folders beside the checkpoints: of killed saves, or set aside. Nothing reads them."""
+    return sorted((run / CHECKPOINTS).glob(".step-*"))
+
+
 def clean_leftovers(run: Path) -> list[str]:
     """Remove what killed saves left behind; returns the names. Only for the holder of the run's lock."""
-    leftovers = sorted((run / CHECKPOINTS).glob(".step-*"))
+    leftovers = list_leftovers(run)
     for folder in leftovers:
         shutil.rmtree(folder, ignore_errors=True)
     return [folder.name for folder in leftovers]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,16 +11,25 @@ from pathlib import Path
 def size_of(*paths: Path) -> int:
     """Bytes of files and of those in folders; links are not followed, and a file of several names (a hard
     link) counts once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
+    return sum(told.st_size for told, _ in _files(paths))
+
+
+def freed_by(*paths: Path) -> int:
+    """Bytes that removing them would free: files that go on under another name count for nothing."""
+    return sum(told.st_size for told, names in _files(paths) if names >= told.st_nlink)
+
+
+def _files(paths: Iterable[Path]) -> list[tuple[os.stat_result, int]]:
+    """Each file once, and under how many names it was met."""
+    found: dict[tuple[int, int], tuple[os.stat_result, int]] = {}
     for path in paths:
-        files = [os.path.join(inner, name) for inner, _, names in os.walk(path) for name in names]
-        for file in files if path.is_dir() else [path]:
+        inner = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        for file in inner if path.is_dir() else [path]:
             with suppress(OSError):  # gone meanwhile
                 told = os.lstat(file)
-                total += told.st_size if (told.st_dev, told.st_ino) not in seen else 0
-                seen.add((told.st_dev, told.st_ino))
-    return total
+                key = (told.st_dev, told.st_ino)
+                found[key] = (told, found[key][1] + 1 if key in found else 1)
+    return list(found.values())
 
 
 def size_text(count: int) -> str:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from facegen.caches import user_cache
 from facegen.errors import StorageError, UsageError
+from facegen.formats.disk import size_of
 from facegen.formats.files import atomic_write, storage_errors
 
 DEFAULT_BOUND_GB = 50.0
@@ -80,20 +81,41 @@ def reserve(folder: Path, num_bytes: int, what: str) -> None:
 
 def _make_room(kept: Path, room_bytes: int) -> None:
     """Remove unused folders beside `kept`, oldest use first, until the others take `room_bytes` at most."""
-    others = [uses.with_suffix("") for uses in cache_folder().glob("*.use") if uses != uses_of(kept)]
-    taken = {folder: max(_size(folder), _planned(folder) if _in_use(folder) else 0) for folder in others}
+    others = [folder for folder in copies() if folder != kept]
+    taken = {folder: max(size_of(folder), _planned(folder) if _in_use(folder) else 0) for folder in others}
     for folder in sorted(others, key=_last_use):
         if sum(taken.values()) <= room_bytes:
             return
         if not _in_use(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(uses_of(folder), ignore_errors=True)
+            _remove(folder)
             del taken[folder]
     if sum(taken.values()) > room_bytes:
         raise StorageError(
             f"The cache '{cache_folder()}' is full of far data that running commands use.",
             hint="Wait for them, or let it grow: FACEGEN_CACHE_GB=...",
         )
+
+
+def copies() -> list[Path]:
+    """Folders of the cache that hold copies, used ones too."""
+    return [uses.with_suffix("") for uses in sorted(cache_folder().glob("*.use"))]
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove a copy.
+
+    Raises:
+        Timeout: a living process uses it.
+    """
+    with FileLock(cache_folder() / ".lock"):
+        if _in_use(folder):
+            raise Timeout(str(uses_of(folder)))
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(uses_of(folder), ignore_errors=True)
 
 
 def uses_of(folder: Path) -> Path:
@@ -124,11 +146,3 @@ def _last_use(folder: Path) -> float:
     with suppress(OSError):
         return (uses_of(folder) / "planned").stat().st_mtime
     return 0.0
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        with suppress(OSError):  # renamed meanwhile
-            total += path.stat().st_size if path.is_file() else 0
-    return total

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Generator
@@ -31,6 +32,7 @@ WRONG_CONTENT = (
     MemoryError,
 )
 """What libraries raise of a file that is whole and holds something else than it should."""
+WORK_SUFFIX = ".partial"  # of the hidden folder where unfinished work stands, held by the `lock` in it
 LONGEST_PREFIX = 100  # of a name in its temporary one, which must be no longer than a name may be
 
 
@@ -118,7 +120,7 @@ def scratch_folder(path: Path) -> Generator[Path]:
     """
     prefix = f".{path.name[:LONGEST_PREFIX]}.{socket.gethostname()}"
     for leftover in path.parent.glob(f"{prefix}.*.tmp"):
-        if not is_running(leftover.name.split(".")[-2]):
+        if is_leftover(leftover.name):
             shutil.rmtree(leftover, ignore_errors=True)
     temporary = path.with_name(f"{prefix}.{os.getpid()}.tmp")
     try:
@@ -150,9 +152,16 @@ def put_in_place(temporary: Path, path: Path) -> None:
 def _remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes; once a process, as a folder may hold many names."""
     for leftover in folder.glob(f".*.{socket.gethostname()}.*.tmp"):
-        if leftover.is_file() and not is_running(leftover.name.split(".")[-2]):
+        if leftover.is_file() and is_leftover(leftover.name):
             with suppress(OSError):
                 leftover.unlink()
+
+
+def is_leftover(name: str) -> bool:
+    """Whether it names a temporary file or folder of a process of this host that is gone."""
+    host = re.escape(socket.gethostname())
+    found = re.fullmatch(rf"\..+\.{host}\.(\d+)\.tmp", name)
+    return found is not None and not is_running(found[1])
 
 
 def is_running(pid: str) -> bool:

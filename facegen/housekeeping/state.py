@@ -109,9 +109,15 @@ def read_heads(run: Path) -> Heads:
 
 def state_of(heads: Heads) -> tuple[State, str]:
     """How the run stands, and more about that."""
-    reached, total = 0 if heads.newest is None else heads.newest.step, heads.num_steps
     if (who := who_trains(heads.run)) is not None:
-        return "running", f"{_of(max(reached, heads.logged_step), total)}, by {who}"
+        reached = 0 if heads.newest is None else heads.newest.step
+        return "running", f"{_of(max(reached, heads.logged_step), heads.num_steps)}, by {who}"
+    return state_at_rest(heads)
+
+
+def state_at_rest(heads: Heads) -> tuple[State, str]:
+    """As `state_of`, of a run in which nobody trains but perhaps the caller."""
+    reached, total = 0 if heads.newest is None else heads.newest.step, heads.num_steps
     if heads.damage:
         return "damaged", heads.damage[0]
     if not heads.recipe:

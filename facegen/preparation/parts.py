@@ -25,7 +25,14 @@ from filelock import FileLock, Timeout
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import SPLITS
 from facegen.formats.dataset_writer import ROWS_PER_GROUP, DatasetWriter
-from facegen.formats.files import atomic_write, put_in_place, read_json, storage_errors, write_json
+from facegen.formats.files import (
+    WORK_SUFFIX,
+    atomic_write,
+    put_in_place,
+    read_json,
+    storage_errors,
+    write_json,
+)
 from facegen.preparation.images import ImageJob, PreparedImage, prepare_image
 from facegen.protocols import Progress, ProgressTask
 from facegen.types import DatasetRecord
@@ -136,7 +143,7 @@ def write_splits(
 
 def work_folder(out: Path) -> Path:
     """Where what is done of `out` is kept until it is whole."""
-    return out.with_name(f".{out.name}.partial")
+    return out.with_name(f".{out.name}{WORK_SUFFIX}")
 
 
 @contextmanager

@@ -21,12 +21,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from facegen.errors import Terminated, UsageError
-from facegen.formats.files import atomic_write, put_in_place, sha256_of, storage_errors
+from facegen.formats.files import WORK_SUFFIX, atomic_write, put_in_place, sha256_of, storage_errors
 from facegen.processes import world
 from facegen.protocols import Progress
 
 NUMBERED = Path("samples")
-PARTIAL = ".partial"
 LONGEST_NAME_BYTES = 200  # of a folder whose work folder is called after it
 
 
@@ -41,7 +40,7 @@ class Work:
     def folder(self) -> Path:
         name = os.fsencode(self.out.name)
         short = self.out.name if len(name) <= LONGEST_NAME_BYTES else sha256_of(name)[:32]
-        return self.out.with_name(f".{short}{PARTIAL}")
+        return self.out.with_name(f".{short}{WORK_SUFFIX}")
 
     @property
     def pictures(self) -> Path:
@@ -150,7 +149,7 @@ def _named(out: Path, settings: str, progress: Progress) -> tuple[Work, Any]:
 
 def _numbered(settings: str, progress: Progress) -> tuple[Work, Any]:
     """The work for a number, locked: one begun with these settings, otherwise the first free one."""
-    names = sorted(folder.name[1 : -len(PARTIAL)] for folder in NUMBERED.glob(f".*{PARTIAL}"))
+    names = sorted(folder.name[1 : -len(WORK_SUFFIX)] for folder in NUMBERED.glob(f".*{WORK_SUFFIX}"))
     begun = [Work(NUMBERED / name, settings) for name in names if name.isdigit()]
     for work in chain((one for one in begun if one.is_ours), _all_numbers(settings)):
         lock = None if work.out.exists() else work.lock()

@@ -20,7 +20,7 @@ from facegen.formats.checkpoint import (
     resolve_checkpoint,
     save_checkpoint,
 )
-from facegen.formats.checkpoint_head import Ranking, checkpoint_name, list_checkpoints
+from facegen.formats.checkpoint_head import Ranking, checkpoint_name, list_checkpoints, remove_checkpoint
 from facegen.formats.run import RunDirectory
 from facegen.protocols import Progress
 from facegen.training.uploading import Uploader
@@ -64,9 +64,7 @@ class CheckpointKeeper:
         found, best = list_checkpoints(self.run.path), resolve_checkpoint(self.run.path, "best")
         for folder in found[: -self.keep_last]:
             if folder != best:
-                hidden = folder.with_name(f".{folder.name}.old")  # so that it never looks like a broken one
-                folder.rename(hidden)
-                shutil.rmtree(hidden, ignore_errors=True)
+                remove_checkpoint(folder)
         if self.uploader is not None:
             self.uploader.upload()
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from facegen.formats.checkpoint import AUTOENCODER_FOLDER, Checkpoint, load_checkpoint
-from facegen.formats.checkpoint_head import INFO_FILE, clean_leftovers, list_checkpoints
+from facegen.formats.checkpoint_head import INFO_FILE, clean_leftovers, list_checkpoints, list_leftovers
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.ema_snapshots import EmaSnapshots, list_averages
 from facegen.formats.files import atomic_write, sha256_of
@@ -35,8 +35,7 @@ def verify_run(folder: Path, *, repair: bool) -> Iterator[Finding]:
     checkpoints = list_checkpoints(folder)
     for one in (*checkpoints, *list_averages(folder)):
         yield from verify_checkpoint(one, str(one.relative_to(folder)))
-    hidden = sorted((folder / "checkpoints").glob(".step-*"))
-    for one in hidden:
+    for one in list_leftovers(folder):
         yield Finding(str(one.relative_to(folder)), "left over", "of a save that was killed, or set aside")
     yield from _snapshots(folder)
     newest = _newest_whole(checkpoints)

@@ -8,6 +8,7 @@ from support.command_lines import all_commands
 TALK = {"--json", "--quiet", "-q"}
 OPENS_NO_MODEL = {
     "bench",
+    "clean",
     "compare",
     "config copy",
     "config diff",
@@ -149,6 +150,7 @@ FLAGS = {
         "--out",
     },
     "runs": {"folder", "--json"},
+    "clean": {"path", "--checkpoints", "--unfinished", "--yes", "-y", "--json"},
     "verify": {"path", "--repair", "--json"},
     "replay": {"capsule", "--data", "--device"} | TALK,
     "ema": {"run", "--width", "--step", "--out", "--json"},
