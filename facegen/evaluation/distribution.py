@@ -65,6 +65,19 @@ class DistributionReport(JudgedReport):
         return self.main.value
 
 
+@dataclass(frozen=True)
+class Judgement:
+    """A report that nobody has saved yet, and what it was made from: features (N, D) of the images `judged`,
+    and those of the real images of `real`."""
+
+    report: DistributionReport
+    influences: Influences
+    judged: JudgedImages
+    features: Tensor
+    real: RealImages
+    reference: ReferenceFeatures
+
+
 def evaluate(
     subject: Path | str,
     reference: Path | str,
@@ -87,11 +100,11 @@ def evaluate(
         UsageError: unknown features or metrics, or features that a metric cannot use, a run of another kind.
     """
     started = time.monotonic()
-    report, influences, run = look(subject, reference, metrics, options, progress, name=name)
-    return finished(report, started, run, influences=influences)
+    found = judgement(subject, reference, metrics, options, progress, name=name)
+    return finished(found.report, started, found.judged.run, influences=found.influences)
 
 
-def look(
+def judgement(
     subject: Path | str,
     reference: Path | str,
     metrics: Sequence[str] | None = None,
@@ -100,9 +113,9 @@ def look(
     *,
     name: str | None = None,
     real_images: int | None = None,
-) -> tuple[DistributionReport, Influences, Path | None]:
-    """As `evaluate`, against so many `real_images` (None: all); its report is not written, but returned with
-    what the scores' influences are and the run it belongs to."""
+) -> Judgement:
+    """As `evaluate`, against so many `real_images` (None: all), for one who has more to ask of the features
+    and saves the report, or does not."""
     options, progress = options or DistributionOptions(), progress or SilentProgress()
     subject, dataset = Path(subject), Dataset.open(reference)
     if options.requests is not None and not is_run(subject):
@@ -158,7 +171,8 @@ def look(
         colour=colour,
         **judged.facts(file_formats=list(stored.formats)),
     )
-    return report, Influences(influences, judged.pairing), judged.run
+    moved = Influences(influences, judged.pairing)
+    return Judgement(report, moved, judged, features, real, against)
 
 
 def selection_of(reference: Dataset, options: DistributionOptions) -> Selection:
@@ -181,7 +195,7 @@ def _kinds(metrics: Sequence[str] | None, features: str) -> tuple[str, ...]:
         metric = metric_class(kind) if ":" in kind else known.get(kind)
         if metric is None:
             raise UsageError(f"'{kind}' is not a distribution metric.", hint=f"Known: {', '.join(known)}.")
-        if metric.needs_features not in (None, features):
+        if not metric.takes(features):
             raise UsageError(
                 f"'{kind}' has a meaning in the features '{metric.needs_features}' alone, not in "
                 f"'{features}'.",

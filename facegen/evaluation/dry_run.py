@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from facegen.caches import CACHE_VARIABLE
-from facegen.evaluation.distribution import look, selection_of
+from facegen.evaluation.distribution import judgement, selection_of
 from facegen.evaluation.features import MIN_SAMPLES
 from facegen.evaluation.judged_images import open_judged
 from facegen.evaluation.options import DistributionOptions
@@ -54,4 +54,4 @@ def _judge_some(
 ) -> None:
     os.environ[CACHE_VARIABLE] = str(out)
     real = max(MIN_SAMPLES, round(real_each * count))
-    look(subject, reference, metrics, replace(options, num_samples=count), real_images=real)
+    judgement(subject, reference, metrics, replace(options, num_samples=count), real_images=real)

@@ -90,6 +90,23 @@ class DistributionOptions(OwnFeaturesOptions):
 
 
 @dataclass(frozen=True)
+class DiversityOptions(ComparisonOptions):
+    """Which features tell people apart; `out` None puts the picture beside a run's report, or nowhere."""
+
+    features: Annotated[
+        str,
+        Option("dlib-face, classifier:RUN, or auto: dlib-face, if installed, otherwise the --classifier's."),
+    ] = "auto"
+    classifier: Annotated[
+        Path | None,
+        Option(
+            "Classifier run whose features stand in where no face encoder is installed, or no people are."
+        ),
+    ] = None
+    out: Annotated[Path | None, Option("Picture of the distances; left out: in RUN/evaluations.")] = None
+
+
+@dataclass(frozen=True)
 class AttributeOptions(Drawing):
     """How to count what came true; `attributes` is such as "Male=1,Smiling=1"."""
 

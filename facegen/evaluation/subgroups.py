@@ -159,16 +159,20 @@ def _scores(rows: tuple[dict[str, Any], ...]) -> dict[str, ScoreRow]:
 
 
 def _groups(judged: JudgedImages, dataset: Dataset) -> list[Group]:
-    labels = dataset.manifest.labels
-    known = set(judged.frame.columns)
-    attributes = [name for name in labels.attributes if name in known]
-    classes = {name: values for name, values in labels.classes.items() if name in known}
-    if not attributes and not classes:
+    groups = known_groups(judged, dataset)
+    if not groups:
         raise DataError(
             f"Nothing is known about who is in the images of '{judged.path}', so there are no groups.",
             hint="Give a run, or a data set with the reference's attributes made by 'facegen prepare'.",
         )
-    return groups_of(attributes, classes)
+    return groups
+
+
+def known_groups(judged: JudgedImages, dataset: Dataset) -> list[Group]:
+    """The groups of the data set's labels that are known of the judged images, too."""
+    labels, known = dataset.manifest.labels, set(judged.frame.columns)
+    attributes = [name for name in labels.attributes if name in known]
+    return groups_of(attributes, {name: values for name, values in labels.classes.items() if name in known})
 
 
 def _named(groups: list[Group], names: tuple[str, ...]) -> list[Group]:

@@ -92,6 +92,11 @@ class FeatureMetric(ABC):
                 hint="Give more images, or ask for more with --num-samples.",
             )
 
+    @classmethod
+    def takes(cls, features: str) -> bool:
+        """Whether a score in the features of this name has a meaning."""
+        return cls.needs_features in (None, features)
+
     @abstractmethod
     def values(self, features: Tensor) -> dict[str, float]:
         """The published values of features (N, D) alone, by name, without their intervals."""

@@ -60,7 +60,7 @@ def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
     Of a large set (over `MAX_CACHED_FEATURES` images) all count for the Gaussian, and that many drawn
     features are kept.
     """
-    large = len(real.indices) > MAX_CACHED_FEATURES
+    large = _is_large(real)
 
     def compute() -> dict[str, Tensor]:
         features = real_features(real, viewer)
@@ -68,7 +68,7 @@ def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
         count = torch.tensor(statistics.num_samples)
         kept = {"mean": statistics.mean, "root": statistics.root, "num_samples": count}
         if large:
-            kept["features"] = features[chosen_indices(len(features), MAX_CACHED_FEATURES, seed=0)]
+            kept["features"] = features[_kept_of_large(real)]
         return kept
 
     what = "reference" if large else "statistics"
@@ -78,3 +78,16 @@ def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
     statistics = FeatureStatistics(kept["mean"], kept["root"], int(kept["num_samples"]))
     features = kept["features"] if large else real_features(real, viewer)
     return ReferenceFeatures(statistics, features)
+
+
+def reference_rows(real: RealImages) -> Tensor:
+    """The rows of the split, ascending, that the features of `real_reference` are of."""
+    return real.indices[_kept_of_large(real)] if _is_large(real) else real.indices
+
+
+def _is_large(real: RealImages) -> bool:
+    return len(real.indices) > MAX_CACHED_FEATURES
+
+
+def _kept_of_large(real: RealImages) -> Tensor:
+    return chosen_indices(len(real.indices), MAX_CACHED_FEATURES, seed=0)

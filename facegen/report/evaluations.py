@@ -38,6 +38,9 @@ KINDS = {
         scores.distribution,
         ("features", "metric"),
     ),
+    "diversity": Kind(
+        "How different are its people?", "how different its people are", scores.diversity, ("features",)
+    ),
     "sweep": Kind("The same at other settings", "what guidance buys and costs", scores.sweep, ("setting",)),
     "attributes": Kind("Does it do as asked?", "whether it does as asked", answers.attributes, ("request",)),
     "control": Kind("One wish at a time", "what else changes with one wish", answers.control),
@@ -186,7 +189,7 @@ def _fold_title(kind: str, evaluation: Evaluation) -> str:
     if kind == "attributes":
         asked = "the labels of held-out people" if data["request"] is None else f"“{data['request']}”"
         return f"Asked for {asked}"
-    if kind == DISTRIBUTION:
+    if kind in (DISTRIBUTION, "diversity"):
         return f"{evaluation.metric}, in {data['features']} features"
     return f"{readable(kind)}: {data.get('setting')}"
 

@@ -117,6 +117,72 @@ def _best_value(row: dict[str, Any]) -> str:
     return cell(row["value"] if row["estimate"] is None else row["estimate"])
 
 
+def diversity(evaluation: Evaluation) -> Iterator[Said]:
+    """How far apart people are, group by group beside real ones; groups of too few faces last."""
+    data = evaluation.data
+    if "rows" not in data:  # of a facegen that told everyone's spread alone
+        yield from distribution(evaluation)
+        return
+    everyone, *groups = data["rows"]
+    names = ", ".join(map(readable, data["narrower"]))
+    verdict = (
+        f"Drawn people are beyond doubt more alike than real ones: {names}."
+        if names
+        else "No group is beyond doubt more alike than its real people at this number of faces."
+    )
+    yield verdict
+    yield Sentence(verdict)
+    columns = (
+        "group",
+        "drawn",
+        "spread",
+        "95 %",
+        "real",
+        "theirs",
+        "95 % of theirs",
+        "95 % of the difference",
+    )
+    caption = (
+        "Spread: the mean distance of two faces; higher is more diverse. Theirs: that of real people of the "
+        "same group. By chance any group is called more alike in at most 5 % of evaluations."
+    )
+    told = [row for row in groups if row["difference"]]
+    told.sort(key=lambda row: (not row["narrower"], row["difference"]["value"]))
+    yield Table(columns, [_spread_row(row) for row in (everyone, *told)], caption=caption)
+    if few := [row for row in groups if not row["difference"]]:
+        rows = [(_group_name(row), row["num_samples"], row["num_real"]) for row in few]
+        table = Table(("group", "drawn", "real"), rows, dimmed=range(len(rows)))
+        yield Fold(f"Too small to tell: {len(few)} groups", [table])
+    caption = "How far apart drawn and real people are: from the most alike other face, and any two."
+    yield from evaluation.picture("picture", caption, title="Distances", min_width_pixels=720)
+    yield from data["remarks"]
+    yield _what_was_compared(evaluation)
+    drawn, real = everyone["drawn"], everyone["real"]
+    if drawn is not None:
+        told_by = f"mean distance of two faces, {data['features']} features"
+        beside = f"real people {cell(real['value'])}"
+        yield Headline("Diversity of people", cell(drawn["value"]), told_by, sure(interval(drawn)), beside)
+
+
+def _group_name(row: Mapping[str, Any]) -> str:
+    return readable(f"{row['label']}: {row['value']}" if row["value"] else row["label"])
+
+
+def _spread_row(row: Mapping[str, Any]) -> tuple[object, ...]:
+    sides = [row[side] or {} for side in ("drawn", "real")]
+    (drawn, ends), (real, others) = [(side.get("value"), interval(side)) for side in sides]
+    return (
+        _group_name(row),
+        row["num_samples"],
+        drawn,
+        ends,
+        row["num_real"],
+        real,
+        others,
+        interval(row["difference"]),
+    )
+
+
 def sweep(evaluation: Evaluation) -> Iterator[Said]:
     """One row a value of the setting, and the picture of the trade-off."""
     data, reports = evaluation.data, evaluation.data["reports"]

@@ -173,7 +173,7 @@ def _check_metric(score: ScoreConfig, num_images: int) -> None:
             f"scoring.num_images is {num_images}, too few for {metric.why_so_many}.",
             hint=f"--set scoring.num_images={metric.min_samples}",
         )
-    if metric.needs_features not in (None, score.features):
+    if not metric.takes(score.features or ""):
         raise UsageError(
             f"scoring.scores: '{score.kind}' has a meaning in the features '{metric.needs_features}' alone, "
             f"not in '{score.features}'.",

@@ -207,10 +207,8 @@ FLAGS = {
         f"eval {name}": DISTRIBUTION | FEATURES | {"--requests"} | TALK
         for name in ("all", "fid", "kid", "mind", "precision-recall", "inception-score")
     },
-    **{
-        f"eval {name}": DISTRIBUTION | {"--weights"} | TALK
-        for name in ("fd-dinov2", "clean-fid", "diversity", "cmmd")
-    },
+    **{f"eval {name}": DISTRIBUTION | {"--weights"} | TALK for name in ("fd-dinov2", "clean-fid", "cmmd")},
+    "eval diversity": DISTRIBUTION | {"--features", "--classifier", "--out"} | TALK,
     "eval edit": {
         "run",
         "--classifier",

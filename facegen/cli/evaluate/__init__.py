@@ -13,6 +13,7 @@ GROUP = Group(
     """,
     (
         *scores.DISTRIBUTION,
+        scores.diversity,
         answers.attributes,
         answers.control,
         answers.edit,

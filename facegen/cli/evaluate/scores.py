@@ -19,6 +19,7 @@ from facegen.evaluation.options import (
     ClipScoreOptions,
     ComparisonOptions,
     DistributionOptions,
+    DiversityOptions,
     MemorizationOptions,
     MetricOptions,
     OwnFeaturesOptions,
@@ -32,6 +33,7 @@ from facegen.report.words import interval, percent
 if TYPE_CHECKING:
     from facegen.evaluation.clip_score import ClipScoreReport
     from facegen.evaluation.distribution import DistributionReport
+    from facegen.evaluation.diversity import DiversityReport
     from facegen.evaluation.ladder import LadderReport, Rung
     from facegen.evaluation.memorization import MemorizationReport
     from facegen.evaluation.metric import MetricReport
@@ -188,19 +190,6 @@ DISTRIBUTION = (
         features="inception-clean",
     ),
     _scoring(
-        "diversity",
-        ("diversity",),
-        """How different the people are from one another: higher is more diverse.
-
-        The mean distance of two faces by a face encoder (dlib's, extra 'people'), beside that of real faces.
-        Lighting and pose count for little, so a model that draws one person in many pictures scores low.
-
-            facegen eval diversity run --reference data/celeba --num-samples 1000
-        """,
-        start=OWN_FEATURES,
-        features="dlib-face",
-    ),
-    _scoring(
         "cmmd",
         ("cmmd",),
         """CMMD, a kernel distance in CLIP's features: lower is better.
@@ -225,6 +214,35 @@ DISTRIBUTION = (
         """,
     ),
 )
+
+
+@command(print_evaluation, many=True)
+def diversity(
+    subject: Subject,
+    reference: Reference,
+    options: DiversityOptions,
+    progress: Progress,
+    sweep: Sweep = None,
+) -> DiversityReport | SweepReport:
+    """How different the people are from one another: higher is more diverse.
+
+    The mean distance of two faces by a face encoder (dlib's, extra 'people'), beside as many real people's,
+    for everyone and for each group asked for. Lighting and pose count for little, so a model that draws one
+    person in many pictures scores low. Where no encoder is installed, a classifier's features stand in.
+
+        facegen eval diversity run --reference data/celeba --num-samples 1000
+        facegen eval diversity run --reference data/celeba --classifier judge
+        facegen eval diversity my_images --reference data/celeba --out people.png
+    """
+    from facegen.evaluation.diversity import evaluate_diversity, scoring_options
+
+    if sweep is None:
+        return evaluate_diversity(subject, reference, options, progress)
+    from facegen.evaluation.sweep import read_sweep, sweep_distribution
+    from facegen.formats.dataset import Dataset
+
+    told = scoring_options(options, Dataset.open(reference))
+    return sweep_distribution(subject, reference, read_sweep(sweep), ("diversity",), told, progress)
 
 
 @command(print_evaluation, many=True)
