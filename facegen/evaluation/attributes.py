@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.colours import ColoursSeen
 from facegen.evaluation.options import AttributeOptions
 from facegen.evaluation.score_rows import drawn_pairing, score_row
 from facegen.evaluation.steps import (
@@ -31,7 +32,7 @@ from facegen.evaluation.steps import (
 from facegen.formats.far import named
 from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
-from facegen.metrics import Shift, colour_remark, colour_shifts, colours_of
+from facegen.metrics import Shift, colour_remark
 from facegen.metrics.attributes import Agreement, AttributeAgreement, Config, kept_attributes, labels_of
 from facegen.models.classifier import FaceClassifier
 from facegen.models.generator import FaceGenerator
@@ -137,18 +138,18 @@ def evaluate_attributes(
     inputs, frame, taken = _requests(generator, judge, options, progress)
 
     influences: dict[str, Influence] = {}
-    colours: list[Tensor] = []
+    colours: list[ColoursSeen] = []
 
     def judged(title: str, parts: Iterable[Tensor], keep: int = 0) -> tuple[Agreement, np.ndarray, Tensor]:
         """How answers agree with requests, the answers (N, A), and the first `keep` images."""
         metric = AttributeAgreement(Config(), logits=judge.logits, attributes=judge.attributes)
-        seen, looked, kept = [], [], [torch.empty(0, 3, judge.image_size, judge.image_size).byte()]
-        for images, asked in passing(parts, frame, title, progress):
+        looked = ColoursSeen()
+        seen, kept = [], [torch.empty(0, 3, judge.image_size, judge.image_size).byte()]
+        for images, asked in passing(looked.of(parts), frame, title, progress):
             seen.append(metric.update(images, asked))
-            looked.append(colours_of(images.cpu()))
             if (missing := keep - sum(map(len, kept))) > 0:
                 kept.append(images[:missing])
-        colours.append(torch.cat(looked))
+        colours.append(looked)
         agreement = metric.compute()
         if not influences:  # of what is judged first, the drawn faces
             influences.update(metric.influences())
@@ -165,7 +166,7 @@ def evaluate_attributes(
         if dataset is not None and dataset.manifest.image_size == judge.image_size:
             real, _, _ = judged("Judging the real images", (real_images(records, part) for part in batches))
         if real is not None:
-            shifts = colour_shifts(*colours)
+            shifts = colours[0].beside(colours[1])
         after = world().divided(batches, lambda part: reconstructions(generator, records, part))
         reconstructed, _, _ = judged("Judging reconstructions", after)
     table = _table(generated, real, reconstructed, judge.held_out)

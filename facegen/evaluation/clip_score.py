@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from facegen.errors import DataError
+from facegen.evaluation.colours import ColoursSeen
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import ClipScoreOptions
 from facegen.evaluation.score_rows import score_row
 from facegen.evaluation.steps import finished, passing
 from facegen.formats.influences import Influence, Influences, pairing_of
 from facegen.formats.reports import ScoreRow
+from facegen.metrics import Shift, colour_remark
 from facegen.metrics.clip_score import ClipScore, ClipScores, Config, PromptScore
 from facegen.models.clip import ClipModel, load_clip
 from facegen.models.devices import resolve_device
@@ -33,7 +35,8 @@ class ClipScoreReport(JudgedReport):
 
     `chance` is what the same images score with other images' captions; `real` what the real images score
     that the captions belong to, `{"score", "low", "high", "num_samples"}`. Either is None where it could
-    not be measured. `prompts` lists each prompt with its mean, worst first.
+    not be measured. `prompts` lists each prompt with its mean, worst first. `colour` is how the images'
+    colours are shifted against those of these real images.
     """
 
     metric: str = "clip-score"
@@ -49,6 +52,7 @@ class ClipScoreReport(JudgedReport):
     clip: str
     clip_fingerprint: str
     remarks: tuple[str, ...]
+    colour: dict[str, Shift] = field(default_factory=dict)
 
 
 def evaluate_clip_score(
@@ -75,6 +79,8 @@ def evaluate_clip_score(
     judged = open_judged(Path(subject), options.selection, device, progress)
     _check_captions(judged)
 
+    drawn, photos = ColoursSeen(), ColoursSeen()
+
     def scored(parts: Iterator[Tensor], title: str) -> tuple[ClipScores, Tensor]:
         metric = ClipScore(Config(), image_features=model.image_features, text_features=model.text_features)
         with torch.inference_mode():
@@ -83,12 +89,13 @@ def evaluate_clip_score(
         return metric.compute(), metric.per_image()
 
     result, per_image = scored(
-        judged.parts(options.batch_size), judged.title("Comparing images and captions")
+        drawn.of(judged.parts(options.batch_size)), judged.title("Comparing images and captions")
     )
     real: dict[str, Any] | None = None
     if judged.real_parts is not None:
-        of_real, _ = scored(judged.real_parts(options.batch_size), "Real faces and their captions")
+        of_real, _ = scored(photos.of(judged.real_parts(options.batch_size)), "Real faces and their captions")
         real = {key: of_real[key] for key in ("score", "low", "high", "num_samples")}
+    colour = drawn.beside(photos)
     captions = pairing_of({"captions": sorted({str(caption) for caption in judged.frame["caption"]})})
     told = "the mean score of an image with its caption"
     ends = {"floor": result["chance"], "ceiling": None if real is None else real["score"]}
@@ -100,7 +107,8 @@ def evaluate_clip_score(
         clip=model.name,
         clip_fingerprint=model.fingerprint,
         **judged.facts(),
-        remarks=tuple(_remarks(judged, model)),
+        remarks=(*_remarks(judged, model), *filter(None, [colour_remark(colour)])),
+        colour=colour,
     )
     influences = Influences({"clip_score": Influence(per_image)}, judged.pairing)
     return finished(report, started, judged.run, influences=influences)

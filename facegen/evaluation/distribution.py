@@ -13,7 +13,8 @@ from torch import Tensor
 
 from facegen.config.kinds import kinds_of, load_kind, trust
 from facegen.errors import DataError, UsageError
-from facegen.evaluation.features import judged_features, real_colours, real_floor, reconstructed_features
+from facegen.evaluation.colours import real_colours
+from facegen.evaluation.features import judged_features, real_floor, reconstructed_features
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, is_run, open_judged
 from facegen.evaluation.options import DistributionOptions, Selection
 from facegen.evaluation.steps import finished

@@ -22,7 +22,7 @@ from facegen.formats.dataset import Dataset
 from facegen.metrics import NUM_COLOURS, ReferenceFeatures
 from facegen.models.chosen_images import batches
 from facegen.models.feature_cache import Viewer, modules_of
-from facegen.models.feature_networks import colours_alone, with_colours
+from facegen.models.feature_networks import with_colours
 from facegen.models.generator import FaceGenerator
 from facegen.models.real_features import RealImages, real_features
 from facegen.processes import world
@@ -86,11 +86,6 @@ def judged_features(judged: JudgedImages, split: str, viewer: Viewer) -> Looked:
     """
     both, stored = _seen(judged, split, replace(viewer, extractor=with_colours(viewer.extractor)))
     return Looked(both[:, :-NUM_COLOURS], both[:, -NUM_COLOURS:], stored)
-
-
-def real_colours(real: RealImages, viewer: Viewer) -> Tensor:
-    """Colours (N, 6) of real images, from the cache where they are."""
-    return real_features(real, replace(viewer, extractor=colours_alone()))
 
 
 def _seen(judged: JudgedImages, split: str, viewer: Viewer) -> tuple[Tensor, StoredImages]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from facegen.errors import DataError
+from facegen.evaluation.colours import ColoursSeen, real_colours
 from facegen.evaluation.held_out import TRAIN, HeldOut, held_out_people
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.memorized_people import PeopleFound, PeopleJudge, judge_of_people
@@ -21,6 +22,7 @@ from facegen.formats.dataset import Dataset
 from facegen.formats.far import named
 from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
+from facegen.metrics import Shift, colour_remark
 from facegen.metrics.memorization import Config, CopyDetector
 from facegen.models.copy_features import load_copy_features, mirrored
 from facegen.models.devices import resolve_device
@@ -38,6 +40,7 @@ class MemorizationReport(JudgedReport):
     not used to set the threshold; `unseen` says in words who they are, and whether that is known. `pairs` are
     the nearest ones; their score is the distance over that to the ten next training images. `people` says how
     many show people of the training set, and is None where that was not looked at, with `people_note` why.
+    `colour` is how the images' colours are shifted against those of the training images.
     """
 
     metric: str = "memorization"
@@ -62,6 +65,8 @@ class MemorizationReport(JudgedReport):
     people: PeopleFound | None = None
     people_note: str = ""
     picture: Path | None = None
+    colour: dict[str, Shift] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def evaluate_memorization(
@@ -96,7 +101,9 @@ def evaluate_memorization(
     judge, note = judge_of_people(dataset, options.people)
     people = None if judge is None else PeopleJudge(judge, dataset, held_out, options, device, progress)
     known = None if people is None else Suspects(people.detector, options.shown_pairs)
-    num_others = _search(judged, copies, known, viewer)
+    seen = ColoursSeen()
+    num_others = _search(judged, copies, known, viewer, seen)
+    colour = seen.beside(real_colours(RealImages(dataset, TRAIN), viewer))
     result, pairs = copies.detector.compute(), copies.pairs(judged, dataset)
     out, beside = _pictures(judged, options)
     if out is not None:
@@ -129,6 +136,8 @@ def evaluate_memorization(
         people=found,
         people_note=note if found is None else found.verdict,
         picture=out,
+        colour=colour,
+        remarks=tuple(filter(None, [colour_remark(colour)])),
         **judged.facts(),
     )
     flags = {"flagged": copies.detector, **({} if people is None else {"known_people": people.detector})}
@@ -160,11 +169,15 @@ def _detector(
     )
 
 
-def _search(judged: JudgedImages, copies: Suspects, known: Suspects | None, viewer: Viewer) -> int:
+def _search(
+    judged: JudgedImages, copies: Suspects, known: Suspects | None, viewer: Viewer, seen: ColoursSeen
+) -> int:
     """Show all images to both; how many are of known people without being copies."""
     num_others, num_images = 0, 0
     title = "Looking for each image among the training images"
-    for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, viewer.progress):
+    for images, records in passing(
+        seen.of(judged.parts(viewer.batch_size)), judged.frame, title, viewer.progress
+    ):
         rows = torch.tensor(records.index)
         copied = copies.look(images, rows)
         if known is not None:

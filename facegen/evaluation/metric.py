@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facegen.config.kinds import kind_config, load_kind, trust
 from facegen.errors import DataError, UsageError
+from facegen.evaluation.colours import ColoursSeen
 from facegen.evaluation.options import MetricOptions
 from facegen.evaluation.score_rows import Better, score_row
 from facegen.evaluation.steps import (
@@ -26,6 +27,7 @@ from facegen.evaluation.steps import (
 )
 from facegen.formats.far import named
 from facegen.formats.reports import ScoreRow
+from facegen.metrics import Shift, colour_remark
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
 from facegen.protocols import Metric, Progress
@@ -45,6 +47,7 @@ class MetricReport(Evaluation):
 
     `scores` are the numbers it said by name, and what it said as `{"value", "low", "high"}`, with a 95 %
     interval and `"better"` ("lower" or "higher") if it knows; their ceiling is the same of real images.
+    `colour` is how the generated images' colours are shifted against those of the real ones.
     """
 
     scores: dict[str, ScoreRow]
@@ -57,6 +60,8 @@ class MetricReport(Evaluation):
     split: str
     config: dict[str, Any]
     settings: dict[str, Any]
+    colour: dict[str, Shift] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def evaluate_metric(
@@ -88,18 +93,21 @@ def evaluate_metric(
     _check_size(generator, records)
     inputs = generator.conditioner.inputs(frame)
 
+    drawn, photos = ColoursSeen(), ColoursSeen()
+
     def judged(parts: Iterable[Tensor], title: str) -> dict[str, Any]:
         judge = _build(metric, config, generator, records)
         for images, labels in passing(parts, frame, title, progress):
             judge.update(images, labels)
         return _plain(judge.compute(), metric)
 
-    drawn = generated_batches(generator, inputs, settings, seed=options.seed)
-    generated = judged((images for _, images in drawn), "Drawing and judging faces")
+    faces = generated_batches(generator, inputs, settings, seed=options.seed)
+    generated = judged(drawn.of(images for _, images in faces), "Drawing and judging faces")
     real = None
     if records.dataset is not None:
-        photos = (real_images(records, part) for part in rows.split(BATCH_IMAGES))
-        real = judged(photos, "Judging the real images")
+        parts = (real_images(records, part) for part in rows.split(BATCH_IMAGES))
+        real = judged(photos.of(parts), "Judging the real images")
+    colour = drawn.beside(photos)
     report = MetricReport(
         metric=metric,
         scores=_scores(generated, real or {}),
@@ -119,6 +127,8 @@ def evaluate_metric(
         split=records.split,
         config=config.model_dump(mode="json"),
         settings=generator_facts(generator, settings, options.seed),
+        colour=colour,
+        remarks=tuple(filter(None, [colour_remark(colour)])),
     )
     return finished(report, started, run, "metric-" + re.sub(r"\W+", "-", metric.rpartition(":")[2]))
 

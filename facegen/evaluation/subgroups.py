@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from facegen.errors import DataError, UsageError, did_you_mean
+from facegen.evaluation.colours import ColoursSeen, real_colours
 from facegen.evaluation.judged_images import JudgedImages, JudgedReport, open_judged
 from facegen.evaluation.options import SubgroupOptions
 from facegen.evaluation.score_rows import Better, score_row
@@ -19,6 +20,7 @@ from facegen.formats.classifier_run import CLASSIFIER_PREFIX, check_image_size
 from facegen.formats.dataset import Dataset
 from facegen.formats.far import named
 from facegen.formats.reports import ScoreRow
+from facegen.metrics import Shift, colour_remark
 from facegen.metrics.subgroups import Config, Group, SubgroupScores, groups_of
 from facegen.models.classifier import load_classifier
 from facegen.models.devices import resolve_device
@@ -43,7 +45,8 @@ class SubgroupReport(JudgedReport):
 
     `worse_off` names the groups, small ones aside, that beyond doubt are farther from real faces than all
     others, or fall farther behind what their real faces get right; the clearest first. A group that is so
-    only by the images it shares with another is not named; its row's `apart` has it without them.
+    only by the images it shares with another is not named; its row's `apart` has it without them. `colour` is
+    how the images' colours are shifted against those of the reference.
     """
 
     metric: str = "subgroups"
@@ -61,6 +64,7 @@ class SubgroupReport(JudgedReport):
     reference_fingerprint: str
     split: str
     remarks: tuple[str, ...]
+    colour: dict[str, Shift] = field(default_factory=dict)
 
 
 def evaluate_subgroups(
@@ -92,6 +96,7 @@ def evaluate_subgroups(
     size = dataset.manifest.image_size
     check_image_size("The classifier", judge.image_size, size)
     viewer = Viewer.of(extractor, size, options.batch_size, progress)
+    real, seen = RealImages(dataset, options.split), ColoursSeen()
     groups = _groups(judged, dataset)
     apart_from = _named(groups, options.apart_from)
     metric = SubgroupScores(
@@ -100,17 +105,19 @@ def evaluate_subgroups(
         logits=judge.logits,
         attributes=judge.attributes,
         groups=groups,
-        reference=real_features(RealImages(dataset, options.split), viewer),
+        reference=real_features(real, viewer),
         reference_records=dataset.split(options.split).frame,
         apart_from=apart_from,
     )
     with torch.inference_mode():
         title = judged.title("Judging the images")
-        for images, records in passing(judged.parts(viewer.batch_size), judged.frame, title, progress):
+        for images, records in passing(
+            seen.of(judged.parts(viewer.batch_size)), judged.frame, title, progress
+        ):
             metric.update(images, records)
         for images in judged.real_parts(viewer.batch_size) if judged.real_parts else ():
             metric.update_real(images)
-    rows = tuple(metric.compute())
+    rows, colour = tuple(metric.compute()), seen.beside(real_colours(real, viewer))
     report = SubgroupReport(
         rows=rows,
         scores=_scores(rows),
@@ -132,7 +139,8 @@ def evaluate_subgroups(
         reference=named(dataset.folder),
         reference_fingerprint=dataset.manifest.fingerprint,
         split=options.split,
-        remarks=tuple(_remarks(rows, options.small_below)),
+        remarks=(*_remarks(rows, options.small_below), *filter(None, [colour_remark(colour)])),
+        colour=colour,
     )
     return finished(report, started, judged.run)
 

@@ -11,6 +11,7 @@ COLOURS = (
     "red", "green", "blue", "contrast of red", "contrast of green", "contrast of blue",
 )  # fmt: skip
 NUM_COLOURS = len(COLOURS)
+MIN_IMAGES = 16
 Z95_OF_SIX = 2.638257273476751  # the normal's quantile at 1 - 0.05 / 12: all six hold together in 95 %
 
 
@@ -32,8 +33,11 @@ def colours_of(images: Tensor) -> Tensor:
 def colour_shifts(drawn: Tensor, real: Tensor) -> dict[str, Shift]:
     """The difference of the means of two sets of `colours_of` (N, 6) and (M, 6), by what it is of.
 
-    The six intervals hold together in 95 % of draws (Bonferroni), over images (Welch).
+    The six intervals hold together in 95 % of draws (Bonferroni), over images (Welch); nothing is said of
+    fewer than `MIN_IMAGES` on a side.
     """
+    if min(len(drawn), len(real)) < MIN_IMAGES:
+        return {}
     ours, theirs = drawn.double(), real.double()
     shifts = ours.mean(0) - theirs.mean(0)
     widths = Z95_OF_SIX * (ours.var(0) / len(ours) + theirs.var(0) / len(theirs)).sqrt()

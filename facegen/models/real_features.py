@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -83,6 +83,11 @@ def real_reference(real: RealImages, viewer: Viewer) -> ReferenceFeatures:
 def reference_rows(real: RealImages) -> Tensor:
     """The rows of the split, ascending, that the features of `real_reference` are of."""
     return real.indices[_kept_of_large(real)] if _is_large(real) else real.indices
+
+
+def cacheable_part(real: RealImages) -> RealImages:
+    """The same, of a large set `MAX_CACHED_FEATURES` drawn ones, whose features are kept."""
+    return replace(real, count=MAX_CACHED_FEATURES) if _is_large(real) else real
 
 
 def _is_large(real: RealImages) -> bool:

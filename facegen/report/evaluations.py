@@ -114,6 +114,7 @@ def _numbers(evaluation: Evaluation) -> Iterator[Said]:
     rows = [(readable(name), value, real.get(name)) for name, value in generated.items()]
     columns = ("what", "drawn faces", "real faces")
     yield Table(columns, rows) if real else Table(columns[:2], [row[:2] for row in rows])
+    yield from data.get("remarks", ())
     yield evaluation.honesty()
 
 

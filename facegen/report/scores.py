@@ -290,6 +290,7 @@ def memorization(evaluation: Evaluation) -> Iterator[Said]:
     if pairs:
         table = Table([readable(key) for key in pairs[0]], [tuple(pair.values()) for pair in pairs])
         yield Fold("The same pairs as numbers", [table])
+    yield from data.get("remarks", ())
     rate = f"{percent(data['nominal_rate'])} are flagged"
     yield evaluation.honesty(
         {"flagged below a score of": data["threshold"], "set so that of unseen real faces": rate}

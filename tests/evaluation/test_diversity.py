@@ -130,7 +130,7 @@ def test_classes_are_groups_too(by_colour, tmp_path: Path):
 def test_a_runs_groups_are_what_it_was_asked_for_by_a_classifier_where_no_encoder_is(
     place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    judge = train_judge(place.real, tmp_path / "judge")
+    judge = train_judge(place.real, tmp_path / "judge", steps=2)
     run = save_run(tmp_path)
     monkeypatch.setattr(diversity, "missing_packages", lambda: ["dlib-bin"])
     monkeypatch.setattr(FaceGenerator, "generate", by_seed)

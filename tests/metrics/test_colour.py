@@ -34,3 +34,8 @@ def test_equal_colours_are_named_in_five_of_a_hundred_draws_at_most():
 
     named = sum(bool(colour_remark(colour_shifts(colours(2 * n), colours(2 * n + 1)))) for n in range(200))
     assert named <= 17  # of 10 expected; more than 17 in 1 % of cases
+
+
+def test_nothing_is_said_of_a_handful_of_images():
+    assert colour_shifts(torch.zeros(15, 6), torch.ones(100, 6)) == {}
+    assert colour_remark({}) is None

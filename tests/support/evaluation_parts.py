@@ -53,7 +53,7 @@ def write_shapes(folder: Path, counts: dict[str, int], seed: int = 0) -> Dataset
     return Dataset.open(folder)
 
 
-def train_judge(dataset: Dataset, run: Path) -> Path:
+def train_judge(dataset: Dataset, run: Path, steps: int = 60) -> Path:
     """A classifier of shapes, good after a second."""
     recipe = parse_recipe(
         {
@@ -62,10 +62,10 @@ def train_judge(dataset: Dataset, run: Path) -> Path:
             "optimizer": {"lr": 1e-2},
             "ema": {"decay": 0.9},
             "training": {
-                "max_steps": 60,
+                "max_steps": steps,
                 "batch_size": 32,
-                "validate_every_steps": 60,
-                "checkpoint_every_steps": 60,
+                "validate_every_steps": steps,
+                "checkpoint_every_steps": steps,
             },
         }
     )

@@ -74,11 +74,7 @@ def _scoring(
     ) -> DistributionReport | SweepReport | Forecast:
         told = DistributionOptions(**{**vars(options), **fixed})
         if dry_run:
-            from facegen.evaluation.dry_run import evaluation_forecast
-
-            if sweep is not None:
-                raise UsageError("--dry-run tells of one scoring.", hint="Leave out --sweep.")
-            return world().first(lambda: evaluation_forecast(subject, reference, metrics, told))
+            return _forecast(subject, reference, metrics, told, sweep)
         if sweep is not None:
             from facegen.evaluation.sweep import read_sweep, sweep_distribution
 
@@ -89,6 +85,20 @@ def _scoring(
 
     score.__name__, score.__doc__ = name, doc
     return command(_print, many=True)(score)
+
+
+def _forecast(
+    subject: Path,
+    reference: Path,
+    metrics: tuple[str, ...] | None,
+    told: DistributionOptions,
+    sweep: str | None,
+) -> Forecast:
+    from facegen.evaluation.dry_run import evaluation_forecast
+
+    if sweep is not None:
+        raise UsageError("--dry-run tells of one scoring.", hint="Leave out --sweep.")
+    return world().first(lambda: evaluation_forecast(subject, reference, metrics, told))
 
 
 def _print(result: DistributionReport | SweepReport | Forecast) -> None:
@@ -216,14 +226,15 @@ DISTRIBUTION = (
 )
 
 
-@command(print_evaluation, many=True)
+@command(_print, many=True)
 def diversity(
     subject: Subject,
     reference: Reference,
     options: DiversityOptions,
     progress: Progress,
     sweep: Sweep = None,
-) -> DiversityReport | SweepReport:
+    dry_run: DryRun = False,
+) -> DiversityReport | SweepReport | Forecast:
     """How different the people are from one another: higher is more diverse.
 
     The mean distance of two faces by a face encoder (dlib's, extra 'people'), beside as many real people's,
@@ -236,12 +247,14 @@ def diversity(
     """
     from facegen.evaluation.diversity import evaluate_diversity, scoring_options
 
-    if sweep is None:
+    if sweep is None and not dry_run:
         return evaluate_diversity(subject, reference, options, progress)
     from facegen.evaluation.sweep import read_sweep, sweep_distribution
     from facegen.formats.dataset import Dataset
 
     told = scoring_options(options, Dataset.open(reference))
+    if dry_run or sweep is None:
+        return _forecast(subject, reference, ("diversity",), told, sweep)
     return sweep_distribution(subject, reference, read_sweep(sweep), ("diversity",), told, progress)
 
 
