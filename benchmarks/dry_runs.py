@@ -39,7 +39,7 @@ def main() -> None:
     faces, latents = asked.out / "prepare", asked.out / "encode"
     few = str(asked.count // 8)
     lines = {
-        "prepare": ["prepare", "avatars", "--size", "128", "--count", str(asked.count)],
+        "prepare": ["prepare", "avatars", "--size", "128", "--variety", "rich", "--count", str(asked.count)],
         "encode": ["encode", str(faces), "--autoencoder", str(autoencoder)],
         "train": [
             "train",

@@ -10,13 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import intervals_of_groups
 import numpy as np
 import pandas as pd
 import torch
+from interval_case import IMAGES, REAL, WIDTH, Case, Ends, features, shifted_kernel
 from torch import Tensor
 
 from facegen.formats.influences import Influence, difference_variance
@@ -38,22 +39,8 @@ from facegen.metrics.clip_score import Config as ClipConfig
 from facegen.metrics.reconstruction import Config as FidelityConfig
 from facegen.metrics.reconstruction import ReconstructionFidelity
 
-Ends = tuple[float, float]
 MANY = 4000  # draws that an expectation at a count is the mean of
 WITHIN = (0.93, 0.97)
-WIDTH, IMAGES, REAL = 4, 200, 300
-
-
-@dataclass(frozen=True)
-class Case:
-    """An interval by name: its `truth`, and what `draw` says of one data set (both may say several)."""
-
-    draw: Callable[[torch.Generator], dict[str, Ends]]
-    truth: Callable[[torch.Generator], dict[str, float]]
-
-
-def features(count: int, generator: torch.Generator, shift: float = 0.0) -> Tensor:
-    return torch.randn(count, WIDTH, generator=generator) + shift
 
 
 def unit(count: int, generator: torch.Generator, shift: float = 0.0) -> Tensor:
@@ -78,12 +65,7 @@ def distances(generator: torch.Generator) -> dict[str, Ends]:
 
 def distances_truth(generator: torch.Generator) -> dict[str, float]:
     apart = WIDTH * 0.4**2
-    many = [features(400_000, generator).double() for _ in range(2)]
-
-    def mean(a: float, b: float) -> float:
-        return float((((many[0] + a) * (many[1] + b)).sum(1) / WIDTH + 1).pow(3).mean())
-
-    return {"fid": apart, "fid_infinity": apart, "kid": mean(0, 0) + mean(0.4, 0.4) - 2 * mean(0, 0.4)}
+    return {"fid": apart, "fid_infinity": apart, "kid": shifted_kernel(generator, 0.4)}
 
 
 def clip_distance(generator: torch.Generator) -> dict[str, Ends]:
@@ -239,16 +221,9 @@ def paired(generator: torch.Generator) -> dict[str, Ends]:
 
 
 def paired_truth(generator: torch.Generator) -> dict[str, float]:
-    many = [features(400_000, generator).double() for _ in range(2)]
-
-    def mean(a: float, b: float) -> float:
-        return float((((many[0] + a) * (many[1] + b)).sum(1) / WIDTH + 1).pow(3).mean())
-
-    def kernel(shift: float) -> float:
-        return mean(0, 0) + mean(shift, shift) - 2 * mean(0, shift)
-
     apart = WIDTH * (0.5**2 - 0.4**2)
-    return {"compare, paired: fid": apart, "compare, paired: kid": kernel(0.5) - kernel(0.4)}
+    further = shifted_kernel(generator, 0.5) - shifted_kernel(generator, 0.4)
+    return {"compare, paired: fid": apart, "compare, paired: kid": further}
 
 
 CASES = {
@@ -265,6 +240,7 @@ CASES = {
     "reconstruction": Case(fidelity, fidelity_truth),
     "memorization": Case(flagged, lambda generator: {"memorization: flagged": 0.03}),
     "paired": Case(paired, paired_truth),
+    **intervals_of_groups.CASES,
 }
 
 

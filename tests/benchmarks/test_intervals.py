@@ -11,9 +11,14 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 CASES = (
     "attributes",
+    "classifier",
     "clip_score",
     "cmmd",
+    "colour",
+    "control",
     "distances",
+    "diversity",
+    "edit",
     "inception_score",
     "memorization",
     "mind",
@@ -21,6 +26,7 @@ CASES = (
     "of real",
     "paired",
     "reconstruction",
+    "subgroups",
 )
 
 
