@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import sys
+import weakref
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -220,17 +221,26 @@ class LatentSplit:
         self._folder = folder
         self._index = index
         self._starts = np.cumsum([0, *(shard.count for shard in index.shards[name])])
+        self._frame: weakref.ref[pd.DataFrame] | None = None
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    @cached_property
+    @property
     def frame(self) -> pd.DataFrame:
-        """Labels, one row per image: columns as in `DatasetSplit.frame`.
+        """Labels, one row per image: columns as in `DatasetSplit.frame`. In memory as long as somebody holds
+        it: training reads it once, and a million images take 140 MB.
 
         Raises:
             StorageError: the table is damaged.
         """
+        found = None if self._frame is None else self._frame()
+        if found is None:
+            found = self._read_frame()
+            self._frame = weakref.ref(found)
+        return found
+
+    def _read_frame(self) -> pd.DataFrame:
         import pandas as pd
         import pyarrow as pa
 

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from facegen.errors import MissingModelError
 from facegen.models.published_weights import read_weights
@@ -45,3 +45,21 @@ def efficientnet() -> tuple[nn.Module, Path]:
     network: Any = code.EfficientNet.from_name(EFFICIENTNET)
     network.load_state_dict(read_weights(path))
     return network.eval(), path
+
+
+def efficientnet_blocks() -> tuple[nn.Module, list[nn.Module]]:
+    """The same network's beginning, which takes images (B, 3, H, W) in [-1, 1], and its sixteen blocks.
+
+    Raises:
+        MissingModelError, DataError: as `efficientnet` does.
+    """
+    network: Any = efficientnet()[0]
+    parts = (_Pixels(), network._conv_stem, network._bn0, network._swish)  # pyright: ignore[reportPrivateUsage]
+    return nn.Sequential(*parts), [*network._blocks]  # pyright: ignore[reportPrivateUsage]
+
+
+class _Pixels(nn.Module):
+    """Images in [-1, 1] as EfficientNet takes them."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return ((images + 1) * 127.5 - MEAN) / SCALE

@@ -1,12 +1,13 @@
 """Distances in a network's feature maps: those a training compares images by, and those that judge.
 
-The network is random, or VGG-16 with weights by file, from torch's cache or the hub, or a facegen classifier.
+The network is EfficientNet-Lite0 from the package registry, a random VGG-16 or one with weights by file, from
+torch's cache or the hub, or a facegen classifier.
 Weights are data: they are read as safetensors or with `weights_only=True`, and nothing in them is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from facegen.formats.files import sha256_of
 from facegen.formats.images import to_unit
 from facegen.formats.model_folders import hub_file, is_hub_name
 from facegen.models.devices import full_float32
+from facegen.models.packaged_networks import EFFICIENTNET, efficientnet_blocks, missing_packages
 from facegen.models.published_weights import (
     PUBLISHED_LPIPS,
     PUBLISHED_VGG16,
     locate_weights,
     read_weights,
 )
+from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.perceptual import (
     LPIPS_LAYERS,
-    ClassifierFeatures,
+    BlockFeatures,
     PerceptualDistance,
     UnitFeatureDistance,
     Vgg16Features,
@@ -39,6 +42,8 @@ from facegen.tasks.adversarial_autoencoding import PerceptualConfig
 
 VGG16_LAYERS = ("relu1_2", "relu2_2")  # early ones: most of the detail at a small part of the cost
 CLASSIFIER_LAYERS = ("block1", "block2")
+EFFICIENTNET_LAYERS = ("block1", "block3", "block5")  # 1/2, 1/4 and 1/8 of the pixels a side
+RANDOM_NETWORK = "random_vgg16"
 HUB_FILE = "model.safetensors"
 LPIPS = "lpips"
 TRAINING_OFFLINE = (
@@ -51,6 +56,15 @@ JUDGING_OFFLINE = (
 )
 
 
+def named_network(config: PerceptualConfig) -> PerceptualConfig:
+    """`config`, with the network that "auto" stands for where facegen is installed as it is here."""
+    if config.network != "auto":
+        return config
+    if missing_packages():
+        return config.model_copy(update={"network": RANDOM_NETWORK})
+    return config.model_copy(update={"network": EFFICIENTNET, "downscale": 1})
+
+
 def load_perceptual(config: PerceptualConfig, image_size: int) -> PerceptualDistance | None:
     """The frozen distance to train with that `config` describes; None for "none".
 
@@ -59,10 +73,14 @@ def load_perceptual(config: PerceptualConfig, image_size: int) -> PerceptualDist
         MissingModelError: the weights are not there and not to be had; says how to get them.
         DataError: weights that are damaged, of another network, or would run code.
     """
+    config = named_network(config)
     if config.network == "none":
         return None
     if config.network.startswith(CLASSIFIER_PREFIX):
         features = _classifier_maps(config, image_size)
+    elif config.network == EFFICIENTNET:
+        stem, blocks = efficientnet_blocks()
+        features = _built(lambda: BlockFeatures(stem, blocks, config.layers or EFFICIENTNET_LAYERS))
     else:
         features = _built(lambda: Vgg16Features(config.layers or VGG16_LAYERS))
         if config.network == "vgg16":
@@ -80,7 +98,11 @@ def _classifier_maps(config: PerceptualConfig, image_size: int) -> nn.Module:
             hint="Train one on this data set, and leave task.perceptual.downscale at 1: facegen train "
             "--preset attribute-classifier --data DATASET --run RUN",
         )
-    return _built(lambda: ClassifierFeatures(classifier.network, config.layers or CLASSIFIER_LAYERS))
+    return _built(lambda: _blocks(classifier.network, config.layers or CLASSIFIER_LAYERS))
+
+
+def _blocks(network: MultiLabelResNet, layers: Sequence[str]) -> BlockFeatures:
+    return BlockFeatures(network.stem, [*network.stages], layers)
 
 
 def _built(build: Callable[[], nn.Module]) -> nn.Module:
@@ -176,7 +198,7 @@ def _in_classifier(run: Path, image_size: int, device: torch.device) -> Perceptu
     classifier = open_classifier(run, device)
     check_image_size(f"The classifier '{run}'", classifier.image_size, image_size)
     blocks = [f"block{number + 1}" for number in range(len(classifier.network.stages))]
-    distance = UnitFeatureDistance(ClassifierFeatures(classifier.network, blocks))
+    distance = UnitFeatureDistance(_blocks(classifier.network, blocks))
     fingerprint = f"classifier-maps:{classifier.fingerprint[:16]}:no-resize"
     return _judge(f"feature distance, {CLASSIFIER_PREFIX}{run.name}", fingerprint, distance, device)
 

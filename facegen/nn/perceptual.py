@@ -18,7 +18,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from facegen.nn.classifier import MultiLabelResNet
 from facegen.shapes import Images, Maps
 
 VGG16_BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -181,23 +180,20 @@ def load_vgg16(features: Vgg16Features, state: Mapping[str, Tensor]) -> None:
     )
 
 
-class ClassifierFeatures(nn.Module):
-    """Images -> the maps after the blocks named in `layers` ("block1" first).
+class BlockFeatures(nn.Module):
+    """Images -> the maps after those `blocks` behind a `stem` that are named in `layers`, "block1" first.
 
     Raises:
-        ValueError: no layers, or a block that the classifier does not have.
+        ValueError: no layers, or a block that the network does not have.
     """
 
-    def __init__(self, network: MultiLabelResNet, layers: Sequence[str]) -> None:
+    def __init__(self, stem: nn.Module, blocks: Sequence[nn.Module], layers: Sequence[str]) -> None:
         super().__init__()
-        num_blocks = len(network.stages)
         numbers = [int(match[1]) if (match := re.fullmatch(r"block(\d+)", name)) else 0 for name in layers]
-        if not numbers or not all(1 <= number <= num_blocks for number in numbers):
-            raise ValueError(
-                f"this classifier has the layers block1 to block{num_blocks}, not {list(layers)}"
-            )
-        self.stem = network.stem
-        self.stages = nn.Sequential(*list(network.stages)[: max(numbers)])
+        if not numbers or not all(1 <= number <= len(blocks) for number in numbers):
+            raise ValueError(f"this network has the layers block1 to block{len(blocks)}, not {list(layers)}")
+        self.stem = stem
+        self.stages = nn.Sequential(*blocks[: max(numbers)])
         self.taken = frozenset(number - 1 for number in numbers)
 
     def forward(self, images: Images) -> MapsOfLayers:

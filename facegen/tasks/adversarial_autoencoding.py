@@ -63,22 +63,26 @@ class Phases(Section):
 class PerceptualConfig(Section):
     """The network that images are compared through. None of its weights enter the checkpoint.
 
-    `random_vgg16` needs no file. `weights` of `vgg16` is a file of torchvision's (.pth, .safetensors) or a
-    hub name; without it torch's own cache is looked into. `classifier:RUN` is a facegen attribute classifier.
+    `efficientnet-lite0`, trained on ImageNet, comes with the extra `imagenet`; `auto` is it where that is
+    installed, else `random_vgg16`, which needs no file. `weights` of `vgg16` is a file of torchvision's
+    (.pth, .safetensors) or a hub name; without it torch's own cache is looked into. `classifier:RUN` is a
+    facegen attribute classifier.
     """
 
-    network: str = "random_vgg16"
+    network: str = "auto"
     weights: str | None = None
     layers: tuple[str, ...] | None = None  # None: the default ones of the network
     downscale: Literal[1, 2, 4] = 1  # pixels a side averaged first, which divides the cost by their square
 
     @model_validator(mode="after")
     def _network_known(self) -> PerceptualConfig:
-        known = ("none", "vgg16", "random_vgg16")
+        known = ("auto", "none", "efficientnet-lite0", "vgg16", "random_vgg16")
         if self.network not in known and not self.network.startswith(CLASSIFIER_PREFIX):
             raise ValueError(f"network is one of {', '.join(known)} or {CLASSIFIER_PREFIX}RUN")
         if self.weights is not None and self.network != "vgg16":
             raise ValueError("weights belong to the network 'vgg16'")
+        if self.layers is not None and self.network == "auto":
+            raise ValueError("layers belong to a network by name, not to 'auto'")
         return self
 
 

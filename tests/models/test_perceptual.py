@@ -13,7 +13,8 @@ from torch import Tensor
 
 from facegen.errors import DataError, MissingModelError, UsageError
 from facegen.formats.checkpoint import CheckpointInfo, save_checkpoint
-from facegen.models.perceptual import load_perceptual
+from facegen.models.packaged_networks import MEAN, SCALE, efficientnet
+from facegen.models.perceptual import load_perceptual, named_network
 from facegen.nn.perceptual import PerceptualDistance, Vgg16Features, load_vgg16
 from facegen.tasks.adversarial_autoencoding import PerceptualConfig
 from facegen.tasks.attribute_classification import Config as ClassifierConfig
@@ -57,13 +58,37 @@ def vgg16(weights: Path | str | None, layers: tuple[str, ...] = LAYERS) -> Any:
 
 def test_none_is_none_and_the_random_network_needs_no_file(hub: Path) -> None:
     assert load_perceptual(PerceptualConfig(network="none"), 16) is None
-    first, again = (load_perceptual(PerceptualConfig(), 16) for _ in range(2))
+    config = PerceptualConfig(network="random_vgg16")
+    first, again = (load_perceptual(config, 16) for _ in range(2))
     assert isinstance(first, PerceptualDistance)
     assert isinstance(again, PerceptualDistance)
     a, b = first.state_dict(), again.state_dict()
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert isinstance(first.features, Vgg16Features)
     assert max(first.features.taken) == 8  # relu2_2: nothing deeper is built
+
+
+def test_efficientnets_maps_are_those_on_the_way_to_its_features() -> None:
+    network: Any = efficientnet()[0]
+    last = network._blocks[4]  # pyright: ignore[reportPrivateUsage]
+    seen: list[Tensor] = []
+    last.register_forward_hook(lambda *call: seen.append(call[2]))
+    pixels = torch.randint(0, 256, (2, 3, 64, 64)).float()
+    network.extract_features((pixels - MEAN) / SCALE)
+    loaded = load_perceptual(PerceptualConfig(network="auto"), 64)
+    assert loaded is not None
+    maps = loaded.features(pixels / 127.5 - 1)
+    assert [tuple(each.shape[1:]) for each in maps] == [(16, 32, 32), (24, 16, 16), (40, 8, 8)]
+    torch.testing.assert_close(maps[2], seen[0], rtol=1e-4, atol=1e-4)
+
+
+def test_auto_is_the_random_network_where_no_trained_one_is_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = PerceptualConfig(downscale=2)
+    assert named_network(config) == PerceptualConfig(network="efficientnet-lite0", downscale=1)
+    monkeypatch.setattr("facegen.models.perceptual.missing_packages", lambda: ["one"])
+    assert named_network(config) == PerceptualConfig(network="random_vgg16", downscale=2)
 
 
 @pytest.mark.parametrize("name", ["vgg16.pth", "vgg16.safetensors"])
@@ -132,7 +157,7 @@ def test_a_hub_name_is_fetched_from_its_cache_or_missed_in_words(
 
 def test_unknown_layers_are_a_usage_error() -> None:
     with pytest.raises(UsageError, match=r"task.perceptual.layers: VGG-16 has the layers relu1_1"):
-        load_perceptual(PerceptualConfig(layers=("conv1",)), 16)
+        load_perceptual(PerceptualConfig(network="random_vgg16", layers=("conv1",)), 16)
 
 
 @pytest.fixture

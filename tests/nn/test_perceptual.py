@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from facegen.nn.classifier import MultiLabelResNet
 from facegen.nn.perceptual import (
-    ClassifierFeatures,
+    BlockFeatures,
     PerceptualDistance,
     Vgg16Features,
     load_vgg16,
@@ -125,7 +125,7 @@ def test_unknown_layers_of_vgg_are_refused(layers: list[str]) -> None:
 
 def test_a_classifiers_maps_come_in_order_and_unknown_ones_are_refused(images: Tensor) -> None:
     network = MultiLabelResNet(3, 16, widths=(8, 16))
-    maps = ClassifierFeatures(network, ["block1", "block2"])(images)
+    maps = BlockFeatures(network.stem, [*network.stages], ["block1", "block2"])(images)
     assert [tuple(each.shape[1:]) for each in maps] == [(8, 16, 16), (16, 8, 8)]
     with pytest.raises(ValueError, match="block1 to block2"):
-        ClassifierFeatures(network, ["block3"])
+        BlockFeatures(network.stem, [*network.stages], ["block3"])

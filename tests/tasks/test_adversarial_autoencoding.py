@@ -353,6 +353,8 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, dataset: Dataset) -> None:
         make(dataset, perceptual={"network": "vgg19"})
     with pytest.raises(UsageError, match="weights belong to the network 'vgg16'"):
         make(dataset, perceptual={"network": "random_vgg16", "weights": "vgg16.pth"})
+    with pytest.raises(UsageError, match="layers belong to a network by name"):
+        make(dataset, perceptual={"layers": ["block1"]})
 
 
 def test_a_column_without_any_known_class_is_refused(tmp_path: Path) -> None:
