@@ -43,6 +43,8 @@ COMMANDS = (  # those with their own subcommands by the one that is asked for mo
         "export",
         "plot samples",
         "config list",
+        "runs",
+        "clean",
         "doctor",
     ),
     *("bench", "version"),
