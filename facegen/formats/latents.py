@@ -21,6 +21,7 @@ Letters: N images, B batch, C channels, h/w latent cells.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import weakref
 from collections.abc import Generator, Sequence
@@ -298,30 +299,38 @@ class LatentSplit:
         if flipped is None and len(self._shards) == 1:
             return LatentMoments(*(self._shards[0][name].index_select(0, indices) for name in MOMENTS))
         shard_of = self._starts.searchsorted(rows, side="right") - 1
-        mirrored = np.zeros(len(rows), dtype=bool) if flipped is None else flipped.numpy()
-        places = list(
-            zip(mirrored.tolist(), shard_of.tolist(), (rows - self._starts[shard_of]).tolist(), strict=True)
-        )
+        source_of = shard_of if flipped is None else shard_of + len(self._shards) * flipped.numpy()
+        begins = (rows - self._starts[shard_of]) * self._row_bytes
+        ends = begins + self._row_bytes
+        places = list(zip(source_of.tolist(), begins.tolist(), ends.tolist(), strict=True))
         return LatentMoments(*(self._copied(name, places) for name in MOMENTS))
 
-    def _copied(self, name: str, places: Sequence[tuple[bool, int, int]]) -> Tensor:
-        """Rows of the tensor `name` by whether they are mirrored, shard, and row there.
+    def _copied(self, name: str, places: Sequence[tuple[int, int, int]]) -> Tensor:
+        """Rows of the moment `name` by the number of their source, first byte and end.
 
-        Copied one by one: gathering from each shard, and then into order, takes twice as long for 64 rows.
+        One after the other by `bytearray.join`: gathering from each shard, and then into order, takes twice
+        as long for 64 rows, and copying slice by slice 1.4 times.
         """
-        found = torch.empty(len(places), *self._index.sample_shape, dtype=torch.float16)
-        if places:
-            into, size = _bytes_of(found), found[0].nbytes
-            for start, (mirrored, shard, row) in enumerate(places):
-                into[start * size : (start + 1) * size] = self._bytes[name + FLIPPED * mirrored][shard][
-                    row * size : (row + 1) * size
-                ]
-        return found
+        shape = (len(places), *self._index.sample_shape)
+        if not places:
+            return torch.empty(shape, dtype=torch.float16)
+        sources = self._sources[name]
+        rows = bytearray().join([sources[number][begin:end] for number, begin, end in places])
+        return torch.frombuffer(rows, dtype=torch.float16).view(shape)
+
+    @property
+    def _row_bytes(self) -> int:
+        """Of a row of one moment."""
+        return torch.float16.itemsize * math.prod(self._index.sample_shape)
 
     @cached_property
-    def _bytes(self) -> dict[str, list[memoryview]]:
-        """By name, the tensors of all shards."""
-        return {name: [_bytes_of(shard[name]) for shard in self._shards] for name in self._names}
+    def _sources(self) -> dict[str, list[memoryview]]:
+        """By moment what all shards hold, and after that what they hold of mirror images."""
+        sides = ("", FLIPPED)[: 1 + self._index.flips]
+        return {
+            name: [_bytes_of(shard[name + side]) for side in sides for shard in self._shards]
+            for name in MOMENTS
+        }
 
     @property
     def _names(self) -> list[str]:
