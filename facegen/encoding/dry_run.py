@@ -26,7 +26,7 @@ def encoding_forecast(
     options = options or EncodeOptions()
     job = encoding_job(dataset, autoencoder, Path(), options, SilentProgress())
     counts = [*job.counts.values()]
-    first = max(1, min(FIRST_BATCHES * options.batch_size, sum(counts) // 4))
+    first = max(1, min(FIRST_BATCHES * job.batch_size, sum(counts) // 4))
     work = partial(_encode_some, dataset, autoencoder, options, counts)
     return forecast(work, "images", sum(counts), first, held=job.shard_size)
 

@@ -138,7 +138,7 @@ def encoding_rate(dataset: Path | str, autoencoder: str, options: EncodeOptions)
     """
     job = encoding_job(dataset, autoencoder, Path(), options, SilentProgress())
     split, count = next(iter(job.counts.items()))
-    rows = range(min(count, job.shard_size, job.options.batch_size * (MEASURED_BATCHES + 1)))
+    rows = range(min(count, job.shard_size, job.batch_size * (MEASURED_BATCHES + 1)))
     measured, started = 0, time.perf_counter()
     for start, batch in batches(job, split, rows):
         moments(job, batch)

@@ -16,7 +16,18 @@ from facegen.formats.latents import LATENTS_FORMAT_VERSION, MOMENTS
 from facegen.protocols import Progress
 
 AUTOMATIC_SHARD_BYTES = 256 << 20
+BATCH = 32
+CPU_BATCH_PIXELS = (
+    65_536  # more at once outgrow a CPU's caches: twice the time at 128 pixels a side and above
+)
 SCALING_SPLIT = "train"
+
+
+def fast_batch(device: torch.device, image_size: int) -> int:
+    """How many images of that many pixels a side `device` encodes best at once."""
+    if device.type != "cpu":
+        return BATCH
+    return min(BATCH, max(1, CPU_BATCH_PIXELS // image_size**2))
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,11 @@ class EncodingJob:
             UsageError: images of that size do not fit the autoencoder.
         """
         return self.loaded.module.latent_shape(self.dataset.manifest.image_size)
+
+    @property
+    def batch_size(self) -> int:
+        """Images encoded at once."""
+        return self.options.batch_size or fast_batch(self.device, self.dataset.manifest.image_size)
 
     @property
     def image_bytes(self) -> int:

@@ -31,7 +31,10 @@ class EncodeOptions:
     shard_size: Annotated[
         int | None, Option("Images per file; left out: about 256 MiB a file.", WHAT, min=1)
     ] = None
-    batch_size: Annotated[int, Option("Images encoded at once.", HARDWARE, min=1)] = 32
+    batch_size: Annotated[
+        int | None,
+        Option("Images encoded at once; left out: 32, fewer large ones on a CPU.", HARDWARE, min=1),
+    ] = None
     dtype: Annotated[Literal["float32", "bfloat16"], Option("What to compute in.", HARDWARE)] = "float32"
     device: Device = "auto"
     resume: bool = True

@@ -182,7 +182,7 @@ def _encoded(job: EncodingJob, shard: Shard, left_over: Found) -> Iterator[Part]
 
 def batches(job: EncodingJob, split: str, rows: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
     """Position in `rows` of the split and uint8 (B, 3, H, W), decoded ahead in a thread."""
-    images, size = job.dataset.split(split), job.options.batch_size
+    images, size = job.dataset.split(split), job.batch_size
     starts = deque(range(0, len(rows), size))
 
     def read(start: int) -> tuple[int, Tensor]:

@@ -10,7 +10,8 @@ from support.tiny_dataset import COUNTS, write_autoencoder, write_dataset
 from support.tiny_text_encoder import tiny_text_encoder  # noqa: F401
 
 from facegen.autoencoders import load_autoencoder
-from facegen.encoding.encode import EncodeOptions, EncodeSummary, encode
+from facegen.encoding.encode import EncodeOptions, EncodeSummary, encode, encoding_job
+from facegen.encoding.job import fast_batch
 from facegen.errors import DataError, UsageError
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_unit
@@ -162,3 +163,14 @@ def test_captions_are_embedded_once_each(data, autoencoder, tmp_path: Path, tiny
     assert table.captions == ["", "A smiling face", "A smiling face.", "A face", "A face."]
     assert table.tokens.shape[:2] == table.mask.shape
     assert summary.unique_captions == 5
+
+
+def test_a_cpu_gets_as_many_images_at_once_as_its_caches_hold(data: Dataset, autoencoder: str) -> None:
+    sizes = {size: fast_batch(torch.device("cpu"), size) for size in (16, 64, 128, 256, 1024)}
+    assert sizes == {16: 32, 64: 16, 128: 4, 256: 1, 1024: 1}
+    assert fast_batch(torch.device("meta"), 1024) == 32
+    asked, left = (
+        encoding_job(data.folder, autoencoder, Path(), EncodeOptions(batch_size=batch), SilentProgress())
+        for batch in (3, None)
+    )
+    assert (asked.batch_size, left.batch_size) == (3, 32)

@@ -19,7 +19,7 @@ from facegen.bench.targets import rate_ratio
 from facegen.bench.timing import Bench, Subject
 from facegen.config.kinds import kind_config, load_kind
 from facegen.encoding.encode import encode
-from facegen.encoding.options import EncodeOptions
+from facegen.encoding.job import fast_batch
 from facegen.formats.dataset import Dataset
 from facegen.formats.images import to_pil, to_unit
 from facegen.models.devices import resolve_device
@@ -27,7 +27,6 @@ from facegen.preparation.options import PrepareOptions
 from facegen.preparation.prepare import prepare
 from facegen.training.trainer import build_seeded
 
-BATCH = EncodeOptions().batch_size
 AUTOENCODERS: dict[str, dict[str, Any]] = {
     "kl": {
         "kind": "kl",
@@ -59,7 +58,7 @@ def measure(bench: Bench) -> StageResult:
         ways |= large.measured(bench)
         ours, peer, _ = (ways[name] for name in large.names)
         findings.append(rate_ratio("encode/serial", "compact of 1024 pixels, times a loop", ours, peer))
-    sizes = {"images": counts, "pixels": 64, "batch": BATCH}
+    sizes = {"images": counts, "pixels": 64, "batch": fast_batch(resolve_device("auto"), 64)}
     return StageResult("encode", sizes, tuple(ways.values()), tuple(findings))
 
 
@@ -114,7 +113,7 @@ def untrained(kind: str, folder: Path) -> Path:
 def bare(loaded: LoadedAutoencoder, images: Tensor) -> Callable[[], None]:
     """The encoder on images that lie decoded in memory."""
     device = resolve_device("auto")
-    batches = to_unit(images).to(device).split(BATCH)
+    batches = to_unit(images).to(device).split(fast_batch(device, images.shape[-1]))
 
     @torch.inference_mode()
     def act() -> None:
