@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 OBEDIENCE = "whole_request"
 KEYS = {"name", "metric", "value", "num_samples", "reference", "source"}
 
+NUMBER_PIXELS = 14  # of the picture, a number's height
+
 
 @dataclass(frozen=True)
 class Rung:
@@ -225,15 +227,34 @@ def ladder_figure(report: LadderReport) -> Figure:
     figure = Figure(figsize=(4.2 * max(1, len(shown)), 4.0), dpi=130, layout="constrained")
     for place, (key, label) in enumerate(shown, start=1):
         axes = figure.add_subplot(1, len(shown), place)
-        for number, rung in enumerate(report.rungs):
+        for rung in report.rungs:
             x = getattr(rung, key)
             if x is None:
                 continue
             if rung.low is not None and rung.high is not None and rung.low <= rung.score <= rung.high:
                 axes.vlines(x, rung.low, rung.high, color="#2a6f97", alpha=0.35)
             axes.plot(x, rung.score, "o", color="#2a6f97")
-            axes.annotate(str(number + 1), (x, rung.score), xytext=(6, 4), textcoords="offset points")
+        axes.margins(x=0.12)
+        _number(axes, [getattr(rung, key) for rung in report.rungs], [rung.score for rung in report.rungs])
         axes.set_xlabel(label)
         axes.set_ylabel(f"{report.published or report.score} ({report.better} is better)")
         axes.grid(alpha=0.2)
     return figure
+
+
+def _number(axes: Any, xs: Sequence[float | None], ys: Sequence[float]) -> None:
+    """Write each point's number beside it; points whose numbers would lie on one another share a place."""
+    axes.autoscale_view()
+    told: list[tuple[Any, list[str]]] = []
+    for number, (x, y) in enumerate(zip(xs, ys, strict=True), start=1):
+        if x is None:
+            continue
+        here = axes.transData.transform((x, y))
+        near = [names for place, names in told if max(abs(place - here)) < NUMBER_PIXELS]
+        if near:
+            near[0].append(str(number))
+        else:
+            told.append((here, [str(number)]))
+    for place, names in told:
+        at = axes.transData.inverted().transform(place)
+        axes.annotate(", ".join(names), at, xytext=(6, 4), textcoords="offset points")
