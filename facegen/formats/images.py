@@ -195,16 +195,22 @@ def crop_square(image: Image.Image, box: tuple[float, float, float] | None) -> I
     Raises:
         DataError: `box` is None and the image is not square.
     """
-    width, height = image.size
     if box is None:
-        if width != height:
-            raise DataError(f"not square: {width}x{height}, and no crop was asked for")
+        if image.width != image.height:
+            raise DataError(f"not square: {image.width}x{image.height}, and no crop was asked for")
         return image
-    share, x, y = box
+    left, top, side = square_in(image.size, box)
+    return image.crop((left, top, left + side, top + side))
+
+
+def square_in(size: tuple[int, int], box: tuple[float, float, float] | None) -> tuple[int, int, int]:
+    """Left, top and side of what `crop_square` cuts of an image of that width and height, in pixels."""
+    width, height = size
+    share, x, y = box or (1.0, 0.5, 0.5)
     side = max(1, round(share * min(width, height)))
     left = min(max(0, round(x * width - side / 2)), width - side)
     top = min(max(0, round(y * height - side / 2)), height - side)
-    return image.crop((left, top, left + side, top + side))
+    return left, top, side
 
 
 def resize_square(image: Image.Image, size: int) -> Image.Image:

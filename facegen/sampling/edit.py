@@ -14,7 +14,7 @@ from torch import Tensor
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError
 from facegen.formats.files import write_json
-from facegen.formats.images import pil_to_png, to_pil
+from facegen.formats.images import encode_png, pil_to_png, to_pil
 from facegen.formats.plain import plain
 from facegen.models.editing import EditablePhotos, editable, steps_of
 from facegen.models.faces import Faces
@@ -181,7 +181,7 @@ def edit(
             ]
             names = _write(work.pictures, task, reconstructed, pictures)
             if options.region is not None and edited.where is not None:
-                (work.pictures / REGION_NAME).write_bytes(pil_to_png(to_pil(_shown(edited.where))))
+                (work.pictures / REGION_NAME).write_bytes(encode_png(mask_picture(edited.where)))
             summary = EditSummary(
                 tuple(
                     Edited(strength, work.out / name, change)
@@ -212,7 +212,7 @@ def _write(folder: Path, task: EditTask, reconstructed: Tensor, pictures: Sequen
     return names
 
 
-def _shown(where: Tensor) -> Tensor:
+def mask_picture(where: Tensor) -> Tensor:
     """A mask (H, W) in [0, 1] as a picture, uint8 (3, H, W)."""
     return (255 * where).round().byte().expand(3, -1, -1)
 

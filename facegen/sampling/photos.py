@@ -15,7 +15,7 @@ from torch import Tensor
 from facegen.errors import DataError, UsageError
 from facegen.formats.far import shared_path
 from facegen.formats.files import sha256_of
-from facegen.formats.images import crop_square, decode_image, resize_square
+from facegen.formats.images import crop_square, decode_image, resize_square, square_in
 from facegen.types import CropBox
 
 CENTER = "center"
@@ -23,11 +23,17 @@ CENTER = "center"
 
 @dataclass(frozen=True)
 class Photo:
-    """A photo as the model sees it: uint8 (3, H, W), and which file it was; `path` as it was typed."""
+    """A photo as the model sees it: uint8 (3, H, W), and which file it was; `path` as it was typed.
+
+    `whole` is the width and height of the file's upright picture in pixels, `square` the left, top and side
+    of what was cut of it.
+    """
 
     path: Path
     sha256: str
     image: Tensor
+    whole: tuple[int, int]
+    square: tuple[int, int, int]
 
     @property
     def name(self) -> str:
@@ -56,13 +62,14 @@ def read_photo(
     except OSError as error:
         raise DataError(f"The photo '{path}' cannot be read: {error.strerror}.") from error
     try:
-        square = crop_square(decode_image(data), box)
+        whole = decode_image(data)
+        square = crop_square(whole, box)
     except DataError as error:
         raise DataError(f"The photo '{path}' cannot be used: {error}.") from error
     check(square)
     square = resize_square(square, size)
     image = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1).contiguous()
-    return Photo(Path(path), sha256_of(data), image)
+    return Photo(Path(path), sha256_of(data), image, whole.size, square_in(whole.size, box))
 
 
 def crop_box(crop: str) -> CropBox | None:

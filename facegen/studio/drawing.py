@@ -23,7 +23,7 @@ from facegen.formats.checkpoint import Weights
 from facegen.formats.images import encode_png
 from facegen.models.generator import FaceGenerator
 from facegen.progress import SilentProgress
-from facegen.sampling.edit import edit_task
+from facegen.sampling.edit import REGION_NAME, edit_task, mask_picture
 from facegen.sampling.edit_changes import Judges
 from facegen.sampling.plan import Face
 from facegen.sampling.png_settings import SETTINGS_KEY, text_entry
@@ -50,7 +50,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished picture: PNG bytes as `facegen sample` writes them, and a name for the file."""
+    """A finished picture: PNG bytes as the commands write them, and a name for the file."""
 
     caption: str
     name: str
@@ -133,6 +133,7 @@ class Easel:
         except DataError as error:
             raise _without_folder(error, wish) from error
         caption, image, due = f"{wish.title}, strength {wish.strength:g}", task.photo.image, 0.0
+        where: Tensor | None = None
         for done, (edited, step) in enumerate(task.walks(), start=1):
             if stopped():
                 return
@@ -140,12 +141,17 @@ class Easel:
                 image = edited.finished(step.x0)[0]
                 due = time.monotonic() + PREVIEW_SECONDS
                 yield Preview(done, task.num_steps, (image,), (caption,), 0)
+            where = edited.where
         text = text_entry(task.described(options.strength), "image")
-        name = f"facegen-{_slug(wish.title)}-strength-{wish.strength:g}.png"
-        picture = Picture(
-            caption, name, encode_png(image, _without_path(text, "edit", "photo", name=photo.name))
-        )
-        yield Drawn((picture,), 0, request.reading, time.monotonic() - started)
+        text = _without_path(text, "edit", "photo", name=photo.name)
+        if wish.mask is not None:
+            text = _without_path(text, "edit", "mask", name=wish.mask.name)
+        name = f"facegen-{_slug(wish.title)}"
+        pictures = [Picture(caption, f"{name}-strength-{wish.strength:g}.png", encode_png(image, text))]
+        if options.region is not None and where is not None:
+            found = encode_png(mask_picture(where))
+            pictures.append(Picture("where it may change", f"{name}-{REGION_NAME}", found))
+        yield Drawn(tuple(pictures), 0, request.reading, time.monotonic() - started)
 
     def _sampled(
         self,
@@ -184,9 +190,11 @@ def _without_path(text: dict[str, str], *keys: str, name: str) -> dict[str, str]
 
 
 def _without_folder(error: DataError, wish: Wish) -> DataError:
-    """The error with the photo's name in place of where it was uploaded to."""
-    path = wish.photo
-    return DataError(str(error).replace(str(path), path.name if path else ""))
+    """The error with the names of the photo and the mask in place of where they were uploaded to."""
+    told = str(error)
+    for path in filter(None, (wish.photo, wish.mask)):
+        told = told.replace(str(path), path.name)
+    return DataError(told)
 
 
 def _slug(words: str) -> str:

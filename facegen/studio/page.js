@@ -27,9 +27,14 @@ for (const kind of ["dragover", "drop"])
     event.preventDefault();
     event.stopPropagation();
     if (kind === "dragover") return;
-    const files = new DataTransfer();
-    files.items.add(event.dataTransfer.files[0]);
-    const input = document.querySelector("#recall").parentElement.querySelector(":scope > input[type=file]");
-    input.files = files.files;
-    input.dispatchEvent(new Event("change", {bubbles: true}));
+    upload("#recall", event.dataTransfer.files[0]);
   }, true);
+
+// As if the file had been chosen by that button.
+function upload(button, file) {
+  const files = new DataTransfer();
+  files.items.add(file);
+  const input = document.querySelector(button).parentElement.querySelector(":scope > input[type=file]");
+  input.files = files.files;
+  input.dispatchEvent(new Event("change", {bubbles: true}));
+}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import gradio as gr
 from gradio.themes import Base, Color
@@ -24,7 +25,8 @@ from facegen.studio.state import MAX_CHARACTERS, TOO_LONG, Wish, photo_of
 from facegen.studio.windows import Windows
 
 CSS_FILE = Path(__file__).with_name("page.css")
-HEAD = f"<script>{Path(__file__).with_name('page.js').read_text(encoding='utf-8')}</script>"
+SCRIPTS = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.js", "paint.js")]
+HEAD = "".join(f"<script>{script}</script>" for script in SCRIPTS)
 TEAL = Color(
     "#f0f7f6", "#d9ebea", "#b4d6d4", "#86bbb9", "#579b9a", "#3d8385", "#2f6f73", "#275a5e", "#214a4d",
     "#1d3e41", "#0f2527", name="teal",
@@ -34,6 +36,7 @@ MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 ONE_AT_A_TIME: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "model"}
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False}
+PAINTED_PIXELS = 512  # of the square that is painted on, as in paint.js
 HISTORY = "history"
 MAX_RANDOM_SEED = 999_999  # short enough to read out
 MAX_SESSIONS = 64  # of which Gradio keeps its copy of the page's controls
@@ -106,8 +109,13 @@ class _Studio:
         panel.new_seed.click(self.new_seed, None, panel.seed, **QUICK)
         photo = [panel.photo, panel.crop]
         gr.on([panel.photo.change, panel.crop.change], self.show_photo, photo, panel.photo_shown, **PRIVATE)
-        self.history.select(self.again, None, [status, *panel.components], **QUICK)
-        self.recall_button.upload(self.recall, self.recall_button, [status, *panel.components], **PRIVATE)
+        mask = [panel.mask, panel.crop]
+        gr.on([panel.mask.upload, panel.crop.change], self.show_mask, mask, panel.mask_shown, **PRIVATE)
+        anew = [panel.photo.upload, panel.photo.clear, panel.clear_mask.click]  # it was another photo's
+        gr.on(anew, self.clear_mask, None, [panel.mask, panel.mask_shown], **QUICK)
+        told = [status, panel.mask_shown, *panel.components]
+        self.history.select(self.again, None, told, **QUICK)
+        self.recall_button.upload(self.recall, self.recall_button, told, **PRIVATE)
         page.load(self.shelf, None, shelf, **QUICK)
 
     def begin(self, request: gr.Request) -> Any:
@@ -172,11 +180,26 @@ class _Studio:
         """The photo as the model sees it, or what is wrong with it."""
         if not path:
             return ""
+        about = self._model.about
         try:
-            photo = photo_of(Path(path), crop, self._model.about.image_size)
+            photo = photo_of(Path(path), crop, about.image_size)
         except FacegenError as error:
             return shown.mistake(str(error))
-        return shown.photo_figure(photo.image, photo.name)
+        return shown.photo_to_paint(photo) if about.controls.places else shown.photo_figure(photo)
+
+    def show_mask(self, path: str | None, crop: str) -> str:
+        """The mask as it lies over the photo, or what is wrong with it."""
+        if not path:
+            return ""
+        try:
+            mask = photo_of(Path(path), crop, PAINTED_PIXELS)
+        except FacegenError as error:
+            return shown.mistake(str(error))
+        return shown.mask_figure(mask, f"/gradio_api/file={quote(path)}")
+
+    def clear_mask(self) -> dict[Any, Any]:
+        """No mask, so that the photo may change everywhere."""
+        return updates({self.panel.mask: None, self.panel.mask_shown: ""})
 
     def shelf(self) -> dict[Any, Any]:
         """The history's pictures, and whether there are any."""
@@ -199,7 +222,7 @@ class _Studio:
             return {self.status: gr.skip()}
         wish = entries[index].wish
         told = shown.status(f"Settings are back: {wish.title}. Draw makes the same pictures again.")
-        return updates({self.status: told, **self.panel.values(wish)})
+        return self._set(wish, told)
 
     def recall(self, path: str) -> dict[Any, Any]:
         """The settings that a PNG carries, back in the controls."""
@@ -211,8 +234,15 @@ class _Studio:
         notes = [f"The settings of {file.name} are back: {wish.title}."]
         if settings.model_sha256 != about.model_sha256:
             notes.append("It was drawn by another model.")
-        notes += [f"Choose the photo {photo.file} again." for photo in settings.photos[:1]]
-        return updates({self.status: shown.status(" ".join(notes)), **self.panel.values(wish)})
+        named = zip(("photo", "mask"), settings.photos, strict=False)
+        files = " and ".join(f"the {kind} {one.file}" for kind, one in named)
+        notes += [f"Choose {files} again."] if files else []
+        return self._set(wish, shown.status(" ".join(notes)))
+
+    def _set(self, wish: Wish, told: str) -> dict[Any, Any]:
+        """The wish in the controls, and the status."""
+        mask = self.show_mask(str(wish.mask) if wish.mask else None, wish.crop)
+        return updates({self.status: told, self.panel.mask_shown: mask, **self.panel.values(wish)})
 
 
 def updates(values: dict[Any, Any]) -> dict[Any, Any]:

@@ -16,7 +16,7 @@ STANDS: list[tuple[str, str | int | float]] = [("any", "open"), ("yes", "yes"), 
 CROP_NAMES = {"center": "middle", "face": "aligned CelebA photo", "none": "square already"}
 BLEND_ROWS = 3  # where the parts are words; classes get one row each, up to
 MAX_CLASS_ROWS = 12
-READ: dict[str, Callable[[Any], Any]] = {"photo": Path, "count": int, "seed": int, "steps": int}
+READ: dict[str, Callable[[Any], Any]] = {"photo": Path, "mask": Path, "count": int, "seed": int, "steps": int}
 TELLING = ("Smiling", "Eyeglasses")  # show best what a blend is
 
 
@@ -48,8 +48,9 @@ class Panel:
         self._fields: dict[str, Any] = {  # of a `Wish` -> what says it
             "way": self.way, "prompt": self.prompt, "class_name": self.class_name, "changed": self.changed,
             "photo": self.photo, "crop": self.crop, "seen": self.seen,
-            "strength": self.strength, "pull": self.pull, "negative": self.negative, "count": self.count,
-            "seed": self.seed, "guidance": self.guidance, "steps": self.steps, "sampler": self.sampler,
+            "strength": self.strength, "pull": self.pull, "mask": self.mask, "region": self.region,
+            "negative": self.negative, "count": self.count, "seed": self.seed, "guidance": self.guidance,
+            "steps": self.steps, "sampler": self.sampler,
         }  # fmt: skip
 
     @property
@@ -79,6 +80,7 @@ class Panel:
             **{component: getattr(wish, name) for name, component in self._fields.items()},
             self.changed: wish.changed or None,
             self.photo: str(wish.photo) if wish.photo else None,
+            self.mask: str(wish.mask) if wish.mask else None,
             **{switch: wish.attributes.get(name, "open") for name, switch in names},
             **dict(zip(self.terms, (term for term, _ in wish.parts), strict=False)),
             **dict(zip(self.weights, (weight for _, weight in wish.parts), strict=False)),
@@ -176,6 +178,8 @@ class Panel:
                 [(CROP_NAMES[crop], crop) for crop in CROPS], value=CROPS[0], label="Cut", visible=not why_not
             )
             edits = self.controls.edits
+            self.photo_shown = gr.HTML(visible=not why_not, elem_id="photo-shown")
+            self._build_mask()
             self.seen = gr.Textbox(
                 label="What the photo shows",
                 info="What is known stays as it is; what is not may change too.",
@@ -192,7 +196,20 @@ class Panel:
                 1, 8, value=3, step=0.5, label="Pull", buttons=[], visible=edits,
                 info="How hard to pull from what the photo shows to what is asked.",
             )  # fmt: skip
-            self.photo_shown = gr.HTML(visible=not why_not, elem_id="photo-shown")
+            self.region = gr.Slider(
+                0, 1, value=0, step=0.05, label="Share that may change", buttons=[],
+                visible=self.controls.places,
+                info="Found where the request shows most, without painting; 0 is off.",
+            )  # fmt: skip
+
+    def _build_mask(self) -> None:
+        """What is painted over the photo is uploaded as a mask from a file is."""
+        with gr.Row(visible=self.controls.places, elem_classes="mask-row"):
+            self.mask = gr.UploadButton(
+                "Mask from a file", file_types=["image"], size="sm", min_width=80, elem_id="mask"
+            )
+            self.clear_mask = gr.Button("Clear mask", size="sm", min_width=80, elem_id="clear-mask")
+        self.mask_shown = gr.HTML(visible=self.controls.places, elem_id="mask-shown")
 
     def _build_sampling(self) -> None:
         controls = self.controls

@@ -13,7 +13,7 @@ from facegen.vocabulary.prompts import read_attributes
 
 
 def recalled(path: Path, controls: Controls) -> tuple[Wish, ImageSettings]:
-    """The wish that a picture was drawn for, and all its settings. Photos have to be chosen anew.
+    """The wish that a picture was drawn for, and all its settings. Photos and masks have to be chosen anew.
 
     Raises:
         DataError: not a PNG that facegen made, a damaged one, or of a newer facegen.
@@ -46,6 +46,8 @@ def recalled(path: Path, controls: Controls) -> tuple[Wish, ImageSettings]:
     if settings.edit is not None:
         own = {"guidance": controls.guidance, "sampler": controls.sampler, "count": 1}
         edit = {"strength": settings.edit.strengths[-1], "pull": settings.guidance_scale}
+        if controls.places:
+            edit["region"] = settings.edit.region or 0.0
         return Wish(**{**common, **own, **edit}), settings
     drawn = {"guidance": settings.guidance_scale, "sampler": str(settings.sampler.get("kind"))}
     return Wish(parts=_parts(settings, controls), **common, **drawn), settings

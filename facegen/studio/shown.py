@@ -9,6 +9,7 @@ from html import escape
 from torch import Tensor
 
 from facegen.formats.images import encode_png, to_pil
+from facegen.sampling.photos import Photo
 from facegen.studio.drawing import Drawn, Preview
 from facegen.vocabulary.explanation import Explanation
 from facegen.vocabulary.grammar import AS_TEXT, Said
@@ -33,10 +34,33 @@ def picture_grid(drawing: Preview | Drawn) -> str:
     return f'<div class="pictures {kind}">{"".join(cells)}</div>'
 
 
-def photo_figure(image: Tensor, name: str) -> str:
+def photo_figure(photo: Photo) -> str:
     """The photo as the model sees it."""
-    caption = f"{name}, as the model sees it"
-    return f'<div class="pictures few">{_figure(_data_url(encode_png(image)), caption, "")}</div>'
+    caption = f"{photo.name}, as the model sees it"
+    return f'<div class="pictures few">{_figure(_data_url(encode_png(photo.image)), caption, "")}</div>'
+
+
+def photo_to_paint(photo: Photo) -> str:
+    """The same, to be painted over by `paint.js` where it may change; says what of the file it is."""
+    caption = f"{photo.name}, as the model sees it. Paint where it may change. Without paint all of it may."
+    whole, square = (" ".join(map(str, numbers)) for numbers in (photo.whole, photo.square))
+    return (
+        f'<figure class="painting" data-whole="{whole}" data-square="{square}"><div class="board">'
+        f'<img src="{_data_url(encode_png(photo.image))}" alt="{escape(photo.name)}"><canvas></canvas></div>'
+        '<div class="tools"><label>Brush '
+        '<input type="range" class="brush" min="2" max="40" value="14"></label><label>'
+        '<input type="checkbox" class="erase"> Erase</label></div>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def mask_figure(mask: Photo, link: str) -> str:
+    """Which mask is taken, with a link that downloads it; `paint.js` lays it over the photo."""
+    name, shown = escape(mask.name), _data_url(encode_png(mask.image))
+    return (
+        f'<p class="mask" data-mask="{shown}" data-name="{name}">Only what is painted may change. '
+        f'<a download="{name}" href="{escape(link)}">Download {name}</a></p>'
+    )
 
 
 def read(explanation: Explanation) -> str:

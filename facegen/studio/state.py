@@ -43,6 +43,7 @@ class Controls:
     sampler: str
     why_no_photos: str | None  # None where photos can be varied or edited
     edits: bool  # whether a photo is edited by words, instead of varied
+    places: bool  # whether it can be told where a photo may change: samples are maps
 
     @staticmethod
     def of(generator: FaceGenerator) -> Controls:
@@ -69,6 +70,7 @@ class Controls:
             sampler=kind_config("samplers", settings.sampler).kind,
             why_no_photos=None if pictures or edits else _why_no_photos(generator, words),
             edits=edits,
+            places=edits and len(generator.sample_spec.shape) == 3,
         )
 
 
@@ -78,7 +80,8 @@ class Wish:
 
     `changed` is what a comparison changes: an attribute, the other class, or the other words. `parts` are the
     terms and weights of a blend. An edit of the `photo` goes by its `strength` and `pull`, and `seen` is what
-    it shows, in words. None takes the model's own setting.
+    it shows, in words. It may change where its `mask` is white, or in a found `region` of that share (0: in
+    none), or anywhere. None takes the model's own setting.
     """
 
     way: Way = "faces"
@@ -92,6 +95,8 @@ class Wish:
     seen: str = ""
     strength: float = 0.8
     pull: float = 3.0
+    mask: Path | None = None
+    region: float = 0.0
     negative: str = ""
     count: int = 4
     seed: int = 0
@@ -173,10 +178,14 @@ def edit_by(wish: Wish, controls: Controls, weights: Weights = "ema") -> tuple[P
         UsageError: something is missing, or a number is out of range; says which.
     """
     _check(wish, controls, 1)
+    words = _words_of(wish)
+    _check_places(wish, asks=any(words.values()))
     options = EditOptions(
-        **_words_of(wish),
+        **words,
         from_prompt=wish.seen.strip() or None,
         strength=(wish.strength,),
+        mask=wish.mask,
+        region=wish.region or None,
         crop=wish.crop,
         guidance=wish.pull,
         steps=wish.steps,
@@ -287,6 +296,13 @@ def _check(wish: Wish, controls: Controls, num_pictures: int) -> None:
         )
 
 
+def _check_places(wish: Wish, *, asks: bool) -> None:
+    if wish.region and wish.mask is not None:
+        raise UsageError("The mask says where the photo may change: clear it, or set its share to 0.")
+    if wish.region and not asks:
+        raise UsageError("Where the photo may change is found by what is asked, and nothing is: ask for it.")
+
+
 def _check_words(wish: Wish) -> None:
     words = {
         "The prompt": wish.prompt,
@@ -308,6 +324,7 @@ def _check_numbers(wish: Wish) -> None:
         "Guidance": (wish.guidance, 0, 100),
         "The strength": (wish.strength, 0.01, 1),
         "The pull": (wish.pull, 0, 100),
+        "The share that may change": (wish.region or None, 0.01, 1),
     }
     for name, (value, least, most) in ranges.items():
         if value is not None and not least <= value <= most:

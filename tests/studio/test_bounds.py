@@ -9,8 +9,10 @@ import time
 
 import httpx
 import pytest
+import torch
 from studio.test_state import png_bomb
 
+from facegen.formats.images import encode_png
 from facegen.studio.state import MAX_CHARACTERS
 
 gr = pytest.importorskip("gradio", reason="the studio needs gradio: pip install 'facegen[web]'")
@@ -113,12 +115,27 @@ def test_a_picture_that_would_fill_the_memory_is_refused(make_visitor):
     visitor = make_visitor()
     (path,) = visitor.upload(png_bomb(), "bomb.png").json()
     file = {"path": path, "meta": {"_type": "gradio.FileData"}}
-    for shows in ("photo-shown", "recalled"):
-        event = visitor.event("photo-shown", photo=file)
+    for shows in ("photo-shown", "mask-shown", "recalled"):
+        event = visitor.event("mask-shown" if shows == "mask-shown" else "photo-shown", photo=file, mask=file)
         if shows == "recalled":
             event = {**event, "fn_index": recalls(visitor), "data": [file]}
         assert visitor.ask(event).status_code == 200
         assert "bomb.png" in str(list(visitor.answers()))
+
+
+def test_a_mask_is_a_file_that_was_uploaded_and_within_the_bounds_of_a_photo(make_visitor, tmp_path):
+    visitor = make_visitor()
+    outside = {"path": str(tmp_path / "mask.png"), "meta": {"_type": "gradio.FileData"}}
+    for event in (visitor.event("mask-shown", mask=outside), visitor.event("pictures", mask=outside)):
+        assert visitor.ask(event).status_code == 403
+    photo, mask = (
+        {"path": visitor.upload(data, name).json()[0], "meta": {"_type": "gradio.FileData"}}
+        for data, name in ((encode_png(torch.zeros(3, 16, 16).byte()), "me.png"), (png_bomb(), "bomb.png"))
+    )
+    asked = {"What to draw": "photo", "Prompt": "a man", "photo": photo, "mask": mask}
+    told = str(visitor.draw(**asked))
+    assert "bomb.png" in told
+    assert "80,000,000 pixels" in told
 
 
 def recalls(visitor):

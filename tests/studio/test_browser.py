@@ -7,6 +7,7 @@ from studio.studio_parts import running
 from support.generator_parts import save_run
 
 from facegen.progress import SilentProgress
+from facegen.sampling.photos import read_photo
 from facegen.sampling.png_settings import read_image_settings
 from facegen.sampling.reproduce import ReproduceOptions, reproduce
 
@@ -214,6 +215,48 @@ def test_a_photo_is_edited_and_its_picture_dropped_on_the_page_brings_the_settin
     page.locator("#seen").wait_for()
     assert page.input_value("#prompt textarea") == "a smiling man"
     assert page.get_by_label("number input for Strength").input_value() == "0.5"
+
+
+def test_a_photo_changes_only_where_it_was_painted_over(page, run, tmp_path):
+    choose_way(page, "Photo")
+    photo = tmp_path / "wide.png"
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (16, 24, 3), dtype=np.uint8)).save(photo)
+    page.set_input_files("#photo input[type=file]", photo)
+    page.locator("#photo-shown figcaption", has_text="wide.png").wait_for()
+    page.fill("#prompt textarea", "a smiling man")
+    page.get_by_label("number input for Strength").fill("1")
+    page.locator("#photo-shown .brush").fill("25")
+    canvas = page.locator("#photo-shown canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + box["height"] - 2, steps=5)
+    page.mouse.up()
+    page.click("#draw")  # at once: it waits for the mask
+    page.locator("#status", has_text="Done in").wait_for()
+    edited = downloaded(page, 0, tmp_path / "edited.png")
+    with page.expect_download() as download:
+        page.locator("#mask-shown a").click()
+    download.value.save_as(tmp_path / download.value.suggested_filename)
+    mask = read_photo(next(tmp_path.glob("mask-*.png")), "center", 16).image[0].numpy()
+    assert (mask[:, 3:5] == 255).all(), "painted around a quarter of the square, which begins at column 4"
+    assert (mask[:, 8:] < 4).all(), "but for what a resize rings"
+    differs = (edited != read_photo(photo, "center", 16).image.permute(1, 2, 0).numpy()).any(2)
+    assert differs[:, 3:5].any()
+    assert not differs[mask == 0].any()
+
+    photos = (photo, *tmp_path.glob("mask-*.png"))
+    again = ReproduceOptions(run=run, device="cpu", photos=photos, out=tmp_path / "again.png")
+    assert reproduce(tmp_path / "edited.png", again, SilentProgress()).closeness.identical
+    pen = "document.querySelector('#photo-shown canvas').getContext('2d')"
+    is_painted = f"{pen}.getImageData(0, 0, 512, 512).data.some(Boolean)"
+    page.click("#clear-mask")
+    page.wait_for_function(f"!{is_painted}")
+    page.locator("#history button").first.click()
+    page.wait_for_function(is_painted)
+    page.click("#clear-mask")
+    page.wait_for_function(f"!{is_painted}")
 
 
 def test_a_phone_shows_it_without_scrolling_sideways(page):

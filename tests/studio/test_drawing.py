@@ -145,6 +145,45 @@ def test_an_edited_photo_is_byte_for_byte_that_of_facegen_edit_but_for_its_folde
     assert list(Easel(load(run, "cpu")).draw(wish, stopped=lambda: True)) == []
 
 
+def test_a_masked_edit_is_that_of_facegen_edit_and_leaves_the_photo_outside(tmp_path):
+    photo, mask = tmp_path / "uploads" / "me.png", tmp_path / "uploads" / "eyes.png"
+    photo.parent.mkdir()
+    seen, white = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8), torch.zeros(3, 16, 16)
+    white[:, 4:9] = 255
+    photo.write_bytes(encode_png(seen))
+    mask.write_bytes(encode_png(white.byte()))
+    run = save_run(tmp_path)
+    easel = Easel(load(run, "cpu"))
+    wish = Wish(way="photo", photo=photo, mask=mask, prompt="a smile", strength=1.0)
+    _, drawn = drawn_of(easel, wish)
+    options = EditOptions(prompt="a smile", mask=mask, strength=(1.0,), out=tmp_path / "out", device="cpu")
+    summary = edit(photo, run, options)
+    (picture,) = drawn.pictures
+    with Image.open(summary.pictures[0].path) as image:
+        assert np.array_equal(pixels(picture, tmp_path), np.asarray(image))
+    differs = (pixels(picture, tmp_path) != seen.permute(1, 2, 0).numpy()).any((1, 2))
+    assert (differs[4:9].any(), differs[:4].any(), differs[9:].any()) == (True, False, False)
+    told = json.loads(read_png_text(summary.pictures[0].path)["facegen"])["edit"]["mask"]
+    assert picture.settings["edit"]["mask"] == {**told, "path": "eyes.png"}
+    mask.write_bytes(encode_png(torch.zeros(3, 16, 16, dtype=torch.uint8)))
+    with pytest.raises(DataError, match=r"The mask .eyes\.png. is black all over"):
+        list(easel.draw(wish))
+
+
+def test_a_share_that_may_change_is_found_and_shown_beside_the_picture(tmp_path):
+    photo = tmp_path / "me.png"
+    seen = torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8)
+    photo.write_bytes(encode_png(seen))
+    wish = Wish(way="photo", photo=photo, prompt="a smile", strength=1.0, region=0.25)
+    picture, region = drawn_of(Easel(tiny_generator()), wish)[1].pictures
+    assert picture.settings["edit"]["region"] == 0.25
+    where = pixels(region, tmp_path)[..., 0] > 0
+    differs = (pixels(picture, tmp_path) != seen.permute(1, 2, 0).numpy()).any(2)
+    assert 0 < where.mean() < 0.5
+    assert differs[where].any()
+    assert not differs[~where].any()
+
+
 def test_nonsense_is_refused_with_what_the_model_knows():
     with pytest.raises(UsageError, match="This model knows: Smiling"):
         list(Easel(tiny_generator()).draw(Wish(prompt="qwertz")))

@@ -25,7 +25,7 @@ def easel():
 def drawn(easel, wish, path):
     *_, last = easel.draw(wish)
     assert isinstance(last, Drawn)
-    path.write_bytes(last.pictures[-1].png)
+    path.write_bytes(last.pictures[0 if wish.way == "photo" else -1].png)
     return path
 
 
@@ -50,6 +50,12 @@ def test_an_edit_brings_all_but_its_photo_back(easel, tmp_path):
     found, settings = recalled(drawn(easel, wish, tmp_path / "picture.png"), easel.controls)
     assert found == replace(wish, photo=None)
     assert [one.file for one in settings.photos] == ["me.png"]
+    found, _ = recalled(drawn(easel, replace(wish, region=0.5), tmp_path / "region.png"), easel.controls)
+    assert found == replace(wish, photo=None, region=0.5)
+    masked = replace(wish, mask=photo)
+    found, settings = recalled(drawn(easel, masked, tmp_path / "masked.png"), easel.controls)
+    assert found == replace(wish, photo=None)
+    assert [one.file for one in settings.photos] == ["me.png", "me.png"]
 
 
 def test_what_cannot_be_brought_back_is_told(easel, tmp_path):

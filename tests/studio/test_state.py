@@ -43,6 +43,20 @@ def test_an_attribute_model_edits_photos_as_its_words_and_numbers_say(controls, 
         edit_by(replace(wish, strength=1.5), controls)
 
 
+def test_where_a_photo_may_change_is_a_mask_or_a_share(controls, tmp_path):
+    assert controls.places
+    wish = Wish(way="photo", photo=tmp_path / "me.png", prompt="a smile")
+    mask = tmp_path / "mask.png"
+    told = [edit_by(one, controls)[1] for one in (wish, replace(wish, mask=mask), replace(wish, region=0.25))]
+    assert [(one.mask, one.region) for one in told] == [(None, None), (mask, None), (None, 0.25)]
+    with pytest.raises(UsageError, match="clear it, or set its share to 0"):
+        edit_by(replace(wish, mask=mask, region=0.25), controls)
+    with pytest.raises(UsageError, match="nothing is: ask for it"):
+        edit_by(replace(wish, prompt="", region=0.25), controls)
+    with pytest.raises(UsageError, match=r"share that may change must be from 0\.01 to 1"):
+        edit_by(replace(wish, region=float("nan")), controls)
+
+
 def test_a_model_that_cannot_be_given_photos_says_why():
     controls = Controls.of(tiny_generator(tiny_recipe("none")))
     with pytest.raises(UsageError, match="cannot vary photos"):
