@@ -26,6 +26,7 @@ LINES = {
     "base": "rest of each request",
     "data": "data set the requests come from",
     "toggled": "wishes that were toggled",
+    "switched": "attributes that were switched",
     "clip": "CLIP",
     "captions": "captions",
     "request": "request",

@@ -15,7 +15,8 @@ from torch import Tensor
 from facegen.config.recipe import SamplingConfig
 from facegen.errors import UsageError, did_you_mean
 from facegen.evaluation.edit_faces import faces_to_switch, photo_records, switching_requests
-from facegen.evaluation.edit_matrix import EDIT, SDEDIT, EditRow, Looks, beside_sdedit, edit_row
+from facegen.evaluation.edit_matrix import EDIT, SDEDIT, EditRow, Looks, beside_sdedit, edit_counts, edit_row
+from facegen.evaluation.edit_scores import Switch, edit_scores
 from facegen.evaluation.options import EditEvaluationOptions
 from facegen.evaluation.steps import (
     Evaluation,
@@ -27,6 +28,8 @@ from facegen.evaluation.steps import (
 )
 from facegen.evaluation.toggles import askable
 from facegen.formats.far import named
+from facegen.formats.influences import pairing_of
+from facegen.formats.reports import ScoreRow
 from facegen.metrics import Share, pooled_share
 from facegen.models.editing import EditablePhotos, editable, steps_of
 from facegen.models.generator import FaceGenerator
@@ -57,6 +60,8 @@ class EditReport(Evaluation):
     """
 
     metric: str = "edit"
+    scores: dict[str, ScoreRow]
+    fingerprint: dict[str, Any]
     num_samples: int
     rows: tuple[EditRow, ...]
     reconstructed: dict[str, Any]
@@ -130,6 +135,7 @@ def evaluate_edit(
     started, run = time.monotonic(), Path(run)
     bench = _bench(run, Path(classifier), options, progress)
     rows, tiles, captions, switched = list[EditRow](), list[Tensor](), list[str](), list[_Switched]()
+    switches, requests = list[Switch](), list[Any]()
     chosen = {
         name: faces_to_switch(bench.records, name, options.num_samples, options.seed)
         for name in options.attributes
@@ -143,19 +149,25 @@ def evaluate_edit(
             found = _switch(bench, numbers, told, asked, bar)
             switched.append(found)
             rows += _rows(bench, name, told, asked, found)
+            switches += _switches(bench, name, numbers, told, asked, found)
+            requests.append((numbers, told, asked))
             tiles += found.shown
             captions += _captions(bench, name, asked, len(found.shown))
-    assert bench.judges.classifier is not None
+    reconstructed, fingerprint = _reconstructed(switched), _fingerprint(bench)
+    pairing = pairing_of({**fingerprint, "requests": requests})
+    scores, influences = edit_scores(switches, _judged_by(bench.judges), reconstructed, pairing)
     report = EditReport(
+        scores=scores,
+        fingerprint=fingerprint,
         num_samples=options.num_samples,
         rows=beside_sdedit(rows),
-        reconstructed=_reconstructed(switched),
+        reconstructed=reconstructed,
         psnr={name: _psnr(switched, name) for name in switched[0].psnr},
         distance_name=bench.judges.distance.name if bench.judges.distance else None,
         features_name=bench.judges.features.name if bench.judges.features else None,
         remarks=tuple(_remarks(options, chosen)),
         classifier=str(classifier),
-        classifier_fingerprint=bench.judges.classifier.fingerprint,
+        classifier_fingerprint=fingerprint["classifier"],
         run=named(run),
         data=named(bench.records.source),
         split=options.split,
@@ -165,7 +177,23 @@ def evaluate_edit(
         },
         grid=_write_grid(run, tiles, captions, 2 + len(bench.variants)),
     )
-    return finished(report, started, run)
+    return finished(report, started, run, influences=influences)
+
+
+def _fingerprint(bench: _Bench) -> dict[str, Any]:
+    """What two reports share that can be compared."""
+    assert bench.judges.classifier is not None
+    return {
+        "classifier": bench.judges.classifier.fingerprint,
+        "image_size": bench.generator.image_size,
+        "data": bench.records.dataset_fingerprint,
+        "split": bench.options.split,
+    }
+
+
+def _judged_by(judges: Judges) -> dict[str, str]:
+    told = {"distance": judges.distance, "features": judges.features}
+    return {name: judge.fingerprint for name, judge in told.items() if judge is not None}
 
 
 def _bench(run: Path, classifier: Path, options: EditEvaluationOptions, progress: Progress) -> _Bench:
@@ -271,22 +299,37 @@ def _rows(
     asked: list[dict[str, float]],
     found: _Switched,
 ) -> Iterator[EditRow]:
-    def matrix(labels: list[Mapping[str, float]] | list[dict[str, float]]) -> np.ndarray:
+    about = _asked_of(bench, name, told, asked)
+    for (method, strength), looks in found.variants.items():
+        yield edit_row(name, method, strength, *about, found.plain.seen, looks)
+
+
+def _switches(
+    bench: _Bench,
+    name: str,
+    numbers: list[int],
+    told: list[dict[str, float]],
+    asked: list[dict[str, float]],
+    found: _Switched,
+) -> Iterator[Switch]:
+    """The same face by face, of the edit alone."""
+    about = _asked_of(bench, name, told, asked)
+    for (method, strength), looks in found.variants.items():
+        if method == EDIT:
+            yield Switch(name, strength, numbers, edit_counts(*about, found.plain.seen, looks))
+
+
+def _asked_of(
+    bench: _Bench, name: str, told: list[dict[str, float]], asked: list[dict[str, float]]
+) -> tuple[int, np.ndarray, np.ndarray]:
+    """The column of the answer that is switched, what is wanted of it (N,), and which answers were asked the
+    same before and after (N, C)."""
+
+    def matrix(labels: list[dict[str, float]]) -> np.ndarray:
         return np.array([[one.get(answer, 0.0) for answer in bench.answers] for one in labels])
 
-    before, after = matrix(told), matrix(asked)
-    column = bench.answers.index(name)
-    for (method, strength), looks in found.variants.items():
-        yield edit_row(
-            name,
-            method,
-            strength,
-            column,
-            after[:, column] > 0,
-            before == after,
-            found.plain.seen,
-            looks,
-        )
+    before, after, column = matrix(told), matrix(asked), bench.answers.index(name)
+    return column, after[:, column] > 0, before == after
 
 
 def _reconstructed(switched: list[_Switched]) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from facegen.sampling.edit_changes import Judges, feature_change, pixel_change
 
 EDIT, SDEDIT = "edit", "SDEdit"
 
+Counts = dict[str, tuple[np.ndarray, np.ndarray]]
+"""By number of a row, for every face (N,): what came of it, and out of how many."""
+
 
 class EditRow(TypedDict):
     """What switching one attribute came to, by one method at one strength; see `edit_row`.
@@ -67,6 +70,24 @@ class Looks:
         return {name: _mean(getattr(self, name)) for name in ("pixels", "distance", "features")}
 
 
+def edit_counts(column: int, wanted: np.ndarray, same: np.ndarray, plain: np.ndarray, looks: Looks) -> Counts:
+    """What each face adds to the numbers of `edit_row`, which says what they are; those that were judged."""
+    seen = looks.seen
+    could = plain[:, column] != wanted
+    others = same.copy()
+    others[:, column] = False
+    told = {name: getattr(looks, name) for name in ("pixels", "distance", "features")}
+    return {
+        "hit": (could & (seen[:, column] == wanted), could),
+        "leakage": (((seen != plain) & others).sum(1), others.sum(1)),
+        **{
+            name: (torch.cat(parts).double().cpu().numpy(), np.ones(len(seen)))
+            for name, parts in told.items()
+            if parts
+        },
+    }
+
+
 def edit_row(
     attribute: str,
     method: str,
@@ -84,12 +105,8 @@ def edit_row(
     not count. `leakage` is the share of all other answers that changed, where they were asked the `same`
     (N, C) before and after; its interval resamples faces.
     """
-    seen = looks.seen
-    could = plain[:, column] != wanted
-    came = could & (seen[:, column] == wanted)
-    others = same.copy()
-    others[:, column] = False
-    changed = (seen != plain) & others
+    counts = edit_counts(column, wanted, same, plain, looks)
+    (came, could), (changed, others) = counts["hit"], counts["leakage"]
     means = looks.means
     return {
         "attribute": attribute,
@@ -97,7 +114,7 @@ def edit_row(
         "strength": strength,
         "num_faces": int(could.sum()),
         "hit": share_of(int(came.sum()), int(could.sum())) if could.any() else None,
-        "leakage": pooled_share(changed.sum(1), others.sum(1)) if others.any() else None,
+        "leakage": pooled_share(changed, others) if others.any() else None,
         "pixels": means["pixels"] or 0.0,
         "distance": means["distance"],
         "features": means["features"],

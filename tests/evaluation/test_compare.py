@@ -20,11 +20,13 @@ from facegen.errors import DataError, UsageError
 from facegen.evaluation.attributes import evaluate_attributes
 from facegen.evaluation.compare import compare
 from facegen.evaluation.distribution import evaluate
+from facegen.evaluation.edit import EditReport, evaluate_edit
 from facegen.evaluation.memorization import evaluate_memorization
 from facegen.evaluation.metric import evaluate_metric
 from facegen.evaluation.options import (
     AttributeOptions,
     DistributionOptions,
+    EditEvaluationOptions,
     MemorizationOptions,
     MetricOptions,
     ReconstructionOptions,
@@ -93,6 +95,7 @@ def reports(place: SimpleNamespace) -> dict[str, Path]:
             place.data,
             SubgroupOptions(selection=replace(selection, split="validation"), small_below=16, device="cpu"),
         ),
+        edited(place),
         evaluate_metric(
             place.run,
             f"{__name__}:Redness",
@@ -115,6 +118,33 @@ def test_every_kind_of_report_has_scores_that_compare(place) -> None:
         write_json(place.folder / f"{kind.rpartition(':')[2]}-other.json", other)
         with pytest.raises(UsageError, match=r"image size: \d+ and 7"):
             compare(path, place.folder / f"{kind.rpartition(':')[2]}-other.json")
+
+
+def edited(place: SimpleNamespace, **changes) -> EditReport:
+    options = EditEvaluationOptions(
+        attributes=("Smiling", "Male"), num_samples=16, strength=(1.0,), sdedit=(0.5,), data=place.data,
+        split="validation", grid_faces=0, device="cpu",
+    )  # fmt: skip
+    return evaluate_edit(place.run, place.judge, replace(options, **changes))
+
+
+def test_edits_of_the_same_photos_compare_photo_by_photo(place) -> None:
+    one, two = edited(place, steps=3), edited(place)
+    assert {"hit at 1", "leakage at 1", "pixels at 1", "distance at 1", "hit Male at 1"} <= {*one.scores}
+    row = next(row for row in one.rows if (row["attribute"], row["method"]) == ("Male", "edit"))
+    assert one.scores["hit Male at 1"].value == known(row["hit"])["share"]
+    assert one.scores["pixels at 1"].ceiling == one.reconstructed["pixels"]
+    paired = {row.score: row for row in compare(known(one.saved_to), known(two.saved_to)).scores}
+    assert all(row.shared == ("images",) for row in paired.values())
+    others = edited(place, seed=1)
+    apart = {row.score: row for row in compare(known(one.saved_to), known(others.saved_to)).scores}
+    assert all(row.shared == () for row in apart.values())
+    widths = [known(rows["pixels at 1"].high) - known(rows["pixels at 1"].low) for rows in (paired, apart)]
+    assert widths[0] < widths[1]
+    fewer = edited(place, attributes=("Male",), steps=3)
+    found = compare(known(one.saved_to), known(fewer.saved_to))
+    assert {row.score for row in found.scores} == {"hit Male at 1", "leakage Male at 1"}
+    assert "attributes that were switched" in found.left_out["hit at 1"]
 
 
 def test_the_same_requests_and_seeds_make_a_narrower_interval(place, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ def edit_report(words: str, settings: dict[str, Any], picture: Path) -> EditRepo
     }  # fmt: skip
     theirs: Any = {**row, "method": "SDEdit", "hit": None, "leakage": None, "same_success": None}
     return EditReport(
+        scores={},
+        fingerprint={},
         num_samples=64,
         rows=(row, theirs),
         reconstructed={"leakage": share, "pixels": 3.4, "distance": 0.01, "features": None},
