@@ -59,7 +59,12 @@ def assign_splits(
         note += " No identities are known, so one person may be in two parts."
     splits = split_by_group(records, fractions, seed)
     moved = _train_every_class(records, splits)
-    return splits, [note, *([f"Moved to train, to have one there: {_listed(moved)}."] if moved else [])]
+    notes = [note, *([f"Moved to train, to have one there: {_listed(moved)}."] if moved else [])]
+    lacking = [name for name, share in zip(SPLITS, fractions, strict=True) if share and name not in splits]
+    if lacking:
+        what = "people" if how == "by identity" else "images"
+        notes.append(f"There are too few {what} for every part: {' and '.join(lacking)} stayed empty.")
+    return splits, notes
 
 
 def _untrained(records: Sequence[DatasetRecord], splits: Sequence[str]) -> dict[str, int]:

@@ -182,6 +182,15 @@ def test_every_class_has_an_image_to_learn_from() -> None:
     assert "No image of class b is in train: it is not learnt." in notes
 
 
+def test_too_few_people_for_every_part_are_told() -> None:
+    records = [DatasetRecord(str(index), bytes, "", identity=str(index % 2)) for index in range(30)]
+    splits, notes = assign_splits(records, ImageFolder(Config()), None, seed=0)
+    assert set(splits) == {"train", "validation"}
+    assert notes[-1] == "There are too few people for every part: test stayed empty."
+    _, notes = assign_splits(records, ImageFolder(Config()), (0.5, 0.5, 0.0), seed=0)
+    assert not any("too few" in note for note in notes)
+
+
 def test_whole_pixels_survive_whatever_stands_in_their_exif(tmp_path: Path) -> None:
     plain = face(tmp_path / "0.png", 0)
     image = Image.open(plain)
