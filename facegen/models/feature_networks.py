@@ -242,6 +242,7 @@ def _efficientnet_extractor(device: torch.device) -> FeatureExtractor:
         fingerprint=f"{EFFICIENTNET}:mean:{sha256_of(path)[:16]}:bicubic-antialias-{INPUT_PIXELS}",
         image_size=None,
         extract=extract,
+        default_batch_size=4 if device.type == "cpu" else 32,  # 32 outgrow a CPU's caches: half the rate
     )
 
 
