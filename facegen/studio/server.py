@@ -8,6 +8,8 @@ import signal
 import socket
 import tempfile
 import webbrowser
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,7 +55,11 @@ def serve(
     check_installed()
     password, is_made_up = password_for(host, password_file)
     _close_when_ended()
-    with _listening(host, port) as listener, tempfile.TemporaryDirectory(prefix="facegen-studio-") as folder:
+    with (
+        _closing(progress),
+        _listening(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="facegen-studio-") as folder,
+    ):
         chosen = listener.getsockname()[1]
         if port is None and chosen != DEFAULT_PORT:
             progress.say(f"Port {DEFAULT_PORT} is taken; {chosen} is used.")
@@ -72,10 +78,17 @@ def serve(
                 opening.start()
             try:
                 server_of(app).run(sockets=[listener])
-            except KeyboardInterrupt:
-                progress.say("The studio is closed.")
             finally:
                 opening.cancel()
+
+
+@contextmanager
+def _closing(progress: Progress) -> Generator[None]:
+    """Whenever Ctrl-C comes, before the page is open as well, it closes the studio, which is told."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.say("The studio is closed.")
 
 
 def server_of(app: Any) -> Any:
