@@ -9,7 +9,8 @@ T = h * w tokens, L condition tokens, V values that were asked, D width.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -47,6 +48,7 @@ class Config(KindConfig, frozen=True):
     qk_norm: bool = True
     modulation: Literal["shared", "per_block"] = "shared"
     conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
+    freq_shift: int = Field(default=0, ge=0, le=1)  # of time's sinusoids; 1 in diffusers' DiT
     value_maps: bool = False  # each value that was asked adds a learned map to the patches
 
     @model_validator(mode="after")
@@ -54,6 +56,23 @@ class Config(KindConfig, frozen=True):
         if self.width % self.num_heads or self.width % 4:
             raise ValueError(f"width {self.width} must be divisible by 4 and by num_heads {self.num_heads}")
         return self
+
+
+def like(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for these settings of a `DiTTransformer2DModel`, but for those of the same name."""
+    function = settings["activation_fn"]
+    return {
+        "width": settings["num_attention_heads"] * settings["attention_head_dim"],
+        "depth": settings["num_layers"],
+        "num_heads": settings["num_attention_heads"],
+        "mlp": "gelu" if function == "gelu-approximate" else f"of {function}",  # which there is none of
+        "mlp_ratio": 4.0,
+        "qk_norm": False,
+        "modulation": "per_block",
+        "conditioning": "adaptive_norm",
+        "value_maps": False,
+        "freq_shift": 1,
+    }
 
 
 class DiffusionTransformer(nn.Module):
@@ -78,7 +97,7 @@ class DiffusionTransformer(nn.Module):
         if config.value_maps:
             maps = torch.randn(conditioning.num_values or 0, self.grid[0] * self.grid[1], width)
             self.value_maps = nn.Parameter(MAPS_STD * maps)  # (V, T, D)
-        self.time = TimestepEmbedding(width)
+        self.time = TimestepEmbedding(width, freq_shift=config.freq_shift)
         self.vector_in = None if vector_dim is None else nn.Linear(vector_dim, width)
         self.tokens_in = None
         if token_dim is not None and config.conditioning != "adaptive_norm":

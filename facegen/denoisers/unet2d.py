@@ -7,6 +7,7 @@ Letters: B batch, C channels, H/W rows and columns, D features, E embedding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -36,6 +37,10 @@ class Config(KindConfig, frozen=True):
     attention_levels: tuple[int, ...] = (4,)
     attention_head_dim: int = Field(default=8, ge=1)
     norm_num_groups: int = Field(default=32, ge=1)
+    norm_eps: float = Field(default=1e-5, gt=0)
+    downsample_padding: int = Field(default=1, ge=0, le=1)  # the first published networks have 0
+    flip_sin_to_cos: bool = True  # and false, and 1
+    freq_shift: int = Field(default=0, ge=0, le=1)
     gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
 
     @model_validator(mode="after")
@@ -47,6 +52,15 @@ class Config(KindConfig, frozen=True):
         levels = (*self.attention_levels, len(widths) - 1)  # the lowest attends in any case
         check_attention(widths, levels, self.attention_head_dim, "attention_head_dim")
         return self
+
+
+def like(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for these settings of a `UNet2DModel`, but for those of the same name."""
+    attends = [level for level, kind in enumerate(settings["down_block_types"]) if kind.startswith("Attn")]
+    return {
+        "attention_levels": attends,
+        "attention_head_dim": settings["attention_head_dim"] or settings["block_out_channels"][-1],
+    }
 
 
 class UNet2D(nn.Module):
@@ -81,6 +95,10 @@ class UNet2D(nn.Module):
             up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
             attention_head_dim=config.attention_head_dim,
             norm_num_groups=config.norm_num_groups,
+            norm_eps=config.norm_eps,
+            downsample_padding=config.downsample_padding,
+            flip_sin_to_cos=config.flip_sin_to_cos,
+            freq_shift=config.freq_shift,
             class_embed_type="identity" if has_vector else None,  # added to the time embedding as it is
         )
         self.vector_in = None

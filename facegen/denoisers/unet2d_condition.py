@@ -8,6 +8,7 @@ Letters: B batch, C channels, H/W rows and columns, L condition tokens, D featur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -48,6 +49,12 @@ class Config(KindConfig, frozen=True):
         levels = (*self.cross_attention_levels, len(widths) - 1)  # the lowest attends in any case
         check_attention(widths, levels, self.num_heads, "num_heads")
         return self
+
+
+def like(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The options for these settings of a `UNet2DConditionModel`, but for those of the same name."""
+    attends = [level for level, kind in enumerate(settings["down_block_types"]) if "Attn" in kind]
+    return {"cross_attention_levels": attends, "num_heads": settings["attention_head_dim"]}
 
 
 def _blocks(config: Config, token_dim: int | None) -> dict[str, Any]:

@@ -19,6 +19,7 @@ FILES_NEEDED = ["*.json", "*.txt", "*.model", "*.safetensors"]
 FILES_NOT_NEEDED = ["onnx/*", "openvino/*"]
 TIMEOUT_SECONDS = 5
 HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+LFS_POINTER = b"version https://git-lfs"
 POSITIONS = "position_ids"  # not weights, and absent from many checkpoints
 
 
@@ -82,6 +83,20 @@ def model_folder(name_or_folder: str, what: str, without_network: str) -> Path:
     return Path(path)
 
 
+def refuse_pointer(file: Path) -> None:
+    """See to it that a file of weights is no pointer of Git LFS.
+
+    Raises:
+        DataError: it is one.
+    """
+    with suppress(OSError), open(file, "rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise DataError(
+                f"'{file}' is a pointer of Git LFS: the weights themselves are not there.",
+                hint="Fetch them in that repository: git lfs pull",
+            )
+
+
 class PretrainedFolder:
     """A `what` in transformers' layout, read offline and without code of the model's own.
 
@@ -100,6 +115,8 @@ class PretrainedFolder:
 
     def load(self, from_pretrained: Callable[..., Any], **options: Any) -> Any:
         """What a `from_pretrained` of transformers makes of the folder."""
+        for file in self.folder.glob("*.safetensors"):
+            refuse_pointer(file)
         try:
             with without_bars():
                 return from_pretrained(self.folder, local_files_only=True, **self.settings, **options)

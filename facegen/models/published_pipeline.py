@@ -90,7 +90,7 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
         DataError: a part is missing, damaged, or not in safetensors.
         MissingModelError: the autoencoder has no weights in safetensors.
     """
-    index = _read(folder / INDEX_FILE)
+    index = read_settings(folder / INDEX_FILE)
     part = _part(folder, "unet", "transformer") or folder
     if not (part / "config.json").is_file():
         parts = ", ".join(name for name in index if not name.startswith("_"))
@@ -121,7 +121,7 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
         image_size=side * 2 ** (len(settings.get("block_out_channels", [0])) - 1),
         sampling=sampling,
         labels=LabelSchema() if column is None else LabelSchema(classes={column: conditioner.classes}),
-        described={str(file.relative_to(folder)): _read(file) for file in configurations},
+        described={str(file.relative_to(folder)): read_settings(file) for file in configurations},
         device=device,
         weights_sha256=sha256_of("".join(weights).encode()),
         source=folder,
@@ -130,6 +130,24 @@ def open_pipeline(folder: Path, device: torch.device) -> FaceGenerator:
 
 def _network(part: Path) -> tuple[Any, SampleSpec]:
     """The network in the folder `part`, and what it denoises."""
+    config = read_settings(part / "config.json")
+    told = [key for key in TOLD_MORE if config.get(key) is not None]
+    if told:
+        raise UsageError(f"The network in '{part}' is told more than facegen can tell it: {', '.join(told)}.")
+    model = open_network(part)
+    side = model.config.sample_size
+    if not isinstance(side, int):
+        raise UsageError(f"The network in '{part}' says no side of its square samples, but: {side}.")
+    return model, SampleSpec((model.config.in_channels, side, side))
+
+
+def open_network(part: Path) -> Any:
+    """The network of diffusers' in the folder `part`, with its weights.
+
+    Raises:
+        UsageError: it is none that facegen knows.
+        DataError: it is damaged, not whole, or not in safetensors.
+    """
     diffusers = _diffusers()
     known = {
         "UNet2DModel": diffusers.UNet2DModel,
@@ -137,22 +155,14 @@ def _network(part: Path) -> tuple[Any, SampleSpec]:
         "DiTTransformer2DModel": diffusers.DiTTransformer2DModel,
         "Transformer2DModel": diffusers.DiTTransformer2DModel,  # its name when DiT was published
     }
-    config = _read(part / "config.json")
-    name = config.get("_class_name")
+    name = read_settings(part / "config.json").get("_class_name")
     if name not in known:
         raise UsageError(
-            f"'{part}' holds a {name}, which facegen cannot sample with.",
+            f"'{part}' holds a {name}, which facegen does not know.",
             hint=f"It knows: {', '.join(known)}.",
         )
-    told = [key for key in TOLD_MORE if config.get(key) is not None]
-    if told:
-        raise UsageError(f"The network in '{part}' is told more than facegen can tell it: {', '.join(told)}.")
     folder = DiffusersFolder(str(part), "network", NEEDED, WITHOUT_NETWORK)
-    model = folder.network(known[name].from_pretrained)
-    side = model.config.sample_size
-    if not isinstance(side, int):
-        raise UsageError(f"The network in '{part}' says no side of its square samples, but: {side}.")
-    return model, SampleSpec((model.config.in_channels, side, side))
+    return folder.network(known[name].from_pretrained)
 
 
 def _asked(
@@ -193,7 +203,7 @@ def _class_number(conditioning: Conditioning) -> dict[str, Any]:
 
 def _walk(file: Path, guidance: float) -> tuple[Objective, SamplingConfig]:
     """What the scheduler says of training, and how it samples, as far as facegen has the same."""
-    settings = _read(file)
+    settings = read_settings(file)
     name = str(settings.get("_class_name"))
     kind: Any = getattr(_diffusers(), name, None) if name.endswith("Scheduler") else None
     try:
@@ -228,7 +238,12 @@ def _part(folder: Path, *names: str) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_dir()), None)
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_settings(file: Path) -> dict[str, Any]:
+    """What a file of settings says, such as `config.json`.
+
+    Raises:
+        DataError: it is not there, or no JSON object.
+    """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facegen.errors import DataError, MissingModelError
 from facegen.formats.files import sha256_of, storage_errors
+from facegen.formats.model_folders import refuse_pointer
 from facegen.protocols import Progress
 
 TIMEOUT_SECONDS = (5, 60)  # to connect, and between two pieces of the answer
@@ -110,13 +111,25 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         DataError: not a file of tensors, or one that would run code.
     """
+    state = read_torch(path)
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DataError(f"'{path}' is not a state dict (a mapping of names to tensors).")
+    return state
+
+
+def read_torch(path: Path) -> Any:
+    """What a `.safetensors` or torch file holds: tensors, numbers and names, in lists and mappings.
+
+    Raises:
+        DataError: not readable, a pointer to a file that was not fetched, or one that would run code.
+    """
+    refuse_pointer(path)
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
             f"'{path}' holds more than tensors, so it was not loaded: such a file can run code.",
@@ -124,9 +137,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ) from error
     except Exception as error:
         raise DataError(f"'{path}' is not a readable file of weights: {error}.") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise DataError(f"'{path}' is not a state dict (a mapping of names to tensors).")
-    return state
 
 
 def _download(published: PublishedWeights) -> None:

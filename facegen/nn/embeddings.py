@@ -14,14 +14,17 @@ from torch import Tensor, nn
 from facegen.shapes import Vectors
 
 
-def sinusoidal_embedding(position: Real[Tensor, " B"], dim: int, max_period: float = 10000.0) -> Vectors:
+def sinusoidal_embedding(
+    position: Real[Tensor, " B"], dim: int, max_period: float = 10000.0, freq_shift: int = 0
+) -> Vectors:
     """Cosines then sines of `position` (B,) at `dim / 2` geometric frequencies: (B, dim), float32 at least.
 
     Vaswani et al. 2017, section 3.5, in the order Ho et al.'s DDPM code uses. `dim` must be even.
+    The last frequency is 1 / `max_period` with a `freq_shift` of 1, as that code has it, and above it with 0.
     """
     half = dim // 2
     dtype = torch.promote_types(position.dtype, torch.float32)
-    exponents = torch.arange(half, dtype=dtype, device=position.device) / half
+    exponents = torch.arange(half, dtype=dtype, device=position.device) / (half - freq_shift)
     angles = position.to(dtype)[:, None] * torch.exp(-math.log(max_period) * exponents)
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -42,10 +45,10 @@ def grid_positions(height: int, width: int, dim: int) -> Tensor:
 class TimestepEmbedding(nn.Module):
     """Timesteps (B,), floats in [0, 1000], to features (B, dim): sinusoids through a two-layer MLP."""
 
-    def __init__(self, dim: int, num_frequencies: int = 256) -> None:
+    def __init__(self, dim: int, num_frequencies: int = 256, freq_shift: int = 0) -> None:
         super().__init__()
-        self.num_frequencies = num_frequencies
+        self.num_frequencies, self.freq_shift = num_frequencies, freq_shift
         self.mlp = nn.Sequential(nn.Linear(num_frequencies, dim), nn.SiLU(), nn.Linear(dim, dim))
 
     def forward(self, timestep: Real[Tensor, " B"]) -> Vectors:
-        return self.mlp(sinusoidal_embedding(timestep, self.num_frequencies))
+        return self.mlp(sinusoidal_embedding(timestep, self.num_frequencies, freq_shift=self.freq_shift))

@@ -24,7 +24,12 @@ class LifeOptions:
     ] = None
     source: Annotated[
         Path | None,
-        Option("Begin a new run with the weights of this run or checkpoint.", LIFE, names=("--from",)),
+        Option(
+            "Begin a new run with the weights of this run, checkpoint, folder of diffusers or checkpoint of "
+            "denoising-diffusion-pytorch.",
+            LIFE,
+            names=("--from",),
+        ),
     ] = None
     weights: Annotated[Literal["ema", "model"], Option("Which weights --from takes.", LIFE)] = "ema"
 

@@ -31,6 +31,7 @@ from facegen.protocols import Progress
 from facegen.training.agreement import check_agreement
 from facegen.training.changes import continue_run, new_event, told
 from facegen.training.checkpointing import CheckpointKeeper, newest_whole_checkpoint
+from facegen.training.foreign import open_foreign
 from facegen.training.freezing import freeze
 from facegen.training.history import RunHistory
 from facegen.training.options import AS_IT_IS, LifeOptions
@@ -39,7 +40,13 @@ from facegen.training.scoring import Scorer
 from facegen.training.trackers import check_trackers
 from facegen.training.trainer import Trainer, build_seeded
 from facegen.training.uploading import Uploader, check_upload, uploading
-from facegen.training.warm_start import WarmStart, open_source, take_weights, warn_of_other_labels
+from facegen.training.warm_start import (
+    WarmStart,
+    open_source,
+    take_weights,
+    warn_of_other_labels,
+    warn_of_settings,
+)
 from facegen.training.wiring import WiredTask, count_parameters, wire_task
 
 BYTES_PER_PARAMETER = 4
@@ -315,12 +322,13 @@ def _warm_start(
     wired: WiredTask, source: Path, weights: Weights, progress: Progress
 ) -> tuple[dict[str, Tensor], WarmStart]:
     """The weights a run begins with that takes those of `source`; says which were taken."""
-    checkpoint, module = open_source(source, weights, wired.info.task), _built(wired)
-    frozen = freeze(module, wired.recipe.training.freeze)
-    begun = take_weights(module, checkpoint, weights, source, frozen)
+    origin = open_foreign(source, weights, wired.recipe) or open_source(source, weights, wired.info.task)
+    module = _built(wired)
+    begun = take_weights(module, origin, source, freeze(module, wired.recipe.training.freeze))
     for line in begun.lines():
         progress.say(line)
-    warn_of_other_labels(checkpoint.info.labels, wired.info.labels, progress)
+    warn_of_settings(begun, origin.remedy, progress)
+    warn_of_other_labels(origin.labels, wired.info.labels, progress)
     return module.state_dict(), begun
 
 
