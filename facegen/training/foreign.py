@@ -120,9 +120,9 @@ def _checkpoint_of_ddpm_pytorch(file: Path, source: Path, weights: Weights, reci
     state = {
         name.removeprefix(prefix): value
         for name, value in (held if isinstance(held, Mapping) else {}).items()
-        if isinstance(value, Tensor) and str(name).startswith(prefix)
+        if isinstance(value, Tensor) and value.ndim and str(name).startswith(prefix)
     }
-    if "init_conv.weight" not in state:
+    if not len(state.get("init_conv.weight", ())):
         raise DataError(
             f"--from '{source}' is no checkpoint of {DDPM_PYTORCH}: '{key}' has no {prefix}init_conv.weight.",
             hint=f"Or of diffusers? {CONVERT}",

@@ -195,7 +195,7 @@ def test_a_transformer_whose_blocks_embed_otherwise_is_told(saved) -> None:
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderTiny"])
-def test_an_autoencoder_is_trained_on_from_what_it_was(tmp_path: Path, name: str) -> None:
+def test_an_autoencoder_is_trained_on_from_what_it_was(saved, tmp_path: Path, name: str) -> None:
     torch.manual_seed(0)
     sizes: dict[str, Any] = {
         "AutoencoderKL": {
@@ -213,6 +213,7 @@ def test_an_autoencoder_is_trained_on_from_what_it_was(tmp_path: Path, name: str
     }
     network = getattr(diffusers, name)(**sizes[name]).eval()
     network.save_pretrained(tmp_path / "pipeline" / "vae")
+    shutil.copytree(saved(save_pixel_pipeline) / "unet", tmp_path / "pipeline" / "unet")
     other = parse_recipe(
         {
             "task": {"kind": "autoencoding"},
@@ -272,6 +273,9 @@ def test_a_run_says_in_a_table_what_fitted_and_keeps_it(saved, tmp_path: Path) -
         "diffusion.parameterisation": "eps there, flow here",
     }
     assert any("computes otherwise" in line for line in progress.warned)
+    origin = open_foreign(source, "ema", parse_recipe(data))
+    assert origin is not None
+    assert event.started_from["sha256"] == origin.sha256
 
 
 def test_other_networks_are_refused_with_the_recipe_that_fits(saved) -> None:
@@ -438,7 +442,9 @@ def test_other_and_cut_files_are_refused(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     assert "not a readable file of weights" in str(refused(file, recipe_of(DDPM_PYTORCH)))
-    for content in ({"epoch": 3}, [1], {"ema": [1]}):
+    first = "ema_model.model.init_conv.weight"
+    empty = [{"ema": {first: torch.zeros(size)}} for size in ((), (0, 3, 7, 7))]
+    for content in ({"epoch": 3}, [1], {"ema": [1]}, {"ema": {1: torch.zeros(1)}}, *empty):
         torch.save(content, file)
         told = refused(file, recipe_of(DDPM_PYTORCH))
         assert isinstance(told, DataError)
