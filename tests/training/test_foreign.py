@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +10,18 @@ from typing import Any
 
 import pytest
 import torch
+from support.foreign_weights import (
+    DDPM_PYTORCH,
+    LATENTS,
+    PIXELS,
+    UNET2D,
+    begun,
+    mended,
+    noise,
+    recipe_of,
+    refused,
+    theirs,
+)
 from support.published_pipelines import (
     diffusers,
     save_class_pipeline,
@@ -19,27 +29,18 @@ from support.published_pipelines import (
     save_text_pipeline,
 )
 from support.training_parts import denoising_recipe, write_latents
-from torch import Tensor, nn
 
 from facegen.config.kinds import load_kind
-from facegen.config.recipe import Recipe, parse_recipe
-from facegen.errors import DataError, FacegenError, UsageError
+from facegen.config.recipe import parse_recipe
+from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.training.foreign import open_foreign
 from facegen.training.options import LifeOptions
 from facegen.training.train import train
-from facegen.training.warm_start import WarmStart, take_weights
-from facegen.types import Conditioning, LabelSchema, SampleSpec
-
-CLASSES = LabelSchema(classes={"age": tuple(map(str, range(1000)))})
-NAMED = re.compile(r"--set (?:'([^']*)'|(\S+))")
-LATENTS, PIXELS = SampleSpec((4, 8, 8)), SampleSpec((3, 8, 8))
-UNET2D = {"kind": "unet2d", "block_out_channels": [8, 16], "layers_per_block": 1, "attention_levels": [1]}
-UNET2D |= {"norm_num_groups": 4}
-DDPM_PYTORCH = {"kind": "unet", "base_channels": 8, "channel_multipliers": [1, 2], "num_res_blocks": 1}
-DDPM_PYTORCH |= {"self_attention_levels": [1], "num_heads": 2}
+from facegen.training.warm_start import take_weights
+from facegen.types import Conditioning
 
 
 @pytest.fixture(scope="module")
@@ -53,62 +54,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
         return known[save]
 
     return folder
-
-
-def recipe_of(denoiser: dict[str, Any], conditioner: dict[str, Any] | None = None, **more: Any) -> Recipe:
-    training = {"max_steps": 1, "batch_size": 2}
-    told = conditioner or {"kind": "none"}
-    return parse_recipe(
-        {
-            "task": {"kind": "denoising"},
-            "denoiser": denoiser,
-            "conditioner": told,
-            "training": training,
-            "diffusion": {"parameterisation": "eps"},
-            **more,
-        }
-    )
-
-
-def mended(recipe: Recipe, error: FacegenError) -> Recipe:
-    """`recipe` with the keys that an error tells to set."""
-    data = recipe.model_dump(mode="json")
-    for word in (quoted or plain for quoted, plain in NAMED.findall(error.hint or "")):
-        key, _, value = word.partition("=")
-        section, _, name = key.partition(".")
-        told = value if value[0].isalpha() and value not in ("true", "false", "null") else json.loads(value)
-        data[section] = {"kind": told} if name == "kind" else {**data[section], name: told}
-    return parse_recipe(data)
-
-
-def module_of(recipe: Recipe, sample: SampleSpec) -> nn.ModuleDict:
-    """The networks of `recipe` with random weights, as its task trains them."""
-    told, denoiser = recipe.section("conditioner"), recipe.section("denoiser")
-    conditioner: Any = load_kind("conditioners", told.kind).build(told, CLASSES, sample)
-    network: Any = load_kind("denoisers", denoiser.kind).build(denoiser, sample, conditioner.spec)
-    return nn.ModuleDict({"denoiser": network, "conditioner": conditioner}).eval()
-
-
-def begun(source: Path, recipe: Recipe, sample: SampleSpec, weights: Any = "ema") -> tuple[Any, WarmStart]:
-    origin, module = open_foreign(source, weights, recipe), module_of(recipe, sample)
-    assert origin is not None
-    return module, take_weights(module, origin, source, [])
-
-
-def refused(source: Path, recipe: Recipe, weights: Any = "ema") -> FacegenError:
-    with pytest.raises(FacegenError) as told:
-        open_foreign(source, weights, recipe)
-    return told.value
-
-
-def noise(sample: SampleSpec) -> tuple[Tensor, Tensor]:
-    torch.manual_seed(5)
-    return torch.randn(3, *sample.shape), torch.tensor([0.0, 400.0, 999.0])
-
-
-def theirs(folder: Path, **changed: Any) -> Any:
-    name = json.loads((folder / "config.json").read_text("utf-8"))["_class_name"]
-    return getattr(diffusers, name).from_pretrained(folder, low_cpu_mem_usage=False, **changed).eval()
 
 
 # -- diffusers
@@ -334,118 +279,3 @@ def test_a_cut_file_a_pointer_and_a_bin_are_refused_in_words(saved, tmp_path: Pa
     assert isinstance(told, DataError)
     assert "diffusion_pytorch_model.safetensors" in str(told)
     assert "safetensors" in str(refused(folder / "diffusion_pytorch_model.bin", recipe_of(UNET2D)))
-
-
-# -- denoising-diffusion-pytorch
-
-
-def ddpm_pytorch() -> dict[str, Tensor]:
-    """Names and shapes of `Unet(8, dim_mults=(1, 2))` of denoising-diffusion-pytorch 2.3.4."""
-    shapes: dict[str, tuple[int, ...]] = {"init_conv": (8, 3, 7, 7), "final_conv": (3, 8, 1, 1)}
-    shapes |= {"time_mlp.1": (32, 8), "time_mlp.3": (32, 32)}
-    blocks = {"downs.0": (8, 8), "downs.1": (8, 8), "ups.0": (24, 16), "ups.1": (16, 8)}
-    pairs = {f"{name}.{index}": sizes for name, sizes in blocks.items() for index in (0, 1)}
-    pairs |= {"mid_block1": (16, 16), "mid_block2": (16, 16), "final_res_block": (16, 8)}
-    scales: dict[str, tuple[int, ...]] = {}
-    for name, (there, here) in pairs.items():
-        shapes |= {f"{name}.mlp.1": (2 * here, 32), f"{name}.block1.proj": (here, there, 3, 3)}
-        shapes |= {f"{name}.block2.proj": (here, here, 3, 3)}
-        shapes |= {f"{name}.res_conv": (here, there, 1, 1)} if there != here else {}
-        scales |= {f"{name}.block{index}.norm.g": (1, here, 1, 1) for index in (1, 2)}
-    ends = {"downs.0.3.1": (8, 32, 1, 1), "downs.1.3": (16, 8, 3, 3), "ups.0.3.1": (8, 16, 3, 3)}
-    shapes |= {**ends, "ups.1.3": (8, 8, 3, 3)}
-    attends = {"downs.0.2": 8, "downs.1.2": 8, "ups.0.2": 16, "ups.1.2": 8, "mid_attn": 16}
-    for name, width in attends.items():
-        scales |= {f"{name}.norm.g": (1, width, 1, 1), f"{name}.mem_kv": (2, 4, 4, 32)}
-        scales[f"{name}.to_qkv.weight"] = (384, width, 1, 1)
-    both = {f"{name}.weight": shape for name, shape in shapes.items()}
-    both |= {f"{name}.bias": shape[:1] for name, shape in shapes.items()}
-    torch.manual_seed(3)
-    return {name: torch.randn(shape) for name, shape in {**both, **scales}.items()}
-
-
-def save_ddpm_pytorch(file: Path, **more: Any) -> dict[str, Tensor]:
-    """As its `Trainer.save` writes; returns the averaged weights."""
-    averaged, plain = ddpm_pytorch(), {name: value + 1 for name, value in ddpm_pytorch().items()}
-    ema = {f"ema_model.model.{name}": value for name, value in averaged.items()}
-    ema |= {"initted": torch.tensor(True), "step": torch.tensor(10), "ema_model.betas": torch.zeros(10)}
-    model = {f"model.{name}": value for name, value in plain.items()}
-    content = {
-        "step": 10,
-        "model": model,
-        "opt": {"state": {}},
-        "ema": ema,
-        "scaler": None,
-        "version": "2.3.4",
-    }
-    torch.save({**content, **more}, file)
-    return averaged
-
-
-@pytest.mark.parametrize("weights", ["ema", "model"])
-def test_a_checkpoint_of_ddpm_pytorch_gives_its_filters(tmp_path: Path, weights: Any) -> None:
-    file = tmp_path / "model-10.pt"
-    averaged = save_ddpm_pytorch(file)
-    module, told = begun(file, recipe_of(DDPM_PYTORCH), PIXELS, weights)
-    shift = 0 if weights == "ema" else 1
-    network = module["denoiser"]
-    pairs = {
-        "downs.0.0.block1.proj.weight": network.down[0][0].block.conv_in.weight,
-        "mid_block1.block2.proj.bias": network.middle[0].block.conv_out.bias,
-        "mid_block2.block1.norm.g": network.middle[1].block.norm_out.weight,
-        "ups.0.1.res_conv.weight": network.up[0][1].block.skip.weight,
-    }
-    for name, value in pairs.items():
-        assert torch.equal(averaged[name].flatten() + shift, value.flatten()), name
-    assert told.step == 10
-    assert "another" in told.settings["denoiser"]
-    assert told.parameters["time_mlp"]["left over"] == 9 * 32 + 33 * 32
-    assert told.parameters["denoiser.middle"]["left over"] == 0
-    assert "denoiser.conv_in.weight" in told.fresh
-    assert "only there" not in told.skipped["denoiser.up.0.0.block.conv_in.weight"]
-
-
-def test_a_checkpoint_of_ddpm_pytorch_names_the_unet_that_takes_most(tmp_path: Path) -> None:
-    file = tmp_path / "model-10.pt"
-    save_ddpm_pytorch(file)
-    told = refused(file, recipe_of(UNET2D))
-    assert "--preset peer-ddpm-pytorch" in str(told)
-    section = mended(recipe_of(UNET2D), told).section("denoiser").model_dump()
-    assert section == {**section, **DDPM_PYTORCH, "num_heads": 4}
-
-
-class Canary:
-    """Creates a file when it is unpickled."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    file, mark = tmp_path / "model-10.pt", tmp_path / "ran"
-    save_ddpm_pytorch(file, opt=Canary(mark))
-    told = refused(file, recipe_of(DDPM_PYTORCH))
-    assert isinstance(told, DataError)
-    assert "can run code" in str(told)
-    assert not mark.exists()
-    file.write_bytes(pickle.dumps({"model": Canary(mark)}))
-    assert isinstance(refused(file, recipe_of(DDPM_PYTORCH)), DataError)
-    assert not mark.exists()
-
-
-def test_other_and_cut_files_are_refused(tmp_path: Path) -> None:
-    file = tmp_path / "model-10.pt"
-    save_ddpm_pytorch(file)
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
-    assert "not a readable file of weights" in str(refused(file, recipe_of(DDPM_PYTORCH)))
-    first = "ema_model.model.init_conv.weight"
-    empty = [{"ema": {first: torch.zeros(size)}} for size in ((), (0, 3, 7, 7))]
-    for content in ({"epoch": 3}, [1], {"ema": [1]}, {"ema": {1: torch.zeros(1)}}, *empty):
-        torch.save(content, file)
-        told = refused(file, recipe_of(DDPM_PYTORCH))
-        assert isinstance(told, DataError)
-        assert "no checkpoint of denoising-diffusion-pytorch" in str(told)
