@@ -22,7 +22,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
@@ -289,11 +289,24 @@ def _write_contents(
 def _save_state(path: Path, training_state: Mapping[str, Any]) -> None:
     try:
         with open(path, "wb") as stream:
-            torch.save(dict(training_state), stream)
+            torch.save(_one_of_each_text(training_state, {}), stream)
     except RuntimeError as error:  # torch's closing of the archive hides why writing it failed
         if isinstance(error.__context__, OSError):
             raise error.__context__ from None
         raise
+
+
+def _one_of_each_text(value: Any, known: dict[str, str]) -> Any:
+    """The same data, in which equal texts are one object: pickle writes the second one as a reference, and so
+    a state that was read and goes on has the bytes of one that was never interrupted."""
+    if isinstance(value, str):
+        return known.setdefault(value, value)
+    if isinstance(value, Mapping):
+        parts = cast("Mapping[Any, Any]", value)
+        return {_one_of_each_text(key, known): _one_of_each_text(one, known) for key, one in parts.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_one_of_each_text(one, known) for one in value)
+    return value
 
 
 def _unshared(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

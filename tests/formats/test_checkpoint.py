@@ -64,6 +64,17 @@ def test_a_checkpoint_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     assert "autoencoder/config.json" in loaded.info.files
 
 
+def test_a_state_that_was_read_and_goes_on_has_the_bytes_of_one_never_interrupted(tmp_path: Path) -> None:
+    groups = [{"betas": (0.9, 0.99), "step": 3}]
+    optimizer = {"state": {0: {"step": torch.ones(1)}}, "groups": groups}
+    state: dict[str, Any] = {"step": 3, "optimizer": optimizer}
+    first = save_checkpoint(tmp_path / "a", INFO, {"model": {"w": torch.zeros(2)}}, state)
+    going_on = {"step": 3, "optimizer": first.training_state()["optimizer"]}  # as a trainer's does
+    again = save_checkpoint(tmp_path / "b", INFO, {"model": {"w": torch.zeros(2)}}, going_on)
+    one, other = ((each.folder / "training_state.pt").read_bytes() for each in (first, again))
+    assert one == other
+
+
 def test_the_weights_open_with_plain_safetensors(tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
