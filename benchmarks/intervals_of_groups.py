@@ -12,7 +12,8 @@ from interval_case import IMAGES, REAL, WIDTH, Case, Ends, features, shifted_ker
 from torch import Tensor
 
 from facegen.evaluation.control_matrix import control_matrix
-from facegen.evaluation.edit_matrix import EDIT, Looks, edit_row
+from facegen.evaluation.edit_matrix import Looks, edit_counts
+from facegen.evaluation.edit_scores import Switch, edit_scores
 from facegen.evaluation.toggles import toggle_requests
 from facegen.metrics import ReferenceFeatures, classification, colour_shifts, diversity
 from facegen.metrics.classification import Config as ClassificationConfig
@@ -96,19 +97,25 @@ def wishes(generator: torch.Generator, num_pairs: int = 80) -> dict[str, tuple[f
 
 
 def edits(generator: torch.Generator, num_faces: int = 80) -> dict[str, tuple[float, Ends]]:
-    """One attribute switched in faces, some of which have what is wanted already."""
+    """Two attributes switched in the same faces, some of which have what is wanted already."""
     plain = torch.rand(num_faces, 4, generator=generator) < torch.tensor([0.7, 0.5, 0.3, 0.5])
-    wanted = ~(torch.rand(num_faces, generator=generator) < 0.6)
     luck = torch.rand(num_faces, 1, generator=generator)
-    turned = torch.rand(num_faces, 4, generator=generator) < 0.3 * luck
-    turned[:, 0] = (plain[:, 0] != wanted) & (torch.rand(num_faces, generator=generator) < 0.8)
-    looks = Looks(answers=[plain ^ turned], pixels=[torch.zeros(num_faces)])
     same = torch.ones(num_faces, 4, dtype=torch.bool).numpy()
-    row = edit_row("a", EDIT, 1.0, 0, wanted.numpy(), same, plain.numpy(), looks)
+    switches: list[Switch] = []
+    for column, name in enumerate(NAMES[:2]):
+        wanted = torch.rand(num_faces, generator=generator) < 0.4
+        turned = torch.rand(num_faces, 4, generator=generator) < 0.3 * luck
+        came = torch.rand(num_faces, generator=generator) < 0.5 + 0.4 * luck[:, 0]
+        turned[:, column] = (plain[:, column] != wanted) & came
+        pixels = 5 + 8 * luck[:, 0] + torch.rand(num_faces, generator=generator)
+        looks = Looks(answers=[plain ^ turned], pixels=[pixels])
+        counts = edit_counts(column, wanted.numpy(), same, plain.numpy(), looks)
+        switches.append(Switch(name, 1.0, range(num_faces), counts))
     found: dict[str, tuple[float, Ends]] = {}
-    for name, share in (("hit", row["hit"]), ("leakage", row["leakage"])):
-        assert share is not None
-        found[f"edit: {name}"] = share["share"], (share["low"], share["high"])
+    for name, row in edit_scores(switches, {}, {}, "")[0].items():
+        assert row.low is not None
+        assert row.high is not None
+        found[f"edit: {name}"] = row.value, (row.low, row.high)
     return found
 
 

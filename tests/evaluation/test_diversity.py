@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from support.evaluation_parts import train_judge
+from support.evaluation_parts import load_mean_colours, train_judge
 from support.generator_parts import save_run
 from support.known import known
 from support.smooth_faces import smooth_faces, write_faces
 from support.tiny_dataset import write_dataset
-from torch import Tensor
 from typer.testing import CliRunner
 
 from facegen.cli.app import app
@@ -24,7 +23,6 @@ from facegen.evaluation import distribution, diversity
 from facegen.evaluation.diversity import evaluate_diversity, scoring_options
 from facegen.evaluation.options import DiversityOptions
 from facegen.formats.images import encode_png
-from facegen.models.feature_networks import FeatureExtractor
 from facegen.models.generator import FaceGenerator
 
 COUNT = 160
@@ -38,14 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def by_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     """A face encoder that knows people by their mean colour."""
-
-    def mean_colours(images: Tensor) -> Tensor:
-        return images.float().mean((2, 3))
-
-    def load(name: str, *_: Any) -> FeatureExtractor:
-        return FeatureExtractor(name, name, None, mean_colours)
-
-    monkeypatch.setattr(distribution, "load_extractor", load)
+    monkeypatch.setattr(distribution, "load_extractor", load_mean_colours)
     monkeypatch.setattr(diversity, "missing_packages", list)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from support.copied_faces import COPIES, resized, save_images, through_jpeg
+from support.evaluation_parts import load_mean_colours
 from support.known import known
 from support.smooth_faces import smooth_faces, write_faces
 from torch import Tensor
@@ -22,7 +22,6 @@ from facegen.evaluation import memorized_people
 from facegen.evaluation.held_out import held_out_people
 from facegen.evaluation.memorization import MemorizationReport, evaluate_memorization
 from facegen.formats.dataset import Dataset
-from facegen.models.feature_networks import FeatureExtractor
 from facegen.preparation.prepare import PrepareOptions, prepare
 
 TRAINED, PHOTOS, STRANGERS = 150, 3, 240
@@ -44,13 +43,7 @@ def photos(colours: Tensor, generator: torch.Generator) -> Tensor:
 
 @pytest.fixture
 def by_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    def mean_colours(images: Tensor) -> Tensor:
-        return images.float().mean((2, 3))
-
-    def load(name: str, *_: Any) -> FeatureExtractor:
-        return FeatureExtractor(name, name, None, mean_colours)
-
-    monkeypatch.setattr(memorized_people, "load_copy_features", load)
+    monkeypatch.setattr(memorized_people, "load_copy_features", load_mean_colours)
 
 
 def people(tmp_path: Path) -> tuple[Dataset, Tensor]:

@@ -12,11 +12,13 @@ import pytest
 import torch
 from support.published_pipelines import (
     AS_FACEGEN,
+    Saving,
     diffusers,
     save_class_pipeline,
     save_latent_pipeline,
     save_pixel_pipeline,
     save_text_pipeline,
+    saved_once,
 )
 from torch import Tensor
 
@@ -30,16 +32,8 @@ STEPS = 5  # a divisor of 1,000: of others, diffusers' DDIM steps beside its own
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
-    """Saves a pipeline once."""
-    root, known = tmp_path_factory.mktemp("pipelines"), dict[Any, Path]()
-
-    def folder(save: Callable[[Path], Path]) -> Path:
-        if save not in known:
-            known[save] = save(root)
-        return known[save]
-
-    return folder
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saving:
+    return saved_once(tmp_path_factory.mktemp("pipelines"))
 
 
 def opened(folder: Path, **scheduler: Any) -> tuple[FaceGenerator, Any]:

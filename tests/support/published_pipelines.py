@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,23 @@ guard_torchvision()
 
 diffusers: Any = import_module("diffusers")  # it does not say what it exports
 
+Saving = Callable[[Callable[[Path], Path]], Path]
+"""A function that saves a pipeline -> the folder it saved that to."""
+
 AS_FACEGEN = {"timestep_spacing": "trailing", "set_alpha_to_one": True}
 """How a DDIM scheduler walks as facegen's does: from the noisiest timestep on, to the clean sample."""
+
+
+def saved_once(root: Path) -> Saving:
+    """Saves each pipeline below `root` when it is first asked for."""
+    known = dict[Callable[[Path], Path], Path]()
+
+    def folder(save: Callable[[Path], Path]) -> Path:
+        if save not in known:
+            known[save] = save(root)
+        return known[save]
+
+    return folder
 
 
 def _shaken(model: Any) -> Any:

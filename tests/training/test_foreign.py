@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,12 @@ from support.foreign_weights import (
     theirs,
 )
 from support.published_pipelines import (
+    Saving,
     diffusers,
     save_class_pipeline,
     save_pixel_pipeline,
     save_text_pipeline,
+    saved_once,
 )
 from support.training_parts import denoising_recipe, write_latents
 
@@ -44,16 +45,8 @@ from facegen.types import Conditioning
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Any], Path]:
-    """Saves a pipeline once."""
-    root, known = tmp_path_factory.mktemp("foreign"), dict[Any, Path]()
-
-    def folder(save: Callable[[Path], Path]) -> Path:
-        if save not in known:
-            known[save] = save(root)
-        return known[save]
-
-    return folder
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Saving:
+    return saved_once(tmp_path_factory.mktemp("foreign"))
 
 
 # -- diffusers
