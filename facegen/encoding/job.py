@@ -17,9 +17,7 @@ from facegen.protocols import Progress
 
 AUTOMATIC_SHARD_BYTES = 256 << 20
 BATCH = 32
-CPU_BATCH_PIXELS = (
-    65_536  # more at once outgrow a CPU's caches: twice the time at 128 pixels a side and above
-)
+CPU_BATCH_PIXELS = 65_536  # more at once outgrow its caches: see docs/log.md of 2026-11-30
 SCALING_SPLIT = "train"
 
 
