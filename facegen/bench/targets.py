@@ -47,9 +47,13 @@ TARGETS = {
     "sample/interval": Target(0.7, "lower", "guidance at 40 % of the levels: 28 calls for 40"),
     "eval/fidelity": Target(1.4, "higher", "norms folded into convolutions, channels last"),
     "eval/features": Target(1e-4, "lower", "the same features, in another order of additions"),
-    "eval/frechet": Target(2.5, "higher", "Cholesky and eigvalsh against the square root of a product"),
+    "eval/frechet": Target(
+        2.5, "higher", "Cholesky and eigvalsh against the eigenvalues of a product that is not symmetric"
+    ),
     "eval/frechet-equal": Target(1e-6, "lower", "the same number, in float64"),
-    "eval/interval": Target(3, "lower", "the expansion needs two more products of the distance's size"),
+    "eval/interval": Target(
+        3, "lower", "the expansion is one more product, eigenvectors and a projection of each set"
+    ),
     "startup/help": Target(0.25, "lower", "a quarter of a second is felt as at once"),
     "startup/completion": Target(0.25, "lower", "a key was pressed and somebody waits"),
     "startup/command": Target(0.3, "lower", "a quarter of a second and the options of one command"),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,23 +49,6 @@ class FeatureStatistics:
     num_samples: int
 
     @staticmethod
-    def of_growing(features: Tensor, order: Tensor, sizes: Sequence[int]) -> Iterator[FeatureStatistics]:
-        """Of the first `sizes` (ascending, over D each) of features (N, D) in an `order` (N,), each looked at
-        once."""
-        width, done = features.shape[1], 0
-        origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
-        total = torch.zeros(width, dtype=torch.float64)
-        products = torch.zeros(width, width, dtype=torch.float64)
-        for size in sizes:
-            for rows in torch.split(order[done:size], CHUNK_SAMPLES):
-                centred = features[rows] - origin
-                total += centred.sum(0)
-                products += centred.T @ centred
-            done = size
-            covariance = (products - torch.outer(total, total) / size) / (size - 1)
-            yield FeatureStatistics(origin + total / size, square_root(covariance), size)
-
-    @staticmethod
     def of(features: Tensor) -> FeatureStatistics:
         """Fit mean and unbiased covariance to features (N, D), N at least 2.
 
@@ -80,8 +64,7 @@ class FeatureStatistics:
         if num_samples > num_features:
             covariance = torch.zeros(num_features, num_features, dtype=torch.float64)
             for part in torch.split(features, CHUNK_SAMPLES):  # a float64 copy of all features would be large
-                centred = part - mean
-                covariance += centred.T @ centred
+                covariance += squared(part - mean)
             root = square_root(covariance / (num_samples - 1))
         else:
             root = (features - mean) / (num_samples - 1) ** 0.5
@@ -90,6 +73,23 @@ class FeatureStatistics:
     @property
     def num_features(self) -> int:
         return len(self.mean)
+
+
+def squared(rows: Tensor) -> Tensor:
+    """`rows.T @ rows` (D, D) of rows (N, D): numpy knows that this is symmetric, and does half of it."""
+    array = rows.numpy()
+    return torch.as_tensor(array.T @ array)
+
+
+def times_root(rows: Tensor, root: Tensor) -> Tensor:
+    """`rows @ root.T` (N, R) of rows (N, D) and a root (R, D), by half the products if it is a triangle."""
+    import scipy.linalg.blas
+
+    if root.shape[0] < root.shape[1] or bool(root.tril(-1).any()):
+        return rows @ root.T
+    blas: Any = scipy.linalg.blas
+    product: np.ndarray = blas.dtrmm(1.0, root.numpy().T, rows.numpy().T, lower=1, trans_a=1)
+    return torch.as_tensor(product.T)
 
 
 def square_root(covariance: Tensor) -> Tensor:
@@ -116,14 +116,45 @@ def frechet_distance(a: FeatureStatistics, b: FeatureStatistics) -> float:
     """
     if a.num_features != b.num_features:
         raise ValueError(f"features of different width: {a.num_features} and {b.num_features}")
-    product = (a.root @ b.root.T).numpy()  # (R, S)
+    product = times_root(a.root, b.root).numpy()  # (R, S)
     if min(product.shape) < a.num_features:
         trace = float(np.linalg.svd(product, compute_uv=False).sum())
     else:
-        trace = float(np.sqrt(np.linalg.eigvalsh(product @ product.T).clip(min=0)).sum())
+        trace = _trace_of_root(product @ product.T)
     shift = (a.mean - b.mean).square().sum()
     spread = a.root.square().sum() + b.root.square().sum()
     return max(0.0, float(shift + spread - 2 * trace))
+
+
+def _trace_of_root(square: np.ndarray) -> float:
+    return float(np.sqrt(np.linalg.eigvalsh(square).clip(min=0)).sum())
+
+
+def distances_growing(
+    features: Tensor, order: Tensor, sizes: Sequence[int], reference: FeatureStatistics
+) -> Iterator[float]:
+    """Distances of the first `sizes` (ascending, over D each) of features (N, D) in an `order` (N,), each
+    looked at once.
+
+    Projected on the reference's root R they have the covariance R S R', whose eigenvalues are all that a
+    distance needs: one product for all sizes, and neither a root nor a product for each.
+    """
+    origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
+    total, spread = torch.zeros_like(origin), torch.zeros_like(origin)
+    products = torch.zeros(len(reference.root), len(reference.root), dtype=torch.float64)
+    done = 0
+    for size in sizes:
+        for rows in torch.split(order[done:size], CHUNK_SAMPLES):
+            centred = features[rows] - origin
+            total += centred.sum(0)
+            spread += centred.square().sum(0)
+            products += squared(times_root(centred, reference.root))
+        done = size
+        projected = reference.root @ total
+        trace = _trace_of_root(((products - torch.outer(projected, projected) / size) / (size - 1)).numpy())
+        own = (spread.sum() - total.square().sum() / size) / (size - 1)
+        shift = (origin + total / size - reference.mean).square().sum()
+        yield max(0.0, float(shift + own + reference.root.square().sum() - 2 * trace))
 
 
 @dataclass(frozen=True)
@@ -190,29 +221,39 @@ def _part(statistics: FeatureStatistics, features: Tensor, which: int) -> tuple[
 @dataclass(frozen=True)
 class _Expansion:
     """Plug-in `value`, its second-order `bias`, the variance of the `influences` (N,) and (M,), and the
-    chi-square-like scatter of the second order (`floor`), all that is left where both sets are the same."""
+    second order by entries (`curved`) of the Gaussians `of`."""
 
     value: float
     bias: float
     variance: float
-    floor: float
     influences: tuple[Tensor, Tensor]
+    curved: Tensor
+    of: tuple[FeatureStatistics, FeatureStatistics]
+
+    @cached_property
+    def floor(self) -> float:
+        """The chi-square-like scatter of the second order, all that is left where both sets are the same."""
+        scatter = sum(squared(one.root) / one.num_samples for one in self.of)
+        curved = self.curved.square()
+        return float(
+            2 * torch.as_tensor(scatter).square().sum() + 4 * curved.sum() - 2 * curved.diagonal().sum()
+        )
 
 
 def _expand(a: FeatureStatistics, features_a: Tensor, b: FeatureStatistics, features_b: Tensor) -> _Expansion:
-    left, roots, right = _coupled(a.root @ b.root.T)
+    left, roots, right = _coupled(times_root(a.root, b.root))
     shift = a.mean - b.mean
     spread = a.root.square().sum() + b.root.square().sum()
     value = max(0.0, float(shift.square().sum() + spread - 2 * roots.sum()))
     kept = roots.square() > roots.max() ** 2 * max(a.num_features, 8) * torch.finfo(roots.dtype).eps
     influence_a, curved_a = _one_side(features_a, a, shift, b.root.T @ right[:, kept], roots[kept])
     influence_b, curved_b = _one_side(features_b, b, -shift, a.root.T @ left[:, kept], roots[kept])
-    scatter = a.root.T @ a.root / a.num_samples + b.root.T @ b.root / b.num_samples
     curved = curved_a + curved_b
-    floor = 2 * scatter.square().sum() + 4 * curved.square().sum() - 2 * curved.diagonal().square().sum()
-    bias = float(scatter.trace() + curved.sum())
+    trace = a.root.square().sum() / a.num_samples + b.root.square().sum() / b.num_samples
     variance = sum(float(one.var()) / of.num_samples for one, of in ((influence_a, a), (influence_b, b)))
-    return _Expansion(value, bias, variance, float(floor), (influence_a, influence_b))
+    return _Expansion(
+        value, float(trace + curved.sum()), variance, (influence_a, influence_b), curved, (a, b)
+    )
 
 
 def _coupled(product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -223,8 +264,9 @@ def _coupled(product: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if product.shape[0] != product.shape[1]:
         left, values, right = linalg.svd(product, full_matrices=False)
         return left, values, right.T
-    squares, right = linalg.eigh(product.T @ product)
-    values = squares.clamp(min=0).sqrt()
+    found = np.linalg.eigh(squared(product).numpy())
+    values = torch.as_tensor(found.eigenvalues).clamp(min=0).sqrt()
+    right = torch.as_tensor(found.eigenvectors)
     return product @ right / values.clamp(min=torch.finfo(values.dtype).tiny), values, right
 
 
@@ -244,15 +286,15 @@ def _one_side(
     features: Tensor, statistics: FeatureStatistics, shift: Tensor, projection: Tensor, roots: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Influences (N,) of the images of one set and its second-order bias (R, R) by entries; `projection`
-    (D, R) gives z of a feature."""
+    (D, R) gives z of a feature, in single precision, which the scatter of influences and z is known to."""
     influences: list[Tensor] = []
     fourth = torch.zeros(len(roots), len(roots), dtype=torch.float64)
+    rough = projection.float()
     for part in torch.split(features, CHUNK_SAMPLES):
         centred = part.double() - statistics.mean
-        squares = (centred @ projection).square_()
-        rough = squares.float()  # sums of what is never negative: single precision is enough
-        fourth += (rough.T @ rough).double()
-        influences.append(2 * centred @ shift + centred.square().sum(1) - squares @ (1 / roots))
+        squares = (centred.float() @ rough).square_()
+        fourth += squared(squares)
+        influences.append(2 * centred @ shift + centred.square().sum(1) - squares.double() @ (1 / roots))
     variances = fourth / len(features) - torch.diag(roots.square().square())
     weights = 1 / (torch.outer(roots, roots) * (roots[:, None] + roots[None, :]))
     return torch.cat(influences), 0.5 * variances * weights / statistics.num_samples

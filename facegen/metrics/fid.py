@@ -13,6 +13,7 @@ from facegen.metrics._features import FeatureMetric, ReferenceFeatures, Score
 from facegen.metrics._frechet import (
     SAMPLES_PER_FEATURE,
     FeatureStatistics,
+    distances_growing,
     frechet_distance,
     frechet_estimate,
 )
@@ -44,7 +45,7 @@ class FrechetDistance(FeatureMetric):
         about = behind if found.unbiased else "the distance at this number of images, its bias included"
         of_all = (found.estimate, found.low, found.high, found.standard_error)
         scores = {"fid": Score(found.value, "lower", *of_all, about, influence=found.influence)}
-        limit = extrapolate(features, reference.statistics)
+        limit = extrapolate(features, reference.statistics, found.value)
         if limit is not None:
             scores["fid_infinity"] = Score(limit, "lower", *of_all, behind, influence=found.influence)
         return scores
@@ -80,8 +81,9 @@ class FrechetDistance(FeatureMetric):
 build = FrechetDistance
 
 
-def extrapolate(features: Tensor, reference: FeatureStatistics) -> float | None:
-    """The distance for infinitely many images, by a line through distances of growing parts of `features`.
+def extrapolate(features: Tensor, reference: FeatureStatistics, distance: float) -> float | None:
+    """The distance for infinitely many images, by a line through distances of growing parts of `features`,
+    of which `distance` is that of all.
 
     Fitted in 1/N, N from half of all images (twice as many as features at least) to all (Chong & Forsyth
     2020, arXiv:1911.07023); None below four images a feature. The reference is taken as it is.
@@ -91,7 +93,6 @@ def extrapolate(features: Tensor, reference: FeatureStatistics) -> float | None:
         return None
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     sizes = np.linspace(max(2 * width, count // 4), count, 15 if width <= WIDE_FEATURES else 6).astype(int)
-    growing = FeatureStatistics.of_growing(features, order, sizes.tolist())
-    distances = [frechet_distance(statistics, reference) for statistics in growing]
+    distances = [*distances_growing(features, order, sizes[:-1].tolist(), reference), distance]
     _, limit = np.polyfit(1 / sizes, distances, 1)
     return float(limit)

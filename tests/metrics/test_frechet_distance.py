@@ -9,7 +9,8 @@ from support.known import known
 from facegen.compat import guard_torchvision
 from facegen.errors import DataError
 from facegen.metrics import ReferenceFeatures
-from facegen.metrics.fid import Config, FeatureStatistics, build, frechet_distance
+from facegen.metrics._frechet import times_root
+from facegen.metrics.fid import Config, FeatureStatistics, build, distances_growing, frechet_distance
 
 
 def exact_statistics(mean: torch.Tensor, covariance: torch.Tensor) -> FeatureStatistics:
@@ -98,13 +99,18 @@ def test_metric_without_images_says_so():
         build.check_count(0, "There")
 
 
-def test_statistics_of_a_growing_set_are_those_of_each_part():
+@pytest.mark.parametrize("num_reference", [400, 5])
+def test_distances_of_a_growing_set_are_those_of_each_part(num_reference: int):
     features = 100 + torch.randn(700, 6, generator=torch.Generator().manual_seed(0)) * torch.arange(1.0, 7.0)
+    reference = FeatureStatistics.of(features[:num_reference] * 1.2)
     sizes = [20, 21, 400, 700]
-    for size, grown in zip(
-        sizes, FeatureStatistics.of_growing(features, torch.arange(700), sizes), strict=True
-    ):
-        alone = FeatureStatistics.of(features[:size])
-        assert grown.num_samples == size
-        torch.testing.assert_close(grown.mean, alone.mean, rtol=1e-12, atol=0)
-        torch.testing.assert_close(grown.root.T @ grown.root, alone.root.T @ alone.root, rtol=1e-8, atol=1e-8)
+    alone = [frechet_distance(FeatureStatistics.of(features[:size]), reference) for size in sizes]
+    assert list(distances_growing(features, torch.arange(700), sizes, reference)) == pytest.approx(
+        alone, rel=1e-8
+    )
+
+
+def test_a_square_root_that_is_no_triangle_is_multiplied_whole():
+    rows, root = torch.randn(9, 5, generator=torch.Generator().manual_seed(0)).double().split([4, 5])
+    torch.testing.assert_close(times_root(rows, root), rows @ root.T)
+    torch.testing.assert_close(times_root(rows, root.triu()), rows @ root.triu().T)

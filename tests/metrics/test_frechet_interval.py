@@ -127,11 +127,11 @@ def test_extrapolation_is_a_line_in_one_over_n_and_wants_enough_images() -> None
     for _ in range(30):
         a, _ = pair.draw(200, 2)
         values.append(frechet_distance(FeatureStatistics.of(a), exact))
-        limit = extrapolate(a, exact)
+        limit = extrapolate(a, exact, values[-1])
         assert limit is not None
         limits.append(limit)
     assert abs(torch.tensor(limits).mean() - pair.truth) < 0.5 * abs(torch.tensor(values).mean() - pair.truth)
-    assert extrapolate(pair.draw(31, 2)[0], exact) is None
+    assert extrapolate(pair.draw(31, 2)[0], exact, 0.0) is None
 
 
 def test_remarks_name_rank_deficiency_and_fall_silent_for_ample_samples() -> None:

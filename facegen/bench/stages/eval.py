@@ -21,6 +21,7 @@ from facegen.bench.targets import cost_ratio, finding, rate_ratio
 from facegen.bench.timing import Bench, Subject
 from facegen.compat import guard_torchvision
 from facegen.metrics import FeatureStatistics, ReferenceFeatures, frechet_distance
+from facegen.metrics._frechet import square_root, squared
 from facegen.metrics.fid import Config, build
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import INCEPTION_PIXELS, folded, load_extractor, random_inception
@@ -29,7 +30,9 @@ from facegen.models.resizing import bicubic_exact
 PIXELS = 64
 FEATURES, FIDELITY, FORWARD = "facegen: features", "torch-fidelity: features", "its folded network alone"
 RESIZED, CLEAN, BY_HAND = "facegen: resized", "clean-fid: resized", "channel by channel with Pillow"
-DISTANCE, THEIRS, PRODUCTS = "facegen: distance", "torch-fidelity: distance", "two products of the features"
+DISTANCE, THEIRS = "facegen: distance of two covariances", "torch-fidelity: distance of two covariances"
+WHOLE, THEIR_WHOLE = "facegen: distance of features", "torch-fidelity: distance of features"
+PRODUCTS = "two products of the features"
 INTERVAL = "facegen: distance, interval and extrapolation"
 
 
@@ -45,15 +48,27 @@ def measure(bench: Bench) -> StageResult:
         ),
         rate_ratio("eval/forward", "features, of the network alone", features[FEATURES], features[FORWARD]),
         finding("eval/features", "largest difference of features, relative", [_apart(images)], unit=""),
-        cost_ratio(
-            "eval/frechet-products", "distance, times two products", distances[DISTANCE], distances[PRODUCTS]
-        ),
         rate_ratio(
             "eval/frechet", "distance, times torch-fidelity's rate", distances[DISTANCE], distances[THEIRS]
         ),
+        rate_ratio(
+            "eval/frechet-whole",
+            "covariances and distance, times torch-fidelity's rate",
+            distances[WHOLE],
+            distances[THEIR_WHOLE],
+        ),
+        cost_ratio(
+            "eval/frechet-products",
+            "covariances and distance, times two products",
+            distances[WHOLE],
+            distances[PRODUCTS],
+        ),
         finding("eval/frechet-equal", "difference of the distances, relative", [equal], unit=""),
         cost_ratio(
-            "eval/interval", "with interval, times the distance", distances[INTERVAL], distances[DISTANCE]
+            "eval/interval",
+            "with interval, times covariances and distance",
+            distances[INTERVAL],
+            distances[WHOLE],
         ),
         *_resizing_findings(resized),
     ]
@@ -133,7 +148,7 @@ def _resizing_findings(ways: dict[str, Way]) -> Iterator[Finding]:
 
 
 def _distances(bench: Bench, count: int, width: int) -> tuple[dict[str, Way], float]:
-    """Gaussians and distance of two sets of features (N, D), and how far the results are apart."""
+    """The distance of two sets of features (N, D), of their covariances, and how far the results differ."""
     guard_torchvision()
     from torch_fidelity.metric_fid import (
         KEY_METRIC_FID,
@@ -143,25 +158,37 @@ def _distances(bench: Bench, count: int, width: int) -> tuple[dict[str, Way], fl
 
     generator = torch.Generator().manual_seed(0)
     mixing = torch.randn(width, width, generator=generator) / width**0.5
-    one, other = (torch.randn(count, width, generator=generator) @ mixing for _ in range(2))
-    metric = build(Config(), reference=ReferenceFeatures.of(other))
+    sets = [torch.randn(count, width, generator=generator) @ mixing for _ in range(2)]
+    metric = build(Config(), reference=ReferenceFeatures.of(sets[1]))
+    gaussians = [fid_features_to_statistics(features) for features in sets]
 
     def distance() -> float:
-        return frechet_distance(*(FeatureStatistics.of(features) for features in (one, other)))
+        return frechet_distance(*(_fitted(gaussian, count) for gaussian in gaussians))
 
-    def theirs() -> float:
-        statistics: list[Any] = [fid_features_to_statistics(features) for features in (one, other)]
+    def theirs(statistics: list[Any]) -> float:
         return fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
 
     def products() -> None:
-        for features in (one, other):
-            double = features.double()
-            torch.mm(double.T, double)
+        for features in sets:
+            squared(features.double())
+
+    def whole() -> float:
+        return frechet_distance(*(FeatureStatistics.of(features) for features in sets))
+
+    def their_whole() -> float:
+        return theirs([fid_features_to_statistics(features) for features in sets])
 
     ways = bench.interleaved(
         Subject(DISTANCE, "facegen", distance, item="distance"),
-        Subject(INTERVAL, "facegen", lambda: metric.judge(one), item="distance"),
-        Subject(THEIRS, "peer", theirs, item="distance"),
+        Subject(THEIRS, "peer", lambda: theirs(gaussians), item="distance"),
+        Subject(WHOLE, "facegen", whole, item="distance"),
+        Subject(INTERVAL, "facegen", lambda: metric.judge(sets[0]), item="distance"),
+        Subject(THEIR_WHOLE, "peer", their_whole, item="distance"),
         Subject(PRODUCTS, "limit", products, item="distance"),
     )
-    return ways, abs(distance() / theirs() - 1)
+    return ways, abs(whole() / their_whole() - 1)
+
+
+def _fitted(gaussian: dict[str, np.ndarray], count: int) -> FeatureStatistics:
+    mean, covariance = (torch.from_numpy(gaussian[name]).double() for name in ("mu", "sigma"))
+    return FeatureStatistics(mean, square_root(covariance), count)
