@@ -22,11 +22,12 @@ from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import named
 from facegen.formats.influences import Influence, Influences
 from facegen.formats.reports import ScoreRow
-from facegen.metrics import FeatureMetric, ReferenceFeatures, Shift, colour_remark, colour_shifts
+from facegen.metrics import ReferenceFeatures, Shift, colour_remark, colour_shifts
 from facegen.models.devices import resolve_device
 from facegen.models.feature_cache import Viewer
-from facegen.models.feature_metrics import build_metric, metric_class
-from facegen.models.feature_networks import FeatureExtractor, load_extractor
+from facegen.models.feature_metrics import metric_class
+from facegen.models.feature_networks import load_extractor
+from facegen.models.kept_scores import KeptMetric, Seen, name_of
 from facegen.models.published_metrics import published_name, resize_remarks
 from facegen.models.real_features import RealImages, real_reference
 from facegen.progress import SilentProgress
@@ -136,12 +137,13 @@ def judgement(
     sample = replace(real, count=count, seed=options.seed)
     floor = real_floor(sample, against, viewer)
     rebuilt = reconstructed_features(judged, sample, viewer)
-    built = _build(kinds, extractor, against)
+    built = {kind: KeptMetric.of(kind, extractor, against, name_of(against), progress) for kind in kinds}
     beside = built
     if floor is not None and floor.reference is not against:
-        beside = _build(kinds, extractor, floor.reference)
+        other, named_so = floor.reference, name_of(floor.reference)
+        beside = {kind: KeptMetric.of(kind, extractor, other, named_so, progress) for kind in kinds}
     remarks = resize_remarks(extractor, judged.image_size)
-    remarks += [remark for metric in built.values() for remark in metric.remarks(count, width)]
+    remarks += [remark for kept in built.values() for remark in kept.metric.remarks(count, width)]
     remarks += filter(None, [colour_remark(colour)])
     rows, influences = _rows(
         built, features, None if floor is None else floor.features, rebuilt, beside, progress
@@ -229,31 +231,27 @@ def _crop_of(judged: JudgedImages) -> str | None:
     return Dataset.open(folder).manifest.transform.get("crop")
 
 
-def _build(
-    kinds: Sequence[str], extractor: FeatureExtractor, reference: ReferenceFeatures
-) -> dict[str, FeatureMetric]:
-    return {kind: build_metric(kind, extractor, reference) for kind in kinds}
-
-
 def _rows(
-    metrics: dict[str, FeatureMetric],
+    metrics: dict[str, KeptMetric],
     features: Tensor,
     real: Tensor | None,
     rebuilt: Tensor | None,
-    beside: dict[str, FeatureMetric],
+    beside: dict[str, KeptMetric],
     progress: Progress,
 ) -> tuple[dict[str, ScoreRow], dict[str, Influence]]:
     """Scores of `features` and their influences, by name; `beside` are the metrics that judge the `real`
     images of the floor."""
     rows: dict[str, ScoreRow] = {}
     influences: dict[str, Influence] = {}
+    judged = Seen.of(features)
+    lowest, highest = (None if seen is None else Seen.of(seen) for seen in (real, rebuilt))
     with progress.stage("Scores", total=len(metrics)) as bar:
-        for kind, metric in metrics.items():
-            settings = metric.settings(len(features))
-            if metric.depends_on_count:
+        for kind, kept in metrics.items():
+            settings = kept.metric.settings(len(features))
+            if kept.metric.depends_on_count:
                 settings["num_samples"] = len(features)
-            floor, ceiling = _values(beside[kind], real), _values(metric, rebuilt)
-            for name, score in metric.judge(features).items():
+            floor, ceiling = beside[kind].values(lowest), kept.values(highest)
+            for name, score in kept.judge(judged).items():
                 ends = {"floor": floor.get(name), "ceiling": ceiling.get(name)}
                 told = {key: value for key, value in vars(score).items() if key != "influence"}
                 rows[name] = ScoreRow(metric=kind, settings=settings, **ends, **told)
@@ -261,8 +259,3 @@ def _rows(
                     influences[name] = score.influence
             bar.advance()
     return rows, influences
-
-
-def _values(metric: FeatureMetric, features: Tensor | None) -> dict[str, float]:
-    """The published values alone; none of too few images."""
-    return {} if features is None or len(features) < metric.min_samples else metric.values(features)

@@ -26,7 +26,7 @@ from torch import Tensor
 from facegen.formats.influences import Influence
 from facegen.metrics._intervals import Z95
 
-CHUNK_SAMPLES = 8192
+CHUNK_SAMPLES = 2048  # in double precision at once
 SAMPLES_PER_FEATURE = 4  # below, terms of third order count
 # Share of the second-order variance taken off the influences', which hold it twice if evaluated at samples.
 # All of it would be unbiased; half of it makes up for the variance being an estimate itself (measured).
@@ -60,7 +60,7 @@ class FeatureStatistics:
             raise ValueError(f"a covariance needs at least 2 samples, not {num_samples}")
         if not all(bool(torch.isfinite(part).all()) for part in torch.split(features, CHUNK_SAMPLES)):
             raise ValueError("features hold values that are not finite")
-        mean = features.mean(0, dtype=torch.float64)
+        mean = _mean(features)
         if num_samples > num_features:
             covariance = torch.zeros(num_features, num_features, dtype=torch.float64)
             for part in torch.split(features, CHUNK_SAMPLES):  # a float64 copy of all features would be large
@@ -73,6 +73,12 @@ class FeatureStatistics:
     @property
     def num_features(self) -> int:
         return len(self.mean)
+
+
+def _mean(features: Tensor) -> Tensor:
+    """(D,), in float64 without a copy of all of them in it."""
+    parts = torch.split(features, CHUNK_SAMPLES)
+    return torch.stack([part.sum(0, dtype=torch.float64) for part in parts]).sum(0) / len(features)
 
 
 def squared(rows: Tensor) -> Tensor:
@@ -139,7 +145,7 @@ def distances_growing(
     Projected on the reference's root R they have the covariance R S R', whose eigenvalues are all that a
     distance needs: one product for all sizes, and neither a root nor a product for each.
     """
-    origin = features.mean(0, dtype=torch.float64)  # near every mean, so that nothing cancels
+    origin = _mean(features)  # near every mean, so that nothing cancels
     total, spread = torch.zeros_like(origin), torch.zeros_like(origin)
     products = torch.zeros(len(reference.root), len(reference.root), dtype=torch.float64)
     done = 0
