@@ -14,7 +14,8 @@ import torch
 
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.formats.files import sha256_of
-from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
+from facegen.formats.latents import LatentIndex
+from facegen.formats.latents_writing import write_index, write_records, write_tensors
 from facegen.types import LabelSchema, LatentScaling
 
 NUM_VALIDATION = 16

@@ -38,10 +38,8 @@ from facegen.formats.latents import (
     StoredFile,
     map_safetensors,
     read_index,
-    write_index,
-    write_records,
-    write_tensors,
 )
+from facegen.formats.latents_writing import write_index, write_records, write_tensors
 from facegen.models.devices import resolve_device
 from facegen.processes import world
 from facegen.progress import SilentProgress

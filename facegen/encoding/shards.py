@@ -30,8 +30,8 @@ from facegen.formats.latents import (
     StoredFile,
     check_file,
     map_safetensors,
-    write_tensors,
 )
+from facegen.formats.latents_writing import write_tensors
 from facegen.formats.plain import from_plain, plain
 from facegen.processes import world
 from facegen.protocols import ProgressTask

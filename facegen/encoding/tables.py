@@ -17,14 +17,8 @@ from facegen.encoding.job import EncodingJob
 from facegen.encoding.layout import Images, Standing
 from facegen.errors import DataError
 from facegen.formats.dataset import DatasetSplit
-from facegen.formats.latents import (
-    ImageFeatures,
-    LatentIndex,
-    LatentStore,
-    TextEmbeddings,
-    write_image_features,
-    write_text_embeddings,
-)
+from facegen.formats.latents import ImageFeatures, LatentIndex, LatentStore, TextEmbeddings
+from facegen.formats.latents_writing import write_image_features, write_text_embeddings
 from facegen.processes import world
 
 BATCH_IMAGES = 64

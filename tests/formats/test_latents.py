@@ -16,17 +16,8 @@ from safetensors.torch import load_file
 
 from facegen.errors import DataError, StorageError
 from facegen.formats.files import read_json, sha256_of, write_json
-from facegen.formats.latents import (
-    LatentIndex,
-    LatentStore,
-    TextEmbeddings,
-    map_safetensors,
-    read_index,
-    write_index,
-    write_records,
-    write_tensors,
-    write_text_embeddings,
-)
+from facegen.formats.latents import LatentIndex, LatentStore, TextEmbeddings, map_safetensors, read_index
+from facegen.formats.latents_writing import write_index, write_records, write_tensors, write_text_embeddings
 from facegen.formats.plain import from_plain
 from facegen.types import LabelSchema, LatentScaling
 
@@ -243,7 +234,8 @@ WRITES_A_TABLE = """
 import sys
 from pathlib import Path
 import torch
-from facegen.formats.latents import ImageFeatures, write_image_features
+from facegen.formats.latents import ImageFeatures
+from facegen.formats.latents_writing import write_image_features
 
 table = ImageFeatures("enc", "f", ["a", "b"], torch.ones(2, 3).half(), [0.5, 1.0, 2.0], [1.0, 1.0, 1.0])
 print(write_image_features(Path(sys.argv[1]), table).sha256)

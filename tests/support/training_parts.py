@@ -13,7 +13,8 @@ from facegen.config.recipe import DataConfig, Recipe, parse_recipe
 from facegen.draws import Draws
 from facegen.formats.checkpoint import CheckpointInfo
 from facegen.formats.files import sha256_of
-from facegen.formats.latents import LatentIndex, write_index, write_records, write_tensors
+from facegen.formats.latents import LatentIndex
+from facegen.formats.latents_writing import write_index, write_records, write_tensors
 from facegen.formats.run import RunDirectory
 from facegen.progress import SilentProgress
 from facegen.protocols import Batch

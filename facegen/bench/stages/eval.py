@@ -21,13 +21,13 @@ from facegen.bench.targets import cost_ratio, finding, rate_ratio
 from facegen.bench.timing import Bench, Subject
 from facegen.compat import guard_torchvision
 from facegen.metrics import FeatureStatistics, ReferenceFeatures, frechet_distance
-from facegen.metrics._frechet import square_root, squared
 from facegen.metrics.fid import Config, build
 from facegen.models.devices import resolve_device
 from facegen.models.feature_networks import INCEPTION_PIXELS, folded, load_extractor, random_inception
 from facegen.models.resizing import bicubic_exact
 
 PIXELS = 64
+linalg: Any = torch.linalg  # torch has no types for it
 FEATURES, FIDELITY, FORWARD = "facegen: features", "torch-fidelity: features", "its folded network alone"
 RESIZED, CLEAN, BY_HAND = "facegen: resized", "clean-fid: resized", "channel by channel with Pillow"
 DISTANCE, THEIRS = "facegen: distance of two covariances", "torch-fidelity: distance of two covariances"
@@ -170,7 +170,8 @@ def _distances(bench: Bench, count: int, width: int) -> tuple[dict[str, Way], fl
 
     def products() -> None:
         for features in sets:
-            squared(features.double())
+            double = features.double().numpy()
+            np.matmul(double.T, double)  # numpy does half of what is symmetric
 
     def whole() -> float:
         return frechet_distance(*(FeatureStatistics.of(features) for features in sets))
@@ -191,4 +192,4 @@ def _distances(bench: Bench, count: int, width: int) -> tuple[dict[str, Way], fl
 
 def _fitted(gaussian: dict[str, np.ndarray], count: int) -> FeatureStatistics:
     mean, covariance = (torch.from_numpy(gaussian[name]).double() for name in ("mu", "sigma"))
-    return FeatureStatistics(mean, square_root(covariance), count)
+    return FeatureStatistics(mean, linalg.cholesky(covariance).T, count)
