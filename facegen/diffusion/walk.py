@@ -102,7 +102,7 @@ def at(*timesteps: float) -> Spacing:
 
     def given(path: Path, steps: int) -> list[float]:
         falling = all(here > there for here, there in pairwise(timesteps))
-        within = 0 <= timesteps[-1] and 0 < timesteps[0] <= path.num_timesteps
+        within = timesteps[-1] >= 0 and 0 < timesteps[0] <= path.num_timesteps
         if len(timesteps) != steps or not falling or not within:
             raise UsageError(
                 f"{steps} steps need as many falling timesteps within 0 and {path.num_timesteps}, not "
