@@ -47,7 +47,8 @@ def pages() -> dict[str, str]:
     for name, key in schema["properties"].items():
         if name != SMOKE_KEY and _objects(key, known):
             made[f"{FOLDER}{name}.md"] = "\n\n".join([f"# {name}", *_section(name, key, known, used)])
-            index.append(f"## {name}\n\n[Every key of `{name}`]({name}.md)")
+            told = key.get("description") or _objects(key, known)[0]["description"]
+            index.append(f"## {name}\n\n{told}\n\n[Every key of `{name}`]({name}.md)")
         else:
             index.append(_told(name, key, {}))
     presets = [f"## {name}\n\n```yaml\n{preset_text(name)}```" for name in preset_names()]
