@@ -43,7 +43,9 @@ Schema = Mapping[str, Any]
 def pages() -> dict[str, str]:
     """Where each page stands, and its markdown."""
     schema, used = recipe_schema(), _values_of_presets()
-    made, index, known = {}, [HEAD], schema["$defs"]
+    presets = [f"## {name}\n\n```yaml\n{preset_text(name)}```" for name in preset_names()]
+    made = {f"{FOLDER}presets.md": "\n\n".join([PRESETS, *presets])}
+    index, known = [HEAD], schema["$defs"]
     for name, key in schema["properties"].items():
         if name != SMOKE_KEY and _objects(key, known):
             made[f"{FOLDER}{name}.md"] = "\n\n".join([f"# {name}", *_section(name, key, known, used)])
@@ -51,8 +53,6 @@ def pages() -> dict[str, str]:
             index.append(f"## {name}\n\n{told}\n\n[Every key of `{name}`]({name}.md)")
         else:
             index.append(_told(name, key, {}))
-    presets = [f"## {name}\n\n```yaml\n{preset_text(name)}```" for name in preset_names()]
-    made[f"{FOLDER}presets.md"] = "\n\n".join([PRESETS, *presets])
     return {f"{FOLDER}index.md": "\n\n".join(index), **made}
 
 
@@ -78,7 +78,8 @@ def _told(dotted: str, key: Schema, used: Schema, anchor: str = "") -> str:
     if not isinstance(key.get("default", {}), dict):
         facts += f"; left out: `{json.dumps(key['default'])}`"
     facts = f"{facts[:1].upper()}{facts[1:]}."
-    parts = [f"### {dotted} {{ #{anchor or dotted} }}", key.get("description", ""), facts]
+    level = "###" if "." in dotted else "##"
+    parts = [f"{level} {dotted} {{ #{anchor or dotted} }}", key.get("description", ""), facts]
     if used:
         count = sum(map(len, used.values()))
         lines = [f"    - `{value}`: {', '.join(names)}" for value, names in used.items()]
@@ -95,7 +96,8 @@ def _objects(key: Schema, known: Schema) -> list[Schema]:
 def _type(key: Schema) -> str:
     """What a key may hold, in words."""
     if "anyOf" in key:
-        return " or ".join(dict.fromkeys(_type(way) for way in key["anyOf"]))
+        ways = list(dict.fromkeys(_type(way) for way in key["anyOf"]))
+        return (", or " if "," in "".join(ways) else " or ").join(ways)
     if "enum" in key or "const" in key:
         return " or ".join(f"`{json.dumps(value)}`" for value in key.get("enum", [key.get("const")]))
     if "$ref" in key or key.get("type") == "object":

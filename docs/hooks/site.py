@@ -86,7 +86,7 @@ def _opened(nav: Any, files: Files) -> Any:
     if not nav.endswith("/"):
         return nav
     inside = [page.src_uri for page in files.documentation_pages() if page.src_uri.startswith(nav)]
-    return sorted(inside, key=lambda uri: (posixpath.basename(uri) not in ("index.md", "README.md"), uri))
+    return sorted(inside, key=lambda uri: posixpath.basename(uri) not in ("index.md", "README.md"))
 
 
 def _contents(title: str, pages: list[Path]) -> str:

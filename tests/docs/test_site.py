@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -133,3 +134,15 @@ def test_everything_that_python_offers_is_described(pages: dict[str, Page]) -> N
 def test_files_beside_the_pages_come_along(site: Path) -> None:
     for name in ("examples/core.ipynb", "examples/first_faces.ipynb"):
         assert (site / "repository" / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_it_is_searched_from_a_folder_and_asks_nobody_else(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto((site / "reference" / "commands" / "train.html").as_uri())
+    page.click("input.md-search__input")
+    page.keyboard.type("guidance_scale")
+    page.wait_for_selector(".md-search-result__link[href*='sampling.guidance_scale']", state="attached")
+    page.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
