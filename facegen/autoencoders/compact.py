@@ -25,15 +25,17 @@ Width = Annotated[int, Field(ge=GROUP_CHANNELS, multiple_of=GROUP_CHANNELS)]
 class Config(KindConfig, frozen=True):
     kind: Literal["compact"] = "compact"
     latent_channels: int = Field(default=4, ge=1)
-    downsampling: Literal[2, 4, 8, 16] = 4  # H / h
-    widths: tuple[Width, ...] = Field(
-        (32, 64), min_length=1
-    )  # channels per level, fine to coarse; levels are a factor 2 apart
-    decoder_widths: tuple[Width, ...] | None = Field(
-        default=None, min_length=1
-    )  # where other than the encoder's
-    encoder_blocks: int = Field(default=1, ge=0)  # residual blocks per level
+    """Channels of a latent."""
+    downsampling: Literal[2, 4, 8, 16] = 4
+    """Side of the image over that of the latent."""
+    widths: tuple[Width, ...] = Field((32, 64), min_length=1)
+    """Channels per level, fine to coarse; levels are a factor 2 apart."""
+    decoder_widths: tuple[Width, ...] | None = Field(default=None, min_length=1)
+    """The same of the decoder, where other than the encoder's."""
+    encoder_blocks: int = Field(default=1, ge=0)
+    """Residual blocks per level."""
     decoder_blocks: int = Field(default=2, ge=0)
+    """The same of the decoder."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> Config:

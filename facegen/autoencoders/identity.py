@@ -15,7 +15,8 @@ from facegen.types import LatentMoments
 
 class Config(KindConfig, frozen=True):
     kind: Literal["identity"] = "identity"
-    grey: bool = False  # one channel of brightness, as Pillow's mode "L"; decoded to three equal ones
+    grey: bool = False
+    """One channel of brightness, as Pillow's mode "L"; decoded to three equal ones."""
 
 
 class IdentityAutoencoder(nn.Module):

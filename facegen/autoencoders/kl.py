@@ -19,10 +19,15 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["kl"] = "kl"
     latent_channels: int = Field(default=4, ge=1)
+    """Channels of a latent."""
     block_out_channels: tuple[PositiveInt, ...] = Field(default=(128, 256, 512, 512), min_length=1)
+    """Channels per level, fine to coarse; each further level halves."""
     layers_per_block: int = Field(default=2, ge=1)
+    """Residual blocks per level."""
     norm_num_groups: int = Field(default=32, ge=1)
+    """Groups of the group norms."""
     mid_block_add_attention: bool = True
+    """Attention at the lowest resolution."""
 
 
 def build(config: Config) -> DiffusersAutoencoder:

@@ -16,10 +16,15 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["tiny"] = "tiny"
     latent_channels: int = Field(default=4, ge=1)
+    """Channels of a latent."""
     encoder_block_out_channels: tuple[PositiveInt, ...] = Field(default=(64, 64, 64, 64), min_length=1)
+    """Channels per level of the encoder."""
     decoder_block_out_channels: tuple[PositiveInt, ...] = Field(default=(64, 64, 64, 64), min_length=1)
+    """The same of the decoder."""
     num_encoder_blocks: tuple[PositiveInt, ...] = (1, 3, 3, 3)
+    """Blocks per level of the encoder."""
     num_decoder_blocks: tuple[PositiveInt, ...] = (3, 3, 3, 1)
+    """The same of the decoder."""
 
     @model_validator(mode="after")
     def _same_levels(self) -> Config:

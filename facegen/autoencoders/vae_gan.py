@@ -23,13 +23,19 @@ from facegen.types import LatentMoments
 class Config(KindConfig, frozen=True):
     kind: Literal["vae_gan"] = "vae_gan"
     image_size: int = Field(default=64, ge=4)
+    """Side of the images in pixels."""
     latent_dim: int = Field(default=256, ge=1)
+    """Length of the latent vector."""
     widths: tuple[Annotated[int, Field(ge=8, multiple_of=8)], ...] = Field(
         default=(32, 64, 128, 256), min_length=1
-    )  # channels per level, fine to coarse; the first is at half the image's size, each further one halves
-    encoder_blocks: int = Field(default=0, ge=0)  # residual blocks per level beside the one that halves
+    )
+    """Channels per level, fine to coarse; the first is at half the image's size, each further one halves."""
+    encoder_blocks: int = Field(default=0, ge=0)
+    """Residual blocks per level beside the one that halves."""
     decoder_blocks: int = Field(default=1, ge=0)
-    num_heads: int = Field(default=4, ge=1)  # of self-attention in the encoder
+    """The same of the decoder."""
+    num_heads: int = Field(default=4, ge=1)
+    """Heads of self-attention in the encoder."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Config:

@@ -202,7 +202,7 @@ def add(app: typer.Typer, one: Callable[..., None] | Group) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
     for inner in one.commands:
         add(group, inner)
-    examples = [_read(inner.__doc__ or "")[1][0] for inner in one.commands]
+    examples = [read_docstring(inner.__doc__ or "")[1][0] for inner in one.commands]
     doc = "\n\n".join([inspect.cleandoc(one.about), "\n".join(examples)])
     app.add_typer(group, name=one.name, **help_texts(doc))
 
@@ -214,7 +214,7 @@ def name_of(one: Callable[..., None] | Group) -> str:
 
 def help_texts(doc: str) -> dict[str, Any]:
     """`help` and `short_help` of what a docstring says."""
-    about, examples = ([_literal(text) for text in part] for part in _read(doc))
+    about, examples = ([_literal(text) for text in part] for part in read_docstring(doc))
     lines = "\n".join(f"  [cyan]{example}[/]" for example in examples)
     return {"help": "\n\n".join([*about, f"\b\n[bold]Examples[/]\n{lines}"]), "short_help": about[0]}
 
@@ -224,7 +224,7 @@ def _literal(text: str) -> str:
     return re.sub(r"\[(?=[a-z#/@])", r"\[", text)
 
 
-def _read(doc: str) -> tuple[list[str], list[str]]:
+def read_docstring(doc: str) -> tuple[list[str], list[str]]:
     """Paragraphs and examples of a docstring; python -OO leaves neither."""
     *about, examples = inspect.cleandoc(doc or "?\n\n?").split("\n\n")
     return [text.replace("\n", " ") for text in about], [line.strip() for line in examples.splitlines()]

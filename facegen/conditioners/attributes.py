@@ -33,13 +33,20 @@ ASKING = Asking(
 
 class Config(KindConfig, frozen=True):
     kind: Literal["attributes"] = "attributes"
-    attributes: list[str] | None = None  # default: all the data set has
+    attributes: list[str] | None = None
+    """Those it is told; left out: all the data set has."""
     dim: int = Field(default=256, ge=1)
-    tokens: bool = True  # a token each, for cross-attention and in-context conditioning
-    vector: bool = True  # one vector of them all, for adaptive norms; without it, tokens alone
-    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees no attribute at all
-    partial_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees a random subset
-    sparse_dropout: float = Field(default=0.0, ge=0, le=1)  # probability that it sees little, as prompts say
+    """Features of a token and of the vector."""
+    tokens: bool = True
+    """A token each, for cross-attention and in-context conditioning."""
+    vector: bool = True
+    """One vector of them all, for adaptive norms; without it, tokens alone."""
+    dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a sample sees no attribute at all."""
+    partial_dropout: float = Field(default=0.0, ge=0, le=1)
+    """Probability that it sees a random subset."""
+    sparse_dropout: float = Field(default=0.0, ge=0, le=1)
+    """Probability that it sees little, as prompts say."""
 
     @model_validator(mode="after")
     def _gives_something(self) -> Config:

@@ -26,9 +26,12 @@ CLASS_COLUMN = "column"  # the key of `Config` that names one
 
 class Config(KindConfig, frozen=True):
     kind: Literal["class_label"] = "class_label"
-    column: str | None = None  # or an attribute X: Not_X, X; default: the only class column the data has
+    column: str | None = None
+    """A class column, or an attribute X: Not_X, X; left out: the only class column the data has."""
     dim: int = Field(default=256, ge=1)
-    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its class
+    """Features of the vector."""
+    dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a sample does not see its class."""
 
 
 class ClassLabelConditioner(nn.Module):

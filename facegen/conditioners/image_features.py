@@ -35,10 +35,14 @@ FINGERPRINT_BYTES = 32  # of a sha256
 
 class Config(KindConfig, frozen=True):
     kind: Literal["image_features"] = "image_features"
-    encoder: str  # hub name or folder of a CLIP or DINOv2 model, or classifier:RUN
-    feature_dim: int = Field(default=512, ge=1)  # of `encoder`: 512 CLIP ViT-B/32, 768 ViT-L/14, DINOv2-B
+    encoder: str
+    """Hub name or folder of a CLIP or DINOv2 model, or `classifier:RUN`."""
+    feature_dim: int = Field(default=512, ge=1)
+    """Features of `encoder`: 512 CLIP ViT-B/32, 768 ViT-L/14 and DINOv2-B."""
     dim: int = Field(default=512, ge=1)
-    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its features
+    """Features of the vector."""
+    dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a sample does not see its features."""
 
 
 class ImageFeatureConditioner(PictureConditioner):

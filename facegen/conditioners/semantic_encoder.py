@@ -33,8 +33,11 @@ ASKING = asked_with_pictures("a vector read from a picture")
 class Config(KindConfig, frozen=True):
     kind: Literal["semantic_encoder"] = "semantic_encoder"
     dim: int = Field(default=512, ge=1)
-    widths: list[int] = Field(default=[64, 128, 256], min_length=1)  # each halves the last map
-    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample does not see its vector
+    """Features of the vector."""
+    widths: list[int] = Field(default=[64, 128, 256], min_length=1)
+    """Channels of the encoder's levels; each halves the last map."""
+    dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a sample does not see its vector."""
 
 
 class SemanticEncoder(PictureConditioner):

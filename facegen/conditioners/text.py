@@ -40,9 +40,12 @@ ASKING = Asking(
 
 class Config(KindConfig, frozen=True):
     kind: Literal["text"] = "text"
-    encoder: str  # hub name or local folder of a transformers text encoder
-    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)  # longer captions are cut
-    dropout: float = Field(default=0.1, ge=0, le=1)  # probability that a sample sees the empty caption
+    encoder: str
+    """Hub name or local folder of a transformers text encoder."""
+    max_tokens: int = Field(default=DEFAULT_MAX_TOKENS, ge=1)
+    """Longer captions are cut."""
+    dropout: float = Field(default=0.1, ge=0, le=1)
+    """Probability that a sample sees the empty caption."""
 
 
 class TextConditioner(nn.Module):

@@ -10,14 +10,19 @@ run or a data set names it.
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import pkgutil
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, Protocol, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic_core import CoreSchema
 
 from facegen.config.documents import mapping_of
 from facegen.errors import UsageError, did_you_mean
@@ -27,9 +32,18 @@ _trusted: set[str] = set()
 
 
 class Section(BaseModel):
-    """Base of every part of a recipe: frozen, and unknown keys are refused."""
+    """Base of every part of a recipe: frozen, and unknown keys are refused.
+
+    What stands in quotes below a field is what schema and documentation say of it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        return _described(cls, handler, handler(core_schema))
 
     def values(self) -> dict[str, Any]:
         """The options as arguments for what is built from them."""
@@ -41,9 +55,34 @@ class KindConfig(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
     kind: str
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler, /
+    ) -> dict[str, Any]:
+        return _described(cls, handler, handler(core_schema))
+
     def values(self) -> dict[str, Any]:
         """The options as arguments for what is built from them: all fields but `kind`."""
         return {name: value for name, value in self if name != "kind"}
+
+
+def _described(
+    model: type[BaseModel], handler: GetJsonSchemaHandler, schema: dict[str, Any]
+) -> dict[str, Any]:
+    """The schema with what stands below each field; pydantic's own `use_attribute_docstrings` would read the
+    sources at every start."""
+    try:
+        (written,) = ast.parse(dedent(inspect.getsource(model))).body
+    except (OSError, TypeError):  # made without a file
+        return schema
+    properties = handler.resolve_ref_schema(schema).get("properties", {})
+    for field, below in pairwise(cast(ast.ClassDef, written).body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(words))):
+                properties[name]["description"] = words
+            case _:
+                pass
+    return schema
 
 
 class Kind(Protocol):

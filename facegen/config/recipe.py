@@ -39,14 +39,23 @@ class AugmentationConfig(Section):
     """
 
     flip: bool = False
+    """Half of the images are mirrored."""
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
-    scale: tuple[float, float] = (1.0, 1.0)  # smallest and largest zoom; its logarithm is uniform
-    shift: float = Field(default=0.0, ge=0, le=0.5)  # in each direction, as a share of the side
-    brightness: float = Field(default=0.0, ge=0, le=1)  # added to pixels in [-1, 1]
-    contrast: float = Field(default=0.0, ge=0, le=1)  # share by which pixels move from middle grey
-    saturation: float = Field(default=0.0, ge=0, le=1)  # share by which colours move from their grey
+    """Turned by up to so many degrees either way."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest zoom; its logarithm is uniform."""
+    shift: float = Field(default=0.0, ge=0, le=0.5)
+    """Moved by up to this share of the side, in each direction."""
+    brightness: float = Field(default=0.0, ge=0, le=1)
+    """Added to pixels in [-1, 1], or taken away, at most."""
+    contrast: float = Field(default=0.0, ge=0, le=1)
+    """Share by which pixels move from or to middle grey, at most."""
+    saturation: float = Field(default=0.0, ge=0, le=1)
+    """Share by which colours move from or to their grey, at most."""
     probability: float = Field(default=1.0, gt=0, le=1)
-    tell_model: bool = False  # the network learns what was done; sampling asks for nothing done
+    """How likely each of the operations is done to an image."""
+    tell_model: bool = False
+    """The network learns what was done; sampling asks for nothing done."""
 
     @model_validator(mode="after")
     def _scale_around_one(self) -> AugmentationConfig:
@@ -60,11 +69,17 @@ class DataConfig(Section):
     """What is trained on; `path` is a latent folder, or a data set of images where pixels are trained on."""
 
     path: str | None = None
+    """Folder of `facegen encode`, or of `facegen prepare` where pixels are trained on; as `--data`."""
     train_split: str = "train"
+    """The split that is trained on."""
     validation_split: str = "validation"
-    flip: bool = False  # encoded flips for latents, mirroring for autoencoders and classifiers
-    augmentation: AugmentationConfig | None = None  # for denoisers of pixels and classifiers
+    """The split whose loss is measured while training."""
+    flip: bool = False
+    """Half of the examples are mirrored: encoded flips of latents, or images."""
+    augmentation: AugmentationConfig | None = None
+    """For denoisers of pixels and classifiers; left out: none."""
     limit: int | None = Field(default=None, ge=1)
+    """Train on so many examples alone; left out: on all."""
 
 
 class DiffusionConfig(Section):
@@ -74,15 +89,25 @@ class DiffusionConfig(Section):
     """
 
     parameterisation: Literal["eps", "v", "x0", "flow"] = "eps"
+    """What the network predicts."""
     schedule: Literal["linear", "scaled_linear", "squared_cosine", "sigmoid"] = "linear"
+    """How the betas rise over the timesteps."""
     num_timesteps: int = Field(default=1000, ge=2, le=100_000)
+    """Timesteps from clean to noise."""
     beta_start: float = Field(default=1e-4, gt=0, lt=1)
+    """The first beta of the linear schedules."""
     beta_end: float = Field(default=0.02, gt=0, lt=1)
+    """The last one."""
     timesteps: Literal["uniform", "logit_normal"] = "uniform"
+    """How training draws its timesteps; `logit_normal` favours middle noise."""
     logit_normal_mean: float = 0.0
+    """Below 0 favours little noise, above 0 much."""
     logit_normal_std: float = Field(default=1.0, gt=0)
+    """Spread about that."""
     weighting: Literal["none", "min_snr"] = "none"
+    """How errors count by noise level; `min_snr` is min(SNR, gamma), as in arXiv:2303.09556."""
     min_snr_gamma: float = Field(default=5.0, gt=0)
+    """Gamma of that."""
 
 
 class OptimizerConfig(Section):
@@ -90,16 +115,27 @@ class OptimizerConfig(Section):
     schedule is the same for both."""
 
     kind: Literal["adamw", "adam", "muon"] = "adamw"
+    """The optimizer."""
     lr: float = Field(default=1e-4, gt=0)
-    matrix_lr: float = Field(default=0.02, gt=0)  # of muon alone
+    """Learning rate after the warm-up."""
+    matrix_lr: float = Field(default=0.02, gt=0)
+    """Learning rate of the matrices, of muon alone."""
     betas: tuple[float, float] = (0.9, 0.999)
+    """Decays of the running means of gradients and of their squares."""
     eps: float = Field(default=1e-8, gt=0)
+    """Added to the denominator."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled from the gradient for adamw and muon."""
     lr_schedule: Literal["constant", "cosine", "linear"] = "constant"
+    """How the rate falls in the decay."""
     warmup_steps: int = Field(default=0, ge=0)
-    decay_fraction: float = Field(default=1.0, ge=0, le=1)  # of the run, at its end, in which lr decays
+    """Steps in which the rate rises to `lr`."""
+    decay_fraction: float = Field(default=1.0, ge=0, le=1)
+    """Share of the run, at its end, in which the rate decays."""
     final_lr_ratio: float = Field(default=0.0, ge=0, le=1)
+    """Rate at the end, as a share of `lr`."""
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
+    """Longer gradients are cut to this norm; `null` leaves them."""
 
 
 class EmaConfig(Section):
@@ -112,10 +148,15 @@ class EmaConfig(Section):
     """
 
     enabled: bool = True
+    """Keep it at all."""
     decay: float = Field(default=0.9999, gt=0, lt=1)
+    """Share of the average that each step keeps."""
     warmup_power: float | None = Field(default=None, gt=0, le=1)
+    """Exponent p of the warm-up; left out: the warm-up without one."""
     widths: list[Annotated[float, Field(ge=0.01, le=0.25)]] = Field(default_factory=list)
-    snapshots: int = Field(default=32, ge=1, le=256)  # of the widths, in the whole run
+    """Relative widths of further averages."""
+    snapshots: int = Field(default=32, ge=1, le=256)
+    """Snapshots of these, in the whole run."""
 
     @model_validator(mode="after")
     def _widths_are_of_use(self) -> EmaConfig:
@@ -127,26 +168,48 @@ class EmaConfig(Section):
 
 
 class TrainingConfig(Section):
+    """How long, how much at once, and what is kept."""
+
     seed: int = Field(default=0, ge=0)
-    max_steps: int | None = Field(default=None, ge=1)  # exactly one of max_steps and epochs
+    """Weights at the start, order, noise and dropout come from it."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimizer steps of the run; exactly one of this and `epochs` is given."""
     epochs: int | None = Field(default=None, ge=1)
+    """Times over the data."""
     batch_size: int = Field(default=64, ge=1)
-    accumulation_steps: int = Field(default=1, ge=1)  # micro-batches per optimizer step
+    """Examples at once, shared out among the processes."""
+    accumulation_steps: int = Field(default=1, ge=1)
+    """Batches per optimizer step."""
     precision: Literal["auto", "fp32", "fp16", "bf16", "fp64"] = "auto"
-    parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: the model whole in each, or in shards
-    compile: Literal["auto"] | bool = "auto"  # auto: tried on CUDA, kept where it is faster
+    """Number format of the matrix products; `auto` takes what the hardware is fast in."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Several processes: the model whole in each, or in shards."""
+    compile: Literal["auto"] | bool = "auto"
+    """`auto`: tried on CUDA, kept where it is faster."""
     log_every_steps: int = Field(default=50, ge=1)
+    """How often numbers are written."""
     validate_every_steps: int = Field(default=1000, ge=1)
+    """How often the held-out loss is measured."""
     preview_every_steps: int | None = Field(default=None, ge=1)
+    """How often samples are drawn; left out: never."""
     preview_images: int = Field(default=16, ge=1)
-    checkpoint_every_steps: int | None = Field(default=None, ge=1)  # 1000, unless epochs are given
+    """How many of them."""
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)
+    """How often the run is saved: every 1000, unless epochs are given."""
     checkpoint_every_epochs: int | None = Field(default=None, ge=1)
+    """The same, by epochs."""
     keep_last: int = Field(default=2, ge=1)
-    roll_back_after_bad_steps: int = Field(default=10, ge=1)  # in a row: to the last good weights
-    max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
-    weak_at: float | None = Field(default=None, gt=0, lt=1)  # share of the steps; see guidance_from
-    freeze: list[str] = Field([])  # names, or patterns such as "denoiser.blocks.*", of untrained parameters
-    trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])  # beside metrics.jsonl
+    """Last checkpoints that are kept, beside the best."""
+    roll_back_after_bad_steps: int = Field(default=10, ge=1)
+    """Non-finite steps in a row after which the last good weights are taken again."""
+    max_bad_steps: int = Field(default=25, ge=1)
+    """Non-finite steps in a row that end the run."""
+    weak_at: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the steps at which weights are put aside for `sampling.guidance_from: weak`."""
+    freeze: list[str] = Field([])
+    """Names of parameters that stay as they are, or patterns such as `denoiser.blocks.*`."""
+    trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])
+    """Who gets the numbers, beside metrics.jsonl."""
 
     @model_validator(mode="before")
     @classmethod
@@ -169,11 +232,17 @@ class SamplingConfig(Section):
     """Defaults for previews, `facegen sample` and `facegen eval`."""
 
     sampler: dict[str, Any] = Field(default_factory=lambda: {"kind": "dpmpp_2m"})
+    """Its `kind`, and options of that."""
     steps: int = Field(default=20, ge=1)
+    """Steps of the sampler."""
     guidance_scale: float = Field(default=1.0, ge=0)
-    guidance_interval: tuple[float, float] = (0.0, 1.0)  # of noise level, 0 clean .. 1 pure noise
-    guidance_from: Literal["model", "weak"] = "model"  # asked nothing; weak: as it was at training.weak_at
-    clip_x0: float | None = Field(default=None, gt=0)  # bound of estimates of x0: 1 for pixels
+    """How far answers are led away from those to no question; 1 is off."""
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    """Noise levels that guidance acts at, 0 clean to 1 pure noise."""
+    guidance_from: Literal["model", "weak"] = "model"
+    """Away from the model asked nothing, or from it as it was at `training.weak_at`."""
+    clip_x0: float | None = Field(default=None, gt=0)
+    """Bound of estimates of x0: 1 for pixels, none for latents."""
 
 
 class ScoreConfig(Section):
@@ -181,8 +250,11 @@ class ScoreConfig(Section):
     `facegen eval` over features ("kid", "fid", ...), of the network `features` as `--features` names it."""
 
     kind: str
-    features: str | None = None  # inception, unless a classifier is the judge
+    """`attributes`, or a metric over features."""
+    features: str | None = None
+    """The network of the features; inception, unless a classifier is the judge."""
     classifier: str | None = None
+    """The run that judges attributes."""
 
     @model_validator(mode="before")
     @classmethod
@@ -223,11 +295,17 @@ class ScoringConfig(Section):
     """
 
     scores: list[ScoreConfig] = Field(default_factory=list[ScoreConfig])
+    """What is scored; nothing if empty."""
     every_steps: int = Field(default=1000, ge=1)
+    """How often."""
     num_images: int = Field(default=256, ge=16)
-    reference: str | None = None  # data set of real images; left out, the data where they are images
+    """Faces drawn each time."""
+    reference: str | None = None
+    """Data set of real images; left out, the data where they are images."""
     best_by: str = BY_LOSS
+    """The loss, or the kind of a score."""
     stop_after: int | None = Field(default=None, ge=1)
+    """Measurements in a row without a better one that end the run; left out: none do."""
 
     @model_validator(mode="after")
     def _known_scores(self) -> ScoringConfig:
@@ -248,13 +326,20 @@ class Recipe(Section):
     """A complete training recipe. `task.kind` says which of the optional sections are needed."""
 
     format_version: Literal[1] = 1
+    """Version of this format."""
     preset: str | None = None
+    """The preset that it began with; filled in."""
     about: str = ""
+    """One line about it, for lists."""
     task: dict[str, Any]
+    """What is trained, by its `kind`."""
     data: DataConfig = DataConfig()
     autoencoder: dict[str, Any] | None = None
+    """For autoencoders what is trained; for denoisers of pixels `identity`."""
     denoiser: dict[str, Any] | None = None
+    """The network that is trained to denoise."""
     conditioner: dict[str, Any] | None = None
+    """What it is told: attributes, a class, words, a picture, nothing."""
     diffusion: DiffusionConfig = DiffusionConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     ema: EmaConfig = EmaConfig()

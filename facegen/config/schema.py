@@ -20,8 +20,9 @@ def recipe_schema() -> dict[str, Any]:
     schema = Recipe.model_json_schema()
     definitions: dict[str, Any] = schema.pop("$defs")
     for section, family in FAMILY_OF_SECTION.items():
-        schema["properties"][section] = _of_kinds(family, definitions)
-    definitions["SamplingConfig"]["properties"]["sampler"] = _of_kinds("samplers", definitions)
+        schema["properties"][section] = _of_kinds(family, definitions, schema["properties"][section])
+    sampling = definitions["SamplingConfig"]["properties"]
+    sampling["sampler"] = _of_kinds("samplers", definitions, sampling["sampler"])
     for definition in (schema, *definitions.values()):
         definition.pop("required", None)
     recipe = {**schema, "title": "Recipe"}
@@ -31,8 +32,8 @@ def recipe_schema() -> dict[str, Any]:
     return {"$schema": DRAFT, **recipe, "properties": properties, "$defs": definitions}
 
 
-def _of_kinds(family: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Any kind of a family: which keys it may have goes by its `kind`."""
+def _of_kinds(family: str, definitions: dict[str, Any], key: dict[str, Any]) -> dict[str, Any]:
+    """For a section `key`, any kind of a family: which keys it may have goes by its `kind`."""
     ways: list[dict[str, Any]] = []
     for name in kinds_of(family):
         of_kind = TypeAdapter(load_kind(family, spelt(family, name)).Config).json_schema(
@@ -44,4 +45,4 @@ def _of_kinds(family: str, definitions: dict[str, Any]) -> dict[str, Any]:
         definitions[f"{family}.{name}"] = of_kind
         ways.append({"$ref": f"#/$defs/{family}.{name}"})
     outside = {"type": "object", "properties": {"kind": OUTSIDE_KIND}}
-    return {"anyOf": [*ways, outside, {"type": "null"}]}
+    return {"description": key["description"], "anyOf": [*ways, outside, {"type": "null"}]}

@@ -37,8 +37,11 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["attribute_unet"] = "attribute_unet"
     base_channels: int = Field(default=64, ge=2)
+    """Channels at full resolution."""
     num_heads: int = Field(default=4, ge=1)
+    """Heads of cross-attention."""
     time_dim: int = Field(default=256, ge=1)
+    """Width of the time embedding."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:

@@ -40,16 +40,27 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["dit"] = "dit"
     patch_size: int = Field(default=2, ge=1)
+    """Side of a patch; each is a token."""
     width: int = Field(default=256, ge=8)
+    """Features of a token."""
     depth: int = Field(default=6, ge=1)
+    """Blocks."""
     num_heads: int = Field(default=4, ge=1)
+    """Heads of attention."""
     mlp: Literal["swiglu", "gelu"] = "swiglu"
-    mlp_ratio: float = Field(default=4.0, gt=0)  # parameters as a plain MLP of this ratio, swiglu too
+    """Gated, or plain."""
+    mlp_ratio: float = Field(default=4.0, gt=0)
+    """Parameters as a plain MLP of this ratio, swiglu too."""
     qk_norm: bool = True
+    """Normed queries and keys."""
     modulation: Literal["shared", "per_block"] = "shared"
+    """One for all blocks plus a table each, or one per block."""
     conditioning: Literal["adaptive_norm", "cross_attention", "in_context"] = "adaptive_norm"
-    freq_shift: int = Field(default=0, ge=0, le=1)  # of time's sinusoids; 1 in diffusers' DiT
-    value_maps: bool = False  # each value that was asked adds a learned map to the patches
+    """What the conditioner's tokens do."""
+    freq_shift: int = Field(default=0, ge=0, le=1)
+    """Of time's sinusoids; 1 in diffusers' DiT."""
+    value_maps: bool = False
+    """Each value that was asked adds a learned map to the patches."""
 
     @model_validator(mode="after")
     def _divisible(self) -> Config:

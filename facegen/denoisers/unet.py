@@ -48,18 +48,30 @@ class Config(KindConfig, frozen=True):
     """
 
     kind: Literal["unet"] = "unet"
-    patch_size: int = Field(default=1, ge=1)  # patches become channels: cheap pixels (Hoogeboom et al. 2023)
+    patch_size: int = Field(default=1, ge=1)
+    """Patches become channels: cheap pixels (Hoogeboom et al. 2023)."""
     base_channels: int = Field(default=64, ge=2)
+    """Channels at full resolution, times the first multiplier."""
     channel_multipliers: list[int] = Field(default=[1, 2, 4], min_length=1)
+    """Per level, fine to coarse."""
     num_res_blocks: int = Field(default=2, ge=1)
+    """Residual blocks per level on the way down; one more on the way up."""
     self_attention_levels: list[int] = Field(default=[2])
+    """Where places attend to each other."""
     cross_attention_levels: list[int] = Field(default=[])
+    """Where they attend to the conditioner's tokens."""
     num_heads: int = Field(default=4, ge=1)
+    """Heads of attention."""
     norm: NormKind = "group"
-    attention_norm: Literal["feature", "layer"] = "feature"  # before attention: as `norm`, or layer norm
+    """Of the blocks."""
+    attention_norm: Literal["feature", "layer"] = "feature"
+    """Before attention: as `norm`, or layer norm."""
     activation: ActivationKind = "silu"
+    """Of the blocks."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
+    """Within the blocks."""
+    gradient_checkpointing: bool = False
+    """Recompute blocks in the backward pass: less memory, more time."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -33,15 +33,25 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["unet2d"] = "unet2d"
     block_out_channels: tuple[Width, ...] = Field(default=(128, 128, 256, 256, 512, 512), min_length=1)
+    """Channels per level, fine to coarse."""
     layers_per_block: int = Field(default=2, ge=1)
+    """Residual blocks per level."""
     attention_levels: tuple[int, ...] = (4,)
+    """Levels with self-attention, from 0, full resolution."""
     attention_head_dim: int = Field(default=8, ge=1)
+    """Features of a head."""
     norm_num_groups: int = Field(default=32, ge=1)
+    """Groups of the group norms."""
     norm_eps: float = Field(default=1e-5, gt=0)
-    downsample_padding: int = Field(default=1, ge=0, le=1)  # the first published networks have 0
-    flip_sin_to_cos: bool = True  # and false, and 1
+    """Added to their variance."""
+    downsample_padding: int = Field(default=1, ge=0, le=1)
+    """Of the convolutions that halve; 0 in the first published networks."""
+    flip_sin_to_cos: bool = True
+    """Cosines of the time before its sines; false in the first published networks."""
     freq_shift: int = Field(default=0, ge=0, le=1)
-    gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
+    """Of time's sinusoids; 1 in the first published networks."""
+    gradient_checkpointing: bool = False
+    """Recompute blocks in the backward pass: less memory, more time."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -34,11 +34,17 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["unet2d_condition"] = "unet2d_condition"
     block_out_channels: tuple[Width, ...] = Field(default=(128, 256, 384, 384), min_length=1)
+    """Channels per level, fine to coarse."""
     layers_per_block: int = Field(default=2, ge=1)
+    """Residual blocks per level."""
     cross_attention_levels: tuple[int, ...] = (0, 1, 2)
+    """Levels with attention, from 0, full resolution."""
     num_heads: int = Field(default=8, ge=1)
+    """Heads of attention."""
     norm_num_groups: int = Field(default=32, ge=1)
-    gradient_checkpointing: bool = False  # recompute blocks in the backward pass: less memory, more time
+    """Groups of the group norms."""
+    gradient_checkpointing: bool = False
+    """Recompute blocks in the backward pass: less memory, more time."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -28,9 +28,13 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["vector_mlp"] = "vector_mlp"
     width: int = Field(default=512, ge=8)
+    """Features between the blocks."""
     depth: int = Field(default=6, ge=1)
+    """Blocks."""
     mlp_ratio: float = Field(default=2.0, gt=0)
+    """Features within a block, over `width`."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Within the blocks."""
 
 
 class VectorMlp(nn.Module):

@@ -37,7 +37,9 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["ddim"] = "ddim"
     eta: float = Field(default=0.0, ge=0, le=1)
+    """Share of DDPM's noise; 0 is without."""
     spacing: Literal["trailing", "leading"] = "trailing"
+    """Which timesteps are walked; `leading` is the paper's, to repeat published numbers."""
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,11 @@ class Phases(Section):
     """Share of the run at which each phase begins, on top of those before it; 1 means never."""
 
     kl: float = Field(default=0.1, ge=0, le=1)
+    """The KL loss."""
     classes: float = Field(default=0.3, ge=0, le=1)
+    """The losses of classes and their centres."""
     adversarial: float = Field(default=0.5, ge=0, le=1)
+    """The discriminator."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Phases:
@@ -70,9 +73,13 @@ class PerceptualConfig(Section):
     """
 
     network: str = "auto"
+    """`auto`, `efficientnet-lite0`, `vgg16`, `random_vgg16` or `classifier:RUN`."""
     weights: str | None = None
-    layers: tuple[str, ...] | None = None  # None: the default ones of the network
-    downscale: Literal[1, 2, 4] = 1  # pixels a side averaged first, which divides the cost by their square
+    """File or hub name of vgg16's weights."""
+    layers: tuple[str, ...] | None = None
+    """Names of its maps that are compared; left out: the default ones of the network."""
+    downscale: Literal[1, 2, 4] = 1
+    """Pixels a side averaged first, which divides the cost by their square."""
 
     @model_validator(mode="after")
     def _network_known(self) -> PerceptualConfig:
@@ -90,20 +97,34 @@ class Config(KindConfig, frozen=True):
     """Each weight is that of its loss once its phase's ramp is through; `ramp` is a share of the run."""
 
     kind: Literal["adversarial_autoencoding"] = "adversarial_autoencoding"
-    class_column: str | None = None  # a class column or a yes/no attribute; None: no class losses
+    class_column: str | None = None
+    """A class column or a yes/no attribute; left out: no class losses."""
     phases: Phases = Phases()
+    """When each phase begins."""
     ramp: float = Field(default=0.1, ge=0, le=1)
+    """Share of the run in which a phase's weight rises."""
     l1_weight: float = Field(default=1.0, ge=0)
+    """Of the mean absolute error."""
     mse_weight: float = Field(default=1.0, ge=0)
+    """Of the mean squared error."""
     perceptual_weight: float = Field(default=0.1, ge=0)
+    """Of the difference that the network of `perceptual` sees."""
     kl_weight: float = Field(default=1e-3, ge=0)
+    """Of the divergence from a standard normal."""
     classifier_weight: float = Field(default=0.02, ge=0)
+    """Of telling the class by the latent."""
     centre_weight: float = Field(default=0.01, ge=0)
+    """Of the distance from the class's learned centre."""
     adversarial_weight: float = Field(default=0.02, ge=0)
+    """Of fooling the discriminator."""
     r1_weight: float = Field(default=1.0, ge=0)
+    """Of the discriminator's gradient at real images."""
     perceptual: PerceptualConfig = PerceptualConfig()
+    """The network that images are compared through."""
     discriminator_widths: tuple[int, ...] = Field(default=(32, 64, 128, 256), min_length=1)
+    """Channels of the discriminator's levels."""
     validation_images: int = Field(default=256, ge=1)
+    """Held-out images that are measured."""
 
     def weights_at(self, done: float) -> dict[str, float]:
         """Weight of every loss that counts at `done`, the share of the run in [0, 1)."""

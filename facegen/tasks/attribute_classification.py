@@ -43,14 +43,22 @@ VALIDATION_BATCH_IMAGES = 256
 
 class Config(KindConfig, frozen=True):
     kind: Literal["attribute_classification"] = "attribute_classification"
-    attributes: tuple[str, ...] | None = None  # None: every attribute of the data set
-    class_column: str | None = None  # the classes of this column instead of attributes
+    attributes: tuple[str, ...] | None = None
+    """Those to tell; left out: every one of the data set."""
+    class_column: str | None = None
+    """The classes of this column instead of attributes."""
     widths: tuple[int, ...] = Field(default=(24, 48, 96, 192), min_length=1)
+    """Channels of the stages, fine to coarse."""
     blocks_per_stage: int = Field(default=1, ge=1)
+    """Residual blocks in each."""
     balance: Literal["none", "inverse_frequency"] = "none"
+    """`inverse_frequency`: rare answers weigh more."""
     max_shift_pixels: int = Field(default=0, ge=0)
-    mixup: float = Field(default=0.0, ge=0)  # parameter of the Beta distribution of the mix; 0 is off
+    """Training images are moved by up to so many pixels."""
+    mixup: float = Field(default=0.0, ge=0)
+    """Parameter of the Beta distribution of mixed images; 0 is off."""
     erase_probability: float = Field(default=0.0, ge=0, le=1)
+    """How likely a box of a training image is made grey."""
 
 
 def classified_labels(config: Config, labels: LabelSchema) -> tuple[str, ...]:

@@ -25,9 +25,13 @@ TRAINS_ON = "images"
 class Config(KindConfig, frozen=True):
     kind: Literal["autoencoding"] = "autoencoding"
     l1_weight: float = Field(default=1.0, ge=0)
+    """Of the mean absolute error."""
     mse_weight: float = Field(default=0.5, ge=0)
+    """Of the mean squared error."""
     kl_weight: float = Field(default=1e-4, ge=0)
+    """Of the divergence from a standard normal."""
     validation_images: int = Field(default=256, ge=1)
+    """Held-out images that are measured."""
 
 
 class AutoencodingTask:

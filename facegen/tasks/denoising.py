@@ -41,6 +41,7 @@ HARDLY_BETTER = 0.98  # of the trivial loss
 class Config(KindConfig, frozen=True):
     kind: Literal["denoising"] = "denoising"
     validation_examples: int = Field(default=256, ge=1)
+    """Held-out examples whose loss is measured."""
 
 
 class LatentSamples:

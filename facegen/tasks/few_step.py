@@ -48,9 +48,13 @@ class Config(KindConfig, frozen=True):
 
     kind: Literal["few_step"] = "few_step"
     teacher: str | None = None
+    """Folder of the run that teaches."""
     teacher_sha256: str | None = None
+    """Sum of its weights; filled in."""
     teacher_steps: int = Field(default=MOST_CALLS, ge=MOST_CALLS, multiple_of=MOST_CALLS)
+    """Steps of its walks."""
     validation_examples: int = Field(default=64, ge=2)
+    """Held-out examples that are measured."""
 
 
 Walk = Callable[[Denoiser, Conditioning, Conditioning, int, tuple[Denoiser, Conditioning] | None], Sampler]

@@ -52,3 +52,16 @@ def test_what_facegen_refuses_the_schema_refuses(schema: Draft202012Validator, p
 
 def test_a_kind_of_somebodys_own_may_have_any_keys(schema: Draft202012Validator) -> None:
     assert not list(schema.iter_errors({"denoiser": {"kind": "mylab.nets:MyNet", "width": 3}}))
+
+
+def test_every_key_says_what_it_is() -> None:
+    whole = recipe_schema()
+    sections = {name: one["properties"] for name, one in whole["$defs"].items() if name != "Recipe"}
+    silent = [
+        f"{name}.{key}"
+        for name, keys in sections.items()
+        for key, one in keys.items()
+        if key != "kind" and not one.get("description")
+    ]
+    assert silent == []
+    assert len(sections) > 35
