@@ -112,6 +112,8 @@ def test_the_form_finds_and_asks_attributes_whatever_they_are_called(browser: An
     assert page.locator("#switches h3").all_inner_texts() == ["Expression", "Hair", OTHERS]
     page.get_by_label("Find attributes").fill("img src")
     assert page.locator(".switch:visible .name").all_inner_texts() == [HOSTILE]
+    assert page.locator("#switches h3:visible").all_inner_texts() == [OTHERS]
+    assert page.locator("#switches").evaluate("box => box.scrollWidth - box.clientWidth") == 0
     found.stand(HOSTILE, "no")
     page.get_by_label("Find attributes").fill("hair")
     found.stand("Black Hair", "yes")
