@@ -9,7 +9,10 @@ const at = (id) => document.getElementById(id);
 /** Called by the scripts of `model`. */
 function held(name, number, text) {
   PIECES[name] ??= [];
-  PIECES[name][number] = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+  const letters = atob(text);
+  const bytes = new Uint8Array(letters.length); // Uint8Array.from made loading take twice as long
+  for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
+  PIECES[name][number] = bytes;
 }
 
 function made(tag, properties = {}, ...children) {

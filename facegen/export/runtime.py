@@ -9,13 +9,14 @@ CACHE is `FACEGEN_CACHE`, otherwise `~/.cache/facegen`.
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 from pathlib import Path
 
+from filelock import FileLock
+
 from facegen.caches import user_cache
 from facegen.errors import DataError, MissingModelError
-from facegen.formats.files import sha256_of, storage_errors, whole_folder
+from facegen.formats.files import atomic_write, sha256_of, storage_errors
 from facegen.models.download import download
 from facegen.protocols import Progress
 
@@ -39,9 +40,12 @@ def onnxruntime_web(progress: Progress) -> dict[str, bytes]:
         StorageError: the disk is full or may not be written.
     """
     folder = user_cache().absolute() / NAME
-    if not all((folder / name).is_file() for name in FILES):
+    if not _is_there(folder):
         with storage_errors(folder):
-            _unpack(_archive(progress), folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / "lock"):
+                if not _is_there(folder):  # another process may just have fetched it
+                    _unpack(_archive(progress), folder)
     for name, sha256 in FILES.items():
         if (found := sha256_of(folder / name)) != sha256:
             raise DataError(
@@ -49,6 +53,10 @@ def onnxruntime_web(progress: Progress) -> dict[str, bytes]:
                 hint=f"Remove the folder, and it is fetched again: {folder}",
             )
     return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def _is_there(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in FILES)
 
 
 def _archive(progress: Progress) -> Path:
@@ -77,11 +85,9 @@ def _archive(progress: Progress) -> Path:
 
 def _unpack(archive: Path, folder: Path) -> None:
     """Keep of the archive what a page needs."""
-    if folder.exists():
-        shutil.rmtree(folder)
-    with whole_folder(folder) as unpacked, tarfile.open(archive) as packed:
+    with tarfile.open(archive) as packed:
         for name in FILES:
             file = packed.extractfile(f"package/dist/{name}")
             assert file is not None
-            (unpacked / name).write_bytes(file.read())
+            atomic_write(folder / name, file.read())
     archive.unlink()
