@@ -39,11 +39,13 @@ def export(
     """Write a model for other tools, and tell how far its pictures are from facegen's.
 
     'diffusers' is a folder that DiffusionPipeline.from_pretrained opens without facegen, 'safetensors' the
-    weights with their description, 'onnx' graphs for onnxruntime (extra 'onnx').
+    weights with their description, 'onnx' graphs for onnxruntime (extra 'onnx'), 'page' a folder with an
+    index.html by which a browser draws faces offline, without a program on a server (extra 'onnx').
 
         facegen export box --to diffusers exported
         facegen export runs/celeba --to safetensors weights
         facegen export box --to onnx graphs
+        facegen export box --to page faces
     """
     from facegen.export.export import export
 

@@ -17,11 +17,13 @@ from facegen.export import own, stock
 from facegen.export.model import COMPARED, Exported, opened
 from facegen.export.onnx import by_graphs, check_onnx, write_onnx
 from facegen.export.options import ExportOptions
+from facegen.export.page import by_page, check_page, write_page
 from facegen.formats.files import storage_errors, whole_folder
 from facegen.formats.plain import plain
 from facegen.protocols import Progress
 
 GRAPH_OPENED = "onnxruntime.InferenceSession({folder!r} + '/denoiser.onnx')"
+PAGE_OPENED = "{folder}/index.html, in a browser"
 TOLERANCE = 1e-4  # of pictures in [0, 1]
 
 
@@ -63,15 +65,17 @@ def export(run: Path, out: Path, options: ExportOptions, progress: Progress) -> 
         raise UsageError(f"'{out}' is in the way: it is not an empty folder.", hint="Give another OUT.")
     guard_torchvision()
     model = opened(run, options.weights)
-    if options.to == "onnx":
+    if options.to == "page":
+        check_page(model)
+    if options.to in ("onnx", "page"):
         check_onnx(model)
     with progress.stage(f"Exporting to {options.to}"), storage_errors(out):
         with whole_folder(out) as folder:
-            note = _write(model, folder, options)
+            note = _write(model, folder, options, progress)
         return _compared(model, out, options, note)
 
 
-def _write(model: Exported, folder: Path, options: ExportOptions) -> str | None:
+def _write(model: Exported, folder: Path, options: ExportOptions, progress: Progress) -> str | None:
     if options.to == "safetensors":
         save_file(model.weights(), folder / "model.safetensors", metadata={"format": "pt"})
         told = {**model.description(), "sampling": model.generator.sampling.model_dump(mode="json")}
@@ -79,6 +83,9 @@ def _write(model: Exported, folder: Path, options: ExportOptions) -> str | None:
         return None
     if options.to == "onnx":
         write_onnx(model, folder)
+        return None
+    if options.to == "page":
+        write_page(model, folder, progress)
         return None
     why = stock.without_stock(model)
     if why is None:
@@ -100,6 +107,8 @@ def _compared(model: Exported, out: Path, options: ExportOptions, note: str | No
     seeds = range(options.seed, options.seed + COMPARED)
     if options.to == "onnx":
         form, drawn = GRAPH_OPENED, by_graphs(model, out).pictures(options.seed)
+    elif options.to == "page":
+        form, drawn = PAGE_OPENED, by_page(model, out, options.seed)
     else:
         form = own.OPENED if note else stock.OPENED
         drawn = _drawn(model, out, options.seed, trusted=note is not None)

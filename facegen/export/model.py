@@ -93,14 +93,18 @@ class Exported:
             return {"attributes": {self.generator.attributes[0]: 1.0}}
         return {"class_label": self.generator.classes[0]} if self.generator.classes else {}
 
-    def pictures(self, seed: int) -> Tensor:
-        """What facegen draws for `request`, before rounding: (B, 3, H, W) in [0, 1]."""
-        generator, asked = self.generator, self.request()
+    def inputs(self) -> Tensor:
+        """Condition inputs (B, ...) that ask for `request`."""
+        asked = self.request()
         labels = {CAPTION: 1.0} if "prompt" in asked else asked.get("attributes", {})
         if "class_label" in asked:
             labels = {asked["class_label"]: 1.0}
-        inputs = generator.inputs_for(PromptReading(labels), COMPARED)
-        walk = generator.trajectory(inputs, range(seed, seed + COMPARED), generator.sampling)
+        return self.generator.inputs_for(PromptReading(labels), COMPARED)
+
+    def pictures(self, seed: int) -> Tensor:
+        """What facegen draws for `request`, before rounding: (B, 3, H, W) in [0, 1]."""
+        generator = self.generator
+        walk = generator.trajectory(self.inputs(), range(seed, seed + COMPARED), generator.sampling)
         x0 = generator.scaling.invert([step.x0 for step in walk][-1])
         images = decoded(generator.autoencoder, x0, generator.image_size, generator.device)
         return (images / 2 + 0.5).clamp(0, 1)

@@ -3,6 +3,7 @@
 OUT/
   denoiser.onnx      x_t (B, *S), timestep (B,), and what it is told by -> output (B, *S)
   conditioner.onnx   of attribute models: inputs (B, A), -1 no, 0 open, 1 yes -> what the denoiser is told
+                     of class models: inputs (B,) int64, the number of a class, or of classes for none
   decoder.onnx       x0 (B, *S) as the walk ends -> images (B, 3, H, W) in [-1, 1], about
   config.json        recipe, sampling, names; what the walk between them needs
 
@@ -65,8 +66,8 @@ def write_onnx(model: Exported, folder: Path) -> None:
     network = _Denoiser(generator.network, names)
     _save(network, (x_t, timestep, *parts), ["x_t", "timestep", *names], ["output"], folder / "denoiser.onnx")
     _save(_Decoder(model), (x_t,), ["x0"], ["images"], folder / "decoder.onnx")
-    if generator.attributes:
-        inputs = torch.zeros(2, len(generator.attributes))
+    if generator.attributes or generator.classes:
+        inputs = as_graph_inputs(asked.null_inputs(2))
         _save(_Asked(asked, names), (inputs,), ["inputs"], names, folder / "conditioner.onnx")
     described = {
         **model.description(),
@@ -86,6 +87,11 @@ def by_graphs(model: Exported, folder: Path) -> Exported:
     module = nn.ModuleDict({"denoiser": _NetworkGraph(folder / "denoiser.onnx"), "conditioner": asked})
     decoder: Any = _DecoderGraph(model, folder / "decoder.onnx")
     return replace(model, generator=replace(generator, module=module, autoencoder=decoder))
+
+
+def as_graph_inputs(inputs: Tensor) -> Tensor:
+    """Condition inputs in the type that `conditioner.onnx` takes: numbers of classes as they are."""
+    return inputs if inputs.dtype == torch.int64 else inputs.float()
 
 
 class _Denoiser(nn.Module):
@@ -125,14 +131,15 @@ class _Decoder(nn.Module):
         return self.autoencoder.decode(x0 / self.scale + self.shift)
 
 
-class _Graph:
-    """A graph as a function of tensors by name."""
+class Graph:
+    """A graph, of a file or what one holds, as a function of tensors by name."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path | bytes) -> None:
         import onnxruntime
 
         runtime: Any = onnxruntime
-        self._session = runtime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        source = str(file) if isinstance(file, Path) else file
+        self._session = runtime.InferenceSession(source, providers=["CPUExecutionProvider"])
         self.inputs = {one.name for one in self._session.get_inputs()}
         self.outputs = [one.name for one in self._session.get_outputs()]
 
@@ -146,7 +153,7 @@ class _Graph:
 class _NetworkGraph(nn.Module):
     def __init__(self, file: Path) -> None:
         super().__init__()
-        self.graph = _Graph(file)
+        self.graph = Graph(file)
 
     def forward(self, x_t: Tensor, timestep: Tensor, told: Conditioning) -> Tensor:
         named = {name: getattr(told, name) for name in PARTS}
@@ -156,18 +163,20 @@ class _NetworkGraph(nn.Module):
 class _AskedGraph(nn.Module):
     def __init__(self, conditioner: Any, file: Path) -> None:
         super().__init__()
-        self.graph = _Graph(file)
-        self.attributes, self.spec = conditioner.attributes, conditioner.spec
+        self.graph = Graph(file)
+        self.spec = conditioner.spec
+        self.attributes = getattr(conditioner, "attributes", ())
+        self.classes = getattr(conditioner, "classes", ())
         self.null_inputs, self.inputs_from = conditioner.null_inputs, conditioner.inputs_from
 
     def forward(self, inputs: Tensor) -> Conditioning:
-        return Conditioning(**self.graph(inputs=inputs.float()))
+        return Conditioning(**self.graph(inputs=as_graph_inputs(inputs)))
 
 
 class _DecoderGraph(nn.Module):
     def __init__(self, model: Exported, file: Path) -> None:
         super().__init__()
-        self.graph, self._scaling = _Graph(file), model.generator.scaling
+        self.graph, self._scaling = Graph(file), model.generator.scaling
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.graph(x0=self._scaling.apply(latents))["images"]
@@ -196,6 +205,6 @@ def _save(
 def _dynamic(module: nn.Module, count: int, rows: Any) -> tuple[Any, ...]:
     """Which axis of each argument is free: the first."""
     axis = {0: rows}
-    if isinstance(module, _Denoiser):  # its last arguments are one, as far as the exporter sees
+    if isinstance(module, _Denoiser) and count > 2:  # its last arguments are one, as far as the exporter sees
         return (axis, axis, tuple(axis for _ in range(count - 2)))
     return (axis,) * count

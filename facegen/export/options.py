@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from facegen.options import Option
 
-Format = Literal["diffusers", "safetensors", "onnx"]
+Format = Literal["diffusers", "safetensors", "onnx", "page"]
 
 
 @dataclass(frozen=True)

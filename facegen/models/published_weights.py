@@ -17,11 +17,9 @@ from torch import Tensor
 from facegen.errors import DataError, MissingModelError
 from facegen.formats.files import sha256_of, storage_errors
 from facegen.formats.model_folders import refuse_pointer
+from facegen.models.download import download
 from facegen.protocols import Progress
 
-TIMEOUT_SECONDS = (5, 60)  # to connect, and between two pieces of the answer
-RETRIES = 2
-CHUNK_BYTES = 1 << 20
 OFFLINE_HINT = (
     "Offline, judge with a classifier trained by facegen instead: --features classifier:RUN "
     "(facegen train --preset attribute-classifier --data DATASET --run RUN)."
@@ -96,12 +94,14 @@ def locate_weights(what: str, published: PublishedWeights, given: Path | None, p
         progress.say(f"Downloading the {what} weights from {published.url}")
         try:
             with storage_errors(published.cached):
-                _download(published)
+                download(published.url, published.sha256, published.cached)
         except ConnectionError as error:
             raise MissingModelError(
                 f"The {what} weights are neither in '{published.cached}' nor downloadable now ({error}).",
                 hint=hint,
             ) from error
+        except ValueError as error:
+            raise DataError(f"What {published.url} gave is not the published file: {error}") from error
     return published.cached
 
 
@@ -137,38 +137,3 @@ def read_torch(path: Path) -> Any:
         ) from error
     except Exception as error:
         raise DataError(f"'{path}' is not a readable file of weights: {error}.") from error
-
-
-def _download(published: PublishedWeights) -> None:
-    """Fetch the file into torch's cache.
-
-    Raises:
-        ConnectionError: no answer, or one that breaks off again and again.
-        DataError: another file than the published one.
-    """
-    import pooch
-    from requests import ConnectionError as NoConnection
-    from requests import RequestException
-
-    get = pooch.HTTPDownloader(chunk_size=CHUNK_BYTES, timeout=TIMEOUT_SECONDS)
-
-    def download(*asked: Any, **options: Any) -> Any:
-        try:
-            return get(*asked, **options)
-        except NoConnection as error:  # pooch would try again, and nobody is there
-            raise ConnectionError(error) from error
-
-    pooch.get_logger().setLevel("WARNING")
-    pool = pooch.create(
-        published.cached.parent,
-        base_url="",
-        registry={published.file_name: f"sha256:{published.sha256}"},
-        urls={published.file_name: published.url},
-        retry_if_failed=RETRIES,
-    )
-    try:
-        pool.fetch(published.file_name, downloader=download)
-    except RequestException as error:
-        raise ConnectionError(error) from error
-    except ValueError as error:  # names both checksums
-        raise DataError(f"What {published.url} gave is not the published file: {error}") from error

@@ -40,8 +40,7 @@ def test_graphs_of_any_batch_draw_the_same_in_onnxruntime(name: str, tmp_path: P
     told = export(run, tmp_path / "out", ExportOptions("onnx"), SilentProgress())
     assert told.deviation <= TOLERANCE
     files = {file.name for file in (tmp_path / "out").iterdir()}
-    asked = {"conditioner.onnx"} if name != "unet" else set[str]()
-    assert files == {"denoiser.onnx", "decoder.onnx", "config.json"} | asked
+    assert files == {"denoiser.onnx", "decoder.onnx", "conditioner.onnx", "config.json"}
     described = json.loads((tmp_path / "out" / "config.json").read_text("utf-8"))
     assert "vector" in described["told_by"]
 
