@@ -267,6 +267,7 @@ FLAGS = {
     "plot ema": {"run", "--width", "--step", "--data", "--device", "--quiet", "-q"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
     "eval ladder": {"subjects", "--score", "--published", "--out", "--json"},
+    "eval loss": {"run", "--data", "--device"} | TALK,
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {
         "run",
