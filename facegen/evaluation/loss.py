@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from facegen.config.recipe import Recipe
-from facegen.errors import UsageError
+from facegen.errors import DataError, UsageError
 from facegen.evaluation.options import LossOptions
 from facegen.evaluation.score_rows import score_row
 from facegen.evaluation.steps import Evaluation, finished
@@ -68,7 +68,7 @@ def evaluate_loss(
     Raises:
         UsageError: a run of a task whose held-out loss is no mean over images, or whose data are others now.
         MissingModelError: no checkpoint.
-        DataError: the data are not there.
+        DataError: the data are not there, or the loss is not finite.
     """
     options, progress = options or LossOptions(), progress or SilentProgress()
     started, device = time.monotonic(), resolve_device(options.device)
@@ -91,6 +91,11 @@ def evaluate_loss(
     precision = choose_precision(recipe.training.precision, device)
     with torch.no_grad(), precision.autocast(device):
         losses = task.losses_by_image(module.to(device).eval(), device)
+    if not bool(losses.isfinite().all()):
+        raise DataError(
+            f"The held-out loss of '{checkpoint.folder}' is not finite: its weights diverged.",
+            hint="Name an earlier checkpoint: RUN/checkpoints/step-N",
+        )
     low, high = ratio_interval(losses.double().numpy(), np.ones(len(losses)))
     told = "the mean loss of a held-out image at the noise of every validation"
     row = score_row("loss", losses.double().mean().item(), {"low": low, "high": high}, "lower", told)

@@ -117,6 +117,22 @@ FLAGS = {
         "--dry-run",
     }
     | TALK,
+    "sweep": {
+        "recipe",
+        "out",
+        "--grid",
+        "--search",
+        "--trials",
+        "--set",
+        "--data",
+        "--size",
+        "--minutes",
+        "--at-once",
+        "--early-stop",
+        "--device",
+        "--allow-outside-code",
+    }
+    | TALK,
     "train": {
         "--run",
         "--preset",
