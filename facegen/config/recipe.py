@@ -146,7 +146,9 @@ class TrainingConfig(Section):
     max_bad_steps: int = Field(default=25, ge=1)  # non-finite steps in a row before the run stops
     weak_at: float | None = Field(default=None, gt=0, lt=1)  # share of the steps; see guidance_from
     freeze: list[str] = Field([])  # names, or patterns such as "denoiser.blocks.*", of untrained parameters
-    trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])  # beside metrics.jsonl
+    trackers: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = Field(
+        ["tensorboard"]
+    )  # beside metrics.jsonl
 
     @model_validator(mode="before")
     @classmethod
