@@ -27,6 +27,7 @@ class Training:
         self, recipe: Path, run: Path, log: Path, device: str, threads: int, answer: Path | None = None
     ):
         log.parent.mkdir(parents=True, exist_ok=True)
+        self._run = run
         self._log, self._from = log, log.stat().st_size if log.is_file() else 0
         words = ["train", "--config", str(recipe), "--run", str(run), "--resume", "auto", "--device", device]
         threads_of = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
@@ -56,13 +57,20 @@ class Training:
     def why(self, code: int) -> str:
         """What it said of its failure."""
         said = self._log.read_bytes()[self._from :].decode("utf-8", errors="replace")
-        _, found, told = said.rpartition("Error: ")
-        if code < 0:
-            name = signal.Signals(-code).name
-            return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
-        if not found or "This is a bug" in told:
-            return f"ended with exit code {code}; its words are in '{self._log}'"
-        return " ".join(line.strip() for line in told.strip().splitlines()[:TOLD_LINES])
+        return told_failure(code, said, self._run.parent, self._log)
+
+
+def told_failure(code: int, said: str, place: Path, log: Path) -> str:
+    """Why a command ended with `code` that `said` that, in a line; pages show it, so that what lies in
+    `place` is named as seen from there."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (", perhaps for want of memory" if name == "SIGKILL" else "")
+    _, found, told = said.rpartition("Error: ")
+    if not found or "This is a bug" in told:
+        return f"ended with exit code {code}; its words are in '{log.parent.name}/{log.name}'"
+    lines = told.replace(f"{place}{os.sep}", "").strip().splitlines()
+    return " ".join(line.strip() for line in lines[:TOLD_LINES])
 
 
 def _stop_with(parent: int) -> None:

@@ -76,9 +76,8 @@ class Probe:
             FacegenError: what it failed of.
         """
         if code:
-            why, run = self.training.why(code), str(self._place / "run")
             error = FacegenError(
-                f"A few steps of '{self._candidate.name}' failed: {why.replace(run, 'RUN')}",
+                f"A few steps of '{self._candidate.name}' failed: {self.training.why(code)}",
                 hint="Mend that, or leave the value out.",
             )
             error.exit_code = code if code > 0 else FacegenError.exit_code
