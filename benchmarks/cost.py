@@ -91,8 +91,9 @@ def taken(*line: str) -> tuple[float, float]:
 
 
 def draw(found: Sequence[Cost], file: Path) -> None:
-    """Seconds above, memory below, a column for each of what grows."""
+    """Seconds above (both scales logarithmic), memory below, a column for each of what grows."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, NullFormatter
 
     figure = Figure(figsize=(12, 6), dpi=110, layout="constrained")
     rows = (("processor seconds", 3, 1.0), ("memory, MB", 4, 1e6))
@@ -104,12 +105,22 @@ def draw(found: Sequence[Cost], file: Path) -> None:
                 if points:
                     values = [float(cost[place]) / scale for cost in points]
                     axes.plot([cost[2] for cost in points], values, "o-", color=colour, label=command)
-            axes.set_xscale("log", base=2 if axis != "images" else 10)
-            axes.set_yscale("log")
+            axes.set_xscale("log")
+            amounts = sorted({cost[2] for cost in found if cost[1] == axis})
+            axes.set_xticks(amounts if axis != "images" else [100, 1000, 10_000])
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            if row == 0:
+                axes.set_yscale("log")
+                axes.set_ylim(1, 1000)
+            else:
+                axes.set_ylim(0, 1.15 * max(cost[4] for cost in found) / 1e6)
+            for scale_of in (axes.xaxis, axes.yaxis):
+                scale_of.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
             axes.set_xlabel(axis)
             axes.set_ylabel(label)
             axes.grid(alpha=0.2, which="both")
-            axes.legend(fontsize=8)
+            if row == 0:
+                axes.legend(fontsize=8)
     figure.savefig(file)
 
 

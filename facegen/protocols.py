@@ -264,6 +264,15 @@ class PhasedTask(TrainingTask, Protocol):
 
 
 @runtime_checkable
+class TaskByImage(Protocol):
+    """A `TrainingTask` whose held-out loss is a mean over images: two runs then compare image by image."""
+
+    def losses_by_image(self, module: nn.Module, device: Any) -> Tensor:
+        """Float32 (N,), whose mean is the "loss" of `validate`, of the same images and noise."""
+        ...
+
+
+@runtime_checkable
 class AutoencoderTask(Protocol):
     """A `TrainingTask` that trains an autoencoder, whose reconstructions previews show."""
 

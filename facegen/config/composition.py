@@ -62,7 +62,7 @@ def compose(
         layer = _load_yaml(config_file.read_bytes(), f"'{config_file}'")
         data = merge(data, _at_size(layer, size))
     for override in overrides:
-        data = merge(data, _parse_override(override))
+        data = merge(data, parse_override(override))
     trust(data)  # written by whoever calls
     return parse_recipe(data)
 
@@ -97,7 +97,12 @@ def _same_kind(section: dict[str, Any], old: dict[str, Any]) -> bool:
     return section.get("kind", old.get("kind")) == old.get("kind")
 
 
-def _parse_override(override: str) -> dict[str, Any]:
+def parse_override(override: str) -> dict[str, Any]:
+    """ "optimizer.lr=2e-4" as nested sections with a value of YAML's types.
+
+    Raises:
+        UsageError: it has another form.
+    """
     path, separator, text = override.partition("=")
     if not separator or not path.strip() or path.count(".") > DEEPEST:
         raise UsageError(

@@ -208,7 +208,7 @@ class TrainingConfig(Section):
     """Share of the steps at which weights are put aside for `sampling.guidance_from: weak`."""
     freeze: list[str] = Field([])
     """Names of parameters that stay as they are, or patterns such as `denoiser.blocks.*`."""
-    trackers: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"])
+    trackers: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = Field(["tensorboard"])
     """Who gets the numbers, beside metrics.jsonl."""
 
     @model_validator(mode="before")

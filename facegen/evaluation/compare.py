@@ -33,6 +33,8 @@ LINES = {
     "dataset": "data set",
     "distance": "perceptual distance",
     "train": "training data set",
+    "task": "task",
+    "diffusion": "path of the noise, and what the network predicts",
     "nominal_rate": "share of unseen faces that may be flagged",
 }
 

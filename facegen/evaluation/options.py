@@ -249,6 +249,14 @@ class SubgroupOptions:
 
 
 @dataclass(frozen=True)
+class LossOptions:
+    """Where the held-out images are."""
+
+    data: Annotated[Path | None, Option("What the run was trained on, if it is elsewhere now.")] = None
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
 class ClassifierOptions:
     """`splits` are judged together."""
 

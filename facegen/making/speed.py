@@ -96,6 +96,11 @@ def _steps_per_second(recipe: Recipe, folder: Path) -> float:
     with tempfile.TemporaryDirectory(prefix=".calibration-", dir=folder) as scratch:
         run = RunDirectory(Path(scratch) / "run")
         train(trial, run.path, progress=SilentProgress())
-        logged = [row for row in run.metrics() if row["group"] == "train"]
+        return steps_per_second(run, TRIAL_STEPS)
+
+
+def steps_per_second(run: RunDirectory, steps: int) -> float:
+    """Rate of the second half of `steps`, of a run that logged after each half."""
+    logged = [row for row in run.metrics() if row["group"] == "train"]
     half, end = (row["images_seen"] / row["images_per_second"] for row in logged)  # seconds of training
-    return (TRIAL_STEPS // 2) / max(end - half, 1e-6)
+    return (steps // 2) / max(end - half, 1e-6)

@@ -51,6 +51,7 @@ KINDS = {
     ),
     "subgroups": Kind("Is it good for everyone?", "whether it is as good for every group", answers.subgroups),
     "reconstruction": Kind("What does it lose?", "what it loses of unseen images", scores.reconstruction),
+    "loss": Kind("How large is its loss?", "how large its held-out loss is", scores.loss),
     "classifier": Kind("What does the judge get right?", "what the judge gets right", answers.classifier),
 }
 PLACEHOLDERS = {

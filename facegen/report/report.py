@@ -20,6 +20,7 @@ from facegen.report.model_card import write_model_card
 from facegen.report.summary import headlines, summary, train_again, use
 from facegen.report.training import learning_sections, picture_sections
 from facegen.report.words import quoted
+from facegen.training.trackers import keep_in_trackers
 
 PAGE = "report.html"
 
@@ -47,10 +48,11 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     """Write `RUN/report.html` (or `out`) and the model card `RUN/README.md` from what the run holds.
 
     Nothing is drawn, judged or trained; the page names the commands that add what is missing. `run` may be a
-    generator's, an autoencoder's or a classifier's run, or one of its checkpoints.
+    generator's, an autoencoder's or a classifier's run, or one of its checkpoints. A service that
+    tracks the run keeps the page, too.
 
     Raises:
-        UsageError: there is no run, or `out` is a folder.
+        UsageError: there is no run, `out` is a folder, or a tracker does not let us in.
         StorageError: the run is unreadable, or the disk is full or may not be written to.
     """
     if out is not None and out.is_dir():
@@ -58,8 +60,10 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     facts = read_run(Path(run))
     shared = facts.shared()
     shown = show_evaluations(shared)
+    page = write_page(_page(shared, shown), out or written_beside(facts.run) / PAGE)
+    keep_in_trackers(facts.run, page)
     return ReportSummary(
-        page=write_page(_page(shared, shown), out or written_beside(facts.run) / PAGE),
+        page=page,
         card=write_model_card(shared, shown),
         evaluations=len(facts.evaluations),
         missing=tuple(show_evaluations(facts).missing.values()),  # for here, where the page is for anywhere

@@ -231,6 +231,17 @@ def clip_score(evaluation: Evaluation) -> Iterator[Said]:
     yield evaluation.honesty()
 
 
+def loss(evaluation: Evaluation) -> Iterator[Said]:
+    """The held-out loss with its interval."""
+    data, row = evaluation.data, evaluation.data["scores"]["loss"]
+    yield (
+        f"{cell(row['value'])} (95 % interval {interval(row)}) over {data['num_samples']:,} held-out images, "
+        "at the noise of every validation. Another run's loss compares with it where data, task and path of "
+        "the noise are the same: facegen compare."
+    )
+    yield evaluation.honesty({"drawn faces": None, "images": data["num_samples"]})
+
+
 def reconstruction(evaluation: Evaluation) -> Iterator[Said]:
     """What an autoencoder loses, and the images that lose most."""
     data, psnr, frechet = evaluation.data, evaluation.data["psnr"], evaluation.data["frechet"]

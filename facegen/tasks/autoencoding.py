@@ -68,6 +68,14 @@ class AutoencodingTask:
         count = self.config.validation_images
         return self._images.scores(count, module, device, lambda x: self._losses(module, x, noise=None))
 
+    @torch.no_grad()
+    def losses_by_image(self, module: nn.Module, device: Any) -> Tensor:
+        """Of each held-out image what "loss" of `validate` is the mean of, float32 (N,)."""
+        count = min(self.config.validation_images, len(self._images.validation))
+        images = self._images.validation.images(torch.arange(count), keep=True)
+        each = (to_unit(image[None].to(device)) for image in images)
+        return torch.stack([self._losses(module, x, noise=None)[0]["loss"].float().cpu() for x in each])
+
     def _losses(self, module: Any, x: Tensor, noise: Tensor | None) -> tuple[dict[str, Tensor], Tensor]:
         moments = module.encode(x)
         y = module.decode(moments.mean if noise is None else moments.sample(noise))

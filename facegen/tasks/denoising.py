@@ -5,7 +5,7 @@ Letters: B batch, N examples, *S sample shape, K numbers that describe an augmen
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -241,6 +241,16 @@ class DenoisingTask:
             "mean_predictor_per_level": means,
         }
 
+    @torch.no_grad()
+    def losses_by_image(self, module: nn.Module, device: Any) -> Tensor:
+        """Of each held-out example what "loss" of `validate` is the mean of, float32 (N,)."""
+        levels = self._noise_levels()
+        total = torch.zeros(len(self._validation["x0"]))
+        for level, weight in zip(levels, self._objective.loss_weight(levels), strict=True):
+            parts = [self._squared_error(module, batch) for batch in self._held_out_at(level, device)]
+            total += weight * torch.cat(parts).float().cpu()
+        return total / len(levels)
+
     def _noise_levels(self) -> Tensor:
         """Timesteps in the middles of equal parts of the path, clean to noisy."""
         middles = (torch.arange(NUM_NOISE_LEVELS, dtype=torch.float32) + 0.5) / NUM_NOISE_LEVELS
@@ -285,16 +295,20 @@ class DenoisingTask:
         totals: dict[str, Tensor] = {}
         count = self._validation["x0"].shape[0]
         mean = self._mean.to(device)
-        for start in range(0, count, VALIDATION_BATCH):
-            batch = {
-                name: value[start : start + VALIDATION_BATCH].to(device)
-                for name, value in self._validation.items()
-            }
-            batch["timestep"] = level.to(device).expand(batch["x0"].shape[0])
+        for batch in self._held_out_at(level, device):
             errors = {"model": self._squared_error(module, batch), **_trivial(self._objective, batch, mean)}
             for name, value in errors.items():
                 totals[name] = totals.get(name, torch.zeros((), device=device)) + value.sum()
         return {name: (total / count).item() for name, total in totals.items()}
+
+    def _held_out_at(self, level: Tensor, device: Any) -> Iterator[Batch]:
+        """The fixed held-out examples in batches, all at one timestep."""
+        for start in range(0, len(self._validation["x0"]), VALIDATION_BATCH):
+            batch = {
+                name: value[start : start + VALIDATION_BATCH].to(device)
+                for name, value in self._validation.items()
+            }
+            yield {**batch, "timestep": level.to(device).expand(batch["x0"].shape[0])}
 
 
 build = DenoisingTask

@@ -17,7 +17,7 @@ except ImportError:  # Windows
 from facegen.config.recipe import Recipe
 from facegen.formats.run import RunDirectory
 from facegen.processes import World
-from facegen.training.trackers import TensorBoard, WeightsAndBiases
+from facegen.training.trackers import TensorBoard, Tracked
 
 
 class LossWindow:
@@ -71,13 +71,13 @@ class TrainingLog:
     """Writes each record to metrics.jsonl, which is the truth, and hands its numbers to the trackers.
 
     Raises:
-        UsageError: W&B does not let us in.
+        UsageError: a tracker does not let us in.
     """
 
     def __init__(self, run: RunDirectory, recipe: Recipe) -> None:
         self._run = run
         self._trackers = [
-            TensorBoard(run) if name == "tensorboard" else WeightsAndBiases(run, recipe)
+            TensorBoard(run) if name == "tensorboard" else Tracked(name, run, recipe)
             for name in dict.fromkeys(recipe.training.trackers)
         ]
 
@@ -91,6 +91,13 @@ class TrainingLog:
         }
         for tracker in self._trackers:
             tracker.write(step, numbers)
+
+    def show_preview(self, step: int) -> None:
+        """Hand the trackers that show pictures what was drawn after `step`, if it was kept."""
+        picture = self._run.sample_file(step)
+        for tracker in self._trackers:
+            if isinstance(tracker, Tracked) and picture.is_file():
+                tracker.show(step, picture)
 
     def close(self) -> None:
         for tracker in self._trackers:

@@ -236,6 +236,8 @@ class Trainer:
             if previewing and self.preview:
                 self.watch.at(self.step, "drawing after")
                 self.preview(module, self.step)
+                if self.log is not None:
+                    self.log.show_preview(self.step)
             self.module.train()
         last = self.step == self.num_steps or self.scoring.stopped is not None
         planned = best or self._checkpoint_is_due()

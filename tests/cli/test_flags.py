@@ -117,6 +117,22 @@ FLAGS = {
         "--dry-run",
     }
     | TALK,
+    "sweep": {
+        "recipe",
+        "out",
+        "--grid",
+        "--search",
+        "--trials",
+        "--set",
+        "--data",
+        "--size",
+        "--minutes",
+        "--at-once",
+        "--early-stop",
+        "--device",
+        "--allow-outside-code",
+    }
+    | TALK,
     "train": {
         "--run",
         "--preset",
@@ -267,6 +283,7 @@ FLAGS = {
     "plot ema": {"run", "--width", "--step", "--data", "--device", "--quiet", "-q"} | FIGURE,
     "plot curves": {"runs", "--metric", "--smooth"} | FIGURE,
     "eval ladder": {"subjects", "--score", "--published", "--out", "--json"},
+    "eval loss": {"run", "--data", "--device"} | TALK,
     "eval classifier": {"run", "dataset", "--split", "--min-positives", "--device"} | TALK,
     "eval attributes": {
         "run",

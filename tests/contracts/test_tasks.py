@@ -14,7 +14,7 @@ from support.training_parts import denoising_recipe, write_latents
 from facegen.config.composition import compose
 from facegen.config.kinds import kinds_of
 from facegen.config.recipe import Recipe, parse_recipe
-from facegen.protocols import TrainingTask
+from facegen.protocols import TaskByImage, TrainingTask
 from facegen.training.train import train
 from facegen.training.wiring import wire_task
 
@@ -125,3 +125,12 @@ def test_a_module_comes_back_from_its_state_dict(kind: str, task: TrainingTask, 
     copy.load_state_dict(module.state_dict(), strict=True)
     batch = batch_of(task)
     assert torch.equal(task.losses(module.eval(), batch)["loss"], task.losses(copy.eval(), batch)["loss"])
+
+
+@pytest.mark.parametrize("kind", ["autoencoding", "denoising"])
+def test_losses_by_image_are_what_the_held_out_loss_is_the_mean_of(kind: str, task: TrainingTask) -> None:
+    assert isinstance(task, TaskByImage)
+    module = module_of(task).eval()
+    losses = task.losses_by_image(module, "cpu")
+    assert len(losses) > 1
+    assert losses.mean().item() == pytest.approx(task.validate(module, "cpu")["loss"], rel=1e-5)

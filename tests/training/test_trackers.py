@@ -1,8 +1,9 @@
-"""TensorBoard and Weights & Biases beside metrics.jsonl; W&B is the real one, offline."""
+"""TensorBoard, Weights & Biases, MLflow and trackio beside metrics.jsonl: the real ones, on this machine."""
 
 from __future__ import annotations
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -16,15 +17,17 @@ from support.training_parts import denoising_recipe, line_recipe, line_trainer, 
 
 from facegen.errors import UsageError
 from facegen.formats.run import RunDirectory
+from facegen.report.report import report
 from facegen.training import trackers
+from facegen.training.options import LifeOptions
 from facegen.training.train import train
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real W&B without a network."""
+    """The real W&B, which stays on this machine unless the environment says otherwise."""
     pytest.importorskip("wandb", reason="the extra 'wandb' is not installed")
-    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
 
 
 def logged(run: Path) -> list[dict[str, Any]]:
@@ -79,16 +82,23 @@ def test_a_resumed_run_goes_on_in_the_same_wandb_run(tmp_path: Path) -> None:
     train(denoising_recipe(latents, max_steps=4), run)
     both = denoising_recipe(latents, max_steps=4, trackers=["wandb"])
     train(both, run, resume=True)  # switched on later: a tracker is free to change
-    run_id = json.loads((run / trackers.WANDB_FILE).read_text())["run_id"]
+    run_id = json.loads((run / "wandb.json").read_text())["run_id"]
     train(both, run, resume=True)
     names = [path.name for path in run.glob("wandb/offline-run-*/run-*.wandb")]
     assert names == [f"run-{run_id}.wandb"] * 2
 
 
-def test_without_the_package_the_command_that_installs_it_is_told(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(trackers, "find_spec", lambda name: None)
-    recipe = denoising_recipe(write_latents(tmp_path / "latents"), trackers=["wandb"])
-    with pytest.raises(UsageError, match=r"pip install 'facegen\[wandb\]'"):
+@pytest.mark.parametrize("name", [*trackers.SERVICES])
+@pytest.mark.parametrize("missing", ["the package", "accelerate"])
+def test_without_a_package_the_command_that_installs_it_is_told(
+    name: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacks = name if missing == "the package" else missing
+    monkeypatch.setattr(trackers, "find_spec", lambda package: None if package == lacks else package)
+    recipe = denoising_recipe(write_latents(tmp_path / "latents"), trackers=[name])
+    with pytest.raises(
+        UsageError, match=rf"'{lacks}' is not installed.\nInstall it: pip install 'facegen\[{name}\]'"
+    ):
         train(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -146,5 +156,71 @@ def test_a_closed_door_is_told_with_its_key(tmp_path: Path, monkeypatch: pytest.
         raise CommError("no answer")
 
     monkeypatch.setattr(wandb, "init", refused)
-    with pytest.raises(UsageError, match=r"no answer\n.*WANDB_MODE=offline"):
+    with pytest.raises(UsageError, match=r"wandb did not open a run: no answer\n.*WANDB_MODE"):
         line_trainer(tmp_path, line_recipe(trackers=["wandb"], max_steps=4))
+
+
+def trained_twice(run: Path, name: str) -> RunDirectory:
+    """A run with previews that was interrupted and gone on with in the same tracked run."""
+    latents = write_latents(run.parent / "latents")
+    recipe = denoising_recipe(latents, max_steps=4, trackers=[name], preview_every_steps=4, preview_images=2)
+    train(recipe, run)
+    known = (run / f"{name}.json").read_text()
+    train(recipe, run, resume=True, life=LifeOptions(extend=4, after_decay="last-rate"))
+    assert (run / f"{name}.json").read_text() == known
+    return RunDirectory(run)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*noload:DeprecationWarning")  # by MLflow, of SQLAlchemy 2.1
+def test_mlflow_gets_numbers_previews_recipe_and_page_in_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow", reason="the extra 'mlflow' is not installed")
+    pytest.importorskip("sqlalchemy", reason="the extra 'mlflow' is not installed")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run = trained_twice(tmp_path / "run", "mlflow")
+    report(run.path)
+    client = mlflow.MlflowClient(f"sqlite:///{run.path / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'facegen'")
+    (found,) = client.search_runs([experiment.experiment_id])
+    history = client.get_metric_history(found.info.run_id, "validation/loss")
+    written = [row for row in run.metrics() if row["group"] == "validation"]
+    assert [(one.step, one.value) for one in history] == [(row["step"], row["loss"]) for row in written]
+    assert found.data.params["optimizer.lr"] == "0.001"
+    kept = {one.path for one in client.list_artifacts(found.info.run_id)}
+    assert kept == {"preview", "recipe.yaml", "report.html"}
+    assert len(client.list_artifacts(found.info.run_id, "preview")) == 2
+    assert not list(Path().glob("mlruns"))
+
+
+@pytest.mark.slow
+def test_trackio_gets_numbers_previews_and_the_recipe_in_one_run(tmp_path: Path) -> None:
+    pytest.importorskip("trackio", reason="the extra 'trackio' is not installed")
+    code = """
+import json, sys
+from pathlib import Path
+from training.test_trackers import trained_twice
+run = trained_twice(Path(sys.argv[1]), "trackio")
+from trackio import Api, SQLiteStorage
+(found,) = Api().runs("facegen")
+assert found.config["optimizer.lr"] == 0.001
+kept = SQLiteStorage.get_artifacts("facegen")
+print(json.dumps([SQLiteStorage.get_logs("facegen", found.name), [one["name"] for one in kept]]))
+"""
+    tests = str(Path(__file__).parents[1])
+    environment = {
+        **os.environ,
+        "TRACKIO_DIR": str(tmp_path / "trackio"),  # read when the package is imported
+        "PYTHONPATH": os.pathsep.join([tests, *sys.path]),
+    }
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path / "run")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    logs, kept = json.loads(done.stdout)  # trackio's own words are not there
+    losses = [(row["step"], row["validation/loss"]) for row in logs if "validation/loss" in row]
+    written = [row for row in RunDirectory(tmp_path / "run").metrics() if row["group"] == "validation"]
+    assert losses == [(row["step"], row["loss"]) for row in written]
+    assert [row["step"] for row in logs if "preview" in row] == [4, 8]
+    assert len(kept) == 1
+    assert kept[0].endswith("recipe.yaml")

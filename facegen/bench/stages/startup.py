@@ -24,6 +24,7 @@ COMMANDS = (  # those with their own subcommands by the one that is asked for mo
         "prepare",
         "encode",
         "train",
+        "sweep",
         "sample",
         "edit",
         "make",

@@ -22,6 +22,7 @@ GROUP = Group(
         scores.metric,
         scores.memorization,
         scores.reconstruction,
+        scores.loss,
         answers.subgroups,
         answers.classifier,
     ),

@@ -20,6 +20,7 @@ from facegen.evaluation.options import (
     ComparisonOptions,
     DistributionOptions,
     DiversityOptions,
+    LossOptions,
     MemorizationOptions,
     MetricOptions,
     OwnFeaturesOptions,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from facegen.evaluation.distribution import DistributionReport
     from facegen.evaluation.diversity import DiversityReport
     from facegen.evaluation.ladder import LadderReport, Rung
+    from facegen.evaluation.loss import LossReport
     from facegen.evaluation.memorization import MemorizationReport
     from facegen.evaluation.metric import MetricReport
     from facegen.evaluation.reconstruction import ReconstructionReport
@@ -380,3 +382,22 @@ def reconstruction(
     from facegen.evaluation.reconstruction import evaluate_reconstruction
 
     return evaluate_reconstruction(autoencoder, dataset, options, progress)
+
+
+@command(print_evaluation)
+def loss(
+    run: Annotated[Path, Argument(help="A run of a denoiser or an autoencoder, or a checkpoint.")],
+    options: LossOptions,
+    progress: Progress,
+) -> LossReport:
+    """Measure the held-out loss once more, with its interval, image by image.
+
+    The images and their noise are those of every validation while training, so that 'facegen compare' tells
+    the difference of two runs far more surely than their losses.
+
+        facegen eval loss runs/celeba
+        facegen eval loss runs/celeba/checkpoints/step-00002000
+    """
+    from facegen.evaluation.loss import evaluate_loss
+
+    return evaluate_loss(run, options, progress)
