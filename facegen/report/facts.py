@@ -66,6 +66,7 @@ class RunFacts:
     evaluations: tuple[Evaluation, ...]  # newest first
     unreadable: dict[str, str]  # file name -> why
     data: DataFacts
+    previews: tuple[Path, ...] = ()  # drawn while training, oldest first
 
     def shared(self) -> RunFacts:
         """The same without the places on this machine, for pages that people share."""
@@ -155,6 +156,7 @@ def read_run(run: Path) -> RunFacts:
         evaluations=tuple(evaluations),
         unreadable=unreadable,
         data=_data_facts(run, recipe, evaluations) or _recorded(recipe.data.path, environment),
+        previews=tuple(sorted(fetched(run / "samples").glob("step-*.png"))),
     )
 
 

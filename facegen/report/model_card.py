@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -13,7 +14,7 @@ from markupsafe import Markup
 
 import facegen
 from facegen.errors import StorageError
-from facegen.formats.far import fetched, written_beside
+from facegen.formats.far import written_beside
 from facegen.formats.files import atomic_write
 from facegen.report.blocks import Block, Facts, Figure
 from facegen.report.evaluations import DISTRIBUTION, Shown
@@ -73,7 +74,7 @@ def model_card(facts: RunFacts, shown: Shown, *, picture: Path | None, repositor
 def card_text(template: str, front: Mapping[str, Any], **values: Any) -> str:
     """A card: YAML front matter, then Markdown. Words stay words: the templates take no markup."""
     environment = templates(finalize=lambda value: value if isinstance(value, Markup) else _words(value))
-    environment.filters["fenced"] = _fenced
+    environment.filters |= {"fenced": _fenced, "literal": lambda text: Markup(json.dumps(text))}
     head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)
     values = {"front": Markup(head), "version": facegen.__version__, **values}
     return environment.get_template(template).render(**values)
@@ -82,11 +83,11 @@ def card_text(template: str, front: Mapping[str, Any], **values: Any) -> str:
 def shown_picture(facts: RunFacts, shown: Shown) -> Path | None:
     """The newest preview, else the faces of an evaluation of what came true; None where neither lies beside
     the card."""
-    previews = sorted(fetched(facts.run / "samples").glob("step-*.png"), reverse=True)
     blocks = shown.told["attributes"].blocks if "attributes" in shown.told else ()
     judged = [one.path for one in blocks if isinstance(one, Figure)]
     place = written_beside(facts.run)
-    return next((one for one in (*previews, *judged) if place in one.parents and one.is_file()), None)
+    beside = (one for one in (*reversed(facts.previews), *judged) if place in one.parents)
+    return next((one for one in beside if one.is_file()), None)
 
 
 def _told(shown: Shown, kind: str) -> Sequence[Block]:

@@ -59,7 +59,7 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     shared = facts.shared()
     shown = show_evaluations(shared)
     return ReportSummary(
-        page=write_page(_page(shared, shown), out or written_beside(facts.run) / PAGE),
+        page=write_page(report_page(shared, shown), out or written_beside(facts.run) / PAGE),
         card=write_model_card(shared, shown),
         evaluations=len(facts.evaluations),
         missing=tuple(show_evaluations(facts).missing.values()),  # for here, where the page is for anywhere
@@ -67,7 +67,8 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     )
 
 
-def _page(facts: RunFacts, shown: Shown) -> Page:
+def report_page(facts: RunFacts, shown: Shown) -> Page:
+    """All that is told of a run, as data."""
     asked = missing_section(facts, shown)
     licence = facts.data.licence or "licence unknown, look it up"
     return Page(
