@@ -36,7 +36,7 @@ def named_licence(licence: str | None) -> dict[str, Any]:
         return {"license": "unknown"}
     if told in (*OPEN, *OTHER):
         return {"license": told}
-    return {"license": "other", "license_name": slug(told.partition(",")[0]), **licence_link(licence)}
+    return {"license": "other", "license_name": slug(re.split(r"[,(]", told)[0]), **licence_link(licence)}
 
 
 def licence_link(licence: str | None) -> dict[str, str]:

@@ -22,6 +22,7 @@ from facegen.formats.files import write_json
 from facegen.formats.history import RunEvent, write_history
 from facegen.hub.options import PushOptions
 from facegen.hub.push import package_of, push
+from facegen.report.licences import named_licence
 
 REPO = "me/faces"
 MODEL = f"models/{REPO}"
@@ -158,6 +159,11 @@ def test_a_data_set_goes_as_one_that_the_hubs_viewer_reads(hub: HubServer, data:
     card = sent["README.md"].decode()
     assert "| train | 11 |" in card
     assert "\n\n\n" not in card
+    assert named_licence("Their own (https://example.org/a), for free") == {
+        "license": "other",
+        "license_name": "their-own",
+        "license_link": "https://example.org/a",
+    }
 
 
 @pytest.mark.slow
