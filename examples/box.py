@@ -33,6 +33,7 @@ from facegen.evaluation.options import AttributeOptions, DistributionOptions
 from facegen.formats.box import BOX_FILE, FORMAT_VERSION
 from facegen.formats.checkpoint import load_checkpoint, save_checkpoint
 from facegen.formats.checkpoint_head import checkpoint_name, list_checkpoints
+from facegen.formats.dataset import Dataset
 from facegen.formats.files import sha256_of, write_json
 from facegen.formats.run import ENVIRONMENT_FILE, RECIPE_FILE, RunDirectory
 from facegen.models.classifier import load_classifier
@@ -110,6 +111,9 @@ def pack(out: Path, packed: Path) -> None:
     recipe = {**run.recipe().shared(), "sampling": sampling}
     RunDirectory(packed).start(run.recipe().model_validate(recipe))
     told = json.loads((run.path / ENVIRONMENT_FILE).read_text(encoding="utf-8"))
+    data = Dataset.open(out / "avatars").manifest
+    counts = {"train": data.counts["train"]}
+    told["data"] = {"name": data.kind, "licence": data.source["licence"], "counts": counts}
     write_json(packed / ENVIRONMENT_FILE, {n: told[n] for n in told if n not in ABOUT_THIS_MACHINE})
     shutil.copyfile(run.metrics_file, packed / run.metrics_file.name)
     save_checkpoint(

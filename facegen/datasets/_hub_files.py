@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
@@ -22,15 +22,13 @@ from facegen.config.documents import parse_yaml
 from facegen.datasets._layouts import SPLIT_FOLDERS
 from facegen.datasets._sources import list_folder
 from facegen.errors import DataError, FacegenError, MissingModelError, StorageError, UsageError, did_you_mean
-from facegen.formats.files import sha256_of, storage_errors
+from facegen.formats.hub_files import ANSWER_TIMEOUT_SECONDS, fetch_file, is_whole
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import DatasetInfo, RepoSibling
 
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 CONVERTED = "refs/convert/parquet"  # where the hub keeps its own parquet copy of data sets in other formats
-ANSWER_TIMEOUT_SECONDS = 5.0
-DOWNLOAD_ATTEMPTS = 3
 DEFAULT_SUBSET = "default"
 _STORAGE_FOLDERS = ("data", "parquet")
 _CARD = "README.md"
@@ -115,9 +113,9 @@ def open_hub(repo: str, revision: str | None) -> ParquetSet:
             "Then read it as what it is: facegen prepare image-folder FOLDER --out DIR",
         )
     readme = next((file for file in own.siblings or () if file.rfilename == _CARD), None)
-    card = read_card(_fetch(repo, own.sha, readme)) if readme else {}
+    card = read_card(fetch_file(repo, own.sha, readme)) if readme else {}
     sizes = {name: file.size or 0 for name, file in sorted(files.items())}
-    return ParquetSet(repo, sizes, lambda name: _fetch(repo, info.sha, files[name]), card, info.sha)
+    return ParquetSet(repo, sizes, lambda name: fetch_file(repo, info.sha, files[name]), card, info.sha)
 
 
 def choose_files(source: ParquetSet, subset: str | None) -> Parts:
@@ -186,65 +184,6 @@ def _parquet_files(info: DatasetInfo) -> dict[str, RepoSibling]:
     return {file.rfilename: file for file in info.siblings or () if file.rfilename.endswith(".parquet")}
 
 
-def _fetch(repo: str, commit: str | None, file: RepoSibling) -> Path:
-    """The file's place in the hub's cache, its bytes compared with the checksum that the hub gave."""
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    checksum = file.lfs.sha256 if file.lfs else file.blob_id
-    download = partial(hf_hub_download, repo, file.rfilename, repo_type="dataset", revision=commit)
-    trouble: Exception | str = ""
-    for _ in range(DOWNLOAD_ATTEMPTS):
-        try:
-            with storage_errors(Path(constants.HF_HUB_CACHE)), _quiet_hub():
-                path = Path(download(etag_timeout=ANSWER_TIMEOUT_SECONDS))
-        except FacegenError:
-            raise
-        except Exception as error:
-            damaged = isinstance(error, OSError)  # fewer or more bytes than announced
-            if damaged and not isinstance(error, HfHubHTTPError | LocalEntryNotFoundError):
-                trouble = error
-                continue
-            raise MissingModelError(  # after the hub client's own attempts
-                f"'{file.rfilename}' of '{repo}' could not be fetched ({type(error).__name__}: {error}).",
-                hint="The same command goes on with the files that are still missing.",
-            ) from error
-        if _is_whole(path, checksum):
-            return path
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        trouble = "its checksum is not the one the hub names"
-    raise StorageError(
-        f"'{file.rfilename}' of '{repo}' was damaged on its way {DOWNLOAD_ATTEMPTS} times: {trouble}.",
-        hint="Nothing of it was kept. The same command fetches it again; behind a proxy or mirror, see "
-        "whether that one alters files.",
-    )
-
-
-def _is_whole(path: Path, checksum: str | None) -> bool:
-    """Compare with a sha256 (large files) or git's blob id (small ones); the cache's name is one of them."""
-    from huggingface_hub.utils.sha import git_hash
-
-    expected = checksum or path.resolve().name
-    if re.fullmatch(r"[0-9a-f]{64}", expected):
-        return sha256_of(path) == expected
-    return not re.fullmatch(r"[0-9a-f]{40}", expected) or git_hash(path.read_bytes()) == expected
-
-
-@contextmanager
-def _quiet_hub() -> Iterator[None]:
-    """Without the hub client's own bars: progress is facegen's to tell."""
-    from huggingface_hub import utils
-
-    shown = not utils.are_progress_bars_disabled()
-    utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if shown:
-            utils.enable_progress_bars()
-
-
 def _open_cached(repo: str, revision: str | None, told: str, error: Exception) -> ParquetSet:
     """What the hub's cache holds of a data set, if that is whole as far as its file names tell."""
     from huggingface_hub import constants
@@ -278,7 +217,7 @@ def _cached_snapshot(place: Path, revision: str | None) -> Path:
 
 def _cached(snapshot: Path, name: str) -> Path:
     path = snapshot / name
-    if not _is_whole(path, None):
+    if not is_whole(path, None):
         raise StorageError(f"'{path}' in the hub's cache is damaged.", hint=f"Delete it: rm {path.resolve()}")
     return path
 

@@ -119,13 +119,36 @@ class Checkpoint:
             UsageError: plain weights asked of an average made after training.
             StorageError: the file is missing, cut or altered.
         """
-        name = "ema.safetensors" if which == "ema" and self.has_ema else "model.safetensors"
+        return self._tensors(self._weights_file(which))
+
+    def for_use(self, which: Weights = "ema") -> Checkpoint:
+        """The same without what training alone needs, with one kind of weights; every file was checked.
+
+        Raises:
+            UsageError, StorageError: as `weights`.
+        """
+        mine = {self._weights_file(which), WEAK_FILE}
+        kept = {
+            name: digest
+            for name, digest in self.info.files.items()
+            if name in mine or name.startswith(f"{AUTOENCODER_FOLDER}/")
+        }
+        for name in kept:
+            self._verified(name)
+        return replace(self, info=replace(self.info, files=kept))
+
+    def _weights_file(self, which: Weights) -> str:
         if self.info.ema_width is not None and which == "model":
             raise UsageError(
                 f"'{self.folder}' is an average made after training: it has no weights as trained.",
                 hint="Leave out --weights model, or name the run.",
             )
-        return self._tensors(name)
+        name = "ema.safetensors" if which == "ema" and self.has_ema else "model.safetensors"
+        if which == "model" and self.has_ema and name not in self.info.files:  # those of a checkpoint for use
+            raise UsageError(
+                f"'{self.folder}' has averaged weights alone.", hint="Leave out --weights model."
+            )
+        return name
 
     def weak_weights(self) -> dict[str, Tensor] | None:
         """The averaged weights of early in the run; None where it does not keep them, or was not there yet.
@@ -146,8 +169,14 @@ class Checkpoint:
         """Optimizer state and counters, for resuming.
 
         Raises:
+            UsageError: it never had one, as one for use alone.
             StorageError: the file is missing, cut or altered.
         """
+        if STATE_FILE not in self.info.files:
+            raise UsageError(
+                f"'{self.folder}' is for use alone: training cannot go on with it.",
+                hint="Begin a run of its own with these weights: facegen train ... --from RUN",
+            )
         path = self._verified(STATE_FILE)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -255,13 +284,17 @@ def save_checkpoint(
     replaced = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
     with saving(f"the checkpoint '{folder}'"), whole_folder(folder) as temporary:
         info = replace(info, files=_write_contents(temporary, weights, training_state, autoencoder))
-        told = info.to_json()
-        text = json.dumps({**told, OWN_CHECKSUM: _checksum(told)}, indent=1)
-        (temporary / INFO_FILE).write_text(text, encoding="utf-8")
+        (temporary / INFO_FILE).write_text(info_text(info), encoding="utf-8")
         if folder.exists():  # a step saved again, after falling back from a corrupt checkpoint
             folder.rename(replaced)
     shutil.rmtree(replaced, ignore_errors=True)
     return Checkpoint(folder, info)
+
+
+def info_text(info: CheckpointInfo) -> str:
+    """`checkpoint.json`, with its own checksum."""
+    told = info.to_json()
+    return json.dumps({**told, OWN_CHECKSUM: _checksum(told)}, indent=1)
 
 
 def _checksum(told: Mapping[str, Any]) -> str:

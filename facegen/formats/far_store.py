@@ -32,7 +32,7 @@ CHUNK_BYTES = 16 << 20
 RETRY_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
 _FAR = re.compile(rf"({'|'.join(ACCESS)}):/+(?=[^/])")
 _LOGIN = re.compile(r"(?<=//)[^/@:\s]*:[^@\s]*@")
-_CLIENTS = {"aiohttp", "botocore", "gcsfs", "google", "httpx", "huggingface_hub", "requests"}
+_CLIENTS = {"aiohttp", "botocore", "gcsfs", "google", "httpx", "httpx2", "huggingface_hub", "requests"}
 _NO_LOGIN = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError", "ProfileNotFound"}
 
 Result = TypeVar("Result")
@@ -88,7 +88,7 @@ class FarStore:
         files = {
             name: FarFile(int(about["size"] or 0), _version(about))
             for path, about in sorted(found.items())
-            if _is_plain(name := path.lstrip("/").removeprefix(self._root.lstrip("/")).lstrip("/"))
+            if is_plain_name(name := path.lstrip("/").removeprefix(self._root.lstrip("/")).lstrip("/"))
         }
         if not files:
             raise self._nothing()
@@ -223,7 +223,7 @@ def _version(about: Mapping[str, Any]) -> str:
     return str(next(filter(None, known), ""))
 
 
-def _is_plain(name: str) -> bool:
+def is_plain_name(name: str) -> bool:
     """Whether a name may become one in a local folder: nothing hidden, nothing that leads out of it."""
     parts = PurePosixPath(name).parts
     return bool(parts) and not any(part.startswith((".", "/")) or "\\" in part for part in parts)

@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from facegen.config.documents import mapping_of
 from facegen.config.kinds import load_kind
 from facegen.config.recipe import Recipe
 from facegen.errors import FacegenError, UsageError
-from facegen.formats.checkpoint import CheckpointInfo, load_checkpoint
+from facegen.formats.checkpoint import Checkpoint, CheckpointInfo, load_checkpoint
 from facegen.formats.checkpoint_head import INFO_FILE, list_checkpoints
 from facegen.formats.dataset import MANIFEST_NAME, Dataset
 from facegen.formats.far import fetched, named, shared_path, written_beside
 from facegen.formats.far_store import is_far
 from facegen.formats.files import read_json
 from facegen.formats.latents import INDEX_FILE, LatentStore
+from facegen.formats.plain import from_plain
 from facegen.formats.reports import REPORT_FORMAT_VERSION
 from facegen.formats.run import ENVIRONMENT_FILE, RunDirectory, folders_of
 from facegen.report.blocks import Series
@@ -30,6 +32,7 @@ from facegen.vocabulary.words import readable
 EVALUATIONS = "evaluations"
 AUTOENCODER_TASKS = ("autoencoding", "adversarial_autoencoding")
 CLASSIFIER_TASKS = ("attribute_classification",)
+WEIGHTS_FILES = ("model.safetensors", "ema.safetensors")
 
 RunKind = Literal["generator", "autoencoder", "classifier"]
 
@@ -63,6 +66,7 @@ class RunFacts:
     evaluations: tuple[Evaluation, ...]  # newest first
     unreadable: dict[str, str]  # file name -> why
     data: DataFacts
+    previews: tuple[Path, ...] = ()  # drawn while training, oldest first
 
     def shared(self) -> RunFacts:
         """The same without the places on this machine, for pages that people share."""
@@ -140,17 +144,19 @@ def read_run(run: Path) -> RunFacts:
     recipe = folder.recipe()
     evaluations, unreadable = _evaluations(run)
     best = load_checkpoint(run) if list_checkpoints(run) else None
+    environment = _json_or_empty(run / ENVIRONMENT_FILE)
     return RunFacts(
         run=run,
         named=named(run),
         recipe=recipe,
-        environment=_json_or_empty(run / ENVIRONMENT_FILE),
+        environment=environment,
         records=[record for record in folder.metrics() if isinstance(record, dict)],
         checkpoint=None if best is None else best.info,
-        num_parameters=None if best is None else _count_parameters(best.folder / "model.safetensors"),
+        num_parameters=None if best is None else _count_parameters(best),
         evaluations=tuple(evaluations),
         unreadable=unreadable,
-        data=_data_facts(run, recipe, evaluations),
+        data=_data_facts(run, recipe, evaluations) or _recorded(recipe.data.path, environment),
+        previews=tuple(sorted(fetched(run / "samples").glob("step-*.png"))),
     )
 
 
@@ -190,29 +196,39 @@ def _json_or_empty(path: Path) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
-def _count_parameters(path: Path) -> int | None:
-    """Numbers in a safetensors file, from its header alone."""
+def _count_parameters(checkpoint: Checkpoint) -> int | None:
+    """Numbers in its weights as trained, else in the averaged ones, from the file's header alone."""
     from safetensors import SafetensorError, safe_open
 
+    name = next((one for one in WEIGHTS_FILES if one in checkpoint.info.files), WEIGHTS_FILES[0])
     try:
-        with safe_open(fetched(path), "pt") as file:
+        with safe_open(fetched(checkpoint.folder / name), "pt") as file:
             shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
     return sum(map(math.prod, shapes))
 
 
-def _data_facts(run: Path, recipe: Recipe, evaluations: list[Evaluation]) -> DataFacts:
+def _data_facts(run: Path, recipe: Recipe, evaluations: list[Evaluation]) -> DataFacts | None:
+    """What the data themselves say; None where they are not there."""
     told = recipe.data.path
     if told is None:
-        return DataFacts(None)
+        return None
     for path in folders_of(run, told):
         with contextlib.suppress(FacegenError):
             if (path / MANIFEST_NAME).is_file():
                 return _of_dataset(told, path, told)
             if (path / INDEX_FILE).is_file():
                 return _of_latents(run, told, path, evaluations)
-    return DataFacts(told)
+    return None
+
+
+def _recorded(path: str | None, environment: dict[str, Any]) -> DataFacts:
+    """What `environment.json` says of them, as that of a run from the hub does."""
+    told = mapping_of(environment.get("data")) or {}
+    with contextlib.suppress(FacegenError):
+        return replace(from_plain(DataFacts, {"path": None, **told}, Path(ENVIRONMENT_FILE)), path=path)
+    return DataFacts(path)
 
 
 def _of_dataset(told: str, path: Path, dataset: str) -> DataFacts:

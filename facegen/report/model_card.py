@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,18 +16,16 @@ import facegen
 from facegen.errors import StorageError
 from facegen.formats.far import written_beside
 from facegen.formats.files import atomic_write
-from facegen.report.blocks import Block, Facts
+from facegen.report.blocks import Block, Facts, Figure
 from facegen.report.evaluations import DISTRIBUTION, Shown
 from facegen.report.facts import RunFacts
+from facegen.report.front_matter import front_matter
 from facegen.report.html import templates
-from facegen.report.scores import score_name
-from facegen.report.summary import is_it_better, score_sentences, train_again, use, what_it_is
+from facegen.report.summary import how_long, is_it_better, score_sentences, train_again, use, what_it_is
 from facegen.report.training import attribute_scores
 
 CARD = "README.md"
 MARK = "<!-- facegen report wrote this file and overwrites it; take this line out to keep your own words. -->"
-TAGS = {"generator": "diffusion", "autoencoder": "autoencoder", "classifier": "image-classification"}
-PIPELINES = {"generator": "unconditional-image-generation", "classifier": "image-classification"}
 
 
 def write_model_card(facts: RunFacts, shown: Shown) -> Path | None:
@@ -41,26 +40,29 @@ def write_model_card(facts: RunFacts, shown: Shown) -> Path | None:
             return None
     except OSError as error:
         raise StorageError(f"'{path}' cannot be read: {error.strerror or error}.") from error
-    atomic_write(path, model_card(facts, shown))
+    atomic_write(path, model_card(facts, shown, picture=shown_picture(facts, shown)))
     return path
 
 
-def model_card(facts: RunFacts, shown: Shown) -> str:
-    """The card's text: YAML front matter, then Markdown. Words stay words: the template takes no markup."""
-    environment = templates(finalize=lambda value: value if isinstance(value, Markup) else _words(value))
-    environment.filters["fenced"] = _fenced
-    front = yaml.safe_dump(_front_matter(facts, shown), sort_keys=False, allow_unicode=True)
-    return environment.get_template("model_card.md").render(
-        front=Markup(front),
+def model_card(facts: RunFacts, shown: Shown, *, picture: Path | None, repository: str | None = None) -> str:
+    """The card's text, with a `picture` that lies in the run; of a model on the hub with how it is had from
+    its `repository`, "OWNER/NAME"."""
+    name = facts.run.resolve().name if repository is None else repository.rpartition("/")[2]
+    return card_text(
+        "model_card.md",
+        front_matter(facts, shown, name),
         mark=Markup(MARK),
-        version=facegen.__version__,
         facts=facts,
         shown=shown,
-        name=facts.run.resolve().name,
+        name=name,
+        repository=repository,
+        picture=None if picture is None else picture.relative_to(written_beside(facts.run)).as_posix(),
+        how_long=how_long(facts),
         what_it_is=what_it_is(facts),
         is_it_better=is_it_better(facts),
         sentences=score_sentences(shown),
         closeness=_told(shown, DISTRIBUTION),
+        copies=_told(shown, "memorization"),
         bias=attribute_scores(facts) if facts.kind == "classifier" else _told(shown, "subgroups"),
         training=_training(facts),
         train_again=train_again(facts),
@@ -69,46 +71,27 @@ def model_card(facts: RunFacts, shown: Shown) -> str:
     )
 
 
+def card_text(template: str, front: Mapping[str, Any], **values: Any) -> str:
+    """A card: YAML front matter, then Markdown. Words stay words: the templates take no markup."""
+    environment = templates(finalize=lambda value: value if isinstance(value, Markup) else _words(value))
+    environment.filters |= {"fenced": _fenced, "literal": lambda text: Markup(json.dumps(text))}
+    head = yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)
+    values = {"front": Markup(head), "version": facegen.__version__, **values}
+    return environment.get_template(template).render(**values)
+
+
+def shown_picture(facts: RunFacts, shown: Shown) -> Path | None:
+    """The newest preview, else the faces of an evaluation of what came true; None where neither lies beside
+    the card."""
+    blocks = shown.told["attributes"].blocks if "attributes" in shown.told else ()
+    judged = [one.path for one in blocks if isinstance(one, Figure)]
+    place = written_beside(facts.run)
+    beside = (one for one in (*reversed(facts.previews), *judged) if place in one.parents)
+    return next((one for one in beside if one.is_file()), None)
+
+
 def _told(shown: Shown, kind: str) -> Sequence[Block]:
     return shown.told[kind].blocks if kind in shown.told else ()
-
-
-def _front_matter(facts: RunFacts, shown: Shown) -> dict[str, Any]:
-    """The data's terms reach the weights: where they are known the licence is "other", never a guess."""
-    known = facts.data.licence
-    front: dict[str, Any] = {"license": "other" if known else "unknown"}
-    if known:
-        front["license_name"] = f"training-data-{_slug(facts.data.name or 'licence')}"
-    front["library_name"] = "facegen"
-    if facts.kind in PIPELINES:
-        asked = facts.kind == "generator" and facts.asking.free_text
-        front["pipeline_tag"] = "text-to-image" if asked else PIPELINES[facts.kind]
-    tags = ["facegen", "faces", TAGS[facts.kind]]
-    front["tags"] = tags + ([facts.recipe.preset] if facts.recipe.preset else [])
-    if facts.data.name:
-        front["datasets"] = [facts.data.name]
-    if DISTRIBUTION in shown.told:
-        results = _results(facts, shown.told[DISTRIBUTION].evaluation.data)
-        front["model-index"] = [{"name": facts.run.resolve().name, "results": [results]}]
-    return front
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "licence"
-
-
-def _results(facts: RunFacts, data: dict[str, Any]) -> dict[str, Any]:
-    """The scores as the hub's own fields."""
-    name = facts.data.name or str(data["reference"])
-    metrics = [
-        {"type": key, "name": f"{score_name(key, row)} ({data['features']})", "value": row["value"]}
-        for key, row in data["scores"].items()
-    ]
-    return {
-        "task": {"type": "unconditional-image-generation"},
-        "dataset": {"name": name, "type": _slug(name), "split": data["split"]},
-        "metrics": metrics,
-    }
 
 
 def _training(facts: RunFacts) -> Facts:

@@ -60,7 +60,7 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     facts = read_run(Path(run))
     shared = facts.shared()
     shown = show_evaluations(shared)
-    page = write_page(_page(shared, shown), out or written_beside(facts.run) / PAGE)
+    page = write_page(report_page(shared, shown), out or written_beside(facts.run) / PAGE)
     keep_in_trackers(facts.run, page)
     return ReportSummary(
         page=page,
@@ -71,7 +71,8 @@ def report(run: Path | str, out: Path | None = None) -> ReportSummary:
     )
 
 
-def _page(facts: RunFacts, shown: Shown) -> Page:
+def report_page(facts: RunFacts, shown: Shown) -> Page:
+    """All that is told of a run, as data."""
     asked = missing_section(facts, shown)
     licence = facts.data.licence or "licence unknown, look it up"
     return Page(

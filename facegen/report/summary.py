@@ -18,7 +18,7 @@ def summary(facts: RunFacts, shown: Shown) -> list[str]:
     unknown = "; ".join(KINDS[kind].unknown for kind in shown.missing)
     parts = [
         what_it_is(facts),
-        _how_long(facts),
+        how_long(facts),
         is_it_better(facts),
         " ".join(score_sentences(shown)),
         f"Not known yet: {unknown}." if unknown else "",
@@ -52,7 +52,8 @@ def what_it_is(facts: RunFacts) -> str:
     return "".join(words) + "." + about
 
 
-def _how_long(facts: RunFacts) -> str:
+def how_long(facts: RunFacts) -> str:
+    """Steps, images and time of its training, as far as its log tells."""
     rows = facts.logged("train")
     if not rows:
         return "It has not logged a single training step yet."

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from facegen.config.recipe import BY_LOSS
-from facegen.formats.far import fetched
 from facegen.report.blocks import Block, Chart, Columns, Figure, Fold, Section, Series, Table
 from facegen.report.facts import RunFacts
 from facegen.report.scores import score_name
@@ -27,7 +26,7 @@ PREVIEW_WIDTH = 880  # of the page
 
 def picture_sections(facts: RunFacts) -> list[Section]:
     """The section with the newest preview, and how it came to it in a fold; none if the run drew none."""
-    *earlier, newest = sorted(fetched(facts.run / "samples").glob("step-*.png")) or [None]
+    *earlier, newest = facts.previews or [None]
     if newest is None:
         return []
     told = "Drawn for held-out labels with seeds 0, 1, 2, …; nothing was picked out."

@@ -347,9 +347,14 @@ def test_the_model_card_has_front_matter_licence_scores_and_bias(tmp_path: Path)
     assert front["library_name"] == "facegen"
     assert front["datasets"] == ["celeba"]
     assert "diffusion" in front["tags"]
-    (results,) = front["model-index"][0]["results"]
-    assert {"type": "fid", "name": "FID (inception)", "value": 11.5} in results["metrics"]
+    results, asked, copied = front["model-index"][0]["results"]
+    interval = "without the bias of few images 95 % interval 10 to 12"
+    assert {"type": "fid", "name": f"FID (inception), {interval}", "value": 11.5} in results["metrics"]
+    assert [asked["metrics"][0][key] for key in ("type", "value")] == ["accuracy", 0.85]
+    assert copied["metrics"][0]["name"].endswith("95 % interval 0.0–4.0 %")
     text = card.read_text()
+    assert "![run](samples/step-00000200.png)" in text
+    assert "no sign of copies plain" in text.partition("## Copies of training images")[2]
     assert "- Licence: CelebA, non-commercial research only" in text
     for title in (
         "Data and their licence",

@@ -1,4 +1,4 @@
-"""A hub on the loopback, with data sets from memory; it can cut off, alter or refuse what it sends."""
+"""A hub on the loopback, with models and data sets in memory; it can cut off, alter, hold or refuse."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import hashlib
 import io
 import json
 import re
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,13 +18,22 @@ from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from support.hub_uploads import key_of, taken
 
 
 class HubServer:
-    """Data sets by name and revision, each a mapping file -> bytes. Faults are counted down per file."""
+    """Data sets by name, models by "models/" and their name, and revision, each a mapping file -> bytes.
+    Faults are counted down per file. A token of `tokens` may write what its owner has."""
 
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, dict[str, bytes]]] = {}
+        self.tokens: dict[str, str] = {"hf_test": "me"}
+        self.private: set[str] = set()
+        self.large: dict[str, bytes] = {}  # what was sent, by its sha256, committed or not
+        self.commits: list[str] = []  # repositories, in the order of their commits
+        self.held_after: int | None = None  # so many large files pass each way, the next waits
+        self.passed: Counter[str] = Counter()  # large files, by "sent" and "taken"
+        self.held = threading.Event()  # one is waiting
         self.cut: Counter[str] = Counter()  # so many answers end in the middle
         self.alter: Counter[str] = Counter()  # so many answers have a byte changed
         self.status: int | None = None  # every question is answered with this
@@ -35,10 +46,18 @@ class HubServer:
         self.repos.setdefault(repo, {})[revision] = files
         return commit_of(files)
 
+    def hold(self, way: str) -> None:
+        """Wait for ever with what is more than may pass."""
+        if self.held_after is not None and self.passed[way] >= self.held_after:
+            self.held.set()
+            while self.held_after is not None:
+                time.sleep(0.01)
+        self.passed[way] += 1
+
     def find(self, repo: str, revision: str) -> dict[str, bytes] | None:
         revisions = self.repos.get(repo, {})
         by_commit = {commit_of(files): files for files in revisions.values()}
-        return revisions.get(revision) or by_commit.get(revision)
+        return revisions[revision] if revision in revisions else by_commit.get(revision)
 
 
 def commit_of(files: dict[str, bytes]) -> str:
@@ -53,7 +72,7 @@ def blob_id(data: bytes) -> str:
 
 
 def is_large(name: str) -> bool:
-    return name.endswith(".parquet")
+    return name.endswith((".parquet", ".safetensors", ".png"))
 
 
 def sibling(name: str, data: bytes) -> dict[str, Any]:
@@ -64,11 +83,19 @@ def sibling(name: str, data: bytes) -> dict[str, Any]:
     return told
 
 
+class _Server(ThreadingHTTPServer):
+    """One that does not tell of clients that went away, as killed ones do."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def hub_server() -> Iterator[HubServer]:
     """A running hub; `url` is what HF_ENDPOINT has to be."""
     hub = HubServer()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler_of(hub))
+    server = _Server(("127.0.0.1", 0), _handler_of(hub))
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
@@ -84,6 +111,18 @@ def _handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_POST(self) -> None:
+            self._take()
+
+        def do_PUT(self) -> None:
+            self._take()
+
+        def _take(self) -> None:
+            data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            status, told = taken(hub, urlsplit(self.path).path, data, token)
+            self._send(status, {"Content-Type": "application/json"}, json.dumps(told).encode(), True)
+
         def do_HEAD(self) -> None:
             self._answer(body=False)
 
@@ -97,10 +136,11 @@ def _handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             path = urlsplit(self.path).path
             if hub.status is not None:
                 self._send(hub.status, {}, b"", body)
-            elif found := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/revision/(.+))?", path):
-                self._list(found[1], unquote(found[2] or "main"), body)
-            elif found := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
-                self._file(found[1], unquote(found[2]), unquote(found[3]), body)
+            elif found := re.fullmatch(r"/api/(datasets|models)/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+                self._list(key_of(found[1], found[2]), unquote(found[3] or "main"), body)
+            elif found := re.fullmatch(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+                name = key_of(found[1] or "models", found[2])
+                self._file(name, unquote(found[3]), unquote(found[4]), body)
             else:
                 self._send(404, {}, b"", body)
 
@@ -110,8 +150,9 @@ def _handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self._refuse("RevisionNotFound" if repo in hub.repos else "RepoNotFound", body)
                 return
             told = {
-                "id": repo,
+                "id": repo.removeprefix("models/"),
                 "sha": commit_of(files),
+                "private": repo in hub.private,
                 "siblings": [sibling(name, data) for name, data in files.items()],
             }
             answer = json.dumps(told).encode() if hub.answer is None else hub.answer
@@ -134,6 +175,8 @@ def _handler_of(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             if found := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
                 status, start = 206, int(found[1])
                 headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            if body and is_large(name):
+                hub.hold("sent")
             cut = body and hub.cut[name] > 0
             if cut:
                 hub.cut[name] -= 1

@@ -42,6 +42,8 @@ COMMANDS = (  # those with their own subcommands by the one that is asked for mo
         "compare",
         "report",
         "export",
+        "push",
+        "pull",
         "plot samples",
         "config list",
         "runs",
