@@ -365,7 +365,7 @@ FLAGS = {
     "doctor": TALK,
     "export": {"run", "out", "--to", "--seed", "--weights"} | TALK,
     "config list": {"--json"},
-    "config show": {"name", "--resolved"},
+    "config show": {"name", "--resolved", "--json"},
     "config copy": {"name", "out"},
     "config validate": {"name", "--set", "--json"},
     "config diff": {"a", "b", "--json"},
