@@ -39,8 +39,9 @@ ENTRYPOINT ["facegen"]
 
 FROM base AS studio
 EXPOSE 7860
+# 401 asks for the password.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=2m \
-    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:7860/', timeout=8)"]
+    CMD ["python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 7860, timeout=8); c.request('GET', '/'); raise SystemExit(c.getresponse().status not in (200, 401))"]
 CMD ["studio", "box", "--host", "0.0.0.0", "--port", "7860", "--no-browser"]
 
 FROM base
