@@ -13,6 +13,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Any, Literal
 
 HARDWARE = "Hardware"  # panel of the help
+Completed = Literal[
+    "attributes", "dataset kinds", "feature networks", "presets", "recipe keys", "recipes", "runs", "samplers"
+]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Option:
     max: float | None = None
     metavar: str | None = None
     shown_default: str | None = None
-    completes: Literal["attributes", "dataset kinds", "feature networks", "presets", "samplers"] | None = None
+    completes: Completed | None = None
     read: Callable[[Any], Any] | None = None
     alone: str | None = None
     asked_as: Any = str

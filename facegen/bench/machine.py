@@ -7,8 +7,8 @@ import platform
 
 import facegen
 from facegen.bench.result import Machine
-from facegen.doctor.libraries import installed_version
 from facegen.doctor.machine import described_processor
+from facegen.doctor.wheels import installed_version
 from facegen.pool import usable_cores
 
 MEASURED = (

@@ -10,7 +10,6 @@ import errno
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -49,12 +48,12 @@ from facegen.cli import (
 )
 from facegen.cli.command import add, help_texts, name_of
 from facegen.errors import FacegenError, MissingModelError, StorageError
+from facegen.failed_imports import failed_import
 from facegen.processes import is_told_elsewhere, leave
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141  # 128 + SIGPIPE: what a shell reports for a program that a closed pipe ended
 BUG = 1
-OURS = str(Path(__file__).parents[1])
 STORAGE_ERRNOS = {  # what a disk or its rights refuse is no bug of ours
     errno.EACCES,
     errno.EDQUOT,
@@ -130,35 +129,15 @@ class FacegenGroup(TyperGroup):
                 os.dup2(devnull.fileno(), sys.stdout.fileno())
             raise typer.Exit(BROKEN_PIPE) from error
         except Exception as error:
-            if (told := _failed_import(error)) is not None:
+            if (told := failed_import(error)) is not None:
+                if ctx.invoked_subcommand == "doctor":  # which `facegen.__main__` starts without that library
+                    raise
                 print_error(told)
                 raise typer.Exit(MissingModelError.exit_code) from error
             if not isinstance(error, OSError) or error.errno not in STORAGE_ERRNOS:
                 raise
             print_error(f"{error.strerror}: '{error.filename}'.")
             raise typer.Exit(StorageError.exit_code) from error
-
-
-def _failed_import(error: BaseException | None) -> str | None:
-    """What to say of a library that could not be imported; None for any other failure."""
-    while error is not None and not _is_outside_import(error):
-        error = error.__cause__
-    if error is None:
-        return None
-    what = f"'{error.name}'" if isinstance(error, ImportError) and error.name else "A library"
-    return (
-        f"{what} cannot be imported: {type(error).__name__}: {error}\n"
-        "What is wrong with this installation, and how to mend it: facegen doctor"
-    )
-
-
-def _is_outside_import(error: BaseException) -> bool:
-    """Whether `error` came up in the import of something that is not facegen's."""
-    if isinstance(error, ImportError) and error.name:
-        return error.name.partition(".")[0] != "facegen"
-    frames = traceback.extract_tb(error.__traceback__)
-    executed = [frame.filename for frame in frames if frame.name == "<module>"]  # as an import does
-    return bool(executed) and not executed[-1].startswith(OURS)
 
 
 def _as_addressed(message: str) -> str:
@@ -181,13 +160,15 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point of the `facegen` command."""
+    """Run the command line; what `facegen.__main__` starts."""
     try:
         typer.main.get_command(app)(prog_name="facegen")
     except SystemExit as ended:
         leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise
-    except Exception:
+    except Exception as error:
+        if failed_import(error) is not None:
+            raise  # to be told by `facegen.__main__`
         print_bug()
         leave(BUG)
         sys.exit(BUG)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts, print_table
 from facegen.housekeeping.options import CleanOptions
 from facegen.options import Option
@@ -40,7 +41,11 @@ def _print(found: Cleaning) -> None:
 def clean(
     path: Annotated[
         Path | None,
-        typer.Argument(help="A run, or a folder with runs.", show_default="this folder and the cache"),
+        typer.Argument(
+            help="A run, or a folder with runs.",
+            show_default="this folder and the cache",
+            autocompletion=run_folders,
+        ),
     ] = None,
     options: CleanOptions = START,
     yes: Annotated[bool, Option("Remove it.", names=("--yes", "-y"))] = False,

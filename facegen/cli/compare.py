@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 from facegen.report.words import interval
@@ -30,8 +31,11 @@ def _row(one: Difference) -> list[object]:
 
 @command(_print, opens_models=False)
 def compare(
-    a: Annotated[Path, Argument(help="A report (.json), or a run or checkpoint with reports.")],
-    b: Annotated[Path, Argument(help="The other one.")],
+    a: Annotated[
+        Path,
+        Argument(help="A report (.json), or a run or checkpoint with reports.", autocompletion=run_folders),
+    ],
+    b: Annotated[Path, Argument(help="The other one.", autocompletion=run_folders)],
     score: Annotated[
         str | None, Option("Only this score, as the report names it: fid, kid, recall, ...")
     ] = None,

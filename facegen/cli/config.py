@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from facegen.cli.command import Group, command
-from facegen.cli.completion import preset_names
+from facegen.cli.completion import preset_names, recipes
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 
 if TYPE_CHECKING:
-    from facegen.formats.recipes import Checked
+    from facegen.formats.recipes import Checked, Written
 
 Name = Annotated[str, Argument(help="Name of a preset.", autocompletion=preset_names)]
 Named = Annotated[
-    str, Argument(help="A preset, a YAML file, or the folder of a run.", autocompletion=preset_names)
+    str, Argument(help="A preset, a YAML file, or the folder of a run.", autocompletion=recipes)
 ]
 
 
@@ -40,22 +40,26 @@ def list_() -> list[dict[str, Any]]:
     return [asdict(one) for one in presets()]
 
 
-@command(opens_models=False)
+def _print_written(written: Written) -> None:
+    print(written.text, end="")
+
+
+@command(_print_written, opens_models=False)
 def show(
     name: Named,
     resolved: Annotated[bool, Option("Every key with its value, defaults filled in.")] = False,
-) -> None:
+) -> Written:
     """Print a recipe's YAML: of a preset or file as it is written, comments included.
 
     The output is the start of your own --config file.
 
         facegen config show celeba-attributes
         facegen config show celeba-attributes --resolved
-        facegen config show runs/celeba
+        facegen config show runs/celeba --json
     """
-    from facegen.formats.recipes import text_of
+    from facegen.formats.recipes import Written, text_of
 
-    print(text_of(name, resolved=resolved), end="")
+    return Written(text_of(name, resolved=resolved))
 
 
 @command(opens_models=False)
@@ -80,7 +84,8 @@ def _print_checked(checked: Checked) -> None:
 def validate(
     name: Named,
     set_: Annotated[
-        list[str] | None, Option("Override one value, as for 'facegen train'.", names=("--set",))
+        list[str] | None,
+        Option("Override one value, as for 'facegen train'.", names=("--set",), completes="recipe keys"),
     ] = None,
 ) -> Checked:
     """Check a recipe without data: every key, kind and value, at its full and at its smoke size.

@@ -10,19 +10,9 @@ if TYPE_CHECKING:
     from facegen.doctor.diagnosis import Diagnosis
     from facegen.protocols import Progress
 
-GRAVITY = {"breaks": "Breaks", "hinders": "Hinders", "note": "To know"}
-
 
 def _print(diagnosis: Diagnosis) -> None:
-    from facegen.cli.results import print_facts
-
-    for heading, facts in diagnosis.facts.items():
-        if facts:
-            print(heading)
-            print_facts({f"  {name}": value for name, value in facts.items()})
-    print(f"\n{len(diagnosis.problems) or 'No'} problem{'s' * (len(diagnosis.problems) != 1)}")
-    for number, problem in enumerate(diagnosis.problems, start=1):
-        print(f"{number}. {GRAVITY[problem.gravity]}: {problem.told}\n   Mend: {problem.mend}")
+    print(*diagnosis.lines, sep="\n")
 
 
 @command(_print, opens_models=False)

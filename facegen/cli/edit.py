@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 EditRun = Annotated[
     Path | None,
-    Option("A run of 'facegen train', or a checkpoint; left out: the model in the box.", names=("--run",)),
+    Option(
+        "A run of 'facegen train', or a checkpoint; left out: the model in the box.",
+        names=("--run",),
+        completes="runs",
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts
 from facegen.options import Option
 
@@ -30,7 +31,9 @@ def _print(summary: EmaSummary) -> None:
 
 @command(_print)
 def ema(
-    run: Annotated[Path, Argument(help="A run trained with 'ema.widths' in its recipe.")],
+    run: Annotated[
+        Path, Argument(help="A run trained with 'ema.widths' in its recipe.", autocompletion=run_folders)
+    ],
     width: Annotated[
         float, Option("Share of training that is averaged over, e.g. 0.1; its relative standard deviation.")
     ],

@@ -43,7 +43,7 @@ def _print(summary: EncodeSummary | Forecast) -> None:
 @command(_print, many=True)
 def encode(
     dataset: PreparedFolder,
-    autoencoder: Annotated[str, Option("Run, folder, hub name or identity.")],
+    autoencoder: Annotated[str, Option("Run, folder, hub name or identity.", completes="runs")],
     out: Annotated[Path, Option("Folder for the latents.")],
     options: EncodeOptions,
     progress: Progress,

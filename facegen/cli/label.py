@@ -42,7 +42,9 @@ def _row(row: LabelRow, *, is_class: bool) -> list[object]:
 @command(_print)
 def label(
     dataset: PreparedFolder,
-    classifier: Annotated[Path, Option("A classifier run, of attributes or of a class column.")],
+    classifier: Annotated[
+        Path, Option("A classifier run, of attributes or of a class column.", completes="runs")
+    ],
     out: Annotated[Path, Option("Folder for the labelled data set.")],
     options: LabelOptions,
     progress: Progress,

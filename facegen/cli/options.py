@@ -7,6 +7,7 @@ from typing import Annotated
 
 from typer import Argument
 
+from facegen.cli.completion import run_folders
 from facegen.options import Option
 
 RunOrBox = Annotated[
@@ -15,8 +16,14 @@ RunOrBox = Annotated[
         metavar="[RUN]",
         show_default=False,
         help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers; else the one in the box.",
+        autocompletion=run_folders,
     ),
 ]
-Run = Annotated[Path, Argument(help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.")]
+Run = Annotated[
+    Path,
+    Argument(
+        help="A run of 'facegen train', a checkpoint, or a pipeline of diffusers.", autocompletion=run_folders
+    ),
+]
 DryRun = Annotated[bool, Option("Tell time, memory and disk, tried on a little of it, and make nothing.")]
 PreparedFolder = Annotated[Path, Argument(help="Folder made by 'facegen prepare'.")]

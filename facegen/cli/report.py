@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _print(summary: ReportSummary) -> None:
 
 @command(_print)
 def report(
-    run: Annotated[Path, typer.Argument(help="A run of 'facegen train'.")],
+    run: Annotated[Path, typer.Argument(help="A run of 'facegen train'.", autocompletion=run_folders)],
     out: Annotated[
         Path | None, typer.Option(help="The page's file.", show_default="RUN/report.html", dir_okay=False)
     ] = None,

@@ -48,7 +48,7 @@ class JobOptions:
 
 @command(opens_models=False)
 def slurm(
-    run: Annotated[Path, Option("Folder of the run.")],
+    run: Annotated[Path, Option("Folder of the run.", completes="runs")],
     asked: RecipeOptions,
     job: JobOptions,
     out: Annotated[Path | None, Option("File for the script; left out, it is printed.")] = None,

@@ -33,7 +33,12 @@ class RecipeOptions:
     config: Annotated[Path | None, Option("YAML file of recipe keys, laid over the preset.", RECIPE)] = None
     overrides: Annotated[
         tuple[str, ...],
-        Option("One recipe key, e.g. optimizer.lr=2e-4; repeatable.", RECIPE, names=("--set",)),
+        Option(
+            "One recipe key, e.g. optimizer.lr=2e-4; repeatable.",
+            RECIPE,
+            names=("--set",),
+            completes="recipe keys",
+        ),
     ] = ()
     data: Annotated[
         str | None, Option("Latents (generator) or data set (the others).", RECIPE, metavar="<path>")
@@ -72,7 +77,7 @@ def _facts(summary: TrainSummary) -> dict[str, Any]:
 
 @command(_print, many=True, watched=False)
 def train(
-    run: Annotated[Path, Option("Folder of the run.")],
+    run: Annotated[Path, Option("Folder of the run.", completes="runs")],
     progress: Progress,
     asked: RecipeOptions,
     life: LifeOptions,

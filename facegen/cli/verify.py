@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts, print_table
 from facegen.options import Option
 
@@ -24,7 +25,10 @@ def _print(result: Verification) -> None:
 
 @command(_print)
 def verify(
-    path: Annotated[Path, Argument(help="A data set, latents, a run, a checkpoint or a picture.")],
+    path: Annotated[
+        Path,
+        Argument(help="A data set, latents, a run, a checkpoint or a picture.", autocompletion=run_folders),
+    ],
     repair: Annotated[bool, Option("Mend a run from what still stands.")] = False,
 ) -> Verification:
     """Say what is whole, what is damaged, and what does not belong together.

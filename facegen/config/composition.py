@@ -54,12 +54,12 @@ def compose(
         raise UsageError("Name a preset or a config file.", hint=f"Presets: {', '.join(preset_names())}")
     data: dict[str, Any] = {}
     if preset is not None:
-        data = _load_yaml(preset_text(preset), f"preset '{preset}'")
+        data = load_yaml(preset_text(preset), f"preset '{preset}'")
         data = {**_at_size(data, size), "preset": preset}
     if config_file is not None:
         if not config_file.is_file():
             raise UsageError(f"Config file '{config_file}' does not exist.")
-        layer = _load_yaml(config_file.read_bytes(), f"'{config_file}'")
+        layer = load_yaml(config_file.read_bytes(), f"'{config_file}'")
         data = merge(data, _at_size(layer, size))
     for override in overrides:
         data = merge(data, parse_override(override))
@@ -127,8 +127,12 @@ def parse_override(override: str) -> dict[str, Any]:
     return nested
 
 
-def _load_yaml(text: str | bytes, where: str) -> dict[str, Any]:
-    """A mapping from YAML text, or from bytes in UTF-8 or UTF-16."""
+def load_yaml(text: str | bytes, where: str) -> dict[str, Any]:
+    """A mapping from YAML text, or from bytes in UTF-8 or UTF-16; `where` is the subject of what is said.
+
+    Raises:
+        UsageError: not YAML, or no mapping.
+    """
     try:
         data = parse_yaml(text)
     except ValueError as error:

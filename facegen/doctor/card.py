@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from facegen.doctor.diagnosis import Problem
-from facegen.doctor.libraries import CPU_INDEX, TORCH
+from facegen.doctor.wheels import TORCH, install, installed_version
 
 SECONDS = 15
 WHEELS = ((13, 0), (12, 8), (12, 6))  # versions of CUDA that torch's index has wheels for, newest first
@@ -56,7 +56,7 @@ def torch_and_card(found: Mapping[str, Any], driver: Driver | None) -> Iterator[
             "note",
             f"torch was built for CUDA {torch['cuda']}, and no NVIDIA card answers here: it works on "
             "the CPU and takes gigabytes more than it needs.",
-            f"pip install --force-reinstall '{TORCH}' --index-url {CPU_INDEX}",
+            _torch_from("cpu"),
         )
     if driver is not None and has_card and not works:
         yield _unused(torch, driver)
@@ -89,8 +89,13 @@ def _install_for(newest: tuple[int, int] | None) -> str:
     fitting = [wheel for wheel in WHEELS if newest is None or wheel <= newest]
     if not fitting:
         return "Update NVIDIA's driver: no torch that facegen takes runs on it."
-    index = CPU_INDEX.replace("cpu", f"cu{fitting[0][0]}{fitting[0][1]}")
-    return f"pip install --force-reinstall '{TORCH}' --index-url {index}"
+    return _torch_from(f"cu{fitting[0][0]}{fitting[0][1]}")
+
+
+def _torch_from(index: str) -> str:
+    """The command that exchanges torch, and torchvision where it is, which is made for one torch."""
+    along = ["torchvision"] if installed_version("torchvision") else []
+    return install(TORCH, *along, index=index, afresh=True)
 
 
 def _told(*command: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from facegen.errors import FacegenError
 
 Gravity = Literal["breaks", "hinders", "note"]
+WORDS: dict[Gravity, str] = {"breaks": "Breaks", "hinders": "Hinders", "note": "To know"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Diagnosis:
     @staticmethod
     def of(facts: dict[str, dict[str, str]], problems: Iterable[Problem]) -> Diagnosis:
         """The same with its problems in order."""
-        order: tuple[Gravity, ...] = ("breaks", "hinders", "note")
+        order = list(WORDS)
         return Diagnosis(facts, tuple(sorted(problems, key=lambda one: order.index(one.gravity))))
 
     @property
@@ -45,6 +46,18 @@ class Diagnosis:
         if not count:
             return None
         return FacegenError(f"{count} of these problems keep{'s' * (count == 1)} facegen from working.")
+
+    @property
+    def lines(self) -> list[str]:
+        """All of it as people read it, by nothing but Python."""
+        told: list[str] = []
+        for heading, facts in self.facts.items():
+            width = max(map(len, facts), default=0)
+            told += [heading] * bool(facts) + [f"  {name:{width}}  {value}" for name, value in facts.items()]
+        told += ["", f"{len(self.problems) or 'No'} problem{'s' * (len(self.problems) != 1)}"]
+        for number, one in enumerate(self.problems, start=1):
+            told += [f"{number}. {WORDS[one.gravity]}: {one.told}", f"   Mend: {one.mend}"]
+        return told
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""

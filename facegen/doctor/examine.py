@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import facegen
 from facegen.doctor.card import installed_driver, torch_and_card
 from facegen.doctor.diagnosis import Diagnosis, Problem
-from facegen.doctor.libraries import failed_imports, installed_version, probed, requirements, unmet
-from facegen.doctor.machine import machine_facts, precision_facts
+from facegen.doctor.imports import failed_imports, probed
+from facegen.doctor.machine import machine_facts, precision_facts, thread_problems
 from facegen.doctor.surroundings import (
     disk_facts,
     disk_problems,
@@ -20,6 +20,8 @@ from facegen.doctor.surroundings import (
     network,
     settings,
 )
+from facegen.doctor.versions import conflicts, requirements, unmet, unmet_extras
+from facegen.doctor.wheels import index_of, installed_version
 
 if TYPE_CHECKING:
     from facegen.protocols import Progress
@@ -49,9 +51,16 @@ def examine(progress: Progress) -> Diagnosis:
     }
 
     def problems() -> Iterator[Problem]:
-        yield from unmet(needed)
-        yield from failed_imports(found)
+        index = index_of(found["torch"]) if "torch" in found else None
+        imports = list(failed_imports(found))
+        trapped = {one.name for one in imports} >= {"torchvision trap"}
+        versions = [*unmet(needed, index), *unmet_extras()]
+        yield from versions
+        outdated = {one.name.replace("version", "import", 1) for one in versions}  # which is why they fail
+        yield from (one for one in imports if one.name not in outdated)
+        yield from (one for one in conflicts(needed, index) if not (trapped and "torchvision of" in one.name))
         yield from torch_and_card(found, driver)
+        yield from thread_problems()
         yield from disk_problems()
         yield from language_problems()
         if unreached is not None:

@@ -1,7 +1,8 @@
-"""Run as a program: torch and the libraries that stand on it are imported, and what they are goes to stdout.
+"""Run as a program: torch and the libraries beside it are imported, and what they are goes to stdout.
 
-A library that crashes or hangs here takes nothing else along. The report is one line of JSON after `MARK`:
-`imports` (library -> what its import raised, or null), `torch`, `devices`, `speeds` and `training`.
+A library that crashes or hangs here takes nothing else along. A line after `AT` tells which one is tried; the
+report is one line of JSON after `MARK`: `imports` (library -> what its import raised, or null), `through`
+(library that failed -> packages whose own import was under way), `torch`, `devices`, `speeds` and `training`.
 """
 
 from __future__ import annotations
@@ -9,24 +10,50 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 from facegen.compat import MISSING_OPERATOR, guard_torchvision
 
-MARK = "facegen-probe:"
-LIBRARIES = {  # the module whose import shows that a library is whole
+MARK, AT = "facegen-probe:", "facegen-probe-at:"
+LIBRARIES = {  # by distribution, the module whose import shows that it is whole
+    "packaging": "packaging.requirements",
+    "pyyaml": "yaml",
+    "pydantic": "pydantic.main",
+    "rich": "rich.console",
+    "typer": "typer.main",
+    "jinja2": "jinja2",
+    "filelock": "filelock",
+    "fsspec": "fsspec",
+    "lazy-loader": "lazy_loader",
+    "pooch": "pooch",
+    "threadpoolctl": "threadpoolctl",
+    "numpy": "numpy",
+    "pillow": "PIL.Image",
     "torch": "torch",
     "torchvision": "torchvision",
-    "numpy": "numpy",
-    "pandas": "pandas",
+    "scipy": "scipy.linalg",
+    "scikit-learn": "sklearn",
+    "matplotlib": "matplotlib.figure",
+    "networkx": "networkx",
+    "jaxtyping": "jaxtyping",
+    "tensorboardX": "tensorboardX",
+    "dicebear-core": "dicebear",
+    "resvg-py": "resvg_py",
     "pyarrow": "pyarrow",
+    "pandas": "pandas",
     "safetensors": "safetensors.torch",
+    "huggingface-hub": "huggingface_hub.file_download",
+    "torch-fidelity": "torch_fidelity",
     "diffusers": "diffusers.models.autoencoders.autoencoder_kl",
     "transformers": "transformers.models.clip.modeling_clip",
 }
+OWNERS = {module.partition(".")[0]: name for name, module in LIBRARIES.items()}
 SIDES = {"cpu": 512}  # of a square product
 GPU_SIDE, REPEATS = 4096, 3
 
@@ -34,25 +61,37 @@ GPU_SIDE, REPEATS = 4096, 3
 def probe() -> dict[str, Any]:
     """What this process can import and calculate with."""
     imports: dict[str, str | None] = {}
+    through: dict[str, list[str]] = {}
     for name, module in LIBRARIES.items():
-        imports[name] = failure_of(name, module)
+        print(AT + name, flush=True)
+        imports[name] = None
+        try:
+            if find_spec(module.partition(".")[0]) is None:
+                imports[name] = "absent"
+            else:
+                import_module(module)
+        except BaseException as error:  # whatever a library's own start may do
+            imports[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            through[name] = sorted(set(_under_way(error)))
         if MISSING_OPERATOR in (imports[name] or ""):
-            guard_torchvision()  # as every command does before it imports what comes after
-    found: dict[str, Any] = {"imports": imports}
+            with suppress(Exception):  # what else is wrong is told of its own library
+                guard_torchvision()  # as every command does before it imports what comes after
+    found: dict[str, Any] = {"imports": imports, "through": through}
     if imports["torch"] is None:
         found |= _of_torch()
+        if imports["pillow"] is None and imports["numpy"] is None:  # which facegen's own code imports there
+            found["training"] = _training(found["torch"]["device"])
     return found
 
 
-def failure_of(name: str, module: str) -> str | None:
-    """What importing a `module` of a library raises, on one line; "absent" where it is not installed."""
-    if find_spec(name) is None:
-        return "absent"
-    try:
-        import_module(module)
-    except BaseException as error:  # whatever a library's own start may do
-        return f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return None
+def _under_way(error: BaseException | None) -> Iterator[str]:
+    """The `LIBRARIES` whose import was under way when an error, or what led to it, was raised."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            owner = OWNERS.get(str(frame.f_globals.get("__name__")).partition(".")[0])
+            if frame.f_code.co_name == "<module>" and owner is not None:
+                yield owner
+        error = error.__cause__ or error.__context__
 
 
 def _of_torch() -> dict[str, Any]:
@@ -63,9 +102,7 @@ def _of_torch() -> dict[str, Any]:
         warnings.simplefilter("always")
         accelerator = torch.accelerator.current_accelerator(check_available=True)
     kind = "cpu" if accelerator is None else accelerator.type
-    names = (
-        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if kind == "cuda" else []
-    )
+    cards = range(torch.cuda.device_count()) if kind == "cuda" else ()
     return {
         "torch": {
             "cuda": version.cuda,
@@ -74,9 +111,11 @@ def _of_torch() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "warned": [" ".join(str(one.message).split()) for one in warned],
         },
-        "devices": names,
+        "devices": [
+            f"{told.name}, {told.total_memory / 1e9:.0f} GB"
+            for told in map(torch.cuda.get_device_properties, cards)
+        ],
         "speeds": {name: _speed(kind, dtype) for name, dtype in _dtypes().items()},
-        "training": _training(kind),
     }
 
 

@@ -100,7 +100,8 @@ class DiversityOptions(ComparisonOptions):
     classifier: Annotated[
         Path | None,
         Option(
-            "Classifier run whose features stand in where no face encoder is installed, or no people are."
+            "Classifier run whose features stand in where no face encoder is installed, or no people are.",
+            completes="runs",
         ),
     ] = None
     out: Annotated[Path | None, Option("Picture of the distances; left out: in RUN/evaluations.")] = None

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from facegen.config.composition import compose, preset_names, preset_text
+from facegen.config.composition import compose, load_yaml, preset_names, preset_text
 from facegen.config.recipe import Recipe
 from facegen.config.schema import SCHEMA_FILE, recipe_schema
 from facegen.errors import UsageError, did_you_mean
@@ -41,6 +41,21 @@ class Checked:
     def to_json(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"name": self.name, **self.facts}
+
+
+@dataclass(frozen=True)
+class Written:
+    """A recipe's YAML, with its comments."""
+
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe itself.
+
+        Raises:
+            UsageError: not YAML, or no mapping.
+        """
+        return load_yaml(self.text, "The recipe")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ class MakeOptions:
     ] = None
     autoencoder: Annotated[
         str | None,
-        Option("One that is there already: a run, a folder or a hub name; left out: one is trained."),
+        Option(
+            "One that is there already: a run, a folder or a hub name; left out: one is trained.",
+            completes="runs",
+        ),
     ] = None
     scale: Literal["full", "smoke"] = "full"
     num_drawn: int | None = None  # of kinds that draw

@@ -203,7 +203,7 @@ class EditOptions:
     steps: Annotated[int | None, Option("Steps of a whole walk.", SAMPLING, min=1)] = None
     classifier: Annotated[
         Path | None,
-        Option("Reads what the photo shows, says what came true: a run.", JUDGED),
+        Option("Reads what the photo shows, says what came true: a run.", JUDGED, completes="runs"),
     ] = None
     distance: Annotated[
         str | None,
@@ -233,7 +233,10 @@ class ReproduceOptions:
     """
 
     run: Annotated[
-        Path | None, Option("The model; left out: the run the image names, or any near by with its weights.")
+        Path | None,
+        Option(
+            "The model; left out: the run the image names, or any near by with its weights.", completes="runs"
+        ),
     ] = None
     photos: Annotated[
         tuple[Path, ...],

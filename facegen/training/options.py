@@ -29,6 +29,7 @@ class LifeOptions:
             "denoising-diffusion-pytorch.",
             LIFE,
             names=("--from",),
+            completes="runs",
         ),
     ] = None
     weights: Annotated[Literal["ema", "model"], Option("Which weights --from takes.", LIFE)] = "ema"

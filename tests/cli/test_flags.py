@@ -385,7 +385,7 @@ FLAGS = {
     "push": {"subject", "repository", "--private", "--weights", "--licence", "--dry-run"} | TALK,
     "pull": {"repository", "out", "--revision"} | TALK,
     "config list": {"--json"},
-    "config show": {"name", "--resolved"},
+    "config show": {"name", "--resolved", "--json"},
     "config copy": {"name", "out"},
     "config validate": {"name", "--set", "--json"},
     "config diff": {"a", "b", "--json"},

@@ -16,7 +16,13 @@ from nbclient import NotebookClient
 from traitlets import default
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.ipynb"))
+LONG = {"own_photos"}  # goes all the way: too long for every run of the tests
 by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+run_by_notebook = pytest.mark.parametrize(
+    "path",
+    [pytest.param(one, marks=pytest.mark.slow if one.stem in LONG else ()) for one in NOTEBOOKS],
+    ids=lambda path: path.stem,
+)
 
 
 class ThisPython(AsyncKernelManager):
@@ -45,7 +51,7 @@ def run(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[An
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-@by_notebook
+@run_by_notebook
 def test_a_notebook_runs_and_shows_pictures(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,4 +93,4 @@ def test_notebooks_run_in_the_python_of_the_tests(tmp_path: Path, monkeypatch: p
 
 
 def test_there_are_notebooks() -> None:
-    assert {path.stem for path in NOTEBOOKS} >= {"core", "first_faces"}
+    assert {path.stem for path in NOTEBOOKS} >= {"core", "first_faces", "own_photos"}

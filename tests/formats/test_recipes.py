@@ -3,12 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from facegen.config.composition import compose, preset_names, preset_text
 from facegen.config.schema import SCHEMA_FILE
 from facegen.errors import UsageError
-from facegen.formats.recipes import copy, difference, presets, recipe_of, text_of, validate
+from facegen.formats.recipes import Written, copy, difference, presets, recipe_of, text_of, validate
 from facegen.formats.run import RunDirectory
 
 
@@ -45,7 +44,9 @@ def test_a_run_is_named_by_its_folder(run: str) -> None:
     (changed,) = difference("avatars", run)
     assert (changed.key, changed.b) == ("optimizer.lr", 3e-3)
     assert recipe_of(run, ["optimizer.lr=1"]).optimizer.lr == 1
-    assert yaml.safe_load(text_of(run, resolved=False))["optimizer"]["lr"] == 3e-3
+    assert Written(text_of(run, resolved=False)).to_json()["optimizer"]["lr"] == 3e-3
+    with pytest.raises(UsageError, match=r"The recipe must be a mapping"):
+        Written("- 1").to_json()
 
 
 def test_a_resolved_recipe_has_every_key_and_is_the_same_recipe(tmp_path: Path) -> None:

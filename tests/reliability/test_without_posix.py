@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 import support.without_posix
 import facegen
-left_out = ("facegen.__main__", "facegen.compat", "facegen.export.portable")  # the last is for elsewhere
+left_out = ("facegen.compat", "facegen.export.portable")  # the last is for elsewhere
 for found in pkgutil.walk_packages(facegen.__path__, "facegen."):
     if found.name not in left_out and "studio" not in found.name:
         import_module(found.name)

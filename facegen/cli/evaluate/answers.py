@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.evaluate.options import JUDGE, Judge, RealFaces, Reference, Subject
 from facegen.cli.options import Run
 from facegen.cli.results import print_evaluation
@@ -98,7 +99,7 @@ def subgroups(
 
 @command(print_evaluation, many=True)
 def classifier(
-    run: Annotated[Path, Argument(help=JUDGE)],
+    run: Annotated[Path, Argument(help=JUDGE, autocompletion=run_folders)],
     dataset: RealFaces,
     options: ClassifierOptions,
     progress: Progress,

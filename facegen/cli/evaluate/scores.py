@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.evaluate.options import RealFaces, Reference, Subject
 from facegen.cli.forecast import print_forecast
 from facegen.cli.options import DryRun, Run
@@ -299,7 +300,9 @@ def _print_ladder(report: LadderReport) -> None:
 
 @command(_print_ladder, opens_models=False)
 def ladder(
-    subjects: Annotated[list[Path], Argument(help="Runs, checkpoints or reports (.json).")],
+    subjects: Annotated[
+        list[Path], Argument(help="Runs, checkpoints or reports (.json).", autocompletion=run_folders)
+    ],
     score: Annotated[str, Option("The score they are ordered by, as reports name it: fid, kid, ...")] = "fid",
     published: Annotated[
         Path | None, Option("YAML list of values from papers, with name, metric, value, num_samples, ...")
@@ -365,7 +368,10 @@ def memorization(
 
 @command(print_evaluation, many=True)
 def reconstruction(
-    autoencoder: Annotated[str, Argument(help="A run, a folder of diffusers, a hub name, or 'identity'.")],
+    autoencoder: Annotated[
+        str,
+        Argument(help="A run, a folder of diffusers, a hub name, or 'identity'.", autocompletion=run_folders),
+    ],
     dataset: RealFaces,
     options: ReconstructionOptions,
     progress: Progress,

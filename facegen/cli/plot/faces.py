@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument
 
+from facegen.cli.completion import run_folders
 from facegen.cli.options import Run
 from facegen.cli.plot.figure import Csv, Out, figure
 from facegen.errors import UsageError
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 @figure
 def samples(
-    subject: Annotated[Path, Argument(help="A run, a checkpoint, or a folder of sampled PNGs.")],
+    subject: Annotated[
+        Path, Argument(help="A run, a checkpoint, or a folder of sampled PNGs.", autocompletion=run_folders)
+    ],
     options: Drawn,
     progress: Progress,
     prompt: Annotated[tuple[str, ...], Option("In words; each makes a row.", REQUEST)] = (),
@@ -188,7 +191,7 @@ def interpolation(
 
 @figure
 def timelapse(
-    run: Annotated[Path, Argument(help="A run made by 'facegen train'.")],
+    run: Annotated[Path, Argument(help="A run made by 'facegen train'.", autocompletion=run_folders)],
     options: Asked,
     progress: Progress,
     source: Annotated[

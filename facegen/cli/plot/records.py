@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument
 
+from facegen.cli.completion import recipes, run_folders
 from facegen.cli.plot.figure import Csv, Out, figure
 from facegen.options import Device, Option
 from facegen.plotting.options import LatentMapOptions
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
     from facegen.plotting.saving import PlotSummary
     from facegen.protocols import Progress
 
-RecipeOf = Annotated[str, Argument(help="A run, a checkpoint, a pipeline of diffusers, or a preset's name.")]
+RecipeOf = Annotated[
+    str,
+    Argument(
+        help="A run, a checkpoint, a pipeline of diffusers, or a preset's name.", autocompletion=recipes
+    ),
+]
 
 
 @figure
@@ -54,7 +60,7 @@ def architecture(
 
 @figure
 def curves(
-    runs: Annotated[list[Path], Argument(help="Runs made by 'facegen train'.")],
+    runs: Annotated[list[Path], Argument(help="Runs made by 'facegen train'.", autocompletion=run_folders)],
     metric: Annotated[
         tuple[str, ...], Option("Draw this number; repeat for more. Left out: all of learning.")
     ] = (),
@@ -78,7 +84,9 @@ def curves(
 
 @figure
 def ema(
-    run: Annotated[Path, Argument(help="A run trained with 'ema.widths' in its recipe.")],
+    run: Annotated[
+        Path, Argument(help="A run trained with 'ema.widths' in its recipe.", autocompletion=run_folders)
+    ],
     progress: Progress,
     width: Annotated[
         tuple[float, ...], Option("A width; repeat for more. Left out: from 0.01 to 0.25.")
@@ -124,7 +132,12 @@ def attributes(
 
 @figure
 def reconstructions(
-    autoencoder: Annotated[str, Argument(help="An autoencoder's run or folder, a hub name, or 'identity'.")],
+    autoencoder: Annotated[
+        str,
+        Argument(
+            help="An autoencoder's run or folder, a hub name, or 'identity'.", autocompletion=run_folders
+        ),
+    ],
     dataset: Annotated[Path, Argument(help="A data set made by 'facegen prepare'.")],
     split: Annotated[str, Option("train, validation or test.")] = "validation",
     count: Annotated[int, Option("Pictures.", min=1)] = 8,
@@ -149,7 +162,7 @@ def reconstructions(
 
 @figure
 def latents(
-    source: Annotated[Path, Argument(help="Latents, or a run trained on them.")],
+    source: Annotated[Path, Argument(help="Latents, or a run trained on them.", autocompletion=run_folders)],
     options: LatentMapOptions,
     progress: Progress,
     out: Out = None,
