@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,13 @@ def _started(hub: HubServer, tmp_path: Path, *words: object) -> subprocess.Popen
     )
 
 
-def _kill_when_held(hub: HubServer, process: subprocess.Popen[Any]) -> None:
-    """Kill it in the middle of what it sends or fetches."""
+def _kill_when_held(hub: HubServer, process: subprocess.Popen[Any], kept: Path | None = None) -> None:
+    """Kill it in the middle of what it sends or fetches, once it has weights in the folder `kept`."""
     assert hub.held.wait(60)
+    until = time.monotonic() + 60
+    while kept is not None and not list(kept.rglob("*.safetensors")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     hub.held_after = None
@@ -176,11 +181,12 @@ def test_a_killed_push_shows_nothing_and_a_killed_pull_leaves_no_folder(
 
     hub.held_after = hub.passed["sent"] + 1
     out = tmp_path / "out"
-    _kill_when_held(hub, _started(hub, tmp_path, "pull", REPO, out))
+    partial = tmp_path / ".out.partial"
+    _kill_when_held(hub, _started(hub, tmp_path, "pull", REPO, out), partial / "pulled")
     assert not out.exists()
-    assert (tmp_path / ".out.partial").is_dir()
+    assert partial.is_dir()
     _ended(_started(hub, tmp_path, "pull", REPO, out))
-    assert not (tmp_path / ".out.partial").exists()
+    assert not partial.exists()
     assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == set(
         hub.repos[MODEL]["main"]
     )
