@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import run_folders
 from facegen.cli.results import print_facts, print_table
 from facegen.hub.options import PushOptions
 
@@ -42,7 +43,12 @@ def _print(summary: PushSummary) -> None:
 @command(_print)
 def push(
     subject: Annotated[
-        Path, Argument(metavar="RUN|DATASET", help="A run, a checkpoint, 'box', or a prepared data set.")
+        Path,
+        Argument(
+            metavar="RUN|DATASET",
+            help="A run, a checkpoint, 'box', or a prepared data set.",
+            autocompletion=run_folders,
+        ),
     ],
     repository: Annotated[str, Argument(metavar="ORG/NAME", help="Made on the hub if it is not there.")],
     *,

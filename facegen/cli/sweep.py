@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from typer import Argument
 
 from facegen.cli.command import command
+from facegen.cli.completion import recipes
 from facegen.cli.results import print_facts, print_table
 from facegen.sweeping.options import SweepOptions
 
@@ -26,7 +27,9 @@ def _print(summary: SweepSummary) -> None:
 
 @command(_print)
 def sweep(
-    recipe: Annotated[str, Argument(help="A preset, a YAML file, or a run whose recipe it is.")],
+    recipe: Annotated[
+        str, Argument(help="A preset, a YAML file, or a run whose recipe it is.", autocompletion=recipes)
+    ],
     out: Annotated[Path, Argument(help="Folder for the runs and the page.")],
     options: SweepOptions,
     progress: Progress,

@@ -18,16 +18,29 @@ class SweepOptions:
 
     grid: Annotated[
         tuple[str, ...],
-        Option("Values of a recipe key, e.g. optimizer.lr=1e-4,3e-4; repeatable: every combination.", TRIED),
+        Option(
+            "Values of a recipe key, e.g. optimizer.lr=1e-4,3e-4; repeatable: every combination.",
+            TRIED,
+            completes="recipe keys",
+        ),
     ] = ()
     search: Annotated[
         tuple[str, ...],
-        Option("Range or values of a key, e.g. optimizer.lr=1e-5..1e-3; repeatable; with --trials.", TRIED),
+        Option(
+            "Range or values of a key, e.g. optimizer.lr=1e-5..1e-3; repeatable; with --trials.",
+            TRIED,
+            completes="recipe keys",
+        ),
     ] = ()
     trials: Annotated[int | None, Option("Runs that a search chooses.", TRIED, min=1)] = None
     overrides: Annotated[
         tuple[str, ...],
-        Option("A recipe key that is the same for all runs; repeatable.", RECIPE, names=("--set",)),
+        Option(
+            "A recipe key that is the same for all runs; repeatable.",
+            RECIPE,
+            names=("--set",),
+            completes="recipe keys",
+        ),
     ] = ()
     data: Annotated[
         str | None, Option("Latents (generator) or data set (the others).", RECIPE, metavar="<path>")

@@ -392,7 +392,10 @@ def reconstruction(
 
 @command(print_evaluation)
 def loss(
-    run: Annotated[Path, Argument(help="A run of a denoiser or an autoencoder, or a checkpoint.")],
+    run: Annotated[
+        Path,
+        Argument(help="A run of a denoiser or an autoencoder, or a checkpoint.", autocompletion=run_folders),
+    ],
     options: LossOptions,
     progress: Progress,
 ) -> LossReport:
