@@ -178,7 +178,10 @@ class Chaos:
             names = sorted(
                 name for name in {*found, *self.expected} if found.get(name) != self.expected.get(name)
             )
-            differences += [f"way {self.tally.ways}: {name} differs" for name in names]
+            differences += [
+                f"way {self.tally.ways}: {name} {_how(found.get(name), self.expected.get(name))}"
+                for name in names
+            ]
             differences += [f"way {self.tally.ways}: left: {name}" for name in leftovers(self.folder)]
             self.tally.ways += 1
             self._end(keep=bool(names))
@@ -335,6 +338,10 @@ def _timeless(data: Any) -> Any:
     if isinstance(data, dict):
         return {key: _timeless(value) for key, value in data.items() if key not in VOLATILE}  # pyright: ignore
     return [_timeless(one) for one in data] if isinstance(data, list) else data  # pyright: ignore
+
+
+def _how(found: str | None, expected: str | None) -> str:
+    return "is missing" if found is None else "is left over" if expected is None else "differs"
 
 
 def _told(counts: Counter[str]) -> str:

@@ -61,12 +61,18 @@ class CheckpointKeeper:
         info = replace(self.info, step=step, images_seen=images_seen, **measured)
         folder = self.run.checkpoint(checkpoint_name(step))
         save_checkpoint(folder, info, weights, training_state, self.autoencoder_folder)
-        found, best = list_checkpoints(self.run.path), resolve_checkpoint(self.run.path, "best")
-        for folder in found[: -self.keep_last]:
-            if folder != best:
-                remove_checkpoint(folder)
+        self.remove_unwanted()
         if self.uploader is not None:
             self.uploader.upload()
+
+    def remove_unwanted(self) -> None:
+        """Remove all checkpoints but the last and the best, those too that a killed save had left."""
+        if not (superseded := list_checkpoints(self.run.path)[: -self.keep_last]):
+            return
+        best = resolve_checkpoint(self.run.path, "best")
+        for folder in superseded:
+            if folder != best:
+                remove_checkpoint(folder)
 
 
 def newest_whole_checkpoint(run: Path, progress: Progress) -> Checkpoint | None:

@@ -290,6 +290,7 @@ def _trainer(
 
 def _fit(trainer: Trainer) -> TrainSummary:
     folder, parameters = trainer.keeper.run, count_parameters(trainer.module)
+    world().first(trainer.keeper.remove_unwanted)
     world().first(lambda: folder.truncate_metrics(trainer.step))
     world().first(lambda: trainer.power_emas.drop_after(trainer.step))
     _announce(trainer, parameters)

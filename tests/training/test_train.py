@@ -14,8 +14,10 @@ from facegen.config.composition import compose, preset_names
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.errors import DataError, UsageError
 from facegen.formats.checkpoint import load_checkpoint
+from facegen.formats.checkpoint_head import list_checkpoints, remove_checkpoint
 from facegen.models.loading import load
 from facegen.progress import SilentProgress
+from facegen.training import checkpointing
 from facegen.training.train import estimate, train
 
 
@@ -84,6 +86,27 @@ def test_a_finished_run_says_so_when_resumed(tmp_path: Path, latents: Path) -> N
     assert progress.said == ["This run is done: all 10 steps were made."]
     assert (again.steps, again.best_loss) == (first.steps, first.best_loss)
     assert again.validation == first.validation
+
+
+def test_checkpoints_that_a_killed_save_left_unremoved_go_when_resumed(
+    tmp_path: Path, latents: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last save of a run has no other after it: what it did not remove would stay."""
+    recipe = denoising_recipe(latents, max_steps=4, checkpoint_every_steps=1, keep_last=2)
+    train(recipe, tmp_path / "whole")
+
+    def killed(folder: Path) -> None:
+        if list_checkpoints(folder.parents[1])[-1].name == "step-00000004":
+            raise KeyboardInterrupt
+        remove_checkpoint(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpointing, "remove_checkpoint", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "killed")
+    train(recipe, tmp_path / "killed", resume=True)
+    kept = [[folder.name for folder in list_checkpoints(tmp_path / name)] for name in ("killed", "whole")]
+    assert kept[0] == kept[1]
 
 
 def test_latents_may_move_but_not_change_before_resuming(tmp_path: Path, latents: Path) -> None:
