@@ -8,7 +8,8 @@ CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for
 some steps of each are timed, in turns, and as many as fit are the length of its run, so that it does not
 matter what else the machine does later. Autoencoders, validation, drawing and the judge come on top. Stopped
 anywhere, the same command goes on; what was timed stands in OUT/speeds.json, what was judged in
-OUT/results.json.
+OUT/results.json. --until timed ends once everything that all share is there; from then on several calls
+may work in the same OUT, each on recipes and a core of its own.
 
   flow-dit                       this project's recipe
   flow-dit-few                   the same in 1 to 16 calls of the network, taught in a quarter of that time
@@ -19,7 +20,7 @@ OUT/results.json.
   peer-ddpm-pytorch              denoising-diffusion-pytorch, in pixels
 
 Otherwise than by themselves, all are drawn by DPM-Solver++ in 20 steps, where the last three take up to
-1,000, and warm up for a tenth of their steps at most. The first four are asked for the labels of 790 held-out
+1,000, and warm up for a tenth of their steps at most. The first four are asked for the labels of held-out
 faces, the peers for anyone; S1 has no mirror images, as published.
 
 Three columns of the table are excesses: the Fréchet distance to the training faces, less that of as many
@@ -61,9 +62,10 @@ from facegen.sampling.records import drawing_once
 from facegen.training.train import train
 
 QUIET = SilentProgress()
-STEPS = 20
+STEPS, NUM_DRAWN = 20, 790
 OTHER_FEATURES = ("efficientnet-lite0", "random-inception")
 TIMED_ROUNDS = 3
+LONG_MINUTES, JUDGE_EPOCHS = 120.0, 60
 REQUESTS = "validation"  # whose labels are asked for, and who they are compared with as a floor
 GUIDANCE = (1.0, 1.5, 2.0)
 PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
@@ -110,6 +112,7 @@ class Bench:
     seed: int
     smoke: bool
     pixels: int = 64
+    samples: int = NUM_DRAWN
 
     @property
     def size(self) -> str:
@@ -125,8 +128,10 @@ class Bench:
         return folder
 
     def judge(self) -> Path:
-        """The attribute classifier whose features are one of the three."""
-        return self.trained("judge", self.recipe("attribute-classifier", self.data()))
+        """The attribute classifier whose features are one of the three; trained for less in a short bench."""
+        epochs = max(20, round(JUDGE_EPOCHS * min(1, self.minutes / LONG_MINUTES)))
+        told = () if self.smoke else (f"training.epochs={epochs}",)
+        return self.trained("judge", self.recipe("attribute-classifier", self.data(), told))
 
     def latents(self, autoencoder: str) -> Path:
         run = self.trained(autoencoder, self.recipe(autoencoder, self.data()))
@@ -187,7 +192,7 @@ class Bench:
         """Scores of the run at each guidance."""
         data, judge = self.data(), self.judge()
         features = (f"classifier:{judge}", *(() if self.smoke else OTHER_FEATURES))
-        num_samples = 16 if self.smoke else 790
+        num_samples = 16 if self.smoke else self.samples
         rows: list[dict[str, Any]] = []
         for guidance, steps in product(setup.guidance, setup.steps):
             chosen: dict[str, Any] = {"num_samples": num_samples, "guidance": guidance, "steps": steps}
@@ -220,17 +225,16 @@ def _told(report: Any) -> dict[str, float | None]:
     }
 
 
-def main(bench: Bench, names: list[str]) -> Path:
+def main(bench: Bench, names: list[str], until: str = "judged") -> Path:
     """Train and judge the named recipes; return the file of results."""
     bench.out.mkdir(parents=True, exist_ok=True)
-    results, settings = bench.out / "results.json", {"minutes": bench.minutes, "seed": bench.seed}
-    written = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"settings": settings}
-    if written.pop("settings") != settings:
-        raise SystemExit(f"'{results}' was made with other options; take another folder.")
-    told: dict[str, Any] = written
+    results, settings = bench.out / "results.json", _settings(bench)
+    read_results(results, settings)
     if not bench.smoke:
         bench.speeds(bench.untaught(names))
-    for name in names:
+        bench.judge()
+    for name in names if until == "judged" else ():
+        told = read_results(results, settings)
         if name in told:
             continue
         setup = SETUPS[name]
@@ -242,10 +246,23 @@ def main(bench: Bench, names: list[str]) -> Path:
             changes = (*changes, f"task.teacher={json.dumps(str((bench.out / setup.teacher).resolve()))}")
         recipe = bench.recipe(setup.preset, data, changes)
         run = bench.trained(name, recipe, None if bench.smoke else bench.minutes * setup.share)
-        told[name] = {"record": record(run), "scores": bench.judged(setup, run)}
+        scores = {"record": record(run), "scores": bench.judged(setup, run)}
+        told = read_results(results, settings) | {name: scores}  # what others judged meanwhile stays
         write_json(results, {"settings": settings, **told})
         print(table(told))
     return results
+
+
+def _settings(bench: Bench) -> dict[str, Any]:
+    return {"minutes": bench.minutes, "seed": bench.seed, "samples": bench.samples}
+
+
+def read_results(results: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What was judged so far with these settings, by recipe."""
+    told = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {"settings": settings}
+    if told.pop("settings") != settings:
+        raise SystemExit(f"'{results}' was made with other options; take another folder.")
+    return told
 
 
 def record(run: Path) -> dict[str, Any]:
@@ -287,9 +304,12 @@ if __name__ == "__main__":
     parser.add_argument("out", type=Path)
     parser.add_argument("--faces", type=Path, help="CelebA; left out: rendered avatars")
     parser.add_argument("--only", nargs="+", choices=list(SETUPS), default=list(SETUPS))
-    parser.add_argument("--minutes", type=float, default=120.0)
+    parser.add_argument("--minutes", type=float, default=LONG_MINUTES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=NUM_DRAWN, help="faces drawn for each row")
+    parser.add_argument("--until", choices=("timed", "judged"), default="judged")
     parser.add_argument("--smoke", action="store_true")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    main(Bench(given.out, given.faces, given.minutes, given.seed, given.smoke), given.only)
+    bench = Bench(given.out, given.faces, given.minutes, given.seed, given.smoke, samples=given.samples)
+    main(bench, given.only, given.until)

@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from facegen.models.side_by_side import SideBySide
 from facegen.protocols import Autoencoder, Conditioner, Network
 from facegen.types import Blend, Conditioning
 
@@ -31,18 +32,27 @@ def rows_for(shape: tuple[int, ...] | torch.Size, device: torch.device) -> int:
     return max(1, min(most, budget // math.prod(shape[1:])))
 
 
-class FixedRowsNetwork:
-    """A `Network` that calls `network` with exactly `rows` rows at a time, without gradients."""
+def _one_by_one(call: Callable[[Tensor], Out], chunks: list[Tensor]) -> list[Out]:
+    return [call(chunk) for chunk in chunks]
 
-    def __init__(self, network: Network, rows: int) -> None:
+
+class FixedRowsNetwork:
+    """A `Network` that calls `network` with exactly `rows` rows at a time, without gradients.
+
+    `side_by_side` makes these calls in several threads of a CPU, where nobody may watch the network's layers.
+    """
+
+    def __init__(self, network: Network, rows: int, *, side_by_side: bool = False) -> None:
         self._network, self._rows = network, rows
+        self._each = SideBySide() if side_by_side else None
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         def call(rows: Tensor) -> Tensor:
             return self._network(x_t[rows], timestep[rows], conditioning[rows])
 
-        return torch.cat(_chunks(call, len(x_t), self._rows, x_t.device))
+        each = self._each if x_t.device.type == "cpu" else None
+        return torch.cat(_chunks(call, len(x_t), self._rows, x_t.device, each or _one_by_one))
 
 
 @torch.no_grad()
@@ -71,10 +81,15 @@ def decoded(autoencoder: Autoencoder, latents: Tensor, image_size: int, device: 
     return torch.cat(_chunks(lambda index: autoencoder.decode(latents[index]), len(latents), rows, device))
 
 
-def _chunks(call: Callable[[Tensor], Out], total: int, rows: int, device: torch.device) -> list[Out]:
+def _chunks(
+    call: Callable[[Tensor], Out],
+    total: int,
+    rows: int,
+    device: torch.device,
+    each: Callable[[Callable[[Tensor], Out], list[Tensor]], list[Out]] = _one_by_one,
+) -> list[Out]:
     """Outputs of `call` for `rows` row numbers at a time; the last chunk is filled up with its last row."""
-    outputs = []
-    for start in range(0, total, rows):
-        index = torch.arange(start, start + rows, device=device).clamp(max=total - 1)
-        outputs.append(call(index)[: total - start])
-    return outputs
+    starts = range(0, total, rows)
+    chunks = [torch.arange(start, start + rows, device=device).clamp(max=total - 1) for start in starts]
+    outputs = each(call, chunks)
+    return [output[: total - start] for start, output in zip(starts, outputs, strict=True)]

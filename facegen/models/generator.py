@@ -82,14 +82,17 @@ class FaceGenerator:
         self.conditioner: Conditioner = parts["conditioner"]
         self._strides: Strides | None = parts.get(STRIDE)
         self._rows = rows_for(self.sample_spec.shape, self.device)
-        self.denoiser = Denoiser.of(FixedRowsNetwork(self._denoise, self._rows), self.objective)
-        recorded = FixedRowsNetwork(RecordedNetwork(self._denoise), self._rows)
-        self._drawing = Denoiser.of(recorded, self.objective)
+        self.denoiser = self._in_fixed_rows(self.network)
+        self._drawing = self._in_fixed_rows(RecordedNetwork(self.network), side_by_side=True)
         self._weak_parts: Any = {} if self.weak is None else dict(self.weak.named_children())
+        weak = self._weak_parts.get("denoiser")
+        self._weak_drawing = weak and self._in_fixed_rows(weak, side_by_side=True)
 
     @property
     def default_batch_size(self) -> int:
-        """Images sampled together when nothing else is asked for."""
+        """Images sampled together when nothing else is asked for: on a CPU, work for every thread."""
+        if self.device.type == "cpu":
+            return max(DEFAULT_BATCH["cpu"], self._rows * torch.get_num_threads())
         return DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
 
     def read(self, prompt: str) -> PromptReading:
@@ -280,11 +283,10 @@ class FaceGenerator:
 
     def _weakly(self, inputs: Tensor | Blend) -> tuple[Denoiser, Conditioning] | None:
         """The model as it was early in the run, and what it is told for `inputs`."""
-        if self.weak is None:
+        if self._weak_drawing is None:
             return None
-        condition = conditioning_of(self._weak_parts["conditioner"], inputs, self._rows, self.device)
-        network = FixedRowsNetwork(self._weak_parts["denoiser"], self._rows)
-        return Denoiser.of(network, self.objective), condition
+        conditioner = self._weak_parts["conditioner"]
+        return self._weak_drawing, conditioning_of(conditioner, inputs, self._rows, self.device)
 
     def walks(
         self,
@@ -342,13 +344,18 @@ class FaceGenerator:
         images = decoded(self.autoencoder, self.scaling.invert(x0), self.image_size, self.device)
         return to_uint8(images).cpu()
 
-    def _denoise(self, x_t: Tensor, timestep: Tensor, conditioning: Any) -> Tensor:
-        with self._evaluating():
-            return self.network(x_t, timestep, conditioning).float()
+    def _in_fixed_rows(self, network: Network, *, side_by_side: bool = False) -> Denoiser:
+        in_rows = FixedRowsNetwork(network, self._rows, side_by_side=side_by_side)
+
+        def call(x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
+            with self._evaluating():  # of all rows: threads share the module
+                return in_rows(x_t, timestep, conditioning).float()
+
+        return Denoiser.of(call, self.objective)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:
-        """Evaluation mode for one call, so that previews leave a module in training as it was."""
+        """Evaluation mode for a call, so that previews leave a module in training as it was."""
         training = self.module.training
         if training:
             self.module.eval()

@@ -53,6 +53,7 @@ def test_what_is_missed_wrong_or_off_is_counted(bench: Any) -> None:
     assert sum(row["faces"] for row in told["groups"]) == faces
 
 
+@pytest.mark.slow
 def test_the_bench_runs_on_avatars(bench: Any, capsys: pytest.CaptureFixture[str]) -> None:
     told = bench.main(["--smoke"])
     assert told["scenes"] == 2

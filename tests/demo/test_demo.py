@@ -25,6 +25,8 @@ from facegen.making.plan import STAGES
 from facegen.making.speed import with_training
 from facegen.progress import SilentProgress
 
+pytestmark = pytest.mark.slow
+
 SMOKE = DemoOptions(minutes=0.2, size="smoke")
 
 

@@ -16,13 +16,7 @@ from nbclient import NotebookClient
 from traitlets import default
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.ipynb"))
-LONG = {"own_photos"}  # goes all the way: too long for every run of the tests
 by_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-run_by_notebook = pytest.mark.parametrize(
-    "path",
-    [pytest.param(one, marks=pytest.mark.slow if one.stem in LONG else ()) for one in NOTEBOOKS],
-    ids=lambda path: path.stem,
-)
 
 
 class ThisPython(AsyncKernelManager):
@@ -51,7 +45,8 @@ def run(notebook: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[An
     return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
 
 
-@run_by_notebook
+@pytest.mark.slow
+@by_notebook
 def test_a_notebook_runs_and_shows_pictures(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from support.python_page import BLOCKS
 import facegen
 
 
+@pytest.mark.slow
 def test_every_task_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("downloads").mkdir()

@@ -114,6 +114,7 @@ def wait_for(condition: Callable[[], Any], running: Processes, seconds: float = 
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 def test_two_processes_encode_sample_and_judge_as_one_does(as_one: Callable[[int], None]) -> None:
     as_one(2)
 
