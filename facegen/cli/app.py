@@ -1,7 +1,8 @@
 """The `facegen` command: its subcommands, and what a failure looks like.
 
 Module level imports stay with typer and the standard library, in this file and in every command's, so that
-`facegen --help` and shell completion answer at once; a command imports what it needs when it runs.
+`facegen --help` and shell completion answer at once; a command imports what it needs when it runs. Where a
+command is named, the others are not even looked at: typer reads every option of each that it is given.
 """
 
 from __future__ import annotations
@@ -10,43 +11,16 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from facegen import __version__
-from facegen.cli import (
-    bench,
-    clean,
-    compare,
-    config,
-    demo,
-    doctor,
-    edit,
-    ema,
-    encode,
-    evaluate,
-    export,
-    label,
-    make,
-    plot,
-    prepare,
-    pull,
-    push,
-    replay,
-    report,
-    reproduce,
-    runs,
-    sample,
-    slurm,
-    studio,
-    sweep,
-    train,
-    verify,
-    version,
-)
-from facegen.cli.command import add, help_texts, name_of
+from facegen.cli.command import Group, add, help_texts
 from facegen.errors import FacegenError, MissingModelError, StorageError
 from facegen.failed_imports import failed_import
 from facegen.processes import is_told_elsewhere, leave
@@ -75,42 +49,45 @@ Start with the demo; 'facegen COMMAND --help' has options and examples.
     facegen eval attributes run --classifier runs/judge
 """
 COMMANDS = (
-    demo.demo,
-    make.make,
-    prepare.prepare,
-    label.label,
-    encode.encode,
-    train.train,
-    sweep.sweep,
-    slurm.slurm,
-    ema.ema,
-    replay.replay,
-    runs.runs,
-    verify.verify,
-    sample.sample,
-    edit.edit,
-    studio.studio,
-    reproduce.reproduce,
-    evaluate.GROUP,
-    compare.compare,
-    report.report,
-    export.export,
-    push.push,
-    pull.pull,
-    plot.GROUP,
-    config.GROUP,
-    clean.clean,
-    bench.bench,
-    doctor.doctor,
-    version.version,
+    "demo",
+    "make",
+    "prepare",
+    "label",
+    "encode",
+    "train",
+    "sweep",
+    "slurm",
+    "ema",
+    "replay",
+    "runs",
+    "verify",
+    "sample",
+    "edit",
+    "studio",
+    "reproduce",
+    "eval",
+    "compare",
+    "report",
+    "export",
+    "push",
+    "pull",
+    "plot",
+    "config",
+    "clean",
+    "bench",
+    "doctor",
+    "version",
 )
+"""In the order of the help; each stands in the module of its name, those of groups as `GROUP`."""
+MODULES = {"eval": "evaluate"}
+COMPLETING = "_FACEGEN_COMPLETE"  # in the environment of a shell that asks what a line could go on with
 
 
 class FacegenGroup(TyperGroup):
     """Turns whatever a command raises into a message on stderr and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=[name_of(one) for one in COMMANDS].index)
+        return sorted(super().list_commands(ctx), key=COMMANDS.index)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -146,23 +123,41 @@ def _as_addressed(message: str) -> str:
     return message if far is None else far.told(message)
 
 
-app = typer.Typer(
-    name="facegen",
-    cls=FacegenGroup,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    **help_texts(ABOUT),
-)
-for command in COMMANDS:
-    add(app, command)
+def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with some of its commands; only their modules are imported."""
+    app = typer.Typer(
+        name="facegen",
+        cls=FacegenGroup,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **help_texts(ABOUT),
+    )
+    for name in commands:
+        module = import_module(f"facegen.cli.{MODULES.get(name, name)}")
+        one: Callable[..., None] | Group = vars(module).get("GROUP") or vars(module)[name]
+        add(app, one)
+    return app
+
+
+@cache
+def __getattr__(name: str) -> typer.Typer:
+    if name != "app":
+        raise AttributeError(name)
+    return app_of()
+
+
+def _begun() -> Any:
+    """The group that the words of the command line begin with, of one command where they name it."""
+    asked = [] if COMPLETING in os.environ else [word for word in sys.argv[1:2] if word in COMMANDS]
+    return typer.main.get_group(app_of(asked)) if asked else typer.main.get_command(app_of())
 
 
 def main() -> None:
     """Run the command line; what `facegen.__main__` starts."""
     try:
-        typer.main.get_command(app)(prog_name="facegen")
+        _begun()(prog_name="facegen")
     except SystemExit as ended:
         leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise
