@@ -11,8 +11,7 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Callable, Collection
 from importlib import import_module
 from typing import Any
 
@@ -48,46 +47,47 @@ Start with the demo; 'facegen COMMAND --help' has options and examples.
     facegen sample run --prompt "a smiling woman with blond hair"
     facegen eval attributes run --classifier runs/judge
 """
-COMMANDS = (
-    "demo",
-    "make",
-    "prepare",
-    "label",
-    "encode",
-    "train",
-    "sweep",
-    "slurm",
-    "ema",
-    "replay",
-    "runs",
-    "verify",
-    "sample",
-    "edit",
-    "studio",
-    "reproduce",
-    "eval",
-    "compare",
-    "report",
-    "export",
-    "push",
-    "pull",
-    "plot",
-    "config",
-    "clean",
-    "bench",
-    "doctor",
-    "version",
-)
-"""In the order of the help; each stands in the module of its name, those of groups as `GROUP`."""
+COMMANDS = {
+    "demo": "Do everything once, offline: draw avatars, train, sample, score.",
+    "make": "From a folder of pictures to a judged generator, in the time you give it.",
+    "prepare": "Make a data set from a folder, archive or hub data set of faces, or draw one.",
+    "label": "Label a data set with a classifier trained here.",
+    "encode": "Encode a data set into latents, what a generator is trained on.",
+    "train": "Train a generator, an autoencoder or an attribute classifier.",
+    "sweep": (
+        "Train one recipe with many settings within a given time, and say which is best and how sure that is."
+    ),
+    "slurm": "Write a batch script that trains on a Slurm cluster and goes on whenever it was stopped.",
+    "ema": "Average a run's weights over any width, after training.",
+    "replay": "Make a step again that went wrong, and name the operation it began with.",
+    "runs": "List the runs in a folder: state, steps, validation loss, best checkpoint, scores, size.",
+    "verify": "Say what is whole, what is damaged, and what does not belong together.",
+    "sample": "Draw faces for words, attributes or a class.",
+    "edit": "Edit a photo: draw it again with something else asked.",
+    "studio": "Ask a model for faces in the browser.",
+    "reproduce": "Make an image again from the settings it carries.",
+    "eval": "Score a generator: how close to real faces, how often as asked.",
+    "compare": "Say whether two evaluations differ by more than chance, or why they cannot be compared.",
+    "report": "Write one HTML page and a model card about a run.",
+    "export": "Write a model for other tools, and tell how far its pictures are from facegen's.",
+    "push": "Send a run or a data set to the Hugging Face hub, with a card that tells what it is.",
+    "pull": "Fetch a run or a data set that 'facegen push' sent; every command then takes the folder.",
+    "plot": "Draw what a run or a data set has to show.",
+    "config": "Look at recipes: presets that ship with facegen, files of your own, runs.",
+    "clean": "Tell what can be made again and how much room it takes; with --yes it goes.",
+    "bench": "How fast facegen is here, beside what others do and what the machine can do.",
+    "doctor": "Look at this computer and what is installed, and tell how to mend what is wrong.",
+    "version": "Print the versions of facegen and what it stands on.",
+}
+"""In the order of the help, with what it says of them; each in the module of its name, groups as `GROUP`."""
 MODULES = {"eval": "evaluate"}
-COMPLETING = "_FACEGEN_COMPLETE"  # in the environment of a shell that asks what a line could go on with
 
 
 class FacegenGroup(TyperGroup):
     """Turns whatever a command raises into a message on stderr and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=COMMANDS.index)
+        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -123,8 +123,8 @@ def _as_addressed(message: str) -> str:
     return message if far is None else far.told(message)
 
 
-def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The command line with some of its commands; only their modules are imported."""
+def app_of(whole: Collection[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands, of which alone modules are imported; others are only listed."""
     app = typer.Typer(
         name="facegen",
         cls=FacegenGroup,
@@ -134,30 +134,33 @@ def app_of(commands: Sequence[str] = COMMANDS) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         **help_texts(ABOUT),
     )
-    for name in commands:
-        module = import_module(f"facegen.cli.{MODULES.get(name, name)}")
-        one: Callable[..., None] | Group = vars(module).get("GROUP") or vars(module)[name]
-        add(app, one)
+    for name, about in COMMANDS.items():
+        if name in whole:
+            module = vars(import_module(f"facegen.cli.{MODULES.get(name, name)}"))
+            one: Callable[..., None] | Group = module.get("GROUP") or module[name]
+            add(app, one)
+        else:
+            app.command(name, short_help=about)(lambda: None)
     return app
 
 
-@cache
 def __getattr__(name: str) -> typer.Typer:
     if name != "app":
         raise AttributeError(name)
-    return app_of()
+    return globals().setdefault(name, app_of())  # made once
 
 
-def _begun() -> Any:
-    """The group that the words of the command line begin with, of one command where they name it."""
-    asked = [] if COMPLETING in os.environ else [word for word in sys.argv[1:2] if word in COMMANDS]
-    return typer.main.get_group(app_of(asked)) if asked else typer.main.get_command(app_of())
+def _named() -> list[str]:
+    """The command that the line begins with, where there is one: the line itself, or one to be completed."""
+    to_complete = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", ""))
+    words = to_complete.split() if "_FACEGEN_COMPLETE" in os.environ else sys.argv
+    return [word for word in words[1:2] if word in COMMANDS]
 
 
 def main() -> None:
     """Run the command line; what `facegen.__main__` starts."""
     try:
-        _begun()(prog_name="facegen")
+        typer.main.get_command(app_of(_named()))(prog_name="facegen")
     except SystemExit as ended:
         leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from support.command_lines import all_commands
 
+from facegen.cli.app import COMMANDS
 from facegen.cli.completion import (
     attribute_names,
     attribute_requests,
@@ -52,6 +53,9 @@ def test_bash_completion_offers_subcommands_presets_and_keys() -> None:
         return result.stdout.split()
 
     assert complete("facegen tr") == ["train"]
+    assert complete("facegen train") == ["train"]
+    assert complete("facegen eval attr") == ["attributes"]
+    assert len(complete("facegen ")) == len(COMMANDS)
     assert "avatars" in complete("facegen train --preset ava")
     assert complete("facegen train --set training.b") == ["training.batch_size="]
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 from support.command_lines import COMMAND, all_commands, parse_command_line
+from typer.core import TyperGroup
+from typer.main import get_command
 from typer.testing import CliRunner
 
-from facegen.cli.app import app
+from facegen.cli.app import COMMANDS as LISTED
+from facegen.cli.app import app, main
 from facegen.config.composition import preset_names
 
 COMMANDS = sorted(all_commands())
@@ -56,6 +60,28 @@ def test_no_command_at_all_shows_the_help() -> None:
     result = CliRunner().invoke(app, [])
     assert result.exit_code == 2
     assert "Usage: facegen" in result.output
+
+
+def test_the_list_of_commands_says_what_they_say_of_themselves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = cast("TyperGroup", get_command(app))
+    assert {name: one.short_help for name, one in group.commands.items()} == LISTED
+    monkeypatch.setattr("sys.argv", ["facegen", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().out == CliRunner().invoke(app, ["--help"]).output
+
+
+@pytest.mark.parametrize(("word", "nearest"), [("sampel", "sample"), ("trian", "train")])
+def test_a_command_that_does_not_exist_is_answered_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str, nearest: str
+) -> None:
+    monkeypatch.setattr("sys.argv", ["facegen", word])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"Did you mean '{nearest}'?" in capsys.readouterr().err
 
 
 def test_the_command_line_imports_nothing_heavy() -> None:
