@@ -38,6 +38,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from facegen.config.composition import compose
 from facegen.config.recipe import Recipe
@@ -247,8 +248,9 @@ def main(bench: Bench, names: list[str], until: str = "judged") -> Path:
         recipe = bench.recipe(setup.preset, data, changes)
         run = bench.trained(name, recipe, None if bench.smoke else bench.minutes * setup.share)
         scores = {"record": record(run), "scores": bench.judged(setup, run)}
-        told = read_results(results, settings) | {name: scores}  # what others judged meanwhile stays
-        write_json(results, {"settings": settings, **told})
+        with FileLock(results.with_suffix(".lock")):
+            told = read_results(results, settings) | {name: scores}  # what others judged meanwhile stays
+            write_json(results, {"settings": settings, **told})
         print(table(told))
     return results
 

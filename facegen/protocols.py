@@ -213,7 +213,10 @@ class TokenConditioner(Protocol):
 
 @runtime_checkable
 class Network(Protocol):
-    """A denoiser's network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S)."""
+    """A denoiser's network: x_t (B, *S), timestep (B,) in [0, num_timesteps], Conditioning -> (B, *S).
+
+    Drawing on a CPU calls it from several threads at once: a pass keeps nothing in the module.
+    """
 
     def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning, /) -> Tensor: ...
 

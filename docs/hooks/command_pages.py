@@ -6,9 +6,7 @@ import inspect
 import re
 from typing import Any
 
-import typer
-
-from facegen.cli.app import ABOUT, COMMANDS, app
+from facegen.cli.app import ABOUT, COMMANDS, part, whole
 from facegen.cli.command import Group, name_of, read_docstring
 
 FOLDER = "reference/commands/"
@@ -18,12 +16,11 @@ QUOTE = "'"
 
 def pages() -> dict[str, str]:
     """Where each page stands, and its markdown."""
-    known: Any = typer.main.get_command(app)
     about, _ = read_docstring(ABOUT)
     made, index = {}, ["# Commands", *map(plain, about)]
-    for one in COMMANDS:
-        name = name_of(one)
-        first, text = _group(one, known.commands[name]) if isinstance(one, Group) else _page(one, known)
+    for name in COMMANDS:
+        one, known = part(name), whole(name)
+        first, text = _group(one, known) if isinstance(one, Group) else _page(one, known, name)
         made[f"{FOLDER}{name}.md"] = f"# facegen {name}\n\n{text}"
         index.append(f"[`facegen {name}`]({name}.md)\n:   {first}")
     return {f"{FOLDER}index.md": "\n\n".join(index), **made}
@@ -37,9 +34,8 @@ def plain(text: str) -> str:
     return "".join(parts)
 
 
-def _page(one: Any, known: Any) -> tuple[str, str]:
-    name = name_of(one)
-    return plain(read_docstring(one.__doc__)[0][0]), _described(one, known.commands[name], name, "##")
+def _page(one: Any, known: Any, name: str) -> tuple[str, str]:
+    return plain(read_docstring(one.__doc__)[0][0]), _described(one, known, name, "##")
 
 
 def _group(group: Group, known: Any) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """The `facegen` command: its subcommands, and what a failure looks like.
 
 Module level imports stay with typer and the standard library, in this file and in every command's, so that
-`facegen --help` and shell completion answer at once; a command imports what it needs when it runs. Where a
-command is named, the others are not even looked at: typer reads every option of each that it is given.
+`facegen --help` and shell completion answer at once; a command imports what it needs when it runs. Of those
+that are not named only the list below is read: typer takes long over the options of each that it is given.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -87,7 +88,11 @@ class FacegenGroup(TyperGroup):
     """Turns whatever a command raises into a message on stderr and an exit code."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
+        return list(COMMANDS)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed and whole(listed.name), rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -123,9 +128,22 @@ def _as_addressed(message: str) -> str:
     return message if far is None else far.told(message)
 
 
-def app_of(whole: Collection[str] = COMMANDS) -> typer.Typer:
-    """The command line with these commands, of which alone modules are imported; others are only listed."""
-    app = typer.Typer(
+def part(name: str) -> Callable[..., None] | Group:
+    """The command or group that `name` of COMMANDS stands for; its module alone is imported."""
+    module = vars(import_module(f"facegen.cli.{MODULES.get(name, name)}"))
+    return module.get("GROUP") or module[name]
+
+
+@cache
+def whole(name: str) -> Any:
+    """The same as typer runs it, with its options."""
+    alone = _command_line()
+    add(alone, part(name))
+    return typer.main.get_group(alone).commands[name]
+
+
+def _command_line() -> typer.Typer:
+    return typer.Typer(
         name="facegen",
         cls=FacegenGroup,
         no_args_is_help=True,
@@ -134,33 +152,21 @@ def app_of(whole: Collection[str] = COMMANDS) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
         **help_texts(ABOUT),
     )
-    for name, about in COMMANDS.items():
-        if name in whole:
-            module = vars(import_module(f"facegen.cli.{MODULES.get(name, name)}"))
-            one: Callable[..., None] | Group = module.get("GROUP") or module[name]
-            add(app, one)
-        else:
-            app.command(name, short_help=about)(lambda: None)
-    return app
 
 
-def __getattr__(name: str) -> typer.Typer:
-    if name != "app":
-        raise AttributeError(name)
-    return globals().setdefault(name, app_of())  # made once
+def _listed() -> None:
+    raise NotImplementedError("a name in the list of commands, whose command runs in its place")
 
 
-def _named() -> list[str]:
-    """The command that the line begins with, where there is one: the line itself, or one to be completed."""
-    to_complete = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", ""))
-    words = to_complete.split() if "_FACEGEN_COMPLETE" in os.environ else sys.argv
-    return [word for word in words[1:2] if word in COMMANDS]
+app = _command_line()
+for listed, about in COMMANDS.items():
+    app.command(listed, short_help=about)(_listed)
 
 
 def main() -> None:
     """Run the command line; what `facegen.__main__` starts."""
     try:
-        typer.main.get_command(app_of(_named()))(prog_name="facegen")
+        typer.main.get_command(app)(prog_name="facegen")
     except SystemExit as ended:
         leave(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
         raise

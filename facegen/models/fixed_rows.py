@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -39,20 +40,24 @@ def _one_by_one(call: Callable[[Tensor], Out], chunks: list[Tensor]) -> list[Out
 class FixedRowsNetwork:
     """A `Network` that calls `network` with exactly `rows` rows at a time, without gradients.
 
-    `side_by_side` makes these calls in several threads of a CPU, where nobody may watch the network's layers.
+    `side_by_side` makes these calls in several threads of a CPU: not where somebody watches its layers.
     """
 
     def __init__(self, network: Network, rows: int, *, side_by_side: bool = False) -> None:
         self._network, self._rows = network, rows
-        self._each = SideBySide() if side_by_side else None
+        self._together = SideBySide() if side_by_side else None
 
     @torch.no_grad()
     def __call__(self, x_t: Tensor, timestep: Tensor, conditioning: Conditioning) -> Tensor:
         def call(rows: Tensor) -> Tensor:
             return self._network(x_t[rows], timestep[rows], conditioning[rows])
 
-        each = self._each if x_t.device.type == "cpu" else None
-        return torch.cat(_chunks(call, len(x_t), self._rows, x_t.device, each or _one_by_one))
+        each = _one_by_one
+        if self._together is not None and x_t.device.type == "cpu":
+            given = (x_t, *conditioning.parts)
+            shape = tuple(None if one is None else (one.shape[1:], one.dtype) for one in given)
+            each = partial(self._together, shape=shape)
+        return torch.cat(_chunks(call, len(x_t), self._rows, x_t.device, each))
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from facegen.models.faces import Faces
 from facegen.models.fixed_rows import FixedRowsNetwork, conditioning_of, decoded, encoded, rows_for
 from facegen.models.noise import Seed, noise_source
 from facegen.models.recorded import RecordedNetwork
+from facegen.models.side_by_side import calls_at_once
 from facegen.models.walking import walk_of
 from facegen.nn.strides import CALLS, STRIDE, Strides
 from facegen.protocols import Autoencoder, Conditioner, ImageConditioner, Network, SampleConditioner
@@ -85,14 +86,15 @@ class FaceGenerator:
         self.denoiser = self._in_fixed_rows(self.network)
         self._drawing = self._in_fixed_rows(RecordedNetwork(self.network), side_by_side=True)
         self._weak_parts: Any = {} if self.weak is None else dict(self.weak.named_children())
-        weak = self._weak_parts.get("denoiser")
-        self._weak_drawing = weak and self._in_fixed_rows(weak, side_by_side=True)
+        self._weak_drawing = None
+        if self.weak is not None:
+            self._weak_drawing = self._in_fixed_rows(self._weak_parts["denoiser"], side_by_side=True)
 
     @property
     def default_batch_size(self) -> int:
         """Images sampled together when nothing else is asked for: on a CPU, work for every thread."""
         if self.device.type == "cpu":
-            return max(DEFAULT_BATCH["cpu"], self._rows * torch.get_num_threads())
+            return max(DEFAULT_BATCH["cpu"], self._rows * calls_at_once())
         return DEFAULT_BATCH.get(self.device.type, DEFAULT_BATCH["cpu"])
 
     def read(self, prompt: str) -> PromptReading:

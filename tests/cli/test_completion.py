@@ -57,6 +57,7 @@ def test_bash_completion_offers_subcommands_presets_and_keys() -> None:
     assert complete("facegen eval attr") == ["attributes"]
     assert len(complete("facegen ")) == len(COMMANDS)
     assert "avatars" in complete("facegen train --preset ava")
+    assert "avatars" in complete('facegen -- "train" --preset ava')
     assert complete("facegen train --set training.b") == ["training.batch_size="]
 
 

@@ -6,18 +6,16 @@ import re
 import shlex
 from typing import Any
 
-import typer
+from facegen.cli.app import COMMANDS, whole
 
-from facegen.cli.app import app
-
-COMMAND: Any = typer.main.get_command(app)
+WHOLE: dict[str, Any] = {name: whole(name) for name in COMMANDS}
 _FENCE = re.compile(r"^ *```(?:bash|console|sh)\n(.*?)^ *```", re.M | re.S)
 
 
 def all_commands() -> dict[str, Any]:
     """Every command by its words: "train", "eval fid", ..."""
     found: dict[str, Any] = {}
-    for name, command in COMMAND.commands.items():
+    for name, command in WHOLE.items():
         if hasattr(command, "commands"):
             found.update({f"{name} {inner}": one for inner, one in command.commands.items()})
         else:
@@ -41,12 +39,15 @@ def parse_command_line(line: str) -> tuple[str, dict[str, Any]]:
     assert words.pop(0) == "facegen"
     if ">" in words:
         words = words[: words.index(">")]
-    command, names = COMMAND, []
-    while hasattr(command, "commands"):
+    known, names = WHOLE, list[str]()
+    while True:
         word = words.pop(0)
-        assert word in command.commands, f"no command '{word}' in: {line}"
-        command = command.commands[word]
+        assert word in known, f"no command '{word}' in: {line}"
+        command = known[word]
         names.append(word)
+        if not hasattr(command, "commands"):
+            break
+        known = command.commands
     if "--help" in words:
         return " ".join(names), {}
     return " ".join(names), command.make_context(" ".join(names), words).params
