@@ -42,7 +42,7 @@ def measure(bench: Bench) -> StageResult:
     """Avatars of 64 pixels through both; of 1,024 through the compact one, where decoding is the work."""
     ways: dict[str, Way] = {}
     findings: list[Finding] = []
-    counts = {"kl": bench.size(192, 32), "compact": bench.size(4_096, 64)}
+    counts = {"kl": bench.size(192, 32), "compact": bench.size(1_024, 64)}
     for kind, count in counts.items():
         one = _Encoding(bench, kind, 64, count, serial=bench.size(64, 8))
         ours, peer, limit = one.names

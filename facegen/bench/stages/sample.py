@@ -13,9 +13,10 @@ from facegen.bench.targets import cost_ratio, finding, rate_ratio
 from facegen.bench.timing import Bench, Subject
 from facegen.compat import guard_torchvision
 from facegen.formats.box import opened_box
-from facegen.models.fixed_rows import rows_for
+from facegen.models.fixed_rows import FixedRowsNetwork, rows_for
 from facegen.models.generator import FaceGenerator, sampling_with
 from facegen.models.loading import load
+from facegen.protocols import Network
 from facegen.types import Conditioning
 
 STEPS, GUIDANCE, INTERVAL = 20, 4.0, (0.3, 0.7)
@@ -89,6 +90,8 @@ class _Bare:
         self._told, self._null = generator.conditioning(inputs), generator.conditioning(null)
         self._both = Conditioning.cat([self._null, self._told])
         self._noise = generator.noise(range(self._faces))
+        rows = rows_for(self._noise.shape[1:], self._noise.device)
+        self._in_rows = FixedRowsNetwork(generator.network, rows, side_by_side=True)
         self._scheduler: Any = DPMSolverMultistepScheduler(
             prediction_type="flow_prediction", use_flow_sigmas=True, solver_order=2
         )
@@ -96,22 +99,20 @@ class _Bare:
     @torch.inference_mode()
     def calls(self) -> None:
         """As many calls of the network as guided steps make, and one of the decoder."""
-        self._calls(self._faces)
+        self._calls(self._generator.network)
         self._decode(self._noise)
 
     @torch.inference_mode()
     def fixed_rows(self) -> None:
-        """The same, with as many rows a call as facegen always takes."""
-        self._calls(rows_for(self._noise.shape[1:], self._noise.device))
+        """The same, with as many rows a call as facegen always takes, and as many calls beside each other."""
+        self._calls(self._in_rows)
         self._generator.decode(self._noise)
 
-    def _calls(self, rows: int) -> None:
+    def _calls(self, network: Network) -> None:
         time = torch.full((self._faces,), 500.0, device=self._generator.device)
         for _ in range(self._steps):
             for told in (self._told, self._null):
-                for at in range(0, self._faces, rows):
-                    part = slice(at, at + rows)
-                    self._generator.network(self._noise[part], time[part], told[part])
+                network(self._noise, time, told)
 
     @torch.inference_mode()
     def decode(self) -> None:
