@@ -155,7 +155,7 @@ def _command_line() -> typer.Typer:
 
 
 def _listed() -> None:
-    raise NotImplementedError("a name in the list of commands, whose command runs in its place")
+    raise AssertionError("a name in the list of commands; its command runs in its place")
 
 
 app = _command_line()

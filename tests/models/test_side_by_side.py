@@ -143,6 +143,7 @@ def test_a_forked_process_makes_workers_of_its_own(threads: int) -> None:
     still = child.is_alive()
     child.kill()
     assert not still
+    assert child.exitcode == 0
 
 
 @pytest.mark.parametrize("threads", [3], indirect=True)  # two would wait for busy cores in circles
