@@ -6,10 +6,10 @@ python benchmarks/recipes.py OUT --smoke                            minutes, on 
 
 CELEBA is a folder as `facegen prepare celeba` takes it. Every recipe trains for --minutes with one thread:
 some steps of each are timed, in turns, and as many as fit are the length of its run, so that it does not
-matter what else the machine does later. Autoencoders, validation, drawing and the judge come on top. Stopped
-anywhere, the same command goes on; what was timed stands in OUT/speeds.json, what was judged in
-OUT/results.json. --until timed ends once everything that all share is there; from then on several calls
-may work in the same OUT, each on recipes and a core of its own.
+matter what else the machine does later. What draws is compiled for training; that, autoencoders, validation,
+drawing and the judge come on top. Stopped anywhere, the same command goes on; what was timed stands in
+OUT/speeds.json, what was judged in OUT/results.json. --until timed ends once everything that all share is
+there; from then on several calls may work in the same OUT, each on recipes and a core of its own.
 
   flow-dit                       this project's recipe
   flow-dit-few                   the same in 1 to 16 calls of the network, taught in a quarter of that time
@@ -69,6 +69,7 @@ TIMED_ROUNDS = 3
 LONG_MINUTES, JUDGE_EPOCHS = 120.0, 60
 REQUESTS = "validation"  # whose labels are asked for, and who they are compared with as a floor
 GUIDANCE = (1.0, 1.5, 2.0)
+COMPILED = ("training.compile=true",)
 PUBLISHED = ("ema.enabled=false", "conditioner.dropout=0", "sampling.guidance_scale=1")
 IN_TWENTY = ("sampling.sampler.kind=dpmpp_2m", f"sampling.steps={STEPS}")
 
@@ -184,7 +185,11 @@ class Bench:
     def untaught(self, names: list[str]) -> dict[str, Recipe]:
         """The recipes of those that have no teacher, with their data."""
         setups = {name: SETUPS[name] for name in names if SETUPS[name].teacher is None}
-        return {name: self.recipe(one.preset, self.data_of(one), one.changes) for name, one in setups.items()}
+        return {name: self.recipe_of(one) for name, one in setups.items()}
+
+    def recipe_of(self, setup: Setup, *changes: str) -> Recipe:
+        compiled = () if self.smoke else COMPILED
+        return self.recipe(setup.preset, self.data_of(setup), (*setup.changes, *changes, *compiled))
 
     def data_of(self, setup: Setup) -> Path:
         return self.data() if setup.autoencoder is None else self.latents(setup.autoencoder)
@@ -241,11 +246,10 @@ def main(bench: Bench, names: list[str], until: str = "judged") -> Path:
         setup = SETUPS[name]
         if setup.teacher is not None and setup.teacher not in told:
             raise SystemExit(f"'{name}' is taught by '{setup.teacher}', which comes first.")
-        data = bench.data_of(setup)
-        changes = setup.changes
+        taught = ()
         if setup.teacher is not None:
-            changes = (*changes, f"task.teacher={json.dumps(str((bench.out / setup.teacher).resolve()))}")
-        recipe = bench.recipe(setup.preset, data, changes)
+            taught = (f"task.teacher={json.dumps(str((bench.out / setup.teacher).resolve()))}",)
+        recipe = bench.recipe_of(setup, *taught)
         run = bench.trained(name, recipe, None if bench.smoke else bench.minutes * setup.share)
         scores = {"record": record(run), "scores": bench.judged(setup, run)}
         with FileLock(results.with_suffix(".lock")):

@@ -188,6 +188,7 @@ def _print_expected(told: Expected) -> None:
             f" about {sizes.memory_bytes / 1e9:.2f} GB there without activations.",
             f"About {duration_text(taken.seconds)}, {taken.memory_bytes / 1e6:,.0f} MB of this machine's"
             f" memory and {taken.disk_bytes / 1e6:,.0f} MB of disk, by {taken.probed:,} steps tried in"
-            f" {duration_text(taken.probe_seconds)}.",
+            f" {duration_text(taken.probe_seconds)}."
+            + (" It tries compiling first, which may shorten it." if told.tried_compiled else ""),
         ]
     print("\n".join(lines), file=sys.stderr)

@@ -185,7 +185,7 @@ class TrainingConfig(Section):
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Several processes: the model whole in each, or in shards."""
     compile: Literal["auto"] | bool = "auto"
-    """`auto`: tried on CUDA, kept where it is faster."""
+    """`auto`: tried where training takes long, kept where it is faster."""
     log_every_steps: int = Field(default=50, ge=1)
     """How often numbers are written."""
     validate_every_steps: int = Field(default=1000, ge=1)

@@ -31,7 +31,7 @@ from facegen.making.pictures import draw_askable
 from facegen.making.plan import MOST_EPOCHS, Plan, check_enough, make_plan
 from facegen.making.probe import Machine, Preparation, probe_preparation
 from facegen.making.scores import judge, told_scores
-from facegen.making.speed import num_threads, with_length
+from facegen.making.speed import num_threads, with_length, with_training
 from facegen.making.ways import Recipes, asked_with, way_for
 from facegen.models.devices import resolve_device
 from facegen.preparation.options import PrepareOptions
@@ -42,6 +42,7 @@ from facegen.training.train import train
 
 PLAN_FORMAT_VERSION = TIMES_FORMAT_VERSION = 1
 PLAN = "plan.json"
+USUAL_GENERATOR_SHARE = 0.5  # of all
 PREPARED = "prepared"  # the kind of a source that `facegen prepare` made
 FEW_FACES = 2000
 SMOKE_PIXELS = 32
@@ -220,7 +221,7 @@ class _Making:
                 preparation = probe_preparation(kind, self._source, count, told, scratch)
             check_enough(preparation.num_faces)
             machine = Machine(way, preparation.asked, options.scale, options.autoencoder, scratch)
-            rates = machine.rates(preparation.num_faces)
+            rates = machine.rates(preparation.num_faces, USUAL_GENERATOR_SHARE * 60 * options.minutes)
         plan = make_plan(
             preparation,
             rates,
@@ -296,6 +297,8 @@ class _Making:
             recipe = RunDirectory(run).recipe().model_copy(update={"data": data})
         else:
             recipe = with_length(recipe, steps or self._plan.steps[name])
+            if name in self._plan.compiled:
+                recipe = with_training(recipe, compile=True)
         if checkpoint_name(recipe.training.max_steps or 0) in (path.name for path in list_checkpoints(run)):
             return
         with num_threads(self._plan.threads[name]):

@@ -37,13 +37,15 @@ class Plan:
     seconds: dict[str, float]
     steps: dict[str, int]
     threads: dict[str, int]
+    compiled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return plain(self)
 
     def about(self, stage: str) -> str:
         """What a stage does, in a few words."""
-        steps = {name: f"{count:,} steps" for name, count in self.steps.items()}
+        how = dict.fromkeys(self.compiled, ", compiled")
+        steps = {name: f"{count:,} steps{how.get(name, '')}" for name, count in self.steps.items()}
         pixels, asked = self.way.pixels, self.asked.told
         asks = "" if self.asked.by == "nothing" else f", asked with {asked}"
         return {
@@ -120,5 +122,6 @@ def make_plan(
         seconds={name: round(seconds[name], 1) for name in STAGES if name in seconds},
         steps={name: max(1, one.steps(seconds[name])) for name, one in trained.items()},
         threads={name: one.speed.threads for name, one in trained.items()},
+        compiled=tuple(name for name, one in trained.items() if one.speed.compiled),
         **facts,
     )

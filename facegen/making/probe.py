@@ -126,14 +126,17 @@ class Machine:
         self._recipes = Recipes(way, alike, 0, scale)
         self._way, self._asked, self._given, self._scratch = way, alike, autoencoder, scratch
 
-    def rates(self, num_faces: int) -> Rates:
-        """Train, encode and draw a little."""
+    def rates(self, num_faces: int, generator_seconds: float) -> Rates:
+        """Train, encode and draw a little; `generator_seconds` is about how long the generator will train."""
         recipes = {"generator": self._recipes.generator(self._latents)}
         if self._given is None:
             recipes["autoencoder"] = self._recipes.autoencoder(self._avatars)
         if self._asked.by != "nothing":
             recipes["classifier"] = self._recipes.classifier(self._avatars)
-        trained = {name: self._trained(recipe, num_faces) for name, recipe in recipes.items()}
+        seconds = {"generator": generator_seconds}
+        trained = {
+            name: self._trained(recipe, num_faces, seconds.get(name, 0.0)) for name, recipe in recipes.items()
+        }
         drawn, judged = self._drawn(recipes["generator"]), self._judged(recipes.get("classifier"))
         return Rates(trained, self._encoded, drawn, judged)
 
@@ -190,7 +193,7 @@ class Machine:
         """Images of a data set encoded a second, mirror images with them."""
         return encoding_rate(self._avatars, self._autoencoder, EncodeOptions(flips=self._way.flips))
 
-    def _trained(self, recipe: Recipe, num_faces: int) -> Trained:
+    def _trained(self, recipe: Recipe, num_faces: int, seconds: float) -> Trained:
         training = recipe.training
         steps = training.max_steps
         if steps is None:
@@ -198,5 +201,5 @@ class Machine:
         checked = HELD_OUT_SHARE * num_faces
         if recipe.denoiser is not None:
             checked = CHECKED_EXAMPLES * NUM_NOISE_LEVELS
-        speed = measure_speed(recipe, self._scratch)
+        speed = measure_speed(recipe, self._scratch, seconds)
         return Trained(speed, training.batch_size, steps, CHECKS * checked)

@@ -1,7 +1,8 @@
-"""How fast a recipe trains here, and with how many threads: what stages are fitted to.
+"""How fast a recipe trains here, with how many threads and compiled or not: what stages are fitted to.
 
 Small batches gain little from a second thread, and beside another busy process lose by it, because threads
-wait for each other after every operation. So it is measured.
+wait for each other after every operation; what compiling gains depends on network and machine. So it is
+measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import torch
 from facegen.config.composition import merge
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.formats.run import RunDirectory
+from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
+from facegen.training.compiling import WORTH_TRYING_SECONDS
 from facegen.training.train import train
 
 TRIAL_STEPS, TRIAL_EXAMPLES = 24, 8
@@ -30,19 +33,36 @@ AVERAGED_SHARE = 1 / 8  # of its steps that the averaged weights reach back
 
 @dataclass(frozen=True)
 class Speed:
-    """The fastest number of threads tried, and the steps a second it reached."""
+    """The fastest number of threads tried, and the steps a second it reached; whether `compiled`."""
 
     threads: int
     steps_per_second: float
+    compiled: bool = False
 
 
-def measure_speed(recipe: Recipe, folder: Path) -> Speed:
-    """Train `recipe` for a few steps with one thread and with all, in a scratch folder under `folder`."""
-    speeds = []
+def measure_speed(recipe: Recipe, folder: Path, seconds: float = 0.0) -> Speed:
+    """Train `recipe` for a few steps with one thread and with all, in a scratch folder under `folder`.
+
+    Where the training will take `seconds` on a CPU, and that is long enough to compile for, compiled too. On
+    other devices a long training finds that out by itself.
+    """
+    speeds = list[Speed]()
     for threads in sorted({1, torch.get_num_threads()}):
         with num_threads(threads):
             speeds.append(Speed(threads, _steps_per_second(recipe, folder)))
-    return max(speeds, key=lambda speed: speed.steps_per_second)
+    best = max(speeds, key=_rate)
+    if seconds < WORTH_TRYING_SECONDS["cpu"] or resolve_device("auto").type != "cpu":
+        return best
+    try:
+        with num_threads(best.threads):
+            rate = _steps_per_second(with_training(recipe, compile=True), folder)
+    except Exception:  # whatever a compiler may raise; where it is missing, that too
+        return best
+    return max(best, Speed(best.threads, rate, compiled=True), key=_rate)
+
+
+def _rate(speed: Speed) -> float:
+    return speed.steps_per_second
 
 
 @contextmanager

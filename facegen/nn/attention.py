@@ -5,6 +5,7 @@ Letters: B batch, T query tokens, L context tokens, D features, N heads, d featu
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from facegen.shapes import Tokens, Visible
 
 Heads = Float[Tensor, "B N _ d"]
+FEW_PAIRS = 128 * 128  # of a query and a key: their weights fit into a cache
 
 
 class SelfAttention(nn.Module):
@@ -37,7 +39,7 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, N, T, d)
         if self.norm is not None:
             q, k = self.norm(q, k)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=_as_key_mask(mask))
+        attended = _attended(q, k, v, _as_key_mask(mask))
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))
 
 
@@ -68,12 +70,12 @@ class CrossAttention(nn.Module):
         if self.norm is not None:
             q, k = self.norm(q, k)
         if mask is None:
-            attended = F.scaled_dot_product_attention(q, k, v)
+            attended = _attended(q, k, v, None)
         else:
             any_visible = mask.any(dim=1, keepdim=True)  # (B, 1)
             # A softmax over nothing is NaN: such rows attend to everything and are then zeroed.
             safe_mask = _as_key_mask(mask | ~any_visible)
-            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=safe_mask)
+            attended = _attended(q, k, v, safe_mask)
             attended = attended * any_visible[:, :, None, None]
         return self.out(attended.transpose(1, 2).reshape(batch, tokens, dim))
 
@@ -88,6 +90,21 @@ class QueryKeyNorm(nn.Module):
 
     def forward(self, q: Heads, k: Heads) -> tuple[Heads, Heads]:
         return _normalised(q, self.query), _normalised(k, self.key)
+
+
+def _attended(q: Heads, k: Heads, v: Heads, mask: Tensor | None) -> Heads:
+    """The values that each query sees, weighted; a False in `mask` (B, 1, 1, L) hides a key.
+
+    Where a CPU trains in half precision on few tokens, by products of matrices: torch's own kernel goes
+    backward at a third to a sixth of their speed there (docs/log.md).
+    """
+    trains = torch.is_grad_enabled() and q.requires_grad and q.device.type == "cpu"
+    if not trains or v.dtype.itemsize > 2 or q.shape[-2] * k.shape[-2] > FEW_PAIRS:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    scores = q * q.shape[-1] ** -0.5 @ k.mT
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(-1, dtype=torch.float32).to(v.dtype) @ v
 
 
 def _normalised(x: Tensor, norm: nn.RMSNorm) -> Tensor:

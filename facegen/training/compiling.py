@@ -1,9 +1,9 @@
 """Whether a network is called as it is, compiled, or compiled with CUDA graphs: found out by trying.
 
-Compiling takes minutes, gains most where a step is many small kernels, and fails on what a compiler does not
-know. So `training.compile=auto` times forward and backward in each way on the run's own batch, and takes the
-fastest that gives the same loss and gradient. Every checkpoint keeps it, so that a resumed run adds up in the
-same order.
+Compiling takes minutes, gains most where a step is many small kernels or passes over memory, and fails on
+what a compiler does not know, or where there is none. So `training.compile=auto` times forward and backward
+in each way on the run's own batch, and takes the fastest that gives the same loss and gradient. Every
+checkpoint keeps it, so that a resumed run adds up in the same order.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ from facegen.training.logs import duration_text
 Way = Literal["eager", "compiled", "graphs"]
 _MODES = {"compiled": None, "graphs": "reduce-overhead"}  # of torch.compile
 
+WAYS: dict[str, tuple[Way, ...]] = {"cuda": ("compiled", "graphs"), "cpu": ("compiled",)}
+FEWEST_STEPS = {"cuda": 1, "cpu": 500}  # left: with fewer, not even the time that they take is looked at
 WARMUPS, TIMED = 3, 5
-WORTH_TRYING_SECONDS = 600.0  # of training that is left: compiling twice takes up to a few minutes
+# of training that is left: compiling takes a minute or two, on a processor's own core
+WORTH_TRYING_SECONDS = {"cuda": 600.0, "cpu": 1200.0}
 CLEARLY_FASTER = 0.95
 SAME = {torch.float64: 1e-9, torch.float32: 1e-3}  # relative, of the loss and the gradient's norm
 SAME_IN_HALF_PRECISION = 2e-2
@@ -49,24 +52,32 @@ def call_as(way: Way, module: nn.Module) -> None:
             part.compile(mode=_MODES[way])
 
 
+def machine_of(device: torch.device) -> str:
+    """What a way that was found is good for."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} with {torch.backends.cpu.get_cpu_capability()}"
+
+
 def fastest_way(
-    module: nn.Module, trial: Trial, steps_left: int, dtype: torch.dtype, world: World
+    module: nn.Module, trial: Trial, steps_left: int, dtype: torch.dtype, world: World, kind: str
 ) -> Compilation:
     """The way of calling the parts of `module` in which forward and backward in `dtype` take the shortest.
 
-    Ways that fail, or give another loss or gradient, are left out. All processes find the same one.
+    `kind` of device is one of `WAYS`. Ways that fail, or give another loss or gradient, are left out. All
+    processes find the same one.
     """
     same = SAME.get(dtype, SAME_IN_HALF_PRECISION)
     call_as("eager", module)
     with _undisturbed(module):
         expected, eager_seconds = trial("eager"), _seconds(trial, "eager", world)
         left = eager_seconds * steps_left
-        if left < WORTH_TRYING_SECONDS:
+        if left < WORTH_TRYING_SECONDS[kind]:
             reason = f"{duration_text(left)} for all steps are too few to compile for"
             return Compilation("eager", reason, tried=False)
         seconds: dict[Way, float] = {"eager": eager_seconds}
         told = [f"{eager_seconds * 1000:.1f} ms as it is"]
-        for way in ("compiled", "graphs"):
+        for way in WAYS[kind]:
             call_as(way, module)
             refused = next(filter(None, world.gather(_refusal(trial, way, expected, same))), None)
             if refused is None:
@@ -84,7 +95,8 @@ def _refusal(trial: Trial, way: Way, expected: Tensor, same: float) -> str | Non
     try:
         found = [trial(way) for _ in range(3)][-1]  # of graphs the second is recorded, the third replayed
     except Exception as error:  # whatever a compiler and its kernels may raise
-        return f"fails ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        cause = getattr(error, "inner_exception", error)  # of the compiler's own errors
+        return f"fails ({(str(cause).splitlines() or [type(cause).__name__])[0]})"
     if not torch.allclose(found, expected, rtol=same, atol=0):
         return f"differs (loss and gradient {found.tolist()} instead of {expected.tolist()})"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +12,9 @@ from typing import Any
 from facegen.config.composition import merge
 from facegen.config.recipe import Recipe, parse_recipe
 from facegen.forecast import Forecast, forecast, measured
+from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
+from facegen.training.compiling import WORTH_TRYING_SECONDS
 from facegen.training.history import RunHistory
 from facegen.training.train import TrainEstimate, estimate, train
 from facegen.training.wiring import wire_task
@@ -23,15 +26,19 @@ OFTEN = ("validate_every_steps", "preview_every_steps", "checkpoint_every_steps"
 
 @dataclass(frozen=True)
 class Expected:
-    """A run before it is trained: its full recipe, and where that names data its sizes and what it takes."""
+    """A run before it is trained: its full recipe, and where that names data its sizes and what it takes as
+    it is called in what was tried; whether that is so long that it will be `tried_compiled`."""
 
     recipe: Recipe
     sizes: TrainEstimate | None
     forecast: Forecast | None
+    tried_compiled: bool = False
 
     def to_json(self) -> dict[str, Any]:
         sizes = {} if self.sizes is None else self.sizes.to_json()
-        taken = {} if self.forecast is None else self.forecast.to_json()
+        taken = {}
+        if self.forecast is not None:
+            taken = {**self.forecast.to_json(), "tried_compiled": self.tried_compiled}
         return {"recipe": self.recipe.model_dump(mode="json", exclude_none=True), **sizes, **taken}
 
 
@@ -43,7 +50,11 @@ def expected(recipe: Recipe, device: str = "auto") -> Expected:
     """
     if recipe.data.path is None:
         return Expected(recipe, None, None)
-    return Expected(recipe, estimate(recipe), training_forecast(recipe, device))
+    told = training_forecast(recipe, device)
+    least = WORTH_TRYING_SECONDS.get(resolve_device(device).type, math.inf)
+    return Expected(
+        recipe, estimate(recipe), told, recipe.training.compile == "auto" and told.seconds >= least
+    )
 
 
 def training_forecast(recipe: Recipe, device: str = "auto") -> Forecast:

@@ -68,6 +68,11 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Update all parameters that have a gradient."""
+        found_inf: Tensor | None = getattr(self, "found_inf", None)
+        if found_inf is not None and found_inf.is_cpu:
+            if found_inf:
+                return
+            found_inf = None
         groups = self.param_groups
         self.param_groups = [group for group in groups if "lr_ratio" not in group]
         super().step(closure)
@@ -76,37 +81,38 @@ class Muon(torch.optim.AdamW):
             if "lr_ratio" in group:
                 matrices = [weight for weight in group["params"] if weight.grad is not None]
                 for _, alike in groupby(sorted(matrices, key=_shape), key=_shape):
-                    self._step_matrices(list(alike), group)
+                    self._step_matrices(list(alike), group, found_inf)
 
-    def _step_matrices(self, matrices: list[Tensor], group: dict[str, Any]) -> None:
+    def _step_matrices(self, matrices: list[Tensor], group: dict[str, Any], found_inf: Tensor | None) -> None:
         """Step along the orthogonal part of the Nesterov momentum of equally large matrices."""
-        found_inf: Tensor | None = getattr(self, "found_inf", None)
-        device = matrices[0].device
-        skipped = torch.zeros((), device=device) if found_inf is None else found_inf.to(device)
+        taken = 1.0 if found_inf is None else 1 - found_inf
         updates: list[Tensor] = []
         for weight in matrices:
             assert weight.grad is not None
+            gradient = weight.grad if found_inf is None else torch.where(found_inf > 0, 0, weight.grad)
             state = self.state[weight]
             if not state:
-                state["step"] = torch.zeros((), device=device)  # AdamW's loading asks for it
+                state["step"] = torch.zeros((), device=weight.device)  # AdamW's loading asks for it
                 state["momentum"] = torch.zeros_like(weight)
-            state["step"] += 1 - skipped
-            momentum = torch.lerp(state["momentum"], weight.grad, 1 - MOMENTUM)
-            state["momentum"].copy_(torch.where(skipped > 0, state["momentum"], momentum))
-            updates.append(torch.lerp(weight.grad, state["momentum"], MOMENTUM).flatten(1))
+            state["step"] += taken
+            momentum = state["momentum"].lerp_(gradient, (1 - MOMENTUM) * taken)
+            updates.append(torch.lerp(gradient, momentum, MOMENTUM).flatten(1).to(group["dtype"]))
         rows, columns = updates[0].shape
-        orthogonal = orthogonalised(torch.stack(updates).to(group["dtype"]))
-        rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+        orthogonal = orthogonalised(torch.stack(updates))
+        orthogonal *= group["lr"] * max(1.0, rows / columns) ** 0.5 * taken
         for weight, update in zip(matrices, orthogonal, strict=True):
-            changed = weight * (1 - group["lr"] * group["weight_decay"])
-            changed -= rate * update.to(weight.dtype).view_as(weight)
-            weight.copy_(torch.where(skipped > 0, weight, changed))
+            if group["weight_decay"]:
+                weight *= 1 - group["lr"] * group["weight_decay"] * taken
+            weight -= update.view_as(weight)
 
 
 def orthogonalised(matrices: Float[Tensor, "M R C"]) -> Float[Tensor, "M R C"]:
     """About U V^T of each matrix U S V^T: its singular values come out between 0.7 and 1.2."""
     wide = matrices if matrices.shape[1] <= matrices.shape[2] else matrices.mT
-    x = wide / (torch.linalg.matrix_norm(wide.float(), keepdim=True).to(wide.dtype) + 1e-7)
+    norm = torch.linalg.vector_norm(
+        wide, dim=(1, 2), keepdim=True, dtype=torch.promote_types(wide.dtype, torch.float32)
+    )
+    x = wide / (norm.to(wide.dtype) + 1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):
         square = x @ x.mT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -21,7 +22,7 @@ from facegen.signals import StopSignals, exit_code_of
 from facegen.training.batches import Batches, set_dropout_keys
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
-from facegen.training.compiling import Way, call_as, fastest_way
+from facegen.training.compiling import FEWEST_STEPS, Way, call_as, fastest_way, machine_of
 from facegen.training.data_order import seed_for
 from facegen.training.ema import Ema
 from facegen.training.freezing import freeze
@@ -120,7 +121,7 @@ class Trainer:
         self.validation: dict[str, Any] = {}  # of the current step, else empty
         self.last_validation: dict[str, Any] = {}
         self.way: Way | None = None  # of calling the network: found out at the first step
-        self.tried_on: str | None = None  # the card on which it was
+        self.tried_on: str | None = None  # the machine on which it was
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint: weights, EMA, optimizer, scaler and counters."""
@@ -261,23 +262,23 @@ class Trainer:
 
     def _choose_compilation(self, batch: Batch) -> None:
         """Settle how the network is called, as the recipe asks, as before, or by trying."""
-        asked, tries = self.config.compile, self.device.type == "cuda" and isinstance(self.spread, Replicas)
+        asked, left = self.config.compile, self.num_steps - self.step
+        tries = left >= FEWEST_STEPS.get(self.device.type, math.inf) and isinstance(self.spread, Replicas)
         if asked != "auto" or not tries:
             self.way = "compiled" if asked is True else "eager"
-        elif self.way is None or self.tried_on != self._card():
+        elif self.way is None or self.tried_on != machine_of(self.device):
             chosen = fastest_way(
                 self.module,
                 lambda way: self._trial(batch, way),
-                self.num_steps - self.step,
+                left,
                 self.precision.compute_dtype,
                 self.world,
+                self.device.type,
             )
-            self.way, self.tried_on = chosen.way, self._card() if chosen.tried else None
-            self.progress.say(f"Network {chosen.way}: {chosen.reason}.")
+            self.way, self.tried_on = chosen.way, machine_of(self.device) if chosen.tried else None
+            if chosen.tried:
+                self.progress.say(f"Network {chosen.way}: {chosen.reason}.")
         call_as(self.way, self.module)
-
-    def _card(self) -> str:
-        return torch.cuda.get_device_name(self.device)
 
     def _trial(self, batch: Batch, way: Way) -> Tensor:
         """Loss and norm of the gradient (2,) of this process's part of a batch; the gradient is dropped.
@@ -405,7 +406,7 @@ class Trainer:
         if self.ema is not None:
             self.ema.copy_buffers()
         module = self.spread.whole(self.module if self.ema is None else self.ema.module)
-        if module is self.module and self.way == "graphs":  # replaying writes over what guidance compares
+        if module is self.module and self.way != "eager":  # drawing has other shapes, and replays write over
             module = deepcopy(module)  # which is called as it is
         return deepcopy(module).float() if self.precision.dtype == torch.float64 else module.eval()
 

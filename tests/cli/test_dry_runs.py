@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from support.generator_parts import save_run
 from support.tiny_dataset import write_dataset
+from support.training_parts import denoising_recipe, write_latents
 from typer.testing import CliRunner
 
 from facegen.cli.app import app
+from facegen.forecast import Forecast
+from facegen.training import dry_run
 
 FIGURES = ("seconds", "memory_bytes", "disk_bytes")
 
@@ -93,3 +96,21 @@ def test_what_is_refused_is_refused_before_anything_is_tried(tmp_path: Path) -> 
     assert "does not exist" in missing
     photos = refused("prepare", "photos", tmp_path, "--out", tmp_path / "new")
     assert "only by doing all the work" in photos
+
+
+@pytest.mark.parametrize(
+    ("seconds", "compiling", "expected"),
+    [(1300.0, "auto", True), (1300.0, "false", False), (60.0, "auto", False)],
+)
+def test_what_compiling_may_save_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, compiling: str, expected: bool
+) -> None:
+    taken = Forecast("steps", 9000, seconds, 10**8, 10**6, 12, 3.0)
+    monkeypatch.setattr(dry_run, "training_forecast", lambda recipe, device: taken)
+    recipe = denoising_recipe(write_latents(tmp_path / "latents")).model_dump(mode="json", exclude_none=True)
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    words = ["train", "--config", str(tmp_path / "recipe.yaml"), "--set", f"training.compile={compiling}"]
+    told = run(*words, "--device", "cpu", "--run", tmp_path / "run")
+    assert told["tried_compiled"] is expected
+    shown = CliRunner().invoke(app, [*words, "--device", "cpu", "--run", str(tmp_path / "run"), "--dry-run"])
+    assert ("may shorten it" in shown.stderr) is expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,16 @@ def test_an_autoencoder_trains_no_longer_than_its_preset() -> None:
 def test_few_faces_are_not_learned_by_heart_for_hours() -> None:
     plan = plan_of(600, replace(FACES, num_faces=100))
     assert plan.steps["generator"] == pytest.approx(MOST_EPOCHS * 100 / 32, rel=0.01)
+
+
+def test_what_trains_compiled_is_told_and_stays_so() -> None:
+    fast = replace(RATES.trained["generator"], speed=Speed(1, 4.0, compiled=True))
+    plan = plan_of(60, rates=replace(RATES, trained={**RATES.trained, "generator": fast}))
+    assert plan.compiled == ("generator",)
+    assert "steps, compiled, to draw faces" in plan.about("generator")
+    assert from_plain(Plan, plan.to_json(), Path("plan.json")) == plan
+    without = {name: value for name, value in plan.to_json().items() if name != "compiled"}
+    assert from_plain(Plan, without, Path("plan.json")).compiled == ()
 
 
 def test_what_is_missing_has_no_stage() -> None:

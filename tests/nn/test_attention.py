@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
 from facegen.nn.attention import CrossAttention, SelfAttention
 
@@ -65,3 +67,47 @@ def test_cross_attention_to_nothing_is_zero_with_finite_gradients() -> None:
     assert context.grad is not None
     assert torch.equal(context.grad[0], torch.zeros(4, 8))
     assert context.grad[1].isfinite().all()
+
+
+def gradients(attention: nn.Module, *inputs: torch.Tensor, half: bool) -> list[torch.Tensor]:
+    """Output, and what it gives every parameter, of a call on the CPU."""
+    attention.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        out = attention(*inputs).float()
+    (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum().backward()
+    return [out, *(one.grad.clone() for one in attention.parameters() if one.grad is not None)]
+
+
+def test_training_in_half_precision_on_a_cpu_learns_the_same() -> None:
+    torch.manual_seed(0)
+    x, context = torch.randn(3, 16, 16), torch.randn(3, 6, 16)
+    seen = torch.arange(16) < torch.tensor([[16], [13], [1]])
+    heard = torch.arange(6) < torch.tensor([[6], [2], [0]])
+    for attention, inputs in (
+        (SelfAttention(16, 2), (x,)),
+        (SelfAttention(16, 2), (x, seen)),
+        (CrossAttention(16, 16, 2), (x, context)),
+        (CrossAttention(16, 16, 2), (x, context, heard)),
+    ):
+        whole, half = (gradients(attention, *inputs, half=half) for half in (False, True))
+        for one, other in zip(whole, half, strict=True):
+            assert torch.linalg.vector_norm(other - one) < 0.05 * torch.linalg.vector_norm(one) + 1e-6
+
+
+def test_torchs_kernel_is_left_only_where_it_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[int]()
+    kernel = F.scaled_dot_product_attention
+
+    def counted(*args: torch.Tensor, attn_mask: torch.Tensor | None = None) -> torch.Tensor:
+        calls.append(1)
+        return kernel(*args, attn_mask=attn_mask)
+
+    monkeypatch.setattr(F, "scaled_dot_product_attention", counted)
+    attention, few, many = SelfAttention(16, 2), torch.randn(1, 8, 16), torch.randn(1, 160, 16)
+    gradients(attention, few, half=True)
+    assert not calls
+    gradients(attention, few, half=False)
+    gradients(attention, many, half=True)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        attention(few)
+    assert len(calls) == 3

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from support.processes import run_processes
-from support.training_parts import denoising_recipe, write_latents
+from support.processes import REPOSITORY, run_processes
+from support.training_parts import denoising_recipe, latent_trainer, write_latents
 from torch import Tensor, nn
 
 from facegen.formats.checkpoint import load_checkpoint
@@ -25,6 +28,7 @@ from facegen.training.train import train
 from facegen.training.trainer import Trainer
 from facegen.training.wiring import wire_task
 
+NO_TIME_LEFT = dict.fromkeys(compiling.WAYS, 0.0)
 CLOCK = {"seconds": 0.0}  # which a trial moves on, so that it does not matter how busy the machine is
 
 
@@ -38,7 +42,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
 
     monkeypatch.setattr(nn.Module, "compile", compile_it)
     monkeypatch.setattr(compiling, "time", SimpleNamespace(perf_counter=lambda: CLOCK["seconds"]))
-    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 0.0)
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", NO_TIME_LEFT)
     return modes
 
 
@@ -53,8 +57,16 @@ def trial_of(seconds: dict[Way, float], **found: Any) -> compiling.Trial:
     return trial
 
 
-def way_found(trial: compiling.Trial, steps: int = 10) -> compiling.Compilation:
-    return fastest_way(nn.Linear(1, 1), trial, steps, torch.float32, ALONE)
+def config(folder: Path) -> list[str]:
+    """A file of a tiny recipe, as a command is told it."""
+    recipe = denoising_recipe(write_latents(folder / "tiny"))
+    file = folder / "recipe.yaml"
+    file.write_text(json.dumps(recipe.model_dump(mode="json", exclude_none=True)))
+    return ["--config", str(file)]
+
+
+def way_found(trial: compiling.Trial, steps: int = 10, kind: str = "cuda") -> compiling.Compilation:
+    return fastest_way(nn.Linear(1, 1), trial, steps, torch.float32, ALONE, kind)
 
 
 def test_the_fastest_way_is_taken_and_told(called: list[str | None]) -> None:
@@ -62,6 +74,18 @@ def test_the_fastest_way_is_taken_and_told(called: list[str | None]) -> None:
     assert found.way == "graphs"
     assert "ms as it is" in found.reason
     assert called == [None, "reduce-overhead"]
+
+
+def test_a_cpu_is_not_asked_for_graphs(called: list[str | None]) -> None:
+    found = way_found(trial_of({"eager": 0.02, "compiled": 0.01}), kind="cpu")
+    assert (found.way, called) == ("compiled", [None])
+
+
+def test_of_the_compilers_own_errors_the_cause_is_told(called: list[str | None]) -> None:
+    failure = RuntimeError("backend='inductor' raised:")
+    failure.inner_exception = ValueError("no compiler found")  # pyright: ignore[reportAttributeAccessIssue]
+    found = way_found(trial_of({"eager": 0.01, "compiled": 0.0}, compiled=failure), kind="cpu")
+    assert "compiled fails (no compiler found)" in found.reason
 
 
 def test_hardly_faster_is_not_worth_it(called: list[str | None]) -> None:
@@ -85,7 +109,7 @@ def test_a_way_that_gives_something_else_is_left_out(called: list[str | None], r
 
 
 def test_a_short_run_is_not_compiled_for(called: list[str | None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 10.0)
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", {"cuda": 10.0})
     found = way_found(trial_of({"eager": 0.001, "compiled": 0.0, "graphs": 0.0}))
     assert (found.way, called) == ("eager", [])
     assert "too few to compile for" in found.reason
@@ -97,7 +121,7 @@ def test_trying_leaves_statistics_as_they_were(called: list[str | None]) -> None
     def trial(way: Way) -> Tensor:
         return module(torch.randn(4, 2)).sum().detach().repeat(2) * 0
 
-    fastest_way(module, trial, 1, torch.float32, ALONE)
+    fastest_way(module, trial, 1, torch.float32, ALONE, "cuda")
     assert module.num_batches_tracked == 0
     assert module.running_var is not None
     assert torch.equal(module.running_var, torch.ones(2))
@@ -124,7 +148,7 @@ def test_a_trial_changes_nothing_of_the_training(tmp_path: Path) -> None:
 def test_a_way_that_takes_too_much_memory_is_no_way_and_cuts_no_batch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", 0.0)
+    monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", NO_TIME_LEFT)
     monkeypatch.setattr(nn.Module, "compile", lambda self, mode: None)
     plain = Trainer._backward
 
@@ -141,25 +165,75 @@ def test_a_way_that_takes_too_much_memory_is_no_way_and_cuts_no_batch(
         keeper = CheckpointKeeper(run, wired.info, 2)
         trainer = Trainer(wired.task, recipe, keeper, SilentProgress(), torch.device("cpu"))
         batch = trainer._load_batch(0)
-        found = fastest_way(trainer.module, lambda way: trainer._trial(batch, way), 9, torch.float32, ALONE)
+        found = fastest_way(
+            trainer.module, lambda way: trainer._trial(batch, way), 9, torch.float32, ALONE, "cuda"
+        )
     assert "graphs fails (not enough memory for micro-batches of 16)" in found.reason
     assert trainer.micro.size == 16
 
 
-def test_a_run_on_the_cpu_is_not_compiled_and_keeps_its_way(tmp_path: Path) -> None:
+def test_a_short_run_is_not_compiled_and_keeps_its_way(tmp_path: Path) -> None:
     recipe = denoising_recipe(write_latents(tmp_path / "tiny"), max_steps=2)
     train(recipe, tmp_path / "run", device="cpu")
     assert load_checkpoint(tmp_path / "run", "latest").training_state()["way"] == "eager"
 
 
+def test_what_draws_is_called_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nn.Module, "compile", lambda self, mode: setattr(self, "_compiled_call_impl", print))
+    recipe = denoising_recipe(write_latents(tmp_path / "tiny"))
+    without = recipe.ema.model_copy(update={"enabled": False})
+    trainer = latent_trainer(tmp_path / "run", recipe.model_copy(update={"ema": without}))
+    trainer.way = "compiled"
+    compiling.call_as("compiled", trainer.module)
+    trained: Any = trainer.module
+    drawing: Any = trainer._evaluation_module()
+    assert trained["denoiser"]._compiled_call_impl is print
+    assert drawing["denoiser"]._compiled_call_impl is None
+
+
+ALWAYS_TRIED = """
+from facegen.training import compiling
+compiling.WORTH_TRYING_SECONDS = dict.fromkeys(compiling.WAYS, 0.0)
+compiling.FEWEST_STEPS["cpu"] = 1
+from facegen.__main__ import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [({}, "ms compiled"), ({"CXX": "no-such-compiler"}, "compiled fails (No working C++ compiler")],
+)
+def test_a_cpu_is_tried_and_a_missing_compiler_told(tmp_path: Path, env: dict[str, str], told: str) -> None:
+    run = ["train", *config(tmp_path), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    ended = subprocess.run(
+        [sys.executable, "-c", ALWAYS_TRIED, *run],
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert told in ended.stderr
+
+
+@pytest.mark.slow
+def test_compiled_training_resumes_exactly(tmp_path: Path) -> None:
+    words = ["train", *config(tmp_path), "--run", str(tmp_path / "run"), "--device", "cpu"]
+    (ended,) = run_processes(
+        [*words, "--verify-resume", "--json", "--set", "training.compile=true"], 1, timeout=290
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["exact"]
+
+
 @pytest.mark.slow
 def test_compiled_training_is_the_same_but_for_rounding(tmp_path: Path) -> None:
-    recipe = denoising_recipe(write_latents(tmp_path / "tiny"))
-    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe.model_dump(mode="json", exclude_none=True)))
-    ends = []
+    told, ends = config(tmp_path), []
     for compiled in ("false", "true"):
         run = tmp_path / compiled
-        words = ["train", "--config", str(tmp_path / "recipe.yaml"), "--run", str(run), "--device", "cpu"]
+        words = ["train", *told, "--run", str(run), "--device", "cpu"]
         # in a process of its own: a compiler does not see through the checks of shapes that tests add
         (ended,) = run_processes([*words, "--set", f"training.compile={compiled}"], 1)
         assert ended.returncode == 0, ended.stderr
