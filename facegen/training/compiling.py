@@ -8,6 +8,7 @@ checkpoint keeps it, so that a resumed run adds up in the same order.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,6 +53,11 @@ def call_as(way: Way, module: nn.Module) -> None:
             part.compile(mode=_MODES[way])
 
 
+def worth_trying(kind: str, steps_left: int, seconds_left: float = math.inf) -> bool:
+    """Whether ways are tried on a `kind` of device for as much training, of which the time may be unknown."""
+    return kind in WAYS and steps_left >= FEWEST_STEPS[kind] and seconds_left >= WORTH_TRYING_SECONDS[kind]
+
+
 def machine_of(device: torch.device) -> str:
     """What a way that was found is good for."""
     if device.type == "cuda":
@@ -72,7 +78,7 @@ def fastest_way(
     with _undisturbed(module):
         expected, eager_seconds = trial("eager"), _seconds(trial, "eager", world)
         left = eager_seconds * steps_left
-        if left < WORTH_TRYING_SECONDS[kind]:
+        if not worth_trying(kind, steps_left, left):
             reason = f"{duration_text(left)} for all steps are too few to compile for"
             return Compilation("eager", reason, tried=False)
         seconds: dict[Way, float] = {"eager": eager_seconds}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +13,7 @@ from facegen.config.recipe import Recipe, parse_recipe
 from facegen.forecast import Forecast, forecast, measured
 from facegen.models.devices import resolve_device
 from facegen.progress import SilentProgress
-from facegen.training.compiling import WORTH_TRYING_SECONDS
+from facegen.training.compiling import worth_trying
 from facegen.training.history import RunHistory
 from facegen.training.train import TrainEstimate, estimate, train
 from facegen.training.wiring import wire_task
@@ -51,10 +50,10 @@ def expected(recipe: Recipe, device: str = "auto") -> Expected:
     if recipe.data.path is None:
         return Expected(recipe, None, None)
     told = training_forecast(recipe, device)
-    least = WORTH_TRYING_SECONDS.get(resolve_device(device).type, math.inf)
-    return Expected(
-        recipe, estimate(recipe), told, recipe.training.compile == "auto" and told.seconds >= least
+    tries = recipe.training.compile == "auto" and worth_trying(
+        resolve_device(device).type, told.count, told.seconds
     )
+    return Expected(recipe, estimate(recipe), told, tries)
 
 
 def training_forecast(recipe: Recipe, device: str = "auto") -> Forecast:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from copy import deepcopy
@@ -22,7 +21,7 @@ from facegen.signals import StopSignals, exit_code_of
 from facegen.training.batches import Batches, set_dropout_keys
 from facegen.training.capsule import save_capsule
 from facegen.training.checkpointing import CheckpointKeeper
-from facegen.training.compiling import FEWEST_STEPS, Way, call_as, fastest_way, machine_of
+from facegen.training.compiling import Way, call_as, fastest_way, machine_of, worth_trying
 from facegen.training.data_order import seed_for
 from facegen.training.ema import Ema
 from facegen.training.freezing import freeze
@@ -263,7 +262,7 @@ class Trainer:
     def _choose_compilation(self, batch: Batch) -> None:
         """Settle how the network is called, as the recipe asks, as before, or by trying."""
         asked, left = self.config.compile, self.num_steps - self.step
-        tries = left >= FEWEST_STEPS.get(self.device.type, math.inf) and isinstance(self.spread, Replicas)
+        tries = worth_trying(self.device.type, left) and isinstance(self.spread, Replicas)
         if asked != "auto" or not tries:
             self.way = "compiled" if asked is True else "eager"
         elif self.way is None or self.tried_on != machine_of(self.device):

@@ -43,6 +43,7 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     monkeypatch.setattr(nn.Module, "compile", compile_it)
     monkeypatch.setattr(compiling, "time", SimpleNamespace(perf_counter=lambda: CLOCK["seconds"]))
     monkeypatch.setattr(compiling, "WORTH_TRYING_SECONDS", NO_TIME_LEFT)
+    monkeypatch.setattr(compiling, "FEWEST_STEPS", dict.fromkeys(compiling.WAYS, 1))
     return modes
 
 

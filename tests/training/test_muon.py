@@ -106,6 +106,35 @@ def test_a_step_that_is_left_out_changes_nothing_but_is_made_up_for_by_none() ->
     assert all(map(torch.equal, momenta, after))
 
 
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_what_must_not_be_asked_is_heeded_without_asking(weight_decay: float) -> None:
+    """As on a GPU, where asking whether a step is left out would wait for it."""
+    config = CONFIG.model_copy(update={"weight_decay": weight_decay})
+    plain, told = Network(), Network()
+    for network, found_inf in ((plain, None), (told, torch.zeros(()))):
+        optimizer = build_optimizer(network, config)
+        assert isinstance(optimizer, Muon)
+        matrices: list[torch.Tensor] = [*hidden_matrices(network)]
+        for number, weight in enumerate(matrices):
+            weight.grad = torch.linspace(-1, 1, weight.numel()).view_as(weight) + number
+        with torch.no_grad():
+            optimizer._step_matrices(matrices, optimizer.param_groups[1], found_inf)
+        if found_inf is None:
+            continue
+        assert all(map(torch.equal, plain.parameters(), told.parameters()))
+        momenta = [optimizer.state[one]["momentum"].clone() for one in matrices]
+        for weight in matrices:
+            weight.grad = torch.full_like(weight, torch.inf)
+        with torch.no_grad():
+            optimizer._step_matrices(matrices, optimizer.param_groups[1], torch.ones(()))
+        assert all(map(torch.equal, plain.parameters(), told.parameters()))
+        assert all(
+            torch.equal(optimizer.state[one]["momentum"], was)
+            for one, was in zip(matrices, momenta, strict=True)
+        )
+        assert all(optimizer.state[one]["step"] == 1 for one in matrices)
+
+
 def test_the_rate_keeps_its_ratio_and_the_state_comes_back() -> None:
     network = Network()
     optimizer = build_optimizer(network, CONFIG, torch.bfloat16)
