@@ -99,13 +99,23 @@ def test_what_is_refused_is_refused_before_anything_is_tried(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "compiling", "expected"),
-    [(1300.0, "auto", True), (1300.0, "false", False), (60.0, "auto", False)],
+    ("steps", "seconds", "compiling", "expected"),
+    [
+        (9000, 1300.0, "auto", True),
+        (9000, 1300.0, "false", False),
+        (9000, 60.0, "auto", False),
+        (90, 1300.0, "auto", False),
+    ],
 )
 def test_what_compiling_may_save_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, compiling: str, expected: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: int,
+    seconds: float,
+    compiling: str,
+    expected: bool,
 ) -> None:
-    taken = Forecast("steps", 9000, seconds, 10**8, 10**6, 12, 3.0)
+    taken = Forecast("steps", steps, seconds, 10**8, 10**6, 12, 3.0)
     monkeypatch.setattr(dry_run, "training_forecast", lambda recipe, device: taken)
     recipe = denoising_recipe(write_latents(tmp_path / "latents")).model_dump(mode="json", exclude_none=True)
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
